@@ -1,0 +1,151 @@
+"""The completer processes: they store, in batches, what the SIP workers only hand over."""
+
+from __future__ import annotations
+
+import base64
+import random
+import time
+from collections import Counter
+
+import finish
+import KSR
+import metrics
+import window
+from sent import Answered, Sent
+from settings import Settings
+
+from omapush import clock, log
+from omapush.errors import PushError, StoreUnavailable
+from omapush.push import outcome
+from omapush.push.outcome import Reply
+from omapush.push.registration import Report
+from omapush.store import client, codec, registrations
+
+RESULTS = "results"
+REGISTERS = "registers"
+MOST_REGISTERS_WAITING = 15_000
+"REGISTERs that may be suspended at once; beyond it the S-CSCF is told 503."
+
+_MOST_RESULTS = 256
+_MOST_REGISTERS = 128
+_REST_S = 0.25
+_LONGEST_RETRY_AFTER_S = 86_400
+
+
+class ResultCompleter:
+    """Judges final answers and stores what they mean."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = client.connect(settings.config.redis)
+        self._retention_s = settings.config.delivery.retention_s
+        self._batch: list[finish.Ended] = []
+        self._counts = metrics.Counts()
+
+    def run_once(self) -> None:
+        """Store all results that wait. Those that Redis did not take are kept and tried again."""
+        while self._batch or self._fetch():
+            try:
+                finish.store(self._store, self._batch, retention_s=self._retention_s)
+            except StoreUnavailable as error:
+                log.get().warning("redis_away", process="completer", problem=str(error), kept=len(self._batch))
+                time.sleep(_REST_S)
+                return
+            now_ms = clock.now_ms()
+            for one in self._batch:
+                metrics.observe("reply_to_stored_seconds", now_ms - one.at_ms)
+            self._batch = []
+
+    def _fetch(self) -> int:
+        """Judge up to one batch of answers; returns how many."""
+        ended: Counter[int] = Counter()
+        while len(self._batch) < _MOST_RESULTS and KSR.mqueue.mq_fetch(RESULTS) > 0:
+            sent = Sent.unpack(KSR.mqueue.mqk_get(RESULTS))
+            self._batch.append(self._judge(sent, Answered.unpack(KSR.mqueue.mqv_get(RESULTS))))
+            ended[sent.sender] += 1
+        for sender, number in ended.items():
+            window.add_ended(sender, number)
+        self._counts.flush()
+        return len(self._batch)
+
+    def _judge(self, sent: Sent, answered: Answered) -> finish.Ended:
+        reply = Reply(
+            answered.sip_code,
+            answered.reason,
+            answered.local,
+            _seconds(answered.retry_after),
+            answered.warning,
+        )
+        verdict = outcome.judge(
+            reply,
+            attempt=sent.attempt,
+            plan=sent.plan,
+            unconfirmed=sent.unconfirmed,
+            now_ms=answered.at_ms,
+            deliver_before_ms=sent.deliver_before_ms,
+            jitter=random.random(),
+        )
+        took_ms = answered.at_ms - sent.sent_ms
+        said = f"{verdict.desc} after {took_ms} ms"
+        if verdict.retry_at_ms is not None:
+            said += f"; try {sent.attempt + 1} at {clock.iso(verdict.retry_at_ms)}"
+        self._count(reply, verdict, took_ms)
+        return finish.Ended(
+            sent.ticket, verdict, "MESSAGE", reply.sip_code, sent.attempt, answered.at_ms, said
+        )
+
+    def _count(self, reply: Reply, verdict: outcome.Outcome, took_ms: int) -> None:
+        code = "timeout" if reply.local else str(reply.sip_code)
+        self._counts.add("sip_responses_total", "MESSAGE", code)
+        metrics.observe("sent_to_reply_seconds", took_ms)
+        if verdict.retry_at_ms is None:
+            self._counts.add("deliveries_finished_total", verdict.state)
+        else:
+            self._counts.add("deliveries_retried_total")
+
+
+def _seconds(retry_after: str) -> int | None:
+    """Read Retry-After (RFC 3261 20.33); its comment and parameters do not matter here."""
+    digits = retry_after.split(";")[0].split("(")[0].strip()
+    return min(int(digits), _LONGEST_RETRY_AFTER_S) if digits.isascii() and digits.isdigit() else None
+
+
+class RegisterCompleter:
+    """Stores captured REGISTERs and lets their suspended transactions answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = client.connect(settings.config.redis)
+        self.answer_headers = ""
+        "Headers of the answer that t_continue is about to send in this process."
+
+    def run_once(self) -> None:
+        """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
+        while batch := self._fetch():
+            try:
+                registrations.capture(self._store, [report for _, _, report in batch])
+            except PushError as error:
+                log.get().warning("register_not_stored", problem=str(error), refused=len(batch))
+                self._answer(batch, "ksr_register_refused")
+            else:
+                KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
+                self._answer(batch, "ksr_register_stored")
+
+    def _fetch(self) -> list[tuple[str, str, Report]]:
+        """Return up to one batch of (transaction, answer headers, report)."""
+        batch: list[tuple[str, str, Report]] = []
+        while len(batch) < _MOST_REGISTERS and KSR.mqueue.mq_fetch(REGISTERS) > 0:
+            headers, _, packed = KSR.mqueue.mqv_get(REGISTERS).rpartition("\n")
+            report = codec.report(base64.b64decode(packed))
+            batch.append((KSR.mqueue.mqk_get(REGISTERS), headers, report))
+        return batch
+
+    def _answer(self, batch: list[tuple[str, str, Report]], route: str) -> None:
+        for transaction, headers, _ in batch:
+            index, label = transaction.split(":")
+            self.answer_headers = headers
+            KSR.tmx.t_continue(int(index), int(label), route)
+
+
+def hand_over_register(transaction: str, headers: str, report: Report) -> None:
+    """Give a suspended REGISTER to the completer."""
+    packed = base64.b64encode(codec.encode(report)).decode()
+    KSR.mqueue.mq_add(REGISTERS, transaction, f"{headers}\n{packed}")

@@ -1,0 +1,54 @@
+"""The end of a try, stored: result and event at the push, then the user's queue moves on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from omapush.push.outcome import Outcome
+from omapush.push.values import Event, Result, ticket_delivery
+from omapush.store import outbox, pushes
+from omapush.store.client import Store
+
+
+class Ended(NamedTuple):
+    """One try that came to its end."""
+
+    ticket: str
+    outcome: Outcome
+    method: str
+    "Empty when nothing was sent."
+    sip_code: int
+    attempt: int
+    at_ms: int
+    said: str
+    "What happened, for the event log."
+
+
+def store(db: Store, ended: Sequence[Ended], *, retention_s: int) -> None:
+    """
+    Store results, each at most once.
+
+    The push comes first: a crash between the two steps leaves the delivery marked as taken, and whoever
+    finds it there sees that its result is final already and sends nothing (docs/adr/0003).
+    """
+    now_ms = max(one.at_ms for one in ended)
+    pushes.store_results(db, [_stored(one) for one in ended], now_ms=now_ms, retention_s=retention_s)
+    outbox.complete(db, (outbox.Finished(one.ticket, one.outcome.retry_at_ms or 0) for one in ended))
+
+
+def _stored(one: Ended) -> pushes.Stored:
+    ref, index = ticket_delivery(one.ticket)
+    outcome = one.outcome
+    result = Result(
+        state=outcome.state,
+        code=outcome.code,
+        desc=outcome.desc,
+        method=one.method,
+        sip_code=one.sip_code,
+        attempts=one.attempt,
+        at_ms=one.at_ms,
+    )
+    name = "final" if outcome.retry_at_ms is None else "retry"
+    event = Event(one.at_ms, index, name, one.said)
+    return pushes.Stored(ref, index, result, outcome.retry_at_ms is None, event)

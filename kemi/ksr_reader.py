@@ -1,0 +1,81 @@
+"""KSR -> values: the only place that reads a SIP message out of Kamailio."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import KSR
+from sent import Answered
+from settings import Settings
+
+from omapush import clock
+from omapush.push.inbound import InboundRequest
+from omapush.push.registrar import ThirdPartyRegister
+
+_LOCAL_REPLY = 2
+"$uac_req(evtype): the final code is Kamailio's own, nobody answered."
+
+
+def text(variable: str) -> str:
+    """Return a pseudo-variable as text; empty when it is null or not UTF-8 (KSR raises on such bytes)."""
+    try:
+        return KSR.pv.gete(variable) or ""
+    except UnicodeDecodeError:
+        return ""
+
+
+def request(settings: Settings, *, onward: bool) -> InboundRequest:
+    """Return what the decision about the request in hand looks at; `onward`: loose_route found a next hop."""
+    uri = text("$ru")
+    return InboundRequest(
+        method=KSR.kx.get_method(),
+        trusted=settings.is_trusted(KSR.kx.get_srcip()),
+        onward=onward,
+        for_us=_is_ours(uri, settings),
+        in_dialog=KSR.siputils.has_totag() > 0,
+        went_through_us=settings.sender.sent_by in text("$(hdr(Via)[1])"),
+    )
+
+
+def _is_ours(uri: str, settings: Settings) -> bool:
+    own = settings.own_aor
+    return uri == own or uri.startswith((f"{own};", f"{own}?")) or bool(KSR.is_myself_ruri())
+
+
+def third_party_register() -> ThirdPartyRegister:
+    """Return the REGISTER in hand."""
+    return ThirdPartyRegister(
+        to=text("$tu"),
+        from_uri=text("$fu"),
+        contact=text("$hdr(Contact)"),
+        expires=text("$hdr(Expires)"),
+        path=text("$hdr(Path)"),
+        associated=text("$hdr(P-Associated-URI)"),
+        charging_vector=text("$hdr(P-Charging-Vector)"),
+        charging_functions=text("$hdr(P-Charging-Function-Addresses)"),
+        content_type=text("$hdr(Content-Type)"),
+        body=body(),
+    )
+
+
+def body() -> bytes:
+    """Return the body's bytes, whatever they are; by base64, for a KSR string is UTF-8 without NUL."""
+    try:
+        return base64.b64decode(text("$(rb{s.encode.base64})"))
+    except binascii.Error:
+        return b""
+
+
+def final_answer() -> tuple[str, Answered]:
+    """Return (reference, answer) of the request of ours that just ended."""
+    code = int(KSR.pv.get("$uac_req(evcode)"))
+    local = int(KSR.pv.get("$uac_req(evtype)")) == _LOCAL_REPLY
+    retry_after = reason = warning = ""
+    if not local and code != 200:
+        retry_after = text("$hdr(Retry-After)")
+        reason = text("$rr")
+        warning = text("$hdr(Warning)") or text("$hdr(Reason)")
+    elif not local:
+        reason = "OK"
+    return KSR.pv.get("$uac_req(evparam)"), Answered(code, local, clock.now_ms(), retry_after, reason, warning)

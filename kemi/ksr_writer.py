@@ -1,0 +1,75 @@
+"""Decisions -> KSR calls: the only place that makes Kamailio send something."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+import KSR
+
+from omapush.push.inbound import Answer, Capture, Decision, Drop, Relay
+from omapush.push.page_mode import Request
+
+_DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
+
+
+def reply(status: int, reason: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+    """Answer the request in hand, within its transaction when it has one."""
+    for name, value in headers:
+        KSR.hdr.append_to_reply(f"{name}: {value}\r\n")
+    KSR.sl.send_reply(status, reason)
+
+
+def apply(decision: Decision, *, record_route: bool) -> None:
+    """Carry out a decision; a Capture is the caller's, for it needs a queue."""
+    match decision:
+        case Answer(status, reason, headers):
+            reply(status, reason, headers)
+        case Relay():
+            relay(record_route=record_route)
+        case Drop() | Capture():
+            pass
+
+
+def relay(*, record_route: bool) -> None:
+    """Send the request in hand on along its route set, with transaction state."""
+    method = KSR.kx.get_method()
+    if method == "CANCEL" and KSR.tm.t_check_trans() <= 0:
+        reply(481, "Call/Transaction Does Not Exist")
+        return
+    if record_route and method in _DIALOG_CREATING:
+        KSR.rr.record_route()
+    if KSR.tm.t_relay() < 0:
+        KSR.sl.sl_reply_error()
+
+
+def send(request: Request, reference: str) -> bool:
+    """
+    Send a request of our own; its final answer comes to `ksr_uac_event` with `reference`.
+
+    False when Kamailio could not even try: no route to the next hop, or no memory.
+    """
+    KSR.pv.sets("$uac_req(method)", request.method)
+    KSR.pv.sets("$uac_req(ruri)", request.request_uri)
+    KSR.pv.sets("$uac_req(furi)", request.from_uri)
+    KSR.pv.sets("$uac_req(turi)", request.to_uri)
+    KSR.pv.sets("$uac_req(ouri)", request.next_hop)
+    KSR.pv.sets("$uac_req(callid)", request.call_id)
+    KSR.pv.sets("$uac_req(hdrs)", request.headers)
+    _set_body(request.body)
+    KSR.pv.seti("$uac_req(evroute)", 1)
+    KSR.pv.sets("$uac_req(evparam)", reference)
+    return KSR.uac.uac_req_send() > 0
+
+
+def _set_body(body: bytes) -> None:
+    """Any bytes may be content; those that a KSR string cannot hold go by way of base64."""
+    if b"\0" not in body:
+        try:
+            KSR.pv.sets("$uac_req(body)", body.decode())
+        except UnicodeDecodeError:
+            pass
+        else:
+            return
+    KSR.pv.sets("$var(b64)", base64.b64encode(body).decode())
+    KSR.pvx.evalx("$uac_req(body)", "$(var(b64){s.decode.base64})")

@@ -1,0 +1,35 @@
+"""Counters and histograms that all SIP processes share through Kamailio's xhttp_prom."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import KSR
+
+
+class Counts:
+    """Counts of one batch, added up here first, so that a batch costs one call for each label."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, ...]] = Counter()
+
+    def add(self, name: str, *labels: str) -> None:
+        """Count one more `name` with these labels."""
+        self._counts[(name, *labels)] += 1
+
+    def flush(self) -> None:
+        """Give the counts to Kamailio and start again from zero."""
+        for (name, *labels), number in self._counts.items():
+            match labels:
+                case []:
+                    KSR.xhttp_prom.counter_inc_l0(name, number)
+                case [label]:
+                    KSR.xhttp_prom.counter_inc_l1(name, number, label)
+                case [label, other]:
+                    KSR.xhttp_prom.counter_inc_l2(name, number, label, other)
+        self._counts.clear()
+
+
+def observe(name: str, milliseconds: int) -> None:
+    """Add one span to a histogram of seconds."""
+    KSR.xhttp_prom.histogram_observe_l0(name, f"{max(milliseconds, 0) / 1000:.3f}")

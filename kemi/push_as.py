@@ -1,0 +1,175 @@
+"""
+What Kamailio loads: one method for each event. Read, let push/ decide, act.
+
+An uncaught exception here answers nobody, and a route that returns None makes its worker lose the next
+request; so every route is guarded and returns an int.
+"""
+
+from __future__ import annotations
+
+import completer
+import KSR
+import ksr_reader
+import ksr_writer
+from completer import RegisterCompleter, ResultCompleter
+from sender import SenderProcess
+from settings import Settings
+
+from omapush import clock, log
+from omapush.errors import BadConfiguration, PushError
+from omapush.push import inbound, registrar
+from omapush.push.inbound import Answer, Capture, Decision, Relay
+
+DONE = 1
+_SANITY_MESSAGE = 17895
+"All checks of RFC 3261 structure that the sanity module has, but not its Proxy-Require list."
+_SANITY_URIS = 7
+
+
+def mod_init() -> PushAs:
+    """Kamailio calls this once, before it forks."""
+    try:
+        return PushAs(Settings.load())
+    except BadConfiguration as error:
+        KSR.err(f"{error}\n")
+        raise
+
+
+class PushAs:
+    """The Push Sender Agent on ISC."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._record_route = settings.config.sip.record_route
+        self._sender: SenderProcess | None = None
+        self._results: ResultCompleter | None = None
+        self._registers: RegisterCompleter | None = None
+        log.setup(settings.config.log, "sip")
+
+    def child_init(self, _rank: int) -> int:
+        """Nothing to prepare: sockets are opened on first use, one for each process."""
+        return 0
+
+    # Requests ------------------------------------------------------------------------------------
+
+    def ksr_request_route(self, _msg: object) -> int:
+        """Every request that does not belong to a transaction of our own."""
+        if KSR.sanity.sanity_check(_SANITY_MESSAGE, _SANITY_URIS) < 0:
+            return DONE  # sanity has answered
+        if KSR.tmx.t_precheck_trans() > 0:
+            KSR.tm.t_check_trans()  # a repetition: answered again, or still at work
+            return DONE
+        KSR.xhttp_prom.counter_inc_l1("sip_requests_received_total", 1, KSR.kx.get_method())
+        onward = KSR.rr.loose_route() > 0
+        decision: Decision
+        try:
+            decision = self._decide(onward=onward)
+        except PushError as error:
+            decision = Answer(error.sip_status, error.sip_reason)
+            log.get().warning("request_refused", problem=str(error), status=error.sip_status)
+        except Exception:  # last line before the wire: never fall silent
+            log.get().exception("route_crashed", onward=onward)
+            decision = Relay() if onward else Answer(500, "Server Internal Error")
+        ksr_writer.apply(decision, record_route=self._record_route)
+        return DONE
+
+    def _decide(self, *, onward: bool) -> Decision:
+        decision = inbound.decide(ksr_reader.request(self._settings, onward=onward))
+        if isinstance(decision, Relay) and KSR.maxfwd.process_maxfwd(70) < 0:
+            return Answer(483, "Too Many Hops")
+        if isinstance(decision, Capture):
+            return self._capture()
+        return decision
+
+    def _capture(self) -> Decision:
+        """Suspend a third-party REGISTER until it is stored; the completer lets it answer."""
+        register = ksr_reader.third_party_register()
+        report = registrar.read_report(register, clock.now_ms())
+        headers = registrar.answer_headers(register, self._settings.config.core.ioi)
+        if KSR.mqueue.mq_size(completer.REGISTERS) > completer.MOST_REGISTERS_WAITING:
+            return Answer(503, "Service Unavailable", (("Retry-After", "5"),))
+        if report.problems:
+            log.get().warning("register_body_unread", aor=report.aor, problems="; ".join(report.problems))
+        if KSR.tm.t_newtran() < 0:
+            return inbound.Drop()  # a repetition that another worker has taken
+        if KSR.tmx.t_suspend() < 0:
+            return Answer(500, "Server Internal Error")
+        transaction = f"{KSR.pv.get('$T(id_index)')}:{KSR.pv.get('$T(id_label)')}"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        completer.hand_over_register(transaction, lines, report)
+        return Capture()
+
+    def ksr_register_stored(self, *_: object) -> int:
+        """In the completer: the REGISTER is in Redis, answer it."""
+        assert self._registers is not None  # noqa: S101 - only the completer continues transactions
+        if self._registers.answer_headers:
+            KSR.hdr.append_to_reply(self._registers.answer_headers)
+        KSR.tm.t_reply(200, "OK")
+        return DONE
+
+    def ksr_register_refused(self, *_: object) -> int:
+        """In the completer: Redis is away."""
+        KSR.hdr.append_to_reply("Retry-After: 5\r\n")
+        KSR.tm.t_reply(503, "Service Unavailable")
+        return DONE
+
+    def ksr_reply_route(self, _msg: object) -> int:
+        """Replies to relayed requests go back as they are."""
+        return DONE
+
+    def ksr_onsend_route(self, _msg: object) -> int:
+        """Nothing is changed on its way out."""
+        return DONE
+
+    # Our own requests ----------------------------------------------------------------------------
+
+    def ksr_uac_event(self, _msg: object, _event: str) -> int:
+        """In a SIP worker: a request of ours has its final answer. Only handed over here, never stored."""
+        try:
+            reference, answered = ksr_reader.final_answer()
+            KSR.mqueue.mq_add(completer.RESULTS, reference, answered.pack())
+        except Exception:
+            log.get().exception("uac_event_crashed")
+        return DONE
+
+    def ksr_sender(self, *_: object) -> int:
+        """In a sender process, again and again."""
+        try:
+            if self._sender is None:
+                self._sender = SenderProcess(self._settings, int(KSR.pv.get("$rtimer_worker")))
+            self._sender.run_once()
+        except Exception:
+            log.get().exception("sender_crashed")
+        return DONE
+
+    def ksr_completer_results(self, *_: object) -> int:
+        """In the process that stores results, again and again."""
+        try:
+            if self._results is None:
+                self._results = ResultCompleter(self._settings)
+            self._results.run_once()
+        except Exception:
+            log.get().exception("completer_crashed", queue="results")
+        return DONE
+
+    def ksr_completer_registers(self, *_: object) -> int:
+        """In the process that stores registrations, again and again."""
+        try:
+            if self._registers is None:
+                self._registers = RegisterCompleter(self._settings)
+            self._registers.run_once()
+        except Exception:
+            log.get().exception("completer_crashed", queue="registers")
+        return DONE
+
+    # HTTP ----------------------------------------------------------------------------------------
+
+    def ksr_xhttp_event(self, _msg: object, _event: str) -> int:
+        """GET /metrics on the TCP address, for trusted peers."""
+        if not self._settings.is_trusted(KSR.kx.get_srcip()):
+            KSR.xhttp.xhttp_reply(403, "Forbidden", "text/plain", "not a trusted peer\n")
+        elif KSR.xhttp_prom.check_uri() > 0:
+            KSR.xhttp_prom.dispatch()
+        else:
+            KSR.xhttp.xhttp_reply(404, "Not Found", "text/plain", "only /metrics is here\n")
+        return DONE

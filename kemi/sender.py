@@ -1,0 +1,177 @@
+"""A sender process: it owns user shards, takes what is ready there, and sends it."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import finish
+import ksr_writer
+import KSR
+import metrics
+from sent import Sent
+from settings import Settings
+from window import Window
+
+from omapush import clock, log
+from omapush.errors import StoreUnavailable
+from omapush.push import outcome, registration
+from omapush.push.method_choice import choose
+from omapush.push.outcome import Outcome, Reply
+from omapush.push.page_mode import Request, compose
+from omapush.push.registration import Registration
+from omapush.push.values import Event
+from omapush.store import client, outbox, pushes, registrations
+from omapush.store.outbox import Taken
+
+_MOST_AT_ONCE = 64
+"Deliveries taken from one shard in one go."
+_IDLE_S = 0.004
+"Sleep between two looks at an outbox that was empty: a bound on the latency that looking adds."
+_REST_S = 0.25
+"Sleep after Redis did not answer."
+
+
+class SenderProcess:
+    """State of one sender; lives in one process and is driven by Kamailio's timer."""
+
+    def __init__(self, settings: Settings, index: int) -> None:
+        self._settings = settings
+        self._delivery = settings.config.delivery
+        self._store = client.connect(settings.config.redis)
+        self._owner = outbox.Owner(settings.node, settings.run, index)
+        self._window = Window(index, settings.config.sip.window, self._delivery.transaction_s)
+        self._shards: list[int] = []
+        self._renew_at = 0.0
+        self._counts = metrics.Counts()
+
+    def run_once(self) -> None:
+        """Send what is ready, as far as the window allows, or sleep a little when there is nothing."""
+        try:
+            if clock.monotonic() >= self._renew_at:
+                self._keep_shards()
+            if self._send_ready() == 0:
+                time.sleep(_IDLE_S)
+        except StoreUnavailable as error:
+            log.get().warning("redis_away", process="sender", problem=str(error), action="trying again")
+            time.sleep(_REST_S)
+
+    def _keep_shards(self) -> None:
+        """Renew the lease, and hold no more and no fewer shards than a fair share."""
+        lease_ms = self._delivery.lease_ms
+        number = self._settings.config.redis.user_shards
+        senders = outbox.sign_of_life(self._store, self._owner, clock.now_ms(), lease_ms=lease_ms)
+        share = math.ceil(number / max(senders, 1))
+        outbox.release(self._store, self._shards[share:], self._owner)
+        self._shards = self._claim(self._shards[:share])
+        start = self._owner.sender * number // max(senders, 1)
+        for offset in range(number):
+            if len(self._shards) >= share:
+                break
+            candidate = (start + offset) % number
+            if candidate not in self._shards:
+                self._shards += self._claim([candidate])
+        self._renew_at = clock.monotonic() + lease_ms / 3000
+
+    def _claim(self, numbers: list[int]) -> list[int]:
+        transaction_ms = self._delivery.transaction_s * 1000
+        owned = outbox.claim(
+            self._store,
+            numbers,
+            self._owner,
+            lease_ms=self._delivery.lease_ms,
+            transaction_ms=transaction_ms,
+        )
+        return [number for number, is_ours in zip(numbers, owned, strict=True) if is_ours]
+
+    def _send_ready(self) -> int:
+        """Send one batch; returns how many deliveries it had."""
+        free = self._window.free(clock.monotonic())
+        KSR.xhttp_prom.gauge_set_l1("requests_in_flight", str(self._window.in_flight), str(self._owner.sender))
+        shards = outbox.ready(self._store, self._shards) if free > 0 else []
+        if not shards:
+            return 0
+        most = min(_MOST_AT_ONCE, max(1, free // len(shards)))
+        taken = outbox.take(
+            self._store,
+            shards,
+            self._owner,
+            transaction_ms=self._delivery.transaction_s * 1000,
+            most=most,
+        )
+        self._shards = [number for number in self._shards if taken.get(number, []) is not None]
+        batch = [one for found in taken.values() for one in found or ()]
+        self._send_batch(batch)
+        return len(batch)
+
+    def _send_batch(self, batch: list[Taken]) -> None:
+        known = registrations.read_all(self._store, [one.delivery.aor for one in batch])
+        notes: list[tuple[str, Event]] = []
+        ended: list[finish.Ended] = []
+        for one, record in zip(batch, known, strict=True):
+            result = self._send_one(one, record)
+            if isinstance(result, Event):
+                notes.append((one.delivery.ref, result))
+            else:
+                ended.append(result)
+        self._counts.flush()
+        if notes:
+            pushes.note(self._store, notes)
+        if ended:
+            finish.store(self._store, ended, retention_s=self._delivery.retention_s)
+
+    def _send_one(self, one: Taken, record: Registration | None) -> Event | finish.Ended:
+        """Send one delivery and return what to note, or its end when there is nothing to send."""
+        delivery, now_ms = one.delivery, clock.now_ms()
+        if now_ms >= delivery.deliver_before_ms:
+            return self._end(one, outcome.expired(unreachable=one.attempt > 1), now_ms, sip_code=0)
+        profile = self._settings.profile(delivery.application, delivery.initiator)
+        s_cscf = record.s_cscf if record else ""
+        request = compose(delivery, self._settings.sender, profile, s_cscf, one.attempt)
+        policy = self._settings.config.profile(delivery.application)
+        choice = choose(
+            request,
+            registered=registration.is_registered(record, now_ms),
+            send_unregistered=policy.unregistered == "send",
+            message_bytes=self._delivery.message_bytes,
+        )
+        if choice.outcome is not None:
+            return self._end(one, choice.outcome, now_ms, sip_code=0)
+        if not self._send(one, request, now_ms):
+            return self._not_sent(one, now_ms)
+        self._counts.add("sip_requests_sent_total", request.method)
+        metrics.observe("accepted_to_sent_seconds", now_ms - delivery.accepted_ms)
+        text = f"{choice.method} try {one.attempt} to {request.next_hop} ({choice.why})"
+        return Event(now_ms, delivery.index, "sent", text)
+
+    def _send(self, one: Taken, request: Request, now_ms: int) -> bool:
+        reference = Sent(
+            ticket=one.ticket,
+            attempt=one.attempt,
+            plan=self._settings.retry_plan(one.delivery.application),
+            sent_ms=now_ms,
+            sender=self._owner.sender,
+            deliver_before_ms=one.delivery.deliver_before_ms,
+            unconfirmed=one.delivery.delivery_method == "unconfirmed",
+        )
+        if not ksr_writer.send(request, reference.pack()):
+            return False
+        self._window.sent()
+        return True
+
+    def _not_sent(self, one: Taken, now_ms: int) -> finish.Ended:
+        """Kamailio could not send at all: judged like a 503 of the next hop."""
+        verdict = outcome.judge(
+            Reply(503, "could not be sent: next hop unknown or memory short"),
+            attempt=one.attempt,
+            plan=self._settings.retry_plan(one.delivery.application),
+            unconfirmed=False,
+            now_ms=now_ms,
+            deliver_before_ms=one.delivery.deliver_before_ms,
+            jitter=0.5,
+        )
+        return self._end(one, verdict, now_ms, sip_code=503)
+
+    def _end(self, one: Taken, verdict: Outcome, now_ms: int, *, sip_code: int) -> finish.Ended:
+        self._counts.add("deliveries_finished_total", verdict.state)
+        return finish.Ended(one.ticket, verdict, "", sip_code, one.attempt, now_ms, verdict.desc)

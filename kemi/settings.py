@@ -1,0 +1,80 @@
+"""What every SIP process knows from the start: configuration, identity, and who is trusted."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from dataclasses import dataclass
+from functools import lru_cache
+
+from omapush import config
+from omapush.config import Config
+from omapush.protocol.sip_uri import address_of_record
+from omapush.push.outcome import RetryPlan
+from omapush.push.page_mode import Profile, Sender
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Made once, before Kamailio forks."""
+
+    config: Config
+    node: str
+    "This node among all; the same after a restart."
+    run: str
+    "This start of Kamailio; requests in flight of an earlier run are known to be lost."
+    sender: Sender
+    own_aor: str
+
+    @staticmethod
+    def load() -> Settings:
+        """Return the settings of this node; BadConfiguration stops the start of Kamailio."""
+        values = config.load()
+        sent_by = next(listen for listen in values.sip.listen if listen.startswith("udp:"))[len("udp:") :]
+        return Settings(
+            config=values,
+            node=f"{socket.gethostname()}/{sent_by}",
+            run=secrets.token_hex(4),
+            sender=Sender(values.sip.uri, sent_by, values.core.ioi, values.core.next_hop),
+            own_aor=address_of_record(values.sip.uri, field="sip.uri"),
+        )
+
+    def profile(self, application: str, initiator: str) -> Profile:
+        """Return how pushes of this application and initiator leave."""
+        return _profile(self.config, application, initiator)
+
+    def retry_plan(self, application: str) -> RetryPlan:
+        """Return when pushes of this application are tried again."""
+        retry = self.config.profile(application).retry
+        return RetryPlan(retry.attempts, int(retry.first_s * 1000), int(retry.longest_s * 1000))
+
+    def is_trusted(self, address: str) -> bool:
+        """Tell whether a source address belongs to the trust domain."""
+        return _is_trusted(self.config.core.trusted_peers, address)
+
+
+_PROFILES: dict[tuple[str, str], Profile] = {}
+
+
+def _profile(values: Config, application: str, initiator: str) -> Profile:
+    found = _PROFILES.get((application, initiator))
+    if found is None:
+        settings = values.profile(application)
+        account = values.initiator.get(initiator)
+        trusted = account is not None and account.trusted
+        found = _PROFILES[application, initiator] = Profile(
+            application=application,
+            accept_contact=settings.accept_contact,
+            wrapped=settings.form == "wrapped",
+            gzip=settings.gzip,
+            push_id_header=settings.push_id_header,
+            asserted=(account.identity or values.sip.uri) if account is not None and trusted else "",
+        )
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _is_trusted(networks: tuple[str, ...], address: str) -> bool:
+    source = ipaddress.ip_address(address)
+    return any(source in ipaddress.ip_network(network) for network in networks)

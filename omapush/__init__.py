@@ -1,0 +1,1 @@
+"""omapush: an IMS application server for OMA Push using SIP."""

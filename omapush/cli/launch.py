@@ -1,0 +1,94 @@
+"""How Kamailio and the private Redis are started: their command lines, derived from the configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from omapush.config import Config
+from omapush.errors import BadConfiguration
+
+ROOT = Path(__file__).resolve().parents[2]
+"Where kamailio.cfg, kemi/ and schema/ are."
+
+_LOG_LEVELS = {"error": -1, "warning": 0, "info": 2, "debug": 3}
+
+
+def kamailio_command(config: Config, run_dir: Path) -> list[str]:
+    """
+    Return the command line of Kamailio for this node; always with the tlsf memory manager.
+
+    `run_dir` gets the pid file and the control socket.
+    """
+    sip = config.sip
+    listens = [part for listen in sip.listen for part in ("-l", listen)]
+    defines = {
+        "OMAPUSH_SCRIPT": f'"{ROOT / "kemi" / "push_as.py"}"',
+        "OMAPUSH_SENDERS": f'"name=sender;interval=1000u;mode={sip.senders}"',
+        "OMAPUSH_LOG_LEVEL": str(_LOG_LEVELS[sip.log_level]),
+        "OMAPUSH_UDP_MTU": str(sip.udp_mtu),
+        "OMAPUSH_CONTROL": f'"unixs:{run_dir / "kamailio.ctl"}"',
+    }
+    if sip.aliases:
+        defines["OMAPUSH_ALIASES"] = " ".join(sip.aliases)
+    return [
+        "kamailio",
+        *("-f", str(ROOT / "kamailio.cfg")),
+        *("-DD", "-E"),
+        *("-m", str(sip.shared_memory_mb), "-M", str(sip.package_memory_mb)),
+        *("-x", "tlsf", "-X", "tlsf"),
+        *("-n", str(sip.workers), "-N", str(sip.workers)),
+        *("-P", str(run_dir / "kamailio.pid"), "-Y", str(run_dir)),
+        *listens,
+        *(part for name, value in defines.items() for part in ("-A", f"{name}={value}")),
+    ]
+
+
+def kamailio_environment(config: Config) -> dict[str, str]:
+    """
+    Return the environment in which Kamailio's embedded interpreter finds our code and its libraries.
+
+    Kamailio's Python sees neither a virtual environment nor the repository by itself, and it reads the
+    configuration again.
+    """
+    path = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "OMAPUSH_CONFIG": str(Path(config.path).resolve()) if Path(config.path).exists() else "",
+    }
+
+
+def redis_command(config: Config, data_dir: Path) -> list[str]:
+    """
+    Return the command line of the private Redis on the configured unix socket, append-only file on.
+
+    Raises:
+        BadConfiguration: redis.url is no unix socket; then the operator's own Redis is to be used.
+    """
+    url = urlsplit(config.redis.url)
+    if url.scheme != "unix":
+        raise BadConfiguration(
+            f"{config.path}: redis.url", "names a Redis of yours; only unix:// sockets get a private one"
+        )
+    return [
+        "redis-server",
+        *("--port", "0"),
+        *("--unixsocket", url.path, "--unixsocketperm", "700"),
+        *("--dir", str(data_dir)),
+        *("--appendonly", "yes", "--appendfsync", "everysec"),
+        *("--save", ""),
+        *("--maxmemory-policy", "noeviction"),
+        *("--logfile", ""),
+        *("--daemonize", "no"),
+    ]
+
+
+def become(command: list[str], environment: dict[str, str] | None = None) -> None:
+    """Replace this process by `command`, so that signals and the exit code are its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execvpe(command[0], command, environment or dict(os.environ))  # noqa: S606 - no shell is meant

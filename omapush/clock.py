@@ -1,0 +1,19 @@
+"""The one place where time is read; rules get `now` as an argument."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+monotonic = time.monotonic
+"Seconds for measuring spans; never goes back."
+
+
+def now_ms() -> int:
+    """Return the wall clock in milliseconds since 1970, the unit of every stored time."""
+    return time.time_ns() // 1_000_000
+
+
+def iso(ms: int) -> str:
+    """Return `ms` as `2026-01-31T09:00:01.234Z`."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"

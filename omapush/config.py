@@ -1,0 +1,369 @@
+"""
+The configuration: one TOML file, read once at start into frozen typed values.
+
+Every key has a default that works on one machine. An unknown key or a wrong value raises
+`BadConfiguration`, whose single line names the file, the key and what would be right. The docstring
+under a key is what an operator reads in the reference (`omapush config reference`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from omapush.errors import BadConfiguration, shortened
+
+DEFAULT_FILE = "omapush.toml"
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Milliseconds = Annotated[int, Meta(ge=1, le=60_000)]
+Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
+Bytes = Annotated[int, Meta(ge=1, le=1_073_741_824)]
+Shards = Annotated[int, Meta(ge=1, le=1024)]
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; what it does not know stops the start."""
+
+
+class Sip(_Section):
+    """Where the Push Sender Agent speaks SIP (the ISC reference point), and as whom."""
+
+    listen: tuple[str, ...] = ("udp:127.0.0.1:5070", "tcp:127.0.0.1:5070")
+    """Addresses to listen on, `udp:` or `tcp:` + address + port. TCP also serves Kamailio's own metrics."""
+    uri: str = "sip:psa@home1.example"
+    """Public service identity of the sender: From and, for trusted initiators, P-Asserted-Identity."""
+    aliases: tuple[str, ...] = ()
+    """Other names of this server in Route and Request-URI, such as the server name in the filter criteria."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 4
+    """SIP worker processes for each listen address."""
+    senders: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Processes that own user shards and send their deliveries."""
+    window: Annotated[int, Meta(ge=1, le=20_000)] = 1_000
+    """Requests that one sender process may have in flight. Each holds about 45 KB of shared memory."""
+    shared_memory_mb: Annotated[int, Meta(ge=64, le=65_536)] = 1_024
+    """Kamailio's shared memory; the start is refused when all windows together would not fit."""
+    package_memory_mb: Annotated[int, Meta(ge=8, le=1_024)] = 32
+    """Kamailio's private memory for each process."""
+    udp_mtu: Annotated[int, Meta(ge=0, le=65_507)] = 0
+    """Relayed requests larger than this leave by TCP; 0 leaves the transport of users' traffic alone."""
+    record_route: bool = False
+    """Stay in the route of dialogs that filter criteria bring through us."""
+    log_level: Literal["error", "warning", "info", "debug"] = "warning"
+    """How much Kamailio's own core logs."""
+
+
+class Core(_Section):
+    """The SIP/IP core on the other side."""
+
+    next_hop: str = "sip:127.0.0.1:6060;lr"
+    """Where requests go when the registration names no S-CSCF."""
+    trusted_peers: tuple[str, ...] = ("127.0.0.0/8",)
+    """Addresses or networks of the trust domain; REGISTER and relayed requests from others get 403."""
+    ioi: str = "home1.example"
+    """Our operator identifier in P-Charging-Vector (orig-ioi, term-ioi)."""
+
+
+class Api(_Section):
+    """The HTTP front for push initiators."""
+
+    listen: str = "127.0.0.1:8080"
+    """Address and port of PAP, JSON, health and metrics."""
+    max_body_bytes: Bytes = 1_048_576
+    """Largest HTTP request body; above it the answer is 413."""
+    max_addresses: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
+    """Recipients of one push-message."""
+    max_waiting: Count = 1_000_000
+    """Deliveries that may wait in the outbox of all users; beyond it PAP answers 503 with Retry-After."""
+
+
+class RedisSection(_Section):
+    """Where all state lives."""
+
+    url: str = "unix:///tmp/omapush/redis.sock"
+    """`unix:///path`, `redis://host:port/0`, `rediss://` (TLS)."""
+    timeout_ms: Milliseconds = 1_000
+    """Longest wait for one answer; on expiry the peer gets 503 with Retry-After and the work is kept."""
+    user_shards: Shards = 16
+    """Slots that users are spread over. Fixed once there is data."""
+    push_shards: Shards = 16
+    """Slots that pushes are spread over. Fixed once there is data."""
+
+
+class Delivery(_Section):
+    """What happens to an accepted push over time."""
+
+    message_bytes: Annotated[int, Meta(ge=400, le=1_300)] = 1_300
+    """Largest whole MESSAGE request, as it leaves us (RFC 3428: never above 1,300)."""
+    transaction_s: Annotated[int, Meta(ge=5, le=300)] = 40
+    """A request without a result for so long is taken as lost with its process, and sent again."""
+    retention_s: Seconds = 86_400
+    """How long a finished push and its push-id are remembered."""
+    lifetime_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 604_800
+    """How long a push without deliver-before may wait before it expires."""
+    lease_ms: Annotated[int, Meta(ge=500, le=60_000)] = 5_000
+    """How long a silent sender process keeps its user shards."""
+
+
+class Notify(_Section):
+    """Result notifications to push initiators."""
+
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """Longest wait for the initiator's answer."""
+    first_retry_s: Annotated[float, Meta(gt=0, le=3_600)] = 1.0
+    """Wait before the first repeat; doubles each time."""
+    longest_retry_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
+    """Ceiling of the wait."""
+    give_up_s: Seconds = 86_400
+    """A notification older than this is given up; the push keeps its result."""
+    concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 32
+    """Notifications under way at once."""
+
+
+class Log(_Section):
+    """Our own log, one event a line on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level written."""
+    format: Literal["logfmt", "json"] = "logfmt"
+    """One line an event, for people or for machines."""
+
+
+class Retry(_Section):
+    """When a delivery that may be repeated is repeated."""
+
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 4
+    """Attempts in all, the first included."""
+    first_s: Annotated[float, Meta(gt=0, le=86_400)] = 2.0
+    """Wait before the second attempt; doubles each time."""
+    longest_s: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
+    """Ceiling of the wait."""
+
+
+class Application(_Section):
+    """One push application (ARI): `[application."mms.ua"]`."""
+
+    methods: tuple[Literal["message"], ...] = ("message",)
+    """Methods allowed for this application, in order of preference."""
+    accept_contact: Literal["bare", "strict", "none"] = "bare"
+    """How the feature tag goes out: bare, with require and explicit, or not at all."""
+    content_types: tuple[str, ...] = ()
+    """MIME types that this application takes; empty means all. Others are refused with 2006."""
+    max_bytes: Bytes = 1_048_576
+    """Largest content."""
+    form: Literal["native", "wrapped"] = "native"
+    """Content as it is, or inside application/vnd.oma.push with its control lines."""
+    gzip: bool = False
+    """Compress content (Content-Encoding: gzip) when that makes it smaller; the devices must accept it."""
+    unregistered: Literal["send", "refuse"] = "send"
+    """When no contact is known: let the core decide, or refuse at once as undeliverable."""
+    push_id_header: bool = False
+    """Add X-Push-Id, so that a receiver can drop the repeat that a crash may cause."""
+    retry: Retry = Retry()
+    """Retry plan: `retry = { attempts = 4, first_s = 2.0, longest_s = 60.0 }`."""
+
+
+class Initiator(_Section):
+    """One push initiator: `[initiator.NAME]`, where NAME is also the HTTP Basic user name."""
+
+    password: str = ""
+    """Password, or leave it out and name `password_file`."""
+    password_file: str = ""
+    """File whose first line is the password."""
+    applications: tuple[str, ...] = ("*",)
+    """Applications it may push to; `*` for all."""
+    recipients: tuple[str, ...] = ("*",)
+    """Recipients it may push to: shell patterns over the address of record."""
+    trusted: bool = True
+    """Assert an identity (P-Asserted-Identity) for its pushes."""
+    identity: str = ""
+    """The identity asserted for it; empty means that of `sip.uri`."""
+
+    def __repr__(self) -> str:
+        return f"Initiator(applications={self.applications}, trusted={self.trusted}, password=***)"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The whole configuration of one node."""
+
+    path: str
+    "The file it was read from."
+    sip: Sip = Sip()
+    core: Core = Core()
+    api: Api = Api()
+    redis: RedisSection = RedisSection()
+    delivery: Delivery = Delivery()
+    notify: Notify = Notify()
+    log: Log = Log()
+    application: dict[str, Application] = {}
+    initiator: dict[str, Initiator] = {}
+
+    def profile(self, ari: str) -> Application:
+        """Return the profile of application `ari`, or the default profile."""
+        return self.application.get(ari, _DEFAULT_PROFILE)
+
+
+_DEFAULT_PROFILE = Application()
+_SECTIONS: dict[str, type[_Section]] = {
+    "sip": Sip,
+    "core": Core,
+    "api": Api,
+    "redis": RedisSection,
+    "delivery": Delivery,
+    "notify": Notify,
+    "log": Log,
+}
+_NAMED: dict[str, type[_Section]] = {"application": Application, "initiator": Initiator}
+
+_SIP_LISTEN = re.compile(r"(udp|tcp):(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-]+):([0-9]{1,5})")
+_HTTP_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-]+):([0-9]{1,5})")
+_SIP_URI = re.compile(r"sips?:[^\s<>\",]+")
+_ARI = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_IN_FLIGHT_BYTES = 45_000
+"Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
+_SHARED_MEMORY_IN_FLIGHT = 0.75
+"Part of the shared memory that requests in flight may take."
+
+
+def load(path: str | None = None) -> Config:
+    """
+    Return the configuration in `path`, else in $OMAPUSH_CONFIG, else in `omapush.toml`.
+
+    Raises:
+        BadConfiguration: the file is missing though named, is no TOML, or breaks a rule.
+    """
+    named = path or os.environ.get("OMAPUSH_CONFIG", "")
+    file = Path(named or DEFAULT_FILE)
+    if not file.exists() and not named:
+        return parse({}, str(file))
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadConfiguration(str(file), f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(str(file), f"is not TOML: {error}") from error
+    return parse(tables, str(file))
+
+
+def parse(tables: dict[str, Any], path: str) -> Config:
+    """Return the checked configuration for the TOML `tables`; `path` is only for error texts."""
+    values: dict[str, Any] = {}
+    for name, table in tables.items():
+        if name in _SECTIONS:
+            values[name] = _section(path, name, table, _SECTIONS[name])
+        elif name in _NAMED:
+            values[name] = _named(path, name, table)
+        else:
+            known = ", ".join([*_SECTIONS, *_NAMED])
+            raise BadConfiguration(f"{path}: [{shortened(name)}]", f"unknown table; known are {known}")
+    config = Config(path=path, **values)
+    _check(config)
+    return config
+
+
+_T = TypeVar("_T", bound=_Section)
+
+
+def _section(path: str, where: str, table: object, kind: type[_T]) -> _T:
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise BadConfiguration(*_explain(path, where, str(error), kind)) from error
+
+
+def _named(path: str, name: str, tables: object) -> dict[str, _Section]:
+    if not isinstance(tables, dict):
+        raise BadConfiguration(f"{path}: {name}", f'expected tables such as [{name}."..."]')
+    return {key: _section(path, f'{name}."{key}"', table, _NAMED[name]) for key, table in tables.items()}
+
+
+def _explain(path: str, where: str, message: str, kind: type[_Section]) -> tuple[str, str]:
+    """Turn msgspec's message into (file and key, problem)."""
+    problem, _, at = message.partition(" - at `$")
+    key = at.strip("`").lstrip(".").replace("[...]", "")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
+    if unknown:
+        key = f"{key}.{unknown[1]}" if key else unknown[1]
+        problem = "unknown key; known are " + ", ".join(kind.__struct_fields__)
+    return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem
+
+
+def _check(config: Config) -> None:
+    """Check what a single key's type cannot say."""
+    for value in config.sip.listen:
+        _require(config, "sip.listen", value, _SIP_LISTEN, '"udp:127.0.0.1:5070"')
+    _require(config, "api.listen", config.api.listen, _HTTP_LISTEN, '"127.0.0.1:8080"')
+    _require(config, "sip.uri", config.sip.uri, _SIP_URI, '"sip:psa@home1.example"')
+    _require(config, "core.next_hop", config.core.next_hop, _SIP_URI, '"sip:127.0.0.1:6060;lr"')
+    if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
+        raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
+    for network in config.core.trusted_peers:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise BadConfiguration(
+                f"{config.path}: core.trusted_peers", f'{error}; right would be "192.0.2.0/24"'
+            ) from error
+    _check_memory(config)
+    _check_redis(config)
+    for name, initiator in config.initiator.items():
+        _check_initiator(config, name, initiator)
+    for ari in config.application:
+        _require(config, "application", ari, _ARI, '"mms.ua"')
+
+
+def _require(config: Config, key: str, value: str, form: re.Pattern[str], right: str) -> None:
+    if form.fullmatch(value) is None:
+        raise BadConfiguration(f"{config.path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}')
+
+
+def _check_memory(config: Config) -> None:
+    needed_mb = config.sip.senders * config.sip.window * _IN_FLIGHT_BYTES // 1_000_000
+    if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
+        raise BadConfiguration(
+            f"{config.path}: sip.shared_memory_mb",
+            f"{config.sip.senders} senders x window {config.sip.window} need about {needed_mb} MB in flight, "
+            f"above {_SHARED_MEMORY_IN_FLIGHT:.0%} of {config.sip.shared_memory_mb} MB; "
+            "make the window smaller or the memory larger",
+        )
+
+
+def _check_redis(config: Config) -> None:
+    if urlsplit(config.redis.url).scheme not in ("unix", "redis", "rediss"):
+        raise BadConfiguration(
+            f"{config.path}: redis.url", "scheme is not known; right would be unix:///path, redis:// or rediss://"
+        )
+
+
+def _check_initiator(config: Config, name: str, initiator: Initiator) -> None:
+    where = f"{config.path}: initiator.{shortened(name)}"
+    if _NAME.fullmatch(name) is None:
+        raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
+    if bool(initiator.password) == bool(initiator.password_file):
+        raise BadConfiguration(where, "needs either password or password_file")
+    if initiator.identity and _SIP_URI.fullmatch(initiator.identity) is None:
+        raise BadConfiguration(f"{where}.identity", 'right would be "sip:mmsc@home1.example"')
+    if initiator.password_file:
+        password_of(initiator, where)
+
+
+def password_of(initiator: Initiator, where: str = "initiator") -> str:
+    """Return the initiator's password, from the file if one is named (its first line)."""
+    if not initiator.password_file:
+        return initiator.password
+    try:
+        password = Path(initiator.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"{where}.password_file", f"cannot be read: {error}") from error
+    if not password:
+        raise BadConfiguration(f"{where}.password_file", "is empty")
+    return password

@@ -1,0 +1,51 @@
+"""Our log: one event a line on standard error, `event=...` and fields; never content or secrets."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from omapush.config import Log
+from omapush.errors import shortened
+
+LONGEST_FIELD = 1024
+
+
+def setup(settings: Log, process: str) -> None:
+    """Make every later `get()` write as `settings` say; `process` names the writer in each line."""
+    last: Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "process", "event"])
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _bounded,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+def get() -> Any:
+    """Return the logger; call it with an event name and fields."""
+    return structlog.get_logger()
+
+
+def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Cut and clean each text field, so that no peer can write lines of its own into the log."""
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception":
+            event[key] = shortened(value, LONGEST_FIELD)
+    return event

@@ -1,0 +1,1 @@
+"""The service's rules: request + state + now -> decision. Pure functions, no I/O, no clock."""

@@ -1,0 +1,88 @@
+"""
+What to do with a SIP request that reaches us: capture it, answer it, or let it go on its way.
+
+Filter criteria bring other people's requests through us too. Those go on unchanged, and a trouble of ours
+must never break them; so this decision needs nothing but the request itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+ALLOW: Final = "REGISTER, OPTIONS"
+"Methods that the sender agent itself answers; the rest gets 405."
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRequest:
+    """What the decision looks at."""
+
+    method: str
+    trusted: bool
+    "The source address belongs to the trust domain."
+    onward: bool
+    "After our own Route value there is another: filter criteria brought it, and it has to go on."
+    for_us: bool
+    "Request-URI names one of our addresses or our public service identity."
+    in_dialog: bool
+    "The To header has a tag."
+    went_through_us: bool
+    "One of the Via values is ours."
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Reply and be done."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Send on along the route set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A third-party REGISTER: store it, then answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An ACK that ends here; nothing answers an ACK."""
+
+
+Decision = Answer | Relay | Capture | Drop
+
+OPTIONS_HEADERS: Final = (
+    ("Allow", ALLOW),
+    ("Accept", "application/sdp, message/sip, application/3gpp-ims+xml, multipart/mixed"),
+    ("Supported", "path"),
+)
+
+
+def decide(request: InboundRequest) -> Decision:
+    """Return the one thing to do with the request."""
+    if request.method == "ACK":
+        return Relay() if request.onward and request.trusted else Drop()
+    if request.method == "OPTIONS" and request.for_us and not request.onward:
+        return Answer(200, "OK", OPTIONS_HEADERS)
+    if not request.trusted:
+        return Answer(403, "Not a Trusted Peer")
+    if request.onward:
+        return Relay()
+    return _answer_ourselves(request)
+
+
+def _answer_ourselves(request: InboundRequest) -> Decision:
+    if request.method == "REGISTER":
+        return Capture()
+    if not request.for_us:
+        # No Route value leads on, and relaying by Request-URI would make us an open relay or a loop.
+        return Answer(482, "Loop Detected") if request.went_through_us else Answer(404, "No Onward Route")
+    if request.in_dialog or request.method == "CANCEL":
+        return Answer(481, "Call/Transaction Does Not Exist")
+    return Answer(405, "Method Not Allowed", (("Allow", ALLOW),))

@@ -1,0 +1,185 @@
+"""
+What a SIP result means: Appendix Q and spec/pap.md 8 as one table, read by PAP, JSON, log and metrics.
+
+`judge` turns one final SIP response (or its absence) into a stored result or the time of the next try.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from omapush.push.values import State
+
+DELIVERED_CODE: Final = "1000"
+TAKEN_CODE: Final = "1001"
+
+Again = Literal["no", "once", "backoff"]
+
+
+class Row(NamedTuple):
+    """What one SIP status code means for a push."""
+
+    state: State
+    "State when no try is left."
+    code: str
+    "PAP status code that goes with it."
+    again: Again
+    "Whether the same request may be sent again."
+    meaning: str
+
+
+class RetryPlan(NamedTuple):
+    """When a delivery that may be repeated is repeated."""
+
+    attempts: int
+    "In all, the first included."
+    first_ms: int
+    longest_ms: int
+
+
+class Reply(NamedTuple):
+    """A final SIP response to a push, or 408 in its place when none came."""
+
+    sip_code: int
+    reason: str = ""
+    "Reason phrase."
+    local: bool = False
+    "True: nobody answered; the code is our own transaction timeout."
+    retry_after_s: int | None = None
+    warning: str = ""
+    "Text of Warning or Reason (PROP-CTRL-3)."
+
+
+class Outcome(NamedTuple):
+    """The verdict on one reply."""
+
+    retry_at_ms: int | None
+    "When to send again; None: the result is final."
+    state: State
+    code: str
+    desc: str
+
+
+_EXPIRED: Final[State] = "expired"
+
+_DELIVERED = Row("delivered", DELIVERED_CODE, "no", "delivered")
+_RELAYED = Row("timeout", "4000", "no", "stored by a relay (202), never confirmed by the device")
+_NO_CAUSE = Row("aborted", "5026", "once", "rejected by the device, cause not told")
+_NOT_FOUND = Row("undeliverable", "2003", "no", "no such recipient")
+_WRONG_TYPE = Row("aborted", "5030", "no", "content type not processable by the device")
+_UNREACHABLE = Row("undeliverable", "5028", "backoff", "the device cannot be reached now")
+_SILENT = Row("timeout", "5028", "backoff", "no answer from the device or the core")
+_TOO_LARGE = Row("undeliverable", "5029", "no", "too large for the device or a hop")
+_NOT_POSSIBLE = Row("undeliverable", "3007", "no", "the delivery method is not possible there")
+_OVERLOADED = Row("undeliverable", "4001", "backoff", "the core or the device is overloaded or away")
+_FORBIDDEN = Row("aborted", "5027", "no", "refused, cause not told")
+_CHALLENGED = Row("undeliverable", "3000", "no", "the core asks us for credentials")
+_REDIRECTED = Row("undeliverable", "4000", "no", "redirected; redirections are not followed")
+
+TABLE: Final[dict[int, Row]] = {
+    200: _DELIVERED,
+    202: _RELAYED,
+    400: _NO_CAUSE,
+    401: _CHALLENGED,
+    403: _FORBIDDEN,
+    404: _NOT_FOUND,
+    405: _NOT_POSSIBLE,
+    406: _WRONG_TYPE,
+    407: _CHALLENGED,
+    408: _SILENT,
+    410: _NOT_FOUND,
+    413: _TOO_LARGE,
+    415: _WRONG_TYPE,
+    416: _NOT_POSSIBLE,
+    420: _NOT_POSSIBLE,
+    421: _NOT_POSSIBLE,
+    430: _UNREACHABLE,
+    480: _UNREACHABLE,
+    481: Row("undeliverable", "5027", "no", "no matching context"),
+    484: _NOT_FOUND,
+    485: _NOT_POSSIBLE,
+    486: Row("undeliverable", "5028", "backoff", "busy"),
+    487: Row("cancelled", DELIVERED_CODE, "no", "cancelled"),
+    488: _WRONG_TYPE,
+    489: _NOT_POSSIBLE,
+    500: Row("aborted", "5026", "backoff", "rejected by the device, cause not told"),
+    501: _NOT_POSSIBLE,
+    502: _OVERLOADED,
+    503: _OVERLOADED,
+    504: _SILENT,
+    513: _TOO_LARGE,
+    600: Row("undeliverable", "5028", "backoff", "busy everywhere"),
+    603: _NO_CAUSE,
+    604: _NOT_FOUND,
+    606: _WRONG_TYPE,
+}
+"SIP status code -> row. A code that is not here counts as the x00 of its class (RFC 3261 8.1.3.2)."
+
+_CLASSES: Final[dict[int, Row]] = {
+    2: _DELIVERED,
+    3: _REDIRECTED,
+    4: Row("aborted", "5026", "no", "rejected"),
+    5: Row("undeliverable", "4000", "backoff", "a server on the way failed"),
+    6: Row("aborted", "5000", "no", "refused everywhere"),
+}
+
+_SHORT_OF_RESOURCES = Row("aborted", "5029", "backoff", "dropped by the device for want of resources")
+
+
+def row_of(reply: Reply) -> Row:
+    """Return the row for a reply; 500 with Retry-After means short of resources (Appendix Q row 5)."""
+    if reply.sip_code == 500 and reply.retry_after_s is not None:
+        return _SHORT_OF_RESOURCES
+    row = TABLE.get(reply.sip_code)
+    return row if row is not None else _CLASSES.get(reply.sip_code // 100, _CLASSES[5])
+
+
+def judge(
+    reply: Reply,
+    *,
+    attempt: int,
+    plan: RetryPlan,
+    unconfirmed: bool,
+    now_ms: int,
+    deliver_before_ms: int,
+    jitter: float,
+) -> Outcome:
+    """
+    Return what the reply to attempt number `attempt` (from 1) means for the push.
+
+    `unconfirmed`: the initiator asked for no acknowledgement, so that a relay's 202 is enough.
+    `jitter` between 0 and 1 spreads the next try over the second half of its wait.
+    """
+    if reply.sip_code == 202 and unconfirmed:
+        return Outcome(None, "delivered", DELIVERED_CODE, "stored by a relay (202); no confirmation was asked")
+    row = row_of(reply)
+    at_ms = _next_try(row.again, reply, attempt, plan, now_ms, jitter)
+    if at_ms is None:
+        return Outcome(None, row.state, row.code, _desc(row, reply))
+    if at_ms >= deliver_before_ms:
+        code = "5028" if row.code == "5028" else "4000"
+        return Outcome(None, _EXPIRED, code, f"deliver-before comes before the next try; last: {_desc(row, reply)}")
+    return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply))
+
+
+def expired(*, unreachable: bool) -> Outcome:
+    """Return the verdict on a push whose deliver-before passed while it waited."""
+    return Outcome(None, _EXPIRED, "5028" if unreachable else "4000", "deliver-before passed while it waited")
+
+
+def _next_try(
+    again: Again, reply: Reply, attempt: int, plan: RetryPlan, now_ms: int, jitter: float
+) -> int | None:
+    allowed = {"no": 1, "once": 2, "backoff": plan.attempts}[again]
+    if attempt >= min(allowed, plan.attempts):
+        return None
+    wait_ms = min(plan.first_ms * 2 ** min(attempt - 1, 30), plan.longest_ms)
+    spread_ms = int(wait_ms * (0.5 + jitter / 2))
+    return now_ms + max(spread_ms, (reply.retry_after_s or 0) * 1000)
+
+
+def _desc(row: Row, reply: Reply) -> str:
+    if reply.local:
+        return f"{row.meaning} (no response within the transaction)"
+    said = f"{reply.sip_code} {reply.reason}".strip()
+    return f"{row.meaning} ({said}; {reply.warning})" if reply.warning else f"{row.meaning} ({said})"

@@ -1,0 +1,164 @@
+"""
+The MESSAGE that carries a push (RFC 3428, RFC 3841, spec/sip-push.md 2 and 13).
+
+Kamailio writes Via, From, To, Call-ID, CSeq, Max-Forwards and Content-Length; everything else is
+composed here, and the size of the whole is known before anything is sent.
+"""
+
+from __future__ import annotations
+
+import gzip
+from email.utils import formatdate
+from typing import Final, NamedTuple
+
+from omapush.protocol.feature_tags import accept_contact
+from omapush.push.values import Delivery
+
+WRAPPED_TYPE: Final = "application/vnd.oma.push"
+
+_CRLF: Final = "\r\n"
+_GENERATED_BYTES: Final = sum(
+    len(text)
+    for text in (
+        " SIP/2.0\r\n",
+        "Via: SIP/2.0/UDP ;branch=z9hG4bKffff.ffffffff000000000000000000000000.0\r\n",
+        "To: <>\r\n",
+        "From: <>;tag=ffffffffffffffffffffffffffffffff-ffffffff\r\n",
+        "CSeq: 10 \r\n",
+        "Call-ID: \r\n",
+        "Max-Forwards: 70\r\n",
+        "Content-Length: 1300\r\n",
+        "\r\n",
+    )
+)
+"What Kamailio's `build_uac_req` adds around URIs, method, Call-ID and the sent-by of Via (5.6.3)."
+
+
+class Sender(NamedTuple):
+    """Who we are on the wire."""
+
+    uri: str
+    "Public service identity: From, and the P-Asserted-Identity of pushes of our own."
+    sent_by: str
+    "Host and port of our listening socket, as Via shows it."
+    ioi: str
+    next_hop: str
+    "Where requests go when no S-CSCF is known."
+
+
+class Profile(NamedTuple):
+    """How one application wants its MESSAGE."""
+
+    application: str
+    "ARI; the feature tag's value."
+    accept_contact: str
+    "bare, strict or none (PROP-ARI-5)."
+    wrapped: bool
+    gzip: bool
+    push_id_header: bool
+    asserted: str
+    "P-Asserted-Identity for this initiator; empty: the initiator is not trusted."
+
+
+class Request(NamedTuple):
+    """One SIP request, ready to be handed to Kamailio's UAC."""
+
+    method: str
+    request_uri: str
+    from_uri: str
+    to_uri: str
+    next_hop: str
+    "URI that the request is sent to."
+    call_id: str
+    headers: str
+    body: bytes
+    size: int
+    "Bytes of the whole request on the wire; an upper bound that is at most a few bytes too high."
+
+
+def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, attempt: int) -> Request:
+    """
+    Return the MESSAGE for `delivery` (PSA-MSG-1..7): Request-URI the public identity, routed to the core.
+
+    `s_cscf`: URI of the user's S-CSCF, empty when unknown. A repeat after a crash keeps the attempt
+    number and so its Call-ID, by which a receiver can tell that it has seen the push already.
+    """
+    next_hop = s_cscf or sender.next_hop
+    body_headers, body = _body(delivery, profile)
+    call_id = f"{delivery.id}.{attempt}@{_host(sender.sent_by)}"
+    lines = [f"Route: <{_loose(next_hop)}>"]
+    if profile.asserted:
+        lines.append(f"P-Asserted-Identity: <{profile.asserted}>")
+    if profile.accept_contact != "none":
+        strict = profile.accept_contact == "strict"
+        lines.append(f"Accept-Contact: {accept_contact(profile.application, strict=strict)}")
+    lines.append(f'P-Charging-Vector: icid-value="{call_id}";orig-ioi="Type 3{sender.ioi}"')
+    lines.extend(_validity(delivery))
+    if profile.push_id_header:
+        lines.append(f"X-Push-Id: {delivery.id}")
+    lines.extend(body_headers)
+    headers = _CRLF.join(lines) + _CRLF
+    size = (
+        _GENERATED_BYTES
+        + len("MESSAGE") * 2
+        + len(sender.sent_by)
+        + len(delivery.aor) * 2
+        + len(sender.uri)
+        + len(call_id)
+        + len(headers.encode())
+        + len(body)
+    )
+    return Request("MESSAGE", delivery.aor, sender.uri, delivery.aor, next_hop, call_id, headers, body, size)
+
+
+def _host(sent_by: str) -> str:
+    return sent_by.rsplit(":", 1)[0]
+
+
+def _loose(uri: str) -> str:
+    """Return the URI with `;lr`, which a Route value of a loose router carries (RFC 3261 19.1.1)."""
+    return uri if ";lr" in uri.lower() else f"{uri};lr"
+
+
+def _validity(delivery: Delivery) -> list[str]:
+    """Date and Expires tell the device until when the push is worth showing (RFC 3428 8)."""
+    if not delivery.deadline_given:
+        return []
+    lifetime_s = max(1, (delivery.deliver_before_ms - delivery.accepted_ms) // 1000)
+    return [f"Date: {formatdate(delivery.accepted_ms / 1000, usegmt=True)}", f"Expires: {lifetime_s}"]
+
+
+def _body(delivery: Delivery, profile: Profile) -> tuple[list[str], bytes]:
+    """Return the content's header lines and bytes: native or wrapped, compressed when that helps."""
+    content_type, body = delivery.content_type, delivery.content
+    headers: list[str] = []
+    if profile.wrapped:
+        content_type, body = WRAPPED_TYPE, _wrap(delivery)
+    else:
+        headers = [f"{name}: {value}" for name, value in delivery.content_headers if _travels(name)]
+    if profile.gzip and not any(line.lower().startswith("content-encoding:") for line in headers):
+        smaller = gzip.compress(body, mtime=0)
+        if len(smaller) < len(body):
+            body = smaller
+            headers.append("Content-Encoding: gzip")
+    headers.append(f"Content-Type: {content_type}")
+    return headers, body
+
+
+_NATIVE: Final = frozenset({"content-language", "content-encoding", "content-disposition"})
+"Control lines of a content part that are SIP headers of their own (PROP-CTRL-1, native form)."
+
+
+def _travels(name: str) -> bool:
+    return name.lower() in _NATIVE
+
+
+def _wrap(delivery: Delivery) -> bytes:
+    """Return the wrapped form: control lines, an empty line, the content bytes (PROP-CTRL-1)."""
+    lines = [f"X-Wap-Application-Id: {delivery.application}", f"Content-Type: {delivery.content_type}"]
+    lines.extend(
+        f"{name}: {value}"
+        for name, value in delivery.content_headers
+        if name.lower() not in ("x-wap-application-id", "content-type", "content-length")
+    )
+    return (_CRLF.join(lines) + _CRLF * 2).encode() + delivery.content

@@ -1,0 +1,165 @@
+"""
+Who is there: the record of one address of record, and how a third-party REGISTER changes it.
+
+PSA-REG-1, spec/events.md 4.1. Nothing in two third-party REGISTERs orders them: arrival does.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from omapush.protocol.third_party_register import EmbeddedContact
+
+RECORD_VERSION: Final = 1
+UNSTATED_EXPIRY_S: Final = 3_600
+"A contact registered without any expiry lives as long as RFC 3261 10.2.1.1 suggests."
+LARGEST_EXPIRY_S: Final = 604_800 * 4
+MOST_CONTACTS: Final = 32
+
+
+class Contact(NamedTuple):
+    """One device of the user, as the last source that named it described it."""
+
+    uri: str
+    expires_ms: int
+    applications: tuple[str, ...]
+    "ARIs of `+g.oma.pusheventapp`."
+    features: tuple[tuple[str, str | None], ...]
+    "All feature parameters (RFC 3840); None is a flag."
+    instance: str
+    gruu: str
+    q: float | None
+    source: str
+    "Who said so: `register` (the UE's REGISTER) or `response` (the registrar's 200)."
+    at_ms: int
+
+
+class Registration(NamedTuple):
+    """What is known about one public user identity."""
+
+    version: int
+    aor: str
+    s_cscf: str
+    "URI that terminating requests are routed to."
+    path: str
+    expires_ms: int
+    "End of the registration as the S-CSCF granted it."
+    contacts: tuple[Contact, ...]
+    associated: tuple[str, ...]
+    "Identities of the same implicit set, as far as P-Associated-URI could be read."
+    charging: str
+    "P-Charging-Function-Addresses, replayed as they came."
+    service_info: str
+    said_gone_ms: int
+    "When a REGISTER with Expires 0 came that named no contact; 0: never, or answered since."
+    at_ms: int
+    problems: tuple[str, ...] = ()
+    "What could not be read of the last report."
+
+
+class Report(NamedTuple):
+    """One third-party REGISTER, read."""
+
+    aor: str
+    expires_s: int
+    s_cscf: str
+    path: str
+    contacts: tuple[EmbeddedContact, ...]
+    all_contacts: bool
+    "The UE wrote `Contact: *`."
+    source: str
+    associated: tuple[str, ...]
+    charging: str
+    service_info: str
+    at_ms: int
+    problems: tuple[str, ...]
+
+
+def merge(old: Registration | None, report: Report) -> Registration:
+    """
+    Return the record after `report`.
+
+    A contact that the report names is replaced as a whole, so that a tag it no longer carries is
+    withdrawn (PRA-REG-6); contacts that it does not name stay until they expire. Expires 0 takes away
+    what the UE named and nothing else: it is no proof that nobody is left (spec/events.md 4.1).
+    """
+    now = report.at_ms
+    known = {contact.uri: contact for contact in (old.contacts if old else ()) if contact.expires_ms > now}
+    if report.all_contacts and report.expires_s == 0:
+        known.clear()
+    for named in report.contacts:
+        _apply(known, named, report)
+    contacts = tuple(sorted(known.values(), key=lambda contact: -contact.at_ms)[:MOST_CONTACTS])
+    return Registration(
+        version=RECORD_VERSION,
+        aor=report.aor,
+        s_cscf=report.s_cscf or (old.s_cscf if old else ""),
+        path=report.path,
+        expires_ms=_end(old, report, contacts),
+        contacts=contacts,
+        associated=report.associated or (old.associated if old else ()),
+        charging=report.charging or (old.charging if old else ""),
+        service_info=report.service_info or (old.service_info if old else ""),
+        said_gone_ms=_doubt(old, report),
+        at_ms=now,
+        problems=report.problems,
+    )
+
+
+def is_registered(registration: Registration | None, now_ms: int) -> bool:
+    """Tell whether, as far as is known, at least one contact of the user is there."""
+    if registration is None:
+        return False
+    return registration.expires_ms > now_ms or any(
+        contact.expires_ms > now_ms for contact in registration.contacts
+    )
+
+
+def applications(registration: Registration, now_ms: int) -> tuple[str, ...]:
+    """Return the ARIs that live contacts of the user have registered, sorted."""
+    live = (contact for contact in registration.contacts if contact.expires_ms > now_ms)
+    return tuple(sorted({ari for contact in live for ari in contact.applications}))
+
+
+def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) -> None:
+    for uri in [uri for uri, contact in known.items() if _same(contact, named)]:
+        del known[uri]
+    # A Kamailio S-CSCF also says Expires 0 for a REGISTER that named no expiry at all: that one registers.
+    expires_s = UNSTATED_EXPIRY_S if named.expires is None else min(named.expires, LARGEST_EXPIRY_S)
+    if expires_s == 0:
+        return
+    known[named.uri] = Contact(
+        uri=named.uri,
+        expires_ms=report.at_ms + expires_s * 1000,
+        applications=named.applications,
+        features=named.feature_params,
+        instance=named.instance or "",
+        gruu=named.pub_gruu or "",
+        q=named.q,
+        source=report.source,
+        at_ms=report.at_ms,
+    )
+
+
+def _same(contact: Contact, named: EmbeddedContact) -> bool:
+    """One device: same URI, or same instance that registered again from another address."""
+    return contact.uri == named.uri or bool(contact.instance and contact.instance == named.instance)
+
+
+def _end(old: Registration | None, report: Report, contacts: tuple[Contact, ...]) -> int:
+    if report.expires_s > 0:
+        return report.at_ms + min(report.expires_s, LARGEST_EXPIRY_S) * 1000
+    if contacts:
+        return max(contact.expires_ms for contact in contacts)
+    names_somebody = report.contacts or report.all_contacts
+    if old is not None and old.contacts and not names_somebody:
+        return old.expires_ms
+    return report.at_ms
+
+
+def _doubt(old: Registration | None, report: Report) -> int:
+    if report.expires_s > 0:
+        return 0
+    if report.contacts or report.all_contacts:
+        return old.said_gone_ms if old else 0
+    return report.at_ms

@@ -1,0 +1,144 @@
+"""
+The values that the rules work on and that Redis remembers.
+
+They are named tuples, so that each is one MessagePack array whose order is the promise written down
+in `schema/records.md`: a new field goes to the end and has a default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Literal, NamedTuple
+
+State = Literal["pending", "delivered", "undeliverable", "expired", "aborted", "timeout", "cancelled"]
+"Message states of PAP that a recipient of an accepted push can be in (spec/pap.md 7)."
+
+PENDING: Final[State] = "pending"
+"The only state that is not final."
+
+Method = Literal["MESSAGE"]
+"SIP methods that carry a push."
+
+REF_LENGTH: Final = 20
+TARGET_LENGTH: Final = 16
+_ORDER_LENGTH: Final = 13
+
+
+class Push(NamedTuple):
+    """One accepted push-message; never changes after it was accepted."""
+
+    version: int
+    "Layout of this record."
+    ref: str
+    "Our own id, made from initiator and push-id; see `push_ref`."
+    initiator: str
+    "Name of the push initiator's account; push-ids are its own."
+    push_id: str
+    application: str
+    "ARI, such as `mms.ua`."
+    content_type: str
+    content_headers: tuple[tuple[str, str], ...]
+    "Control lines of the content part that travel on (X-Wap-*, Content-Language ...)."
+    size: int
+    "Bytes of content."
+    priority: str
+    delivery_method: str
+    "What the initiator asked for: confirmed, preferconfirmed, unconfirmed, notspecified."
+    notify_url: str
+    "Where results go; empty: nobody asked."
+    accepted_ms: int
+    deliver_before_ms: int
+    "Not sent any more from here on."
+    deadline_given: bool
+    "True: the initiator named deliver-before; False: it is our lifetime limit."
+    source_reference: str
+
+
+class Recipient(NamedTuple):
+    """Whom one delivery of a push is for."""
+
+    address: str
+    "As the initiator wrote it; echoed in results."
+    aor: str
+    "Canonical public identity; empty when the address could not be reached by SIP at all."
+
+
+class Result(NamedTuple):
+    """What became of one delivery."""
+
+    state: State
+    code: str
+    "PAP status code."
+    desc: str
+    "In words, for the initiator and for `explain`."
+    method: str
+    "How it travelled; empty when it was never sent."
+    sip_code: int
+    "Final SIP response; 0 when there was none."
+    attempts: int
+    at_ms: int
+
+
+class Event(NamedTuple):
+    """One line of a push's event log."""
+
+    at_ms: int
+    recipient: int
+    "Index of the recipient; -1: the push as a whole."
+    name: str
+    "accepted, sent, reply, retry, repeat, final, notified, notify-failed."
+    text: str
+
+
+class Delivery(NamedTuple):
+    """One push for one recipient, as it waits in the outbox with all that sending it takes."""
+
+    version: int
+    ref: str
+    index: int
+    "Which recipient of the push."
+    aor: str
+    application: str
+    initiator: str
+    push_id: str
+    content_type: str
+    content_headers: tuple[tuple[str, str], ...]
+    content: bytes
+    delivery_method: str
+    accepted_ms: int
+    deliver_before_ms: int
+    deadline_given: bool
+
+    @property
+    def id(self) -> str:
+        """Name of this delivery everywhere: in Call-ID, log and results."""
+        return f"{self.ref}.{self.index}"
+
+
+def push_ref(initiator: str, push_id: str) -> str:
+    """
+    Return our id for the initiator's push: the same input gives the same id on every node.
+
+    So a second submission of one push-id finds the first by its key, and Call-IDs can carry the id.
+    """
+    return hashlib.blake2s(f"{initiator}\0{push_id}".encode(), digest_size=REF_LENGTH // 2).hexdigest()
+
+
+def target(aor: str) -> str:
+    """Return the short name under which an address of record queues (RFC 3428: one MESSAGE pending)."""
+    return hashlib.blake2s(aor.encode(), digest_size=TARGET_LENGTH // 2).hexdigest()
+
+
+def ticket(delivery: Delivery) -> str:
+    """
+    Return the delivery's place in its user's queue: target, time of acceptance, delivery id.
+
+    Tickets of one target sort in order of acceptance, and everything the queue does is done by ticket.
+    """
+    return f"{target(delivery.aor)}{delivery.accepted_ms:0{_ORDER_LENGTH}d}{delivery.id}"
+
+
+def ticket_delivery(ticket_text: str) -> tuple[str, int]:
+    """Return (push ref, recipient index) of a ticket."""
+    ref, _, index = ticket_text[TARGET_LENGTH + _ORDER_LENGTH :].partition(".")
+    return ref, int(index)

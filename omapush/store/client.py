@@ -1,0 +1,106 @@
+"""The connection to Redis and the one way to call our Redis functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+from omapush.config import RedisSection
+from omapush.errors import StoreUnavailable
+from omapush.store.keys import Layout
+
+FUNCTIONS = Path(__file__).resolve().parents[2] / "schema" / "functions"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What every function of this package takes first: a client, and how keys are spread."""
+
+    db: redis.Redis
+    layout: Layout
+
+
+class Call(NamedTuple):
+    """One call of a Redis function; all its keys are in one slot."""
+
+    function: str
+    keys: Sequence[str]
+    args: Sequence[Any]
+
+
+def connect(settings: RedisSection) -> Store:
+    """
+    Return a store whose socket is opened on first use, so that a process may fork before it.
+
+    A connection that Redis closed is opened once more; a time-out is not repeated.
+    """
+    seconds = settings.timeout_ms / 1000
+    client = redis.Redis.from_url(
+        settings.url,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    )
+    return Store(client, Layout(settings.user_shards, settings.push_shards))
+
+
+def load_functions(store: Store) -> None:
+    """Load schema/functions into Redis, replacing what an older release left there."""
+    with store_errors("load functions"):
+        for file in sorted(FUNCTIONS.glob("*.lua")):
+            store.db.function_load(file.read_text(encoding="utf-8"), replace=True)
+
+
+def call(store: Store, one: Call) -> Any:
+    """Return the answer of one function call."""
+    return call_all(store, [one])[0]
+
+
+def call_all(store: Store, calls: Iterable[Call]) -> list[Any]:
+    """
+    Return the answers of many calls, sent in one go; each call is atomic, the whole is not.
+
+    Every function may be called again with the same arguments, which happens here when a Redis that
+    came back empty had to be given its functions first.
+
+    Raises:
+        StoreUnavailable: no answer, or Redis says that it can't serve now.
+    """
+    batch = list(calls)
+    with store_errors(batch[0].function if batch else "nothing"):
+        answers = _execute(store, batch)
+        if any(_is_unknown_function(answer) for answer in answers):
+            load_functions(store)
+            answers = _execute(store, batch)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+    return answers
+
+
+@contextmanager
+def store_errors(doing: str) -> Iterator[None]:
+    """Turn what the client library raises into StoreUnavailable that says what was being done."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
+
+
+def _execute(store: Store, calls: list[Call]) -> list[Any]:
+    pipe = store.db.pipeline(transaction=False)
+    for function, keys, args in calls:
+        pipe.execute_command("FCALL", function, len(keys), *keys, *args)
+    return list(pipe.execute(raise_on_error=False))
+
+
+def _is_unknown_function(answer: object) -> bool:
+    return isinstance(answer, ResponseError) and "Function not found" in str(answer)

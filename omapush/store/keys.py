@@ -1,0 +1,79 @@
+"""
+Names of all keys, one function each; `schema/keys.md` is the table for people.
+
+Everything about a push carries the tag of the push's shard, everything about a user that of the user's
+shard, so that each group lives in one slot of a Redis Cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omapush.push.values import TARGET_LENGTH, target
+
+SENDERS = "senders"
+"Sorted set of live sender processes, scored by the last sign of life in ms."
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many slots there are; fixed by configuration once there is data."""
+
+    user_shards: int
+    push_shards: int
+
+    def push_shard(self, ref: str) -> int:
+        """Return the shard of a push."""
+        return _slot(ref, self.push_shards)
+
+    def user_shard(self, aor: str) -> int:
+        """Return the shard of a user."""
+        return _slot(target(aor), self.user_shards)
+
+    def ticket_shard(self, ticket: str) -> int:
+        """Return the user shard in whose outbox the ticket is; a ticket begins with its target."""
+        return _slot(ticket[:TARGET_LENGTH], self.user_shards)
+
+
+def _slot(hexadecimal: str, shards: int) -> int:
+    """Refs and targets are hash values already: some of their digits are enough."""
+    return int(hexadecimal[:8], 16) % shards
+
+
+def push(shard_number: int, ref: str) -> str:
+    """Hash of one push."""
+    return f"push:{{p{shard_number}}}:{ref}"
+
+
+def push_log(shard_number: int, ref: str) -> str:
+    """Event log of one push."""
+    return f"log:{{p{shard_number}}}:{ref}"
+
+
+def handover(shard_number: int) -> str:
+    """Pushes whose deliveries may not be in the outbox yet."""
+    return f"handover:{{p{shard_number}}}"
+
+
+def notify(shard_number: int) -> str:
+    """Results owed to push initiators."""
+    return f"notify:{{p{shard_number}}}"
+
+
+def registration(shard_number: int, aor: str) -> str:
+    """Registration record of one address of record."""
+    return f"reg:{{u{shard_number}}}:{aor}"
+
+
+def alias(shard_number: int, identity: str) -> str:
+    """SIP identity of the implicit set that the tel identity belongs to."""
+    return f"alias:{{u{shard_number}}}:{identity}"
+
+
+def outbox(shard_number: int, part: str) -> str:
+    """
+    One structure of a user shard's outbox.
+
+    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later (schema/functions/outbox.lua).
+    """
+    return f"{part}:{{u{shard_number}}}"

@@ -1,0 +1,226 @@
+"""The outbox of each user shard: what waits, what is at a sender, what tries again later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from omapush.push.values import Delivery, ticket
+from omapush.store import codec, keys
+from omapush.store.client import Call, Store, call_all, store_errors
+
+
+class Owner(NamedTuple):
+    """A sender process among all nodes."""
+
+    node: str
+    "Stays the same when the node's Kamailio starts again."
+    run: str
+    "New with each start of Kamailio; the old run's requests in flight are then known to be lost."
+    sender: int
+
+
+class Taken(NamedTuple):
+    """One delivery that a sender has to send now."""
+
+    ticket: str
+    delivery: Delivery
+    attempt: int
+    "Counts from 1."
+
+
+class Finished(NamedTuple):
+    """The end of one try."""
+
+    ticket: str
+    again_ms: int
+    "When to try again; 0: never, the delivery leaves the outbox."
+
+
+class Depth(NamedTuple):
+    """How many deliveries are where."""
+
+    all: int
+    ready: int
+    waiting: int
+    "Behind a busy target."
+    taken: int
+    later: int
+
+
+def _names(number: int, *parts: str) -> list[str]:
+    return [keys.outbox(number, part) for part in parts]
+
+
+def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:
+    """Put deliveries into their users' outboxes; what is there already stays as it is."""
+    batches: dict[int, list[Any]] = {}
+    for delivery in deliveries:
+        place = ticket(delivery)
+        batch = batches.setdefault(store.layout.ticket_shard(place), [])
+        batch += (place, codec.encode(delivery))
+    call_all(
+        store,
+        (
+            Call("omapush_hand_over", _names(number, "delivery", "busy", "ready", "waiting"), args)
+            for number, args in batches.items()
+        ),
+    )
+
+
+def claim(
+    store: Store, numbers: Sequence[int], owner: Owner, *, lease_ms: int, transaction_ms: int
+) -> list[bool]:
+    """Become or stay owner of shards; False for each that another process holds."""
+    answers = call_all(
+        store,
+        (
+            Call("omapush_claim", _names(number, "owner", "taken"), [*owner, lease_ms, transaction_ms])
+            for number in numbers
+        ),
+    )
+    return [answer == 1 for answer in answers]
+
+
+def release(store: Store, numbers: Sequence[int], owner: Owner) -> None:
+    """Give shards back before the lease ends."""
+    call_all(store, (Call("omapush_release", _names(number, "owner"), [*owner]) for number in numbers))
+
+
+def take(
+    store: Store, numbers: Sequence[int], owner: Owner, *, transaction_ms: int, most: int
+) -> dict[int, list[Taken] | None]:
+    """
+    Take up to `most` ready deliveries from each shard.
+
+    None for a shard that this process does not own (any more). What is taken and not completed within
+    `transaction_ms` counts as lost and is sent again.
+    """
+    parts = ("owner", "ready", "delivery", "attempts", "taken", "busy", "waiting")
+    answers = call_all(
+        store,
+        (Call("omapush_take", _names(number, *parts), [*owner, transaction_ms, most]) for number in numbers),
+    )
+    return {number: _taken(answer) for number, answer in zip(numbers, answers, strict=True)}
+
+
+def _taken(answer: list[Any] | None) -> list[Taken] | None:
+    if answer is None:
+        return None
+    return [
+        Taken(answer[i].decode(), codec.delivery(answer[i + 1]), int(answer[i + 2] or 0) + 1)
+        for i in range(0, len(answer), 3)
+    ]
+
+
+def complete(store: Store, finished: Iterable[Finished]) -> None:
+    """End tries: their targets are free, final deliveries are gone, others wait for their next try."""
+    batches: dict[int, list[Any]] = {}
+    for place, again_ms in finished:
+        batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
+    parts = ("delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later")
+    call_all(
+        store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
+    )
+
+
+def wake(store: Store, *, most: int = 1_000) -> int:
+    """Queue the deliveries of all shards whose next try is due; returns how many."""
+    answers = call_all(
+        store,
+        (
+            Call("omapush_wake", _names(number, "later", "busy", "ready", "waiting"), [most])
+            for number in range(store.layout.user_shards)
+        ),
+    )
+    return sum(answers)
+
+
+def overdue(store: Store, now_ms: int, *, most: int = 500) -> list[str]:
+    """Return tickets whose sender never told a result: their process is taken as dead."""
+    with store_errors("overdue"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in range(store.layout.user_shards):
+            pipe.zrangebyscore(keys.outbox(number, "taken"), "-inf", now_ms, start=0, num=most)
+        return [place.decode() for found in pipe.execute() for place in found]
+
+
+def send_again(store: Store, tickets: Iterable[str]) -> Mapping[str, int]:
+    """Make lost deliveries ready again; returns how often that has happened to each that was."""
+    batches: dict[int, list[str]] = {}
+    for place in tickets:
+        batches.setdefault(store.layout.ticket_shard(place), []).append(place)
+    answers = call_all(
+        store,
+        (
+            Call("omapush_send_again", _names(number, "taken", "ready", "repeats"), args)
+            for number, args in batches.items()
+        ),
+    )
+    flat = [item for answer in answers for item in answer]
+    return {flat[i].decode(): int(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+
+def depth(store: Store) -> Depth:
+    """Return how many deliveries are where, over all shards."""
+    with store_errors("outbox depth"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in range(store.layout.user_shards):
+            pipe.hlen(keys.outbox(number, "delivery"))
+            pipe.llen(keys.outbox(number, "ready"))
+            pipe.zcard(keys.outbox(number, "waiting"))
+            pipe.zcard(keys.outbox(number, "taken"))
+            pipe.zcard(keys.outbox(number, "later"))
+        counts = pipe.execute()
+    return Depth(*(sum(counts[i::5]) for i in range(5)))
+
+
+def whereabouts(store: Store, delivery: Delivery) -> str:
+    """Return where a delivery is now: ready, waiting, taken, later, or nowhere (it is finished)."""
+    place = ticket(delivery)
+    number = store.layout.ticket_shard(place)
+    with store_errors("whereabouts"):
+        pipe = store.db.pipeline(transaction=False)
+        pipe.hexists(keys.outbox(number, "delivery"), place)
+        for part in ("taken", "later", "waiting"):
+            pipe.zscore(keys.outbox(number, part), place)
+        known, taken, later, waiting = pipe.execute()
+    if not known:
+        return "nowhere"
+    if taken is not None:
+        return "taken"
+    if later is not None:
+        return "later"
+    return "waiting" if waiting is not None else "ready"
+
+
+def owners(store: Store) -> dict[int, dict[str, str]]:
+    """Return who owns each shard: node, run, sender, until_ms, since_ms; empty for none."""
+    with store_errors("owners"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in range(store.layout.user_shards):
+            pipe.hgetall(keys.outbox(number, "owner"))
+        return {
+            number: {name.decode(): value.decode() for name, value in owner.items()}
+            for number, owner in enumerate(pipe.execute())
+        }
+
+
+def sign_of_life(store: Store, owner: Owner, now_ms: int, *, lease_ms: int) -> int:
+    """Tell all nodes that this sender process lives; returns how many do."""
+    with store_errors("sign of life"):
+        pipe = store.db.pipeline(transaction=False)
+        pipe.zadd(keys.SENDERS, {f"{owner.node}/{owner.sender}": now_ms})
+        pipe.zremrangebyscore(keys.SENDERS, "-inf", now_ms - 2 * lease_ms)
+        pipe.zcard(keys.SENDERS)
+        return int(pipe.execute()[2])
+
+
+def ready(store: Store, numbers: Sequence[int]) -> list[int]:
+    """Return those of the shards in which something is ready."""
+    with store_errors("ready"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in numbers:
+            pipe.llen(keys.outbox(number, "ready"))
+        return [number for number, length in zip(numbers, pipe.execute(), strict=True) if length]
+

@@ -1,0 +1,249 @@
+"""Pushes: accepted, handed over, with a result for each recipient, an event log, and results owed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from omapush.push.values import Delivery, Event, Push, Recipient, Result
+from omapush.store import codec, keys
+from omapush.store.client import Call, Store, call, call_all, store_errors
+
+
+class Submission(NamedTuple):
+    """What accept() stores in one atomic call."""
+
+    push: Push
+    recipients: tuple[Recipient, ...]
+    results: tuple[Result, ...]
+    "Where each recipient starts: pending, or final at once."
+    content: bytes
+    event: Event
+
+
+class Stored(NamedTuple):
+    """One try's result, to be stored."""
+
+    ref: str
+    index: int
+    result: Result
+    final: bool
+    event: Event
+
+
+class Known(NamedTuple):
+    """All that is remembered about one push."""
+
+    push: Push
+    recipients: tuple[Recipient, ...]
+    results: tuple[Result, ...]
+    events: tuple[Event, ...]
+    "In order of time."
+
+
+class Due(NamedTuple):
+    """One result that its initiator has to be told."""
+
+    push: Push
+    recipient: Recipient
+    result: Result
+    index: int
+
+
+def _push_keys(store: Store, ref: str) -> tuple[str, str]:
+    number = store.layout.push_shard(ref)
+    return keys.push(number, ref), keys.push_log(number, ref)
+
+
+def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool]:
+    """
+    Store new pushes; False for each whose push-id the initiator has used before (2007).
+
+    What is stored here is handed over to the outbox afterwards, or by the sweeper after a crash.
+    """
+    return [answer == 1 for answer in call_all(store, (_accept(store, one) for one in submissions))]
+
+
+def _accept(store: Store, submission: Submission) -> Call:
+    ref = submission.push.ref
+    fields: list[Any] = ["record", codec.encode(submission.push), "body", submission.content]
+    if submission.push.notify_url:
+        fields += ("notify", 1)
+    pending = 0
+    for index, (recipient, result) in enumerate(zip(submission.recipients, submission.results, strict=True)):
+        fields += (f"a{index}", codec.encode(recipient), f"r{index}", codec.encode(result))
+        pending += result.state == "pending"
+    fields += ("open", pending)
+    return Call(
+        "omapush_accept",
+        [*_push_keys(store, ref), keys.handover(store.layout.push_shard(ref))],
+        [ref, submission.push.accepted_ms, codec.encode(submission.event), *fields],
+    )
+
+
+def handed_over(store: Store, refs: Iterable[str]) -> None:
+    """Note that all deliveries of these pushes are in the outbox."""
+    with store_errors("handed over"):
+        pipe = store.db.pipeline(transaction=False)
+        for ref in refs:
+            pipe.zrem(keys.handover(store.layout.push_shard(ref)), ref)
+        pipe.execute()
+
+
+def not_handed_over(store: Store, before_ms: int, *, most: int = 200) -> list[str]:
+    """Return refs accepted before `before_ms` whose hand-over was never noted."""
+    with store_errors("not handed over"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in range(store.layout.push_shards):
+            pipe.zrangebyscore(keys.handover(number), "-inf", before_ms, start=0, num=most)
+        return [ref.decode() for found in pipe.execute() for ref in found]
+
+
+def open_deliveries(store: Store, ref: str) -> list[Delivery]:
+    """Return the deliveries of a push whose recipients have no final result; empty when it is unknown."""
+    with store_errors("open deliveries"):
+        fields: dict[bytes, bytes] = store.db.hgetall(_push_keys(store, ref)[0])
+    if b"record" not in fields:
+        return []
+    push = codec.push(fields[b"record"])
+    content = fields.get(b"body", b"")
+    return [
+        delivery_of(push, index, codec.recipient(fields[f"a{index}".encode()]), content)
+        for index in range(_recipients(fields))
+        if f"f{index}".encode() not in fields
+        and codec.result(fields[f"r{index}".encode()]).state == "pending"
+    ]
+
+
+def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) -> Delivery:
+    """Return the delivery of `push` for its recipient number `index`."""
+    return Delivery(
+        version=1,
+        ref=push.ref,
+        index=index,
+        aor=recipient.aor,
+        application=push.application,
+        initiator=push.initiator,
+        push_id=push.push_id,
+        content_type=push.content_type,
+        content_headers=push.content_headers,
+        content=content,
+        delivery_method=push.delivery_method,
+        accepted_ms=push.accepted_ms,
+        deliver_before_ms=push.deliver_before_ms,
+        deadline_given=push.deadline_given,
+    )
+
+
+def _recipients(fields: dict[bytes, bytes]) -> int:
+    return sum(1 for name in fields if name[:1] == b"a")
+
+
+def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, retention_s: int) -> None:
+    """Store results; a recipient that is final already stays as it is (a repeat after a crash)."""
+    batches: dict[int, tuple[list[str], list[Any]]] = {}
+    for one in results:
+        number = store.layout.push_shard(one.ref)
+        names, args = batches.setdefault(number, ([keys.notify(number)], [now_ms, retention_s]))
+        names += (keys.push(number, one.ref), keys.push_log(number, one.ref))
+        record, event = codec.encode(one.result), codec.encode(one.event)
+        args += (one.ref, one.index, record, 1 if one.final else 0, event)
+    call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
+
+
+def note(store: Store, events: Iterable[tuple[str, Event]]) -> None:
+    """Add events to the logs of pushes, each given with its push's ref."""
+    batches: dict[int, tuple[list[str], list[bytes]]] = {}
+    for ref, event in events:
+        names, args = batches.setdefault(store.layout.push_shard(ref), ([], []))
+        names += _push_keys(store, ref)
+        args.append(codec.encode(event))
+    call_all(store, (Call("omapush_note", names, args) for names, args in batches.values()))
+
+
+def are_final(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[bool]:
+    """Tell for each (ref, recipient index) whether its result is final, or the push long forgotten."""
+    with store_errors("are final"):
+        pipe = store.db.pipeline(transaction=False)
+        for ref, index in deliveries:
+            pipe.hmget(_push_keys(store, ref)[0], f"a{index}", f"f{index}")
+        return [recipient is None or final is not None for recipient, final in pipe.execute()]
+
+
+def read(store: Store, ref: str) -> Known | None:
+    """Return all that is remembered about a push, or None."""
+    push_key, log_key = _push_keys(store, ref)
+    with store_errors("read push"):
+        pipe = store.db.pipeline(transaction=False)
+        pipe.hgetall(push_key)
+        pipe.lrange(log_key, 0, -1)
+        fields, log = pipe.execute()
+    if b"record" not in fields:
+        return None
+    indexes = range(_recipients(fields))
+    return Known(
+        push=codec.push(fields[b"record"]),
+        recipients=tuple(codec.recipient(fields[f"a{i}".encode()]) for i in indexes),
+        results=tuple(codec.result(fields[f"r{i}".encode()]) for i in indexes),
+        events=tuple(sorted((codec.event(line) for line in log), key=lambda event: event.at_ms)),
+    )
+
+
+def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[tuple[str, Due | None]]:
+    """
+    Borrow results that initiators have to be told now, each with its name for settle().
+
+    None in place of a result whose push was forgotten meanwhile. What is not settled within `lease_ms`
+    is due again.
+    """
+    answers = call_all(
+        store,
+        (
+            Call("omapush_borrow", [keys.notify(number)], [now_ms, lease_ms, most])
+            for number in range(store.layout.push_shards)
+        ),
+    )
+    members = [member.decode() for answer in answers for member in answer]
+    with store_errors("borrow due"):
+        pipe = store.db.pipeline(transaction=False)
+        for member in members:
+            ref, index = split_member(member)
+            pipe.hmget(_push_keys(store, ref)[0], "record", f"a{index}", f"r{index}")
+        rows = pipe.execute()
+    return [(member, _due(member, *row)) for member, row in zip(members, rows, strict=True)]
+
+
+def _due(member: str, record: bytes | None, recipient: bytes | None, result: bytes | None) -> Due | None:
+    if record is None or recipient is None or result is None:
+        return None
+    index = split_member(member)[1]
+    return Due(codec.push(record), codec.recipient(recipient), codec.result(result), index)
+
+
+def split_member(member: str) -> tuple[str, int]:
+    """Return (push ref, recipient index) of a name that borrow_due gave."""
+    ref, _, index = member.partition(".")
+    return ref, int(index)
+
+
+def settle(store: Store, member: str, *, again_ms: int, event: Event) -> None:
+    """End one notification try: 0 closes it for good, else it is due again at `again_ms`."""
+    ref = split_member(member)[0]
+    number = store.layout.push_shard(ref)
+    call(
+        store,
+        Call(
+            "omapush_settle",
+            [keys.notify(number), *_push_keys(store, ref)],
+            [member, again_ms, codec.encode(event)],
+        ),
+    )
+
+
+def owed(store: Store) -> int:
+    """Return how many notifications are owed."""
+    with store_errors("owed"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in range(store.layout.push_shards):
+            pipe.zcard(keys.notify(number))
+        return int(sum(pipe.execute()))

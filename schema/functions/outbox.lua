@@ -1,0 +1,191 @@
+#!lua name=omapush_outbox
+-- The outbox of one user shard. Every key of a call carries the tag of that shard.
+--
+-- A ticket names one delivery: target (16), time of acceptance (13), delivery id. What waits for one target
+-- therefore sorts by acceptance in `waiting`, and a target has at most one ticket that is ready or taken.
+--
+--   owner    hash    node, run, sender, until_ms, since_ms: who may take
+--   delivery hash    ticket -> Delivery (MessagePack)
+--   attempts hash    ticket -> tries that ended with "again"; absent: none
+--   repeats  hash    ticket -> times it was sent again because its process died; absent: never
+--   busy     hash    target -> its ticket that is ready or taken
+--   ready    list    tickets whose target is free for them
+--   waiting  zset    tickets behind a busy target, all with score 0
+--   taken    zset    tickets at a sender; score: when they count as lost, ms
+--   later    zset    tickets that try again; score: when, ms
+
+local TARGET = 16
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function queue(busy, ready, waiting, ticket)
+  local target = string.sub(ticket, 1, TARGET)
+  if redis.call('HSETNX', busy, target, ticket) == 1 then
+    redis.call('RPUSH', ready, ticket)
+  else
+    redis.call('ZADD', waiting, 0, ticket)
+  end
+end
+
+local function free(busy, ready, waiting, ticket)
+  local target = string.sub(ticket, 1, TARGET)
+  if redis.call('HGET', busy, target) ~= ticket then
+    return
+  end
+  local behind = redis.call('ZRANGE', waiting, '[' .. target, '(' .. target .. '~', 'BYLEX', 'LIMIT', 0, 1)[1]
+  if behind then
+    redis.call('ZREM', waiting, behind)
+    redis.call('HSET', busy, target, behind)
+    redis.call('RPUSH', ready, behind)
+  else
+    redis.call('HDEL', busy, target)
+  end
+end
+
+-- Put deliveries into the outbox; a ticket that is there already is left as it is.
+-- KEYS delivery, busy, ready, waiting    ARGV ticket, record, ticket, record ...
+-- Answers how many were new.
+local function hand_over(keys, args)
+  local new = 0
+  for i = 1, #args, 2 do
+    if redis.call('HSETNX', keys[1], args[i], args[i + 1]) == 1 then
+      queue(keys[2], keys[3], keys[4], args[i])
+      new = new + 1
+    end
+  end
+  return new
+end
+
+-- Become or stay the shard's owner. A node that comes back with another run is known to have died: what it
+-- had taken is due for repetition at once.
+-- KEYS owner, taken    ARGV node, run, sender, lease ms, transaction ms
+-- Answers 1 owned, 0 somebody else's.
+local function claim(keys, args)
+  local node, run, sender = args[1], args[2], args[3]
+  local now = now_ms()
+  local owner = redis.call('HMGET', keys[1], 'node', 'run', 'sender', 'until_ms', 'since_ms')
+  if owner[1] == node and owner[2] == run and owner[3] == sender then
+    redis.call('HSET', keys[1], 'until_ms', now + args[4])
+    return 1
+  end
+  local restarted = owner[1] == node and owner[2] ~= run
+  if owner[4] and tonumber(owner[4]) > now and not restarted then
+    return 0
+  end
+  if restarted then
+    local from = tonumber(owner[5]) + tonumber(args[5])
+    for _, ticket in ipairs(redis.call('ZRANGE', keys[2], from, '+inf', 'BYSCORE')) do
+      redis.call('ZADD', keys[2], now, ticket)
+    end
+  end
+  redis.call('HSET', keys[1], 'node', node, 'run', run, 'sender', sender, 'until_ms', now + args[4],
+    'since_ms', now)
+  return 1
+end
+
+-- Give the shard back, so that another process may have it at once.
+-- KEYS owner    ARGV node, run, sender
+local function release(keys, args)
+  local owner = redis.call('HMGET', keys[1], 'node', 'run', 'sender')
+  if owner[1] == args[1] and owner[2] == args[2] and owner[3] == args[3] then
+    redis.call('HSET', keys[1], 'until_ms', 0)
+    return 1
+  end
+  return 0
+end
+
+-- Take what is ready, for its owner only.
+-- KEYS owner, ready, delivery, attempts, taken, busy, waiting
+-- ARGV node, run, sender, transaction ms, most
+-- Answers false for a stranger, else ticket, record, attempts (or false), ticket ...
+local function take(keys, args)
+  local owner = redis.call('HMGET', keys[1], 'node', 'run', 'sender', 'until_ms')
+  local now = now_ms()
+  if owner[1] ~= args[1] or owner[2] ~= args[2] or owner[3] ~= args[3] or tonumber(owner[4]) <= now then
+    return false
+  end
+  local tickets = redis.call('LPOP', keys[2], args[5])
+  if not tickets then
+    return {}
+  end
+  local records = redis.call('HMGET', keys[3], unpack(tickets))
+  local attempts = redis.call('HMGET', keys[4], unpack(tickets))
+  local taken, answer = {}, {}
+  local lost_at = now + args[4]
+  for i, ticket in ipairs(tickets) do
+    if records[i] then
+      taken[#taken + 1] = lost_at
+      taken[#taken + 1] = ticket
+      answer[#answer + 1] = ticket
+      answer[#answer + 1] = records[i]
+      answer[#answer + 1] = attempts[i]
+    else
+      free(keys[6], keys[2], keys[7], ticket)
+    end
+  end
+  if #taken > 0 then
+    redis.call('ZADD', keys[5], unpack(taken))
+  end
+  return answer
+end
+
+-- Finish tries: a final one leaves the outbox, another is put off; the target is free either way.
+-- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later
+-- ARGV ticket, when to try again in ms or 0 for final, ticket ...
+local function complete(keys, args)
+  for i = 1, #args, 2 do
+    local ticket, again_ms = args[i], tonumber(args[i + 1])
+    local was_taken = redis.call('ZREM', keys[4], ticket) == 1
+    if again_ms == 0 then
+      redis.call('HDEL', keys[1], ticket)
+      redis.call('HDEL', keys[2], ticket)
+      redis.call('HDEL', keys[3], ticket)
+      redis.call('ZREM', keys[8], ticket)
+      redis.call('ZREM', keys[7], ticket)
+      free(keys[5], keys[6], keys[7], ticket)
+    elseif was_taken then
+      redis.call('HINCRBY', keys[2], ticket, 1)
+      redis.call('ZADD', keys[8], again_ms, ticket)
+      free(keys[5], keys[6], keys[7], ticket)
+    end
+  end
+  return #args / 2
+end
+
+-- Queue the tries whose time has come.
+-- KEYS later, busy, ready, waiting    ARGV most
+-- Answers how many.
+local function wake(keys, args)
+  local due = redis.call('ZRANGE', keys[1], '-inf', now_ms(), 'BYSCORE', 'LIMIT', 0, args[1])
+  for _, ticket in ipairs(due) do
+    redis.call('ZREM', keys[1], ticket)
+    queue(keys[2], keys[3], keys[4], ticket)
+  end
+  return #due
+end
+
+-- Send lost tickets again, each at the head of its queue; a result that came meanwhile wins.
+-- KEYS taken, ready, repeats    ARGV ticket ...
+-- Answers the tickets that are ready again, each followed by how often that has happened.
+local function send_again(keys, args)
+  local answer = {}
+  for _, ticket in ipairs(args) do
+    if redis.call('ZREM', keys[1], ticket) == 1 then
+      redis.call('LPUSH', keys[2], ticket)
+      answer[#answer + 1] = ticket
+      answer[#answer + 1] = redis.call('HINCRBY', keys[3], ticket, 1)
+    end
+  end
+  return answer
+end
+
+redis.register_function('omapush_hand_over', hand_over)
+redis.register_function('omapush_claim', claim)
+redis.register_function('omapush_release', release)
+redis.register_function('omapush_take', take)
+redis.register_function('omapush_complete', complete)
+redis.register_function('omapush_wake', wake)
+redis.register_function('omapush_send_again', send_again)

@@ -1,0 +1,103 @@
+#!lua name=omapush_pushes
+-- Pushes of one push shard. Every key of a call carries the tag of that shard.
+--
+--   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
+--                    notify (when results were asked for), a<i> recipient, r<i> result, f<i> final mark
+--   log       list   its event log, MessagePack
+--   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
+--   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
+
+local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
+
+-- Store a push, unless its ref is taken.
+-- KEYS push, log, handover    ARGV ref, now ms, first event, field, value, field, value ...
+-- Answers 1 stored, 0 the push-id was used before.
+local function accept(keys, args)
+  if redis.call('EXISTS', keys[1]) == 1 then
+    return 0
+  end
+  for first = 4, #args, UNPACKED do
+    redis.call('HSET', keys[1], unpack(args, first, math.min(first + UNPACKED - 1, #args)))
+  end
+  redis.call('RPUSH', keys[2], args[3])
+  redis.call('ZADD', keys[3], args[2], args[1])
+  return 1
+end
+
+-- Store results. A recipient that is final stays as it is.
+-- KEYS notify, then for each result: push, log
+-- ARGV now ms, retention s, then for each result: ref, index, result or '', 1 when final, event
+-- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
+local function result(keys, args)
+  local answer = {}
+  local a = 3
+  for k = 2, #keys, 2 do
+    local push, log = keys[k], keys[k + 1]
+    local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
+    a = a + 5
+    local stored = 0
+    if redis.call('HEXISTS', push, 'a' .. index) == 1
+      and redis.call('HEXISTS', push, 'f' .. index) == 0 then
+      stored = 1
+      if record ~= '' then
+        redis.call('HSET', push, 'r' .. index, record)
+      end
+      redis.call('RPUSH', log, event)
+      if final == '1' then
+        redis.call('HSET', push, 'f' .. index, 1)
+        if redis.call('HEXISTS', push, 'notify') == 1 then
+          redis.call('ZADD', keys[1], args[1], ref .. '.' .. index)
+        end
+        if redis.call('HINCRBY', push, 'open', -1) == 0 then
+          redis.call('HDEL', push, 'body')
+          redis.call('EXPIRE', push, args[2])
+          redis.call('EXPIRE', log, args[2])
+        end
+      end
+    end
+    answer[#answer + 1] = stored
+  end
+  return answer
+end
+
+-- Add events to logs of pushes that are still known.
+-- KEYS for each event: push, log    ARGV event ...
+local function note(keys, args)
+  for i, event in ipairs(args) do
+    if redis.call('EXISTS', keys[2 * i - 1]) == 1 then
+      redis.call('RPUSH', keys[2 * i], event)
+    end
+  end
+  return #args
+end
+
+-- Borrow results that are due for notification; they come back by themselves when the borrower dies.
+-- KEYS notify    ARGV now ms, lease ms, most
+-- Answers "<ref>.<i>" ...
+local function borrow(keys, args)
+  local due = redis.call('ZRANGE', keys[1], '-inf', args[1], 'BYSCORE', 'LIMIT', 0, args[3])
+  for _, member in ipairs(due) do
+    redis.call('ZADD', keys[1], args[1] + args[2], member)
+  end
+  return due
+end
+
+-- Close one notification: done (or given up), or put off.
+-- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event
+local function settle(keys, args)
+  if args[2] == '0' then
+    redis.call('ZREM', keys[1], args[1])
+  else
+    redis.call('ZADD', keys[1], 'XX', args[2], args[1])
+  end
+  if redis.call('EXISTS', keys[2]) == 1 then
+    redis.call('RPUSH', keys[3], args[3])
+  end
+  return 1
+end
+
+redis.register_function('omapush_accept', accept)
+redis.register_function('omapush_result', result)
+redis.register_function('omapush_note', note)
+redis.register_function('omapush_borrow', borrow)
+redis.register_function('omapush_settle', settle)
