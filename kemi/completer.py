@@ -9,6 +9,7 @@ from collections import Counter
 
 import finish
 import KSR
+import ksr_reader
 import metrics
 import window
 from sent import Answered, Sent
@@ -47,7 +48,9 @@ class ResultCompleter:
             try:
                 finish.store(self._store, self._batch, retention_s=self._retention_s)
             except StoreUnavailable as error:
-                log.get().warning("redis_away", process="completer", problem=str(error), kept=len(self._batch))
+                log.get().warning(
+                    "redis_away", process="completer", problem=str(error), kept=len(self._batch)
+                )
                 time.sleep(_REST_S)
                 return
             now_ms = clock.now_ms()
@@ -58,9 +61,9 @@ class ResultCompleter:
     def _fetch(self) -> int:
         """Judge up to one batch of answers; returns how many."""
         ended: Counter[int] = Counter()
-        while len(self._batch) < _MOST_RESULTS and KSR.mqueue.mq_fetch(RESULTS) > 0:
-            sent = Sent.unpack(KSR.mqueue.mqk_get(RESULTS))
-            self._batch.append(self._judge(sent, Answered.unpack(KSR.mqueue.mqv_get(RESULTS))))
+        while len(self._batch) < _MOST_RESULTS and (queued := ksr_reader.next_queued(RESULTS)):
+            sent = Sent.unpack(queued[0])
+            self._batch.append(self._judge(sent, Answered.unpack(queued[1])))
             ended[sent.sender] += 1
         for sender, number in ended.items():
             window.add_ended(sender, number)
@@ -132,10 +135,9 @@ class RegisterCompleter:
     def _fetch(self) -> list[tuple[str, str, Report]]:
         """Return up to one batch of (transaction, answer headers, report)."""
         batch: list[tuple[str, str, Report]] = []
-        while len(batch) < _MOST_REGISTERS and KSR.mqueue.mq_fetch(REGISTERS) > 0:
-            headers, _, packed = KSR.mqueue.mqv_get(REGISTERS).rpartition("\n")
-            report = codec.report(base64.b64decode(packed))
-            batch.append((KSR.mqueue.mqk_get(REGISTERS), headers, report))
+        while len(batch) < _MOST_REGISTERS and (queued := ksr_reader.next_queued(REGISTERS)):
+            headers, _, packed = queued[1].rpartition("\n")
+            batch.append((queued[0], headers, codec.report(base64.b64decode(packed))))
         return batch
 
     def _answer(self, batch: list[tuple[str, str, Report]], route: str) -> None:

@@ -20,17 +20,40 @@ _LOCAL_REPLY = 2
 def text(variable: str) -> str:
     """Return a pseudo-variable as text; empty when it is null or not UTF-8 (KSR raises on such bytes)."""
     try:
-        return KSR.pv.gete(variable) or ""
+        return str(KSR.pv.gete(variable))
     except UnicodeDecodeError:
         return ""
+
+
+def number(variable: str) -> int:
+    """Return a pseudo-variable as a number; 0 when it is none."""
+    value = KSR.pv.get(variable)
+    return value if isinstance(value, int) else int(value or 0)
+
+
+def method() -> str:
+    """Return the method of the request in hand."""
+    return str(KSR.kx.get_method())
+
+
+def source_address() -> str:
+    """Return the address that the request in hand came from, as the socket saw it."""
+    return str(KSR.kx.get_srcip())
+
+
+def next_queued(queue: str) -> tuple[str, str] | None:
+    """Return the next (key, value) of a queue between processes, or None when it is empty."""
+    if KSR.mqueue.mq_fetch(queue) <= 0:
+        return None
+    return str(KSR.mqueue.mqk_get(queue)), str(KSR.mqueue.mqv_get(queue))
 
 
 def request(settings: Settings, *, onward: bool) -> InboundRequest:
     """Return what the decision about the request in hand looks at; `onward`: loose_route found a next hop."""
     uri = text("$ru")
     return InboundRequest(
-        method=KSR.kx.get_method(),
-        trusted=settings.is_trusted(KSR.kx.get_srcip()),
+        method=method(),
+        trusted=settings.is_trusted(source_address()),
         onward=onward,
         for_us=_is_ours(uri, settings),
         in_dialog=KSR.siputils.has_totag() > 0,
@@ -69,8 +92,8 @@ def body() -> bytes:
 
 def final_answer() -> tuple[str, Answered]:
     """Return (reference, answer) of the request of ours that just ended."""
-    code = int(KSR.pv.get("$uac_req(evcode)"))
-    local = int(KSR.pv.get("$uac_req(evtype)")) == _LOCAL_REPLY
+    code = number("$uac_req(evcode)")
+    local = number("$uac_req(evtype)") == _LOCAL_REPLY
     retry_after = reason = warning = ""
     if not local and code != 200:
         retry_after = text("$hdr(Retry-After)")
@@ -78,4 +101,6 @@ def final_answer() -> tuple[str, Answered]:
         warning = text("$hdr(Warning)") or text("$hdr(Reason)")
     elif not local:
         reason = "OK"
-    return KSR.pv.get("$uac_req(evparam)"), Answered(code, local, clock.now_ms(), retry_after, reason, warning)
+    return text("$uac_req(evparam)"), Answered(
+        code, local, clock.now_ms(), retry_after, reason, warning
+    )

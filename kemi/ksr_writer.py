@@ -33,7 +33,7 @@ def apply(decision: Decision, *, record_route: bool) -> None:
 
 def relay(*, record_route: bool) -> None:
     """Send the request in hand on along its route set, with transaction state."""
-    method = KSR.kx.get_method()
+    method = str(KSR.kx.get_method())
     if method == "CANCEL" and KSR.tm.t_check_trans() <= 0:
         reply(481, "Call/Transaction Does Not Exist")
         return

@@ -59,7 +59,7 @@ class PushAs:
         if KSR.tmx.t_precheck_trans() > 0:
             KSR.tm.t_check_trans()  # a repetition: answered again, or still at work
             return DONE
-        KSR.xhttp_prom.counter_inc_l1("sip_requests_received_total", 1, KSR.kx.get_method())
+        KSR.xhttp_prom.counter_inc_l1("sip_requests_received_total", 1, ksr_reader.method())
         onward = KSR.rr.loose_route() > 0
         decision: Decision
         try:
@@ -94,7 +94,7 @@ class PushAs:
             return inbound.Drop()  # a repetition that another worker has taken
         if KSR.tmx.t_suspend() < 0:
             return Answer(500, "Server Internal Error")
-        transaction = f"{KSR.pv.get('$T(id_index)')}:{KSR.pv.get('$T(id_label)')}"
+        transaction = f"{ksr_reader.number('$T(id_index)')}:{ksr_reader.number('$T(id_label)')}"
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         completer.hand_over_register(transaction, lines, report)
         return Capture()
@@ -136,7 +136,7 @@ class PushAs:
         """In a sender process, again and again."""
         try:
             if self._sender is None:
-                self._sender = SenderProcess(self._settings, int(KSR.pv.get("$rtimer_worker")))
+                self._sender = SenderProcess(self._settings, ksr_reader.number("$rtimer_worker"))
             self._sender.run_once()
         except Exception:
             log.get().exception("sender_crashed")
@@ -166,7 +166,7 @@ class PushAs:
 
     def ksr_xhttp_event(self, _msg: object, _event: str) -> int:
         """GET /metrics on the TCP address, for trusted peers."""
-        if not self._settings.is_trusted(KSR.kx.get_srcip()):
+        if not self._settings.is_trusted(ksr_reader.source_address()):
             KSR.xhttp.xhttp_reply(403, "Forbidden", "text/plain", "not a trusted peer\n")
         elif KSR.xhttp_prom.check_uri() > 0:
             KSR.xhttp_prom.dispatch()

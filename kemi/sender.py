@@ -6,8 +6,8 @@ import math
 import time
 
 import finish
-import ksr_writer
 import KSR
+import ksr_writer
 import metrics
 from sent import Sent
 from settings import Settings
@@ -87,7 +87,9 @@ class SenderProcess:
     def _send_ready(self) -> int:
         """Send one batch; returns how many deliveries it had."""
         free = self._window.free(clock.monotonic())
-        KSR.xhttp_prom.gauge_set_l1("requests_in_flight", str(self._window.in_flight), str(self._owner.sender))
+        KSR.xhttp_prom.gauge_set_l1(
+            "requests_in_flight", str(self._window.in_flight), str(self._owner.sender)
+        )
         shards = outbox.ready(self._store, self._shards) if free > 0 else []
         if not shards:
             return 0
@@ -142,7 +144,7 @@ class SenderProcess:
         self._counts.add("sip_requests_sent_total", request.method)
         metrics.observe("accepted_to_sent_seconds", now_ms - delivery.accepted_ms)
         text = f"{choice.method} try {one.attempt} to {request.next_hop} ({choice.why})"
-        return Event(now_ms, delivery.index, "sent", text)
+        return Event(now_ms, delivery.recipient, "sent", text)
 
     def _send(self, one: Taken, request: Request, now_ms: int) -> bool:
         reference = Sent(

@@ -64,7 +64,12 @@ class Answered(NamedTuple):
         """Return it as text; peers' words cannot break the format."""
         words = (self.retry_after, self.reason, self.warning)
         return "\t".join(
-            (str(self.sip_code), "1" if self.local else "0", str(self.at_ms), *(_plain(word) for word in words))
+            (
+                str(self.sip_code),
+                "1" if self.local else "0",
+                str(self.at_ms),
+                *(_plain(word) for word in words),
+            )
         )
 
     @staticmethod

@@ -49,7 +49,8 @@ class Window:
 
 def ended_of(name: str) -> int:
     """Return a shared count."""
-    return int(KSR.htable.sht_get(_TABLE, name) or 0)
+    value = KSR.htable.sht_get(_TABLE, name)
+    return value if isinstance(value, int) else 0
 
 
 def add_ended(sender: int, number: int) -> None:

@@ -34,7 +34,7 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the file; what it does not know stops the start."""
 
 
-class Sip(_Section):
+class Sip(_Section, frozen=True):
     """Where the Push Sender Agent speaks SIP (the ISC reference point), and as whom."""
 
     listen: tuple[str, ...] = ("udp:127.0.0.1:5070", "tcp:127.0.0.1:5070")
@@ -61,7 +61,7 @@ class Sip(_Section):
     """How much Kamailio's own core logs."""
 
 
-class Core(_Section):
+class Core(_Section, frozen=True):
     """The SIP/IP core on the other side."""
 
     next_hop: str = "sip:127.0.0.1:6060;lr"
@@ -72,7 +72,7 @@ class Core(_Section):
     """Our operator identifier in P-Charging-Vector (orig-ioi, term-ioi)."""
 
 
-class Api(_Section):
+class Api(_Section, frozen=True):
     """The HTTP front for push initiators."""
 
     listen: str = "127.0.0.1:8080"
@@ -85,7 +85,7 @@ class Api(_Section):
     """Deliveries that may wait in the outbox of all users; beyond it PAP answers 503 with Retry-After."""
 
 
-class RedisSection(_Section):
+class RedisSection(_Section, frozen=True):
     """Where all state lives."""
 
     url: str = "unix:///tmp/omapush/redis.sock"
@@ -98,7 +98,7 @@ class RedisSection(_Section):
     """Slots that pushes are spread over. Fixed once there is data."""
 
 
-class Delivery(_Section):
+class Delivery(_Section, frozen=True):
     """What happens to an accepted push over time."""
 
     message_bytes: Annotated[int, Meta(ge=400, le=1_300)] = 1_300
@@ -113,7 +113,7 @@ class Delivery(_Section):
     """How long a silent sender process keeps its user shards."""
 
 
-class Notify(_Section):
+class Notify(_Section, frozen=True):
     """Result notifications to push initiators."""
 
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
@@ -128,7 +128,7 @@ class Notify(_Section):
     """Notifications under way at once."""
 
 
-class Log(_Section):
+class Log(_Section, frozen=True):
     """Our own log, one event a line on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -137,7 +137,7 @@ class Log(_Section):
     """One line an event, for people or for machines."""
 
 
-class Retry(_Section):
+class Retry(_Section, frozen=True):
     """When a delivery that may be repeated is repeated."""
 
     attempts: Annotated[int, Meta(ge=1, le=100)] = 4
@@ -148,7 +148,7 @@ class Retry(_Section):
     """Ceiling of the wait."""
 
 
-class Application(_Section):
+class Application(_Section, frozen=True):
     """One push application (ARI): `[application."mms.ua"]`."""
 
     methods: tuple[Literal["message"], ...] = ("message",)
@@ -171,7 +171,7 @@ class Application(_Section):
     """Retry plan: `retry = { attempts = 4, first_s = 2.0, longest_s = 60.0 }`."""
 
 
-class Initiator(_Section):
+class Initiator(_Section, frozen=True):
     """One push initiator: `[initiator.NAME]`, where NAME is also the HTTP Basic user name."""
 
     password: str = ""
@@ -323,7 +323,9 @@ def _check(config: Config) -> None:
 
 def _require(config: Config, key: str, value: str, form: re.Pattern[str], right: str) -> None:
     if form.fullmatch(value) is None:
-        raise BadConfiguration(f"{config.path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}')
+        raise BadConfiguration(
+            f"{config.path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}'
+        )
 
 
 def _check_memory(config: Config) -> None:
@@ -340,7 +342,8 @@ def _check_memory(config: Config) -> None:
 def _check_redis(config: Config) -> None:
     if urlsplit(config.redis.url).scheme not in ("unix", "redis", "rediss"):
         raise BadConfiguration(
-            f"{config.path}: redis.url", "scheme is not known; right would be unix:///path, redis:// or rediss://"
+            f"{config.path}: redis.url",
+            "scheme is not known; right would be unix:///path, redis:// or rediss://",
         )
 
 

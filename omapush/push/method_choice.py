@@ -31,7 +31,9 @@ def choose(request: Request, *, registered: bool, send_unregistered: bool, messa
         text = "not registered, and the application's profile sends to registered users only"
         return Choice(None, text, Outcome(None, "undeliverable", "2003", text))
     if request.size > message_bytes:
-        return _refused(f"MESSAGE would have {request.size} bytes, limit {message_bytes}: needs another method")
+        return _refused(
+            f"MESSAGE would have {request.size} bytes, limit {message_bytes}: needs another method"
+        )
     if len(request.headers.encode()) > LARGEST_HEADERS or len(request.request_uri) > LARGEST_URI:
         return _refused("headers or URI are too long for one SIP request")
     known = "registered" if registered else "registration unknown, the core decides"

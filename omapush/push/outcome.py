@@ -151,14 +151,18 @@ def judge(
     `jitter` between 0 and 1 spreads the next try over the second half of its wait.
     """
     if reply.sip_code == 202 and unconfirmed:
-        return Outcome(None, "delivered", DELIVERED_CODE, "stored by a relay (202); no confirmation was asked")
+        return Outcome(
+            None, "delivered", DELIVERED_CODE, "stored by a relay (202); no confirmation was asked"
+        )
     row = row_of(reply)
     at_ms = _next_try(row.again, reply, attempt, plan, now_ms, jitter)
     if at_ms is None:
         return Outcome(None, row.state, row.code, _desc(row, reply))
     if at_ms >= deliver_before_ms:
         code = "5028" if row.code == "5028" else "4000"
-        return Outcome(None, _EXPIRED, code, f"deliver-before comes before the next try; last: {_desc(row, reply)}")
+        return Outcome(
+            None, _EXPIRED, code, f"deliver-before comes before the next try; last: {_desc(row, reply)}"
+        )
     return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply))
 
 

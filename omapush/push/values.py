@@ -95,8 +95,8 @@ class Delivery(NamedTuple):
 
     version: int
     ref: str
-    index: int
-    "Which recipient of the push."
+    recipient: int
+    "Which recipient of the push, by index."
     aor: str
     application: str
     initiator: str
@@ -112,7 +112,7 @@ class Delivery(NamedTuple):
     @property
     def id(self) -> str:
         """Name of this delivery everywhere: in Call-ID, log and results."""
-        return f"{self.ref}.{self.index}"
+        return f"{self.ref}.{self.recipient}"
 
 
 def push_ref(initiator: str, push_id: str) -> str:

@@ -1,1 +1,1 @@
-"""What Redis remembers. Keys come from keys.py, bytes from codec.py, every change is one call to schema/functions."""
+"""What Redis remembers: keys from keys.py, bytes from codec.py, changes are calls of schema/functions."""

@@ -98,7 +98,7 @@ def store_errors(doing: str) -> Iterator[None]:
 def _execute(store: Store, calls: list[Call]) -> list[Any]:
     pipe = store.db.pipeline(transaction=False)
     for function, keys, args in calls:
-        pipe.execute_command("FCALL", function, len(keys), *keys, *args)
+        pipe.execute_command("FCALL", function, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
     return list(pipe.execute(raise_on_error=False))
 
 

@@ -13,7 +13,8 @@ from omapush.push.values import Delivery, Event, Push, Recipient, Result
 _T = TypeVar("_T")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (Delivery, Event, Push, Recipient, Registration, Report, Result)
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Delivery, Event, Push, Recipient, Registration, Report, Result)
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from omapush.push.values import Delivery, ticket
@@ -145,7 +145,7 @@ def overdue(store: Store, now_ms: int, *, most: int = 500) -> list[str]:
         return [place.decode() for found in pipe.execute() for place in found]
 
 
-def send_again(store: Store, tickets: Iterable[str]) -> Mapping[str, int]:
+def send_again(store: Store, tickets: Iterable[str]) -> dict[str, int]:
     """Make lost deliveries ready again; returns how often that has happened to each that was."""
     batches: dict[int, list[str]] = {}
     for place in tickets:
@@ -223,4 +223,3 @@ def ready(store: Store, numbers: Sequence[int]) -> list[int]:
         for number in numbers:
             pipe.llen(keys.outbox(number, "ready"))
         return [number for number, length in zip(numbers, pipe.execute(), strict=True) if length]
-

@@ -25,7 +25,7 @@ class Stored(NamedTuple):
     """One try's result, to be stored."""
 
     ref: str
-    index: int
+    recipient: int
     result: Result
     final: bool
     event: Event
@@ -47,7 +47,6 @@ class Due(NamedTuple):
     push: Push
     recipient: Recipient
     result: Result
-    index: int
 
 
 def _push_keys(store: Store, ref: str) -> tuple[str, str]:
@@ -102,7 +101,7 @@ def not_handed_over(store: Store, before_ms: int, *, most: int = 200) -> list[st
 def open_deliveries(store: Store, ref: str) -> list[Delivery]:
     """Return the deliveries of a push whose recipients have no final result; empty when it is unknown."""
     with store_errors("open deliveries"):
-        fields: dict[bytes, bytes] = store.db.hgetall(_push_keys(store, ref)[0])
+        fields: dict[bytes, bytes] = store.db.hgetall(_push_keys(store, ref)[0])  # type: ignore[assignment]
     if b"record" not in fields:
         return []
     push = codec.push(fields[b"record"])
@@ -120,7 +119,7 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
     return Delivery(
         version=1,
         ref=push.ref,
-        index=index,
+        recipient=index,
         aor=recipient.aor,
         application=push.application,
         initiator=push.initiator,
@@ -147,7 +146,7 @@ def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, reten
         names, args = batches.setdefault(number, ([keys.notify(number)], [now_ms, retention_s]))
         names += (keys.push(number, one.ref), keys.push_log(number, one.ref))
         record, event = codec.encode(one.result), codec.encode(one.event)
-        args += (one.ref, one.index, record, 1 if one.final else 0, event)
+        args += (one.ref, one.recipient, record, 1 if one.final else 0, event)
     call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
 
 
@@ -210,14 +209,13 @@ def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[t
             ref, index = split_member(member)
             pipe.hmget(_push_keys(store, ref)[0], "record", f"a{index}", f"r{index}")
         rows = pipe.execute()
-    return [(member, _due(member, *row)) for member, row in zip(members, rows, strict=True)]
+    return [(member, _due(*row)) for member, row in zip(members, rows, strict=True)]
 
 
-def _due(member: str, record: bytes | None, recipient: bytes | None, result: bytes | None) -> Due | None:
+def _due(record: bytes | None, recipient: bytes | None, result: bytes | None) -> Due | None:
     if record is None or recipient is None or result is None:
         return None
-    index = split_member(member)[1]
-    return Due(codec.push(record), codec.recipient(recipient), codec.result(result), index)
+    return Due(codec.push(record), codec.recipient(recipient), codec.result(result))
 
 
 def split_member(member: str) -> tuple[str, int]:

@@ -1,0 +1,105 @@
+"""`omapush config`: check a configuration file without starting, and list every key there is."""
+
+from __future__ import annotations
+
+import ast
+import json
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import typer
+
+from omapush import config
+from omapush.cli import terminal
+from omapush.config import Config
+
+app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
+
+
+class Key(NamedTuple):
+    """One key of the configuration file."""
+
+    table: str
+    "As written in the file: `[sip]`, `[initiator.NAME]`."
+    name: str
+    default: str
+    "As TOML."
+    meaning: str
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """Say whether the configuration is right; if not, which key is wrong and what would be right."""
+    found = terminal.settings(context)
+    source = found.path if Path(found.path).exists() else f"{found.path} (not there: defaults)"
+    print(
+        f"{source}: OK  SIP {', '.join(found.sip.listen)}  HTTP {found.api.listen}  next hop {found.core.next_hop}"
+        f"  {len(found.initiator)} initiators  {len(found.application)} application profiles"
+    )
+
+
+@app.command()
+def reference(as_json: terminal.AsJson = False) -> None:
+    """Print every key with default and meaning, as Markdown."""
+    keys = list(all_keys())
+    if as_json:
+        terminal.print_json([key._asdict() for key in keys])
+        return
+    table = ""
+    for key in keys:
+        if key.table != table:
+            table = key.table
+            print(f"\n### `{table}`\n\n{_title(table)}\n\n| key | default | meaning |\n|---|---|---|")
+        print(f"| `{key.name}` | `{key.default}` | {key.meaning.replace('|', chr(92) + '|')} |")
+
+
+def all_keys() -> Iterator[Key]:
+    """Give every key, in the order of omapush/config.py, whose docstrings are the meanings."""
+    classes = _classes()
+    for table, kind in _tables():
+        meanings = _meanings(classes[kind.__name__])
+        for field in msgspec.structs.fields(kind):
+            default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default  # type: ignore[operator]
+            yield Key(table, field.name, to_toml(default), meanings[field.name])
+
+
+def to_toml(value: Any) -> str:
+    """Return a configuration value as it stands in the file."""
+    if isinstance(value, msgspec.Struct):
+        inner = ", ".join(f"{name} = {to_toml(getattr(value, name))}" for name in value.__struct_fields__)
+        return f"{{ {inner} }}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(to_toml(one) for one in value)}]"
+    return json.dumps(value, ensure_ascii=False)  # TOML writes texts, numbers and booleans as JSON does
+
+
+def _tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Each table of the file and the class that describes it; those of a `dict` come once for each name."""
+    for field in msgspec.structs.fields(Config):
+        if typing.get_origin(field.type) is dict:
+            yield f"[{field.name}.NAME]", typing.get_args(field.type)[1]
+        elif isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield f"[{field.name}]", field.type
+
+
+def _title(table: str) -> str:
+    kind = dict(_tables())[table]
+    return " ".join((kind.__doc__ or "").split())
+
+
+def _classes() -> dict[str, ast.ClassDef]:
+    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _meanings(cls: ast.ClassDef) -> dict[str, str]:
+    """The docstring below each annotated name."""
+    found = {}
+    for key, below in zip(cls.body, cls.body[1:], strict=False):
+        match key, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split())
+    return found

@@ -1,0 +1,51 @@
+"""The `omapush` command: 0 done, 1 refused or failed with a one-line reason, 2 usage."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from omapush.cli import configuration, doctor, processes, push, registrations, terminal
+from omapush.errors import PushError
+
+app = typer.Typer(
+    help="IMS application server for OMA Push using SIP: run it, push with it, see what it does.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(push.app, name="push")
+app.command(name="registrations")(registrations.registrations)
+app.add_typer(configuration.app, name="config")
+app.command(name="doctor")(doctor.doctor)
+for _process in (processes.redis, processes.sip, processes.api, processes.notifier):
+    app.command(rich_help_panel="Processes, each in the foreground")(_process)
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE", help="Configuration; else $OMAPUSH_CONFIG, else omapush.toml."),
+    ] = None,
+) -> None:
+    context.obj = file
+
+
+def main() -> None:
+    """Run one command and exit with its code."""
+    try:
+        app()
+    except PushError as error:
+        print(f"omapush: {error}", file=sys.stderr)
+        sys.exit(terminal.FAILED)
+    except BrokenPipeError:
+        sys.exit(terminal.FAILED)
+
+
+if __name__ == "__main__":
+    main()

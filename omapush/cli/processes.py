@@ -1,0 +1,169 @@
+"""The processes of one node; each command becomes or runs one of them in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from omapush import log
+from omapush.cli import launch, terminal
+from omapush.config import Config
+from omapush.errors import PushRefused
+
+_STOP_WITHIN_S = 5
+
+RunDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="OMAPUSH_RUN_DIR",
+        file_okay=False,
+        help="Where pid file and control socket go; default: the directory of the Redis socket.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="OMAPUSH_DATA_DIR",
+        file_okay=False,
+        help="Where the append-only file goes; default: the run directory.",
+    ),
+]
+
+
+def redis(context: typer.Context, run_dir: RunDir = None, data_dir: DataDir = None) -> None:
+    """Run the private Redis on the configured unix socket."""
+    config = terminal.settings(context)
+    data = (data_dir or run_directory(config, run_dir)).resolve()
+    command = launch.redis_command(config, data)
+    sock = Path(urlsplit(config.redis.url).path)
+    for directory in (sock.parent, data):
+        make_private(directory)
+    if _answers(sock):
+        raise PushRefused(f"{sock}: a Redis serves this socket already; stop it, or name another in redis.url")
+    _become(command)
+
+
+def sip(context: typer.Context, run_dir: RunDir = None) -> None:
+    """Run Kamailio: SIP, the senders and the completers."""
+    config = terminal.settings(context)
+    for listen in config.sip.listen:
+        refuse_taken(*endpoint(listen), key="sip.listen")
+    run = run_directory(config, run_dir)
+    make_private(run)
+    _become(launch.kamailio_command(config, run), launch.kamailio_environment(config))
+
+
+def api(context: typer.Context) -> None:
+    """Run the HTTP front: PAP, health, metrics."""
+    import uvicorn
+
+    from omapush.pap_http.app import create
+
+    config = terminal.settings(context)
+    log.setup(config.log, "api")
+    protocol, host, port = endpoint(f"tcp:{config.api.listen}")
+    refuse_taken(protocol, host, port, key="api.listen")
+    uvicorn.run(
+        create(config),
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_WITHIN_S,
+    )
+
+
+def notifier(context: typer.Context) -> None:
+    """Run the worker that tells initiators results, wakes retries and sweeps up after crashes."""
+    from omapush.notifier import worker
+
+    config = terminal.settings(context)
+    log.setup(config.log, "notifier")
+    asyncio.run(worker.run(config))
+
+
+def run_directory(config: Config, named: Path | None = None) -> Path:
+    """Return where Kamailio's pid file and control socket are."""
+    if named is not None:
+        return named.resolve()
+    url = urlsplit(config.redis.url)
+    return Path(url.path).parent if url.scheme == "unix" else Path(tempfile.gettempdir()) / "omapush"
+
+
+def make_private(directory: Path) -> None:
+    """
+    Make a directory that only this user can enter, if it is not there.
+
+    Raises:
+        PushRefused: it cannot be made, or it is another user's, who could then replace what is in it.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise PushRefused(f"{directory}: cannot be made: {error.strerror}") from error
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+        raise PushRefused(f"{directory}: is not a directory of this user; name another with --run-dir")
+
+
+def endpoint(listen: str) -> tuple[str, str, int]:
+    """Return (`udp` or `tcp`, host, port) of a listen address such as `udp:127.0.0.1:5070`."""
+    protocol, _, address = listen.partition(":")
+    host, _, port = address.rpartition(":")
+    return protocol, host.strip("[]"), int(port)
+
+
+def refuse_taken(protocol: str, host: str, port: int, *, key: str) -> None:
+    """
+    Do nothing when the address is free.
+
+    Kamailio would share a UDP port with another process that does the same, and each would get some
+    of the packets.
+
+    Raises:
+        PushRefused: naming the configuration key to change.
+    """
+    problem = why_taken(protocol, host, port)
+    if problem:
+        raise PushRefused(f"{protocol}:{host}:{port} cannot be used: {problem}; change {key} or stop the other program")
+
+
+def why_taken(protocol: str, host: str, port: int) -> str:
+    """Return why one cannot listen on an address; empty when one can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:  # connections that linger after a restart do not count
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
+def _answers(sock: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(sock))
+        except OSError:
+            return False
+    return True
+
+
+def _become(command: list[str], environment: dict[str, str] | None = None) -> None:
+    try:
+        launch.become(command, environment)
+    except OSError as error:
+        raise PushRefused(f"{command[0]}: {error.strerror}; `make deps` installs what is missing") from error

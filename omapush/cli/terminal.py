@@ -1,0 +1,101 @@
+"""What all commands share: the configuration they were given, how they print, how they refuse."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from omapush import config
+from omapush.config import Config
+
+FAILED: Final = 1
+"Exit code: refused or failed, with the reason on standard error."
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+_SIP_PHRASES: Final = {
+    408: "Request Timeout",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    500: "Server Internal Error",
+    513: "Message Too Large",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+}
+
+
+def settings(context: typer.Context) -> Config:
+    """Return the configuration that `--config` names, else the default one; BadConfiguration when it is wrong."""
+    named: str | None = context.obj
+    return config.load(named)
+
+
+def console() -> Console:
+    """Return where listings go; what users typed in is printed as it is, not taken for markup."""
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def fail(reason: str) -> typer.Exit:
+    """Say why on standard error, in one line; raise what this returns."""
+    print(f"omapush: {reason}", file=sys.stderr)
+    return typer.Exit(FAILED)
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table whose cells are cut nowhere: long ones fold."""
+    listing = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        listing.add_column(name, overflow="fold")
+    return listing
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> Table:
+    """Return names and values below each other, without a header; empty values are left out."""
+    listing = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    listing.add_column(style="bold", no_wrap=True)
+    listing.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            listing.add_row(name, value)
+    return listing
+
+
+def span(milliseconds: int) -> str:
+    """Return a length of time for people: `12 ms`, `3.4 s`, `5 min`, `2 h`, `3 d`."""
+    seconds = abs(milliseconds) / 1000
+    if seconds < 1:
+        return f"{abs(milliseconds)} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    for unit, length in (("d", 86_400), ("h", 3_600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 60:.0f} min"
+
+
+def sip_status(code: int) -> str:
+    """Return a SIP status with its usual words, such as `200 OK`; `no answer` for 0."""
+    if code == 0:
+        return "no answer"
+    if code in _SIP_PHRASES:
+        return f"{code} {_SIP_PHRASES[code]}"
+    known = {status.value: status.phrase for status in HTTPStatus}
+    return f"{code} {known.get(code, '')}".strip()

@@ -1,0 +1,96 @@
+"""
+What a crash left half done is finished here, and what is due later is queued.
+
+Every step may be repeated by any node at any time: each is one atomic call that does nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from omapush import clock, log
+from omapush.config import Config
+from omapush.errors import PushError
+from omapush.push.values import Event, Result, ticket_delivery
+from omapush.store import outbox, pushes
+from omapush.store.client import Store
+from omapush.store.outbox import Finished
+from omapush.store.pushes import Stored
+
+HAND_OVER_LATE_MS = 5_000
+"A push that is not noted as handed over after so long lost its api process."
+MOST_REPEATS = 5
+"A delivery whose process died so often is not sent again: it may be what kills it."
+_EVERY_S = 0.2
+_REST_S = 1.0
+
+
+class Sweeper:
+    """Sweeps all shards, again and again."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._retention_s = config.delivery.retention_s
+        self._store = store
+
+    async def run(self) -> None:
+        """Work for ever; Redis being away only makes it wait."""
+        while True:
+            try:
+                await asyncio.to_thread(self.sweep)
+                await asyncio.sleep(_EVERY_S)
+            except PushError as error:
+                log.get().warning("redis_away", problem=str(error), action="trying again")
+                await asyncio.sleep(_REST_S)
+
+    def sweep(self) -> None:
+        """Sweep once."""
+        outbox.wake(self._store)
+        self._repeat_lost()
+        self._hand_over_left()
+
+    def _hand_over_left(self) -> None:
+        late = pushes.not_handed_over(self._store, clock.now_ms() - HAND_OVER_LATE_MS)
+        for ref in late:
+            outbox.hand_over(self._store, pushes.open_deliveries(self._store, ref))
+            pushes.note(
+                self._store,
+                [(ref, Event(clock.now_ms(), -1, "handed-over", "by the sweeper, after a crash"))],
+            )
+        if late:
+            pushes.handed_over(self._store, late)
+            log.get().warning("hand_over_finished", pushes=len(late), cause="an api process died")
+
+    def _repeat_lost(self) -> None:
+        tickets = outbox.overdue(self._store, clock.now_ms())
+        if not tickets:
+            return
+        final = pushes.are_final(self._store, [ticket_delivery(ticket) for ticket in tickets])
+        done = [ticket for ticket, is_final in zip(tickets, final, strict=True) if is_final]
+        if done:
+            outbox.complete(self._store, (Finished(ticket, 0) for ticket in done))
+        lost = [ticket for ticket, is_final in zip(tickets, final, strict=True) if not is_final]
+        again = outbox.send_again(self._store, lost)
+        self._note(again)
+        for ticket in (ticket for ticket, times in again.items() if times > MOST_REPEATS):
+            self._give_up(ticket)
+        if again:
+            log.get().warning("deliveries_repeated", number=len(again), cause="their sip process died")
+
+    def _note(self, again: dict[str, int]) -> None:
+        text = "no result came back, its process died; sent again with the same Call-ID"
+        events = []
+        for ticket in again:
+            ref, index = ticket_delivery(ticket)
+            events.append((ref, Event(clock.now_ms(), index, "repeat", text)))
+        if events:
+            pushes.note(self._store, events)
+
+    def _give_up(self, ticket: str) -> None:
+        ref, index = ticket_delivery(ticket)
+        now_ms = clock.now_ms()
+        text = f"given up: its sip process died {MOST_REPEATS} times over it"
+        result = Result("undeliverable", "3000", text, "MESSAGE", 0, MOST_REPEATS, now_ms)
+        stored = Stored(ref, index, result, True, Event(now_ms, index, "final", text))
+        pushes.store_results(self._store, [stored], now_ms=now_ms, retention_s=self._retention_s)
+        outbox.complete(self._store, [Finished(ticket, 0)])
+        log.get().error("delivery_given_up", ref=ref, recipient=index, cause=text)

@@ -1,0 +1,27 @@
+"""The notifier process: result notifications and the sweepers, side by side in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from omapush.config import Config
+from omapush.notifier.results import Notifications
+from omapush.notifier.sweeper import Sweeper
+from omapush.store import client
+
+
+async def run(config: Config) -> None:
+    """Work until cancelled."""
+    store = client.connect(config.redis)
+    limits = httpx.Limits(
+        max_connections=config.notify.concurrency, max_keepalive_connections=config.notify.concurrency
+    )
+    timeout = httpx.Timeout(config.notify.timeout_s)
+    async with (
+        httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, follow_redirects=False) as http,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(Notifications(config, store, http).run())
+        tasks.create_task(Sweeper(config, store).run())

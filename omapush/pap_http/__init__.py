@@ -1,0 +1,1 @@
+"""HTTP front for push initiators: PAP, health and metrics."""

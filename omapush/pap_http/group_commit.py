@@ -1,0 +1,107 @@
+"""
+Many submissions, few trips to Redis: those that come while one batch is being stored form the next.
+
+A submission is answered when it is stored; the hand-over to the outbox follows at once in the same thread,
+and the sweeper does it should this process die in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from omapush import log
+from omapush.errors import PushError
+from omapush.push.values import PENDING
+from omapush.store import outbox, pushes, registrations
+from omapush.store.client import Store
+from omapush.store.pushes import Submission
+
+_MOST = 128
+"Submissions in one batch."
+
+
+class GroupCommit:
+    """Stores submissions for one event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._waiting: list[tuple[Submission, asyncio.Future[bool]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def accept(self, submission: Submission) -> bool:
+        """
+        Store a submission; False when its push-id was used before (2007).
+
+        Raises:
+            StoreUnavailable: it is not certain that the submission is stored; the initiator may repeat it.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((submission, future))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            await loop.run_in_executor(self._thread, self._store_batch, loop, batch)
+
+    def _store_batch(
+        self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Submission, asyncio.Future[bool]]]
+    ) -> None:
+        """In the thread: store, let the answers go, hand over."""
+        try:
+            submissions = self._with_sip_identities([submission for submission, _ in batch])
+            answers = pushes.accept_all(self._store, submissions)
+        except PushError as error:
+            for _, future in batch:
+                loop.call_soon_threadsafe(_fail, future, error)
+            return
+        for (_, future), stored in zip(batch, answers, strict=True):
+            loop.call_soon_threadsafe(_answer, future, stored)
+        self._hand_over([one for one, stored in zip(submissions, answers, strict=True) if stored])
+
+    def _with_sip_identities(self, submissions: list[Submission]) -> list[Submission]:
+        """A tel identity whose sip identity is known is sent there: not every core routes tel."""
+        tels = list(
+            {one.aor for submission in submissions for one in submission.recipients if one.aor[:4] == "tel:"}
+        )
+        if not tels:
+            return submissions
+        known = dict(zip(tels, registrations.sip_identities(self._store, tels), strict=True))
+        return [
+            submission._replace(
+                recipients=tuple(
+                    one._replace(aor=known.get(one.aor, one.aor)) for one in submission.recipients
+                )
+            )
+            for submission in submissions
+        ]
+
+    def _hand_over(self, stored: list[Submission]) -> None:
+        if not stored:
+            return
+        deliveries = (
+            pushes.delivery_of(one.push, index, recipient, one.content)
+            for one in stored
+            for index, (recipient, result) in enumerate(zip(one.recipients, one.results, strict=True))
+            if result.state == PENDING
+        )
+        try:
+            outbox.hand_over(self._store, deliveries)
+            pushes.handed_over(self._store, (one.push.ref for one in stored))
+        except PushError as error:
+            log.get().warning("hand_over_left_to_sweeper", pushes=len(stored), problem=str(error))
+
+
+def _answer(future: asyncio.Future[bool], stored: bool) -> None:
+    if not future.done():
+        future.set_result(stored)
+
+
+def _fail(future: asyncio.Future[bool], error: PushError) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,84 @@
+"""Metrics of the api process, followed by those of Kamailio, so that one scrape shows the whole node."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import httpx
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from omapush.config import Config
+from omapush.errors import PushError
+from omapush.pap_http.probes import OutboxGate
+from omapush.store import pushes
+from omapush.store.client import Store
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_SPANS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """What this process counts, and the way to what the others count."""
+
+    def __init__(self, config: Config, store: Store, gate: OutboxGate) -> None:
+        self._store = store
+        self._gate = gate
+        self._kamailio = _kamailio_url(config)
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "omapush_pap_requests_total",
+            "PAP documents answered",
+            ("operation", "code"),
+            registry=self._registry,
+        )
+        self.http_refused = Counter(
+            "omapush_http_refused_total",
+            "HTTP requests refused before PAP was read",
+            ("status",),
+            registry=self._registry,
+        )
+        self.answer_time = Histogram(
+            "omapush_pap_answer_seconds",
+            "From PAP request read to answer ready",
+            registry=self._registry,
+            buckets=_SPANS,
+        )
+        self._deliveries = Gauge(
+            "omapush_outbox_deliveries", "Deliveries in the outbox", ("where",), registry=self._registry
+        )
+        self._owed = Gauge(
+            "omapush_notifications_owed", "Result notifications owed to initiators", registry=self._registry
+        )
+        self._kamailio_up = Gauge(
+            "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
+        )
+
+    async def exposition(self) -> bytes:
+        """Return all metrics in Prometheus text format."""
+        depth = self._gate.depth
+        for where, number in zip(("ready", "waiting", "taken", "later"), depth[1:], strict=True):
+            self._deliveries.labels(where).set(number)
+        try:
+            self._owed.set(await asyncio.to_thread(pushes.owed, self._store))
+        except PushError:
+            self._owed.set(float("nan"))
+        sip_side = await self._from_kamailio()
+        self._kamailio_up.set(1 if sip_side else 0)
+        return generate_latest(self._registry) + sip_side
+
+    async def _from_kamailio(self) -> bytes:
+        if not self._kamailio:
+            return b""
+        try:
+            async with httpx.AsyncClient(timeout=1.0, trust_env=False) as client:
+                response = await client.get(self._kamailio)
+        except httpx.HTTPError:
+            return b""
+        return response.content if response.status_code == 200 else b""
+
+
+def _kamailio_url(config: Config) -> str:
+    """Kamailio serves its metrics on its first TCP address; without one there is nothing to ask."""
+    address = next((listen[len("tcp:") :] for listen in config.sip.listen if listen.startswith("tcp:")), "")
+    return f"http://{address}/metrics" if address else ""

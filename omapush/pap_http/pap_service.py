@@ -1,0 +1,179 @@
+"""PAP operations of an authenticated initiator: a document comes in, a document goes out (spec/pap.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omapush import clock, log
+from omapush.config import Config
+from omapush.errors import MalformedMime, MalformedPap, Overloaded
+from omapush.pap_http.group_commit import GroupCommit
+from omapush.protocol import pap_reader
+from omapush.protocol import pap_values as pap
+from omapush.protocol.pap_writer import write
+from omapush.push import acceptance
+from omapush.push.acceptance import Account, ContentRules, NotTaken
+from omapush.push.outcome import TAKEN_CODE
+from omapush.push.values import Event, Result, push_ref
+from omapush.store import pushes
+from omapush.store.client import Store
+
+SENDER_NAME = "omapush"
+_NOT_BUILT = "not carried out by this release"
+
+
+@dataclass(frozen=True, slots=True)
+class PapAnswer:
+    """One PAP document for the initiator, and how to count it."""
+
+    body: bytes
+    operation: str
+    code: str
+
+
+class PapService:
+    """Answers PAP documents; one for the whole process."""
+
+    def __init__(
+        self, config: Config, store: Store, commit: GroupCommit, has_room: Callable[[], bool]
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._commit = commit
+        self._has_room = has_room
+
+    async def answer(self, account: Account, content_type: str, body: bytes) -> PapAnswer:
+        """
+        Return the answer to one PAP request.
+
+        Raises:
+            TryLater: the submission cannot be stored now (HTTP 503); nothing was promised.
+        """
+        try:
+            submission = pap_reader.read(content_type, body, max_addresses=self._config.api.max_addresses)
+        except (MalformedPap, MalformedMime) as error:
+            log.get().info("pap_bad_message", initiator=account.name, problem=str(error))
+            return _bad_message(error)
+        document = submission.document
+        match document.operation:
+            case pap.PushMessage() as message:
+                response = await self._push(account, message, submission)
+            case pap.StatusQuery() as query:
+                response = await asyncio.to_thread(self._status, account, query)
+            case pap.CancelMessage() as cancel:
+                result = pap.CancelResult("3001", f"cancel is {_NOT_BUILT}", cancel.addresses)
+                response = pap.CancelResponse(cancel.push_id, (result,))
+            case pap.CcqMessage() as ccq:
+                response = pap.CcqResponse(ccq.query_id, "3001", f"ccq is {_NOT_BUILT}", ccq.addresses[0])
+            case other:
+                problem = MalformedPap(type(other).__name__, "is no request to a gateway")
+                return _bad_message(problem)
+        return PapAnswer(
+            write(response, version=document.version), type(document.operation).__name__, _code(response)
+        )
+
+    async def _push(
+        self, account: Account, message: pap.PushMessage, submission: pap_reader.Submission
+    ) -> pap.Operation:
+        if not self._has_room():
+            raise Overloaded("the outbox is full", retry_after_s=5)
+        now_ms = clock.now_ms()
+        try:
+            accepted = self._accept(account, message, submission, now_ms)
+        except NotTaken as refusal:
+            log.get().info("push_refused", initiator=account.name, push_id=message.push_id, why=str(refusal))
+            return _push_response(message.push_id, refusal.code, refusal.desc, now_ms)
+        push = accepted.push
+        text = f"{len(accepted.recipients)} recipient(s), {push.size} bytes of {push.content_type}"
+        event = Event(now_ms, -1, "accepted", f"{text} for {push.application} from {account.name}")
+        stored = await self._commit.accept(
+            pushes.Submission(push, accepted.recipients, accepted.results, accepted.content, event)
+        )
+        if not stored:
+            return _push_response(message.push_id, "2007", "push-id was used before", now_ms)
+        return _push_response(message.push_id, TAKEN_CODE, "accepted for delivery", now_ms)
+
+    def _accept(
+        self,
+        account: Account,
+        message: pap.PushMessage,
+        submission: pap_reader.Submission,
+        now_ms: int,
+    ) -> acceptance.Accepted:
+        if submission.capabilities is not None:
+            raise NotTaken("3004", f"matching of client capabilities is {_NOT_BUILT}")
+        assert submission.content is not None  # noqa: S101 - the reader gives no push without content
+        application = acceptance.application_of(submission.content)
+        profile = self._config.profile(application)
+        return acceptance.accept(
+            message,
+            submission.content,
+            application=application,
+            account=account,
+            rules=ContentRules(profile.content_types, profile.max_bytes),
+            now_ms=now_ms,
+            lifetime_s=self._config.delivery.lifetime_s,
+        )
+
+    def _status(self, account: Account, query: pap.StatusQuery) -> pap.Operation:
+        """In a thread: group the push's recipients by result; an address that is not its own gets 2003."""
+        known = pushes.read(self._store, push_ref(account.name, query.push_id))
+        if known is None:
+            unknown = pap.StatusQueryResult(
+                pap.MessageState.UNKNOWN, "2004", "no such push-id", query.addresses
+            )
+            return pap.StatusQueryResponse(query.push_id, (unknown,))
+        results = {one.address: result for one, result in zip(known.recipients, known.results, strict=True)}
+        groups: dict[tuple[str, str, str, int, str], list[str]] = {}
+        strangers: list[str] = []
+        for address in query.addresses or tuple(results):
+            found = results.get(address)
+            if found is None:
+                strangers.append(address)
+            else:
+                groups.setdefault(_group(found), []).append(address)
+        answer = [_status_result(group, addresses) for group, addresses in groups.items()]
+        if strangers:
+            text = "not an address of this push"
+            answer.append(pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2003", text, tuple(strangers)))
+        return pap.StatusQueryResponse(query.push_id, tuple(answer))
+
+
+def _group(result: Result) -> tuple[str, str, str, int, str]:
+    return result.state, result.code, result.desc, result.at_ms // 1000, result.method
+
+
+def _status_result(group: tuple[str, str, str, int, str], addresses: list[str]) -> pap.StatusQueryResult:
+    state, code, desc, at_s, method = group
+    return pap.StatusQueryResult(
+        state=pap.MessageState(state),
+        code=code,
+        desc=desc,
+        addresses=tuple(addresses),
+        event_time=at_s,
+        delivery_method=pap.DeliveryMethod.CONFIRMED if method and state == "delivered" else None,
+    )
+
+
+def _push_response(push_id: str, code: str, desc: str, now_ms: int) -> pap.PushResponse:
+    return pap.PushResponse(push_id, code, desc, now_ms // 1000, SENDER_NAME)
+
+
+def _bad_message(error: MalformedPap | MalformedMime) -> PapAnswer:
+    fragment = error.fragment if isinstance(error, MalformedPap) else ""
+    answer = pap.BadMessage(error.pap_code, str(error), fragment)
+    return PapAnswer(write(answer), "bad-message", error.pap_code)
+
+
+def _code(response: pap.Operation) -> str:
+    match response:
+        case pap.PushResponse(code=code) | pap.CcqResponse(code=code):
+            return code
+        case pap.CancelResponse(results=(first, *_)):
+            return first.code
+        case pap.StatusQueryResponse(results=(first, *_)):
+            return first.code
+        case _:
+            return ""

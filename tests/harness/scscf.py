@@ -1,0 +1,47 @@
+"""The stand-in S-CSCF of tests and demo as a process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from tests.harness.ports import free_port
+from tests.harness.processes import Process
+from tests.harness.sip_ping import answers_options
+
+CONFIGURATION = Path(__file__).parent.parent / "fakes" / "scscf.cfg"
+
+
+class Scscf(Process):
+    """Kamailio with `tests/fakes/scscf.cfg`; entering returns when a worker answers."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        as_uri: str = "sip:127.0.0.1:5070",
+        home: str = "home1.example",
+        port: int | None = None,
+        criteria: Sequence[str] = (),
+    ) -> None:
+        """`criteria` are the configuration's WITH_ISC_* defines, such as `WITH_ISC_MESSAGE`."""
+        self.address = ("127.0.0.1", port or free_port())
+        self.uri = f"sip:127.0.0.1:{self.address[1]}"
+        defines = [f"SCSCF_PORT={self.address[1]}", f'AS_URI="{as_uri}"', f'HOME="{home}"', *criteria]
+        super().__init__(
+            [
+                *("kamailio", "-DD", "-E", "-f", CONFIGURATION, "-m", "128", "-M", "8"),
+                *("-x", "tlsf", "-X", "tlsf"),
+                *("-w", folder, "-Y", folder, "-P", folder / "scscf.pid"),
+                *(word for define in defines for word in ("-A", define)),
+            ],
+            log=folder / "scscf.log",
+        )
+
+    def start(self) -> Self:
+        super().start()
+        try:
+            self.wait_until(lambda: answers_options(self.address), 15, "answer to OPTIONS")
+        except BaseException:
+            self.stop()
+            raise
+        return self

@@ -1,0 +1,159 @@
+"""SIP, SIPS and tel URIs, and the canonical form of a public identity."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from omapush.errors import MalformedSip
+from omapush.protocol.sip_uri import LONGEST_URI, SipUri, address_of_record
+
+VALID = (
+    "sip:alice@home1.example",
+    "sips:alice@home1.example:5061;transport=tcp;lr",
+    "sip:alice:secret@home1.example;maddr=192.0.2.1?Event=reg&Subject=a%20b",
+    "sip:[2001:db8::9]:5066;transport=tcp",
+    "sip:192.0.2.9",
+    "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wd~_too.(doesn't-it)@example.com",
+    "sip:user;par=u%40example.net@example.com",
+    "sip:null-%00-null@example.com",
+    "sip:+15550102;phone-context=home1.example@gw.home1.example;user=phone",
+    "tel:+1-555-0102",
+    "tel:7042;phone-context=home1.example",
+)
+URI_LIKE = st.text(alphabet="sipte:@;=?&%[].+-_*'()abz019AF <>\"\\,\x00é٣", max_size=40)
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_a_uri_is_written_as_it_was_read(text: str) -> None:
+    assert text == str(SipUri.parse(text))
+
+
+def test_a_uri_falls_into_its_parts() -> None:
+    uri = SipUri.parse("SIP:alice@Home1.example:5061;LR;Transport=tcp?Event=reg")
+
+    assert (uri.scheme, uri.user, uri.host, uri.port) == ("sip", "alice", "Home1.example", 5061)
+    assert uri.params == (("lr", None), ("transport", "tcp"))
+    assert uri.headers == "Event=reg"
+    assert tuple(uri.param(name) for name in ("transport", "lr", "ttl")) == ("tcp", None, None)
+
+
+def test_a_semicolon_before_the_at_sign_belongs_to_the_user() -> None:
+    uri = SipUri.parse("sip:user;par=u%40example.net@example.com;lr")
+
+    assert uri.user == "user;par=u%40example.net"
+    assert uri.params == (("lr", None),)
+
+
+def test_an_ipv6_address_keeps_its_brackets_and_loses_no_colon_to_the_port() -> None:
+    uri = SipUri.parse("sip:alice@[2001:db8::9]:5066")
+
+    assert (uri.host, uri.port) == ("[2001:db8::9]", 5066)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "alice@home1.example",
+        "mailto:alice@home1.example",
+        "sip:",
+        "sip:@home1.example",
+        "sip:alice@",
+        "sip:alice@home1.example:",
+        "sip:alice@home1.example:0",
+        "sip:alice@home1.example:65536",
+        "sip:alice@home1.example;",
+        "sip:alice@home1.example;=tcp",
+        "sip:alice@home1.example?",
+        "sip:alice@home1.example ",
+        "sip:alice@home1.example\r\nRoute: <sip:x>",
+        "<sip:alice@home1.example>",
+        "sip:al ice@home1.example",
+        "sip:al%4@home1.example",
+        "sip:alice@@home1.example",
+        "sip:alice@home1..example",
+        "sip:alice@[2001:db8::9",
+        "sip:alice@[1::2::3]",
+        "sip:alice@1.2.3",
+        "sip:ali\u0663ce@home1.example",
+        "sip:alice@home1.example:5\u0660",
+        "tel:",
+        "tel:call-me",
+    ],
+)
+def test_what_is_not_a_uri_is_refused_by_the_name_of_its_field(text: str) -> None:
+    with pytest.raises(MalformedSip) as refused:
+        SipUri.parse(text, "To")
+
+    assert refused.value.field == "To"
+
+
+def test_a_uri_longer_than_any_we_could_send_to_is_refused() -> None:
+    longest = "sip:" + "a" * (LONGEST_URI - len("sip:@h.example")) + "@h.example"
+
+    assert SipUri.parse(longest).host == "h.example"
+    with pytest.raises(MalformedSip, match="longer than 1024"):
+        SipUri.parse("sip:a" + longest[4:])
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("sip:alice@home1.example", "sip:alice@home1.example"),
+        ("SIP:alice@HOME1.Example.", "sip:alice@home1.example"),
+        ("sip:Alice@home1.example", "sip:Alice@home1.example"),
+        ("sip:%61lice%7e@home1.example", "sip:alice~@home1.example"),
+        ("sip:a%3blice%00@home1.example", "sip:a%3Blice%00@home1.example"),
+        ("sip:alice:secret@home1.example", "sip:alice@home1.example"),
+        ("sip:alice@home1.example:5060;transport=tcp?Event=reg", "sip:alice@home1.example:5060"),
+        ("sip:+15550102@home1.example;user=phone", "sip:+15550102@home1.example"),
+        ("sips:alice@home1.example", "sips:alice@home1.example"),
+        ("sip:alice@[2001:DB8::9]", "sip:alice@[2001:db8::9]"),
+        ("sip:psa.home1.example", "sip:psa.home1.example"),
+        ("TEL:+1-(555).01-02", "tel:+15550102"),
+        ("tel:+15550102;ext=7", "tel:+15550102"),
+        ("tel:70-42;phone-context=Home1.example", "tel:7042;phone-context=home1.example"),
+    ],
+)
+def test_every_spelling_of_a_public_identity_gives_one_address_of_record(
+    written: str, canonical: str
+) -> None:
+    assert canonical == address_of_record(written)
+    assert canonical == address_of_record(canonical)
+
+
+@pytest.mark.parametrize("text", ["tel:7042", "tel:+-", "tel:+15a", "http://home1.example", "*"])
+def test_what_identifies_nobody_is_no_address_of_record(text: str) -> None:
+    with pytest.raises(MalformedSip, match=r"^P-Asserted-Identity: "):
+        address_of_record(text, "P-Asserted-Identity")
+
+
+@given(URI_LIKE | URI_LIKE.map("sip:{}".format) | URI_LIKE.map("tel:+1{}".format) | st.text(max_size=20))
+@example("sip:a%2525@b")
+def test_any_text_gives_a_stable_identity_or_the_typed_error(text: str) -> None:
+    try:
+        canonical = address_of_record(text)
+    except MalformedSip:
+        return
+    assert canonical == address_of_record(canonical)
+
+
+@given(URI_LIKE.map("sip:{}".format))
+def test_what_was_read_is_read_again_from_what_is_written(text: str) -> None:
+    try:
+        uri = SipUri.parse(text)
+    except MalformedSip:
+        return
+    assert uri == SipUri.parse(str(uri))
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_a_uri_cut_anywhere_is_read_or_refused(text: str) -> None:
+    for end in range(len(text)):
+        try:
+            uri = SipUri.parse(text[:end])
+        except MalformedSip:
+            continue
+        assert text[:end] == str(uri)
