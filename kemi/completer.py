@@ -16,7 +16,7 @@ from sent import Answered, Sent
 from settings import Settings
 
 from omapush import clock, log
-from omapush.errors import PushError, StoreUnavailable
+from omapush.errors import PushError
 from omapush.push import outcome
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
@@ -47,9 +47,9 @@ class ResultCompleter:
         while self._batch or self._fetch():
             try:
                 finish.store(self._store, self._batch, retention_s=self._retention_s)
-            except StoreUnavailable as error:
+            except PushError as error:
                 log.get().warning(
-                    "redis_away", process="completer", problem=str(error), kept=len(self._batch)
+                    "store_trouble", process="completer", problem=str(error), kept=len(self._batch)
                 )
                 time.sleep(_REST_S)
                 return

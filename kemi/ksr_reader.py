@@ -57,7 +57,7 @@ def request(settings: Settings, *, onward: bool) -> InboundRequest:
         onward=onward,
         for_us=_is_ours(uri, settings),
         in_dialog=KSR.siputils.has_totag() > 0,
-        went_through_us=settings.sender.sent_by in text("$(hdr(Via)[1])"),
+        went_through_us=not onward and settings.sender.sent_by in text("$(hdr(Via)[1])"),
     )
 
 
@@ -101,6 +101,4 @@ def final_answer() -> tuple[str, Answered]:
         warning = text("$hdr(Warning)") or text("$hdr(Reason)")
     elif not local:
         reason = "OK"
-    return text("$uac_req(evparam)"), Answered(
-        code, local, clock.now_ms(), retry_after, reason, warning
-    )
+    return text("$uac_req(evparam)"), Answered(code, local, clock.now_ms(), retry_after, reason, warning)

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from omapush.push.outcome import RetryPlan
 
-LONGEST = 128
-
 
 class Sent(NamedTuple):
     """One request in flight."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+_last_order_us = 0
+
 monotonic = time.monotonic
 "Seconds for measuring spans; never goes back."
 
@@ -12,6 +14,13 @@ monotonic = time.monotonic
 def now_ms() -> int:
     """Return the wall clock in milliseconds since 1970, the unit of every stored time."""
     return time.time_ns() // 1_000_000
+
+
+def order_us() -> int:
+    """Return the wall clock in microseconds, each time later than the last in this process."""
+    global _last_order_us
+    _last_order_us = max(time.time_ns() // 1_000, _last_order_us + 1)
+    return _last_order_us
 
 
 def iso(ms: int) -> str:

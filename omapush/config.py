@@ -292,8 +292,9 @@ def _explain(path: str, where: str, message: str, kind: type[_Section]) -> tuple
     key = at.strip("`").lstrip(".").replace("[...]", "")
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
     if unknown:
+        fields = Retry.__struct_fields__ if key == "retry" else kind.__struct_fields__
         key = f"{key}.{unknown[1]}" if key else unknown[1]
-        problem = "unknown key; known are " + ", ".join(kind.__struct_fields__)
+        problem = "unknown key; known are " + ", ".join(fields)
     return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem
 
 

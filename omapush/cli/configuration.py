@@ -35,10 +35,14 @@ def check(context: typer.Context) -> None:
     """Say whether the configuration is right; if not, which key is wrong and what would be right."""
     found = terminal.settings(context)
     source = found.path if Path(found.path).exists() else f"{found.path} (not there: defaults)"
-    print(
-        f"{source}: OK  SIP {', '.join(found.sip.listen)}  HTTP {found.api.listen}  next hop {found.core.next_hop}"
-        f"  {len(found.initiator)} initiators  {len(found.application)} application profiles"
+    facts = (
+        f"SIP {', '.join(found.sip.listen)}",
+        f"HTTP {found.api.listen}",
+        f"next hop {found.core.next_hop}",
+        f"initiators: {', '.join(found.initiator) or 'none'}",
+        f"application profiles: {', '.join(found.application) or 'none'}",
     )
+    print(f"{source}: OK  {'  '.join(facts)}")
 
 
 @app.command()
@@ -62,7 +66,7 @@ def all_keys() -> Iterator[Key]:
     for table, kind in _tables():
         meanings = _meanings(classes[kind.__name__])
         for field in msgspec.structs.fields(kind):
-            default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default  # type: ignore[operator]
+            default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
             yield Key(table, field.name, to_toml(default), meanings[field.name])
 
 

@@ -30,7 +30,9 @@ def _options(
     context: typer.Context,
     file: Annotated[
         str | None,
-        typer.Option("--config", metavar="FILE", help="Configuration; else $OMAPUSH_CONFIG, else omapush.toml."),
+        typer.Option(
+            "--config", metavar="FILE", help="Configuration; else $OMAPUSH_CONFIG, else omapush.toml."
+        ),
     ] = None,
 ) -> None:
     context.obj = file

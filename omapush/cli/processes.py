@@ -47,7 +47,9 @@ def redis(context: typer.Context, run_dir: RunDir = None, data_dir: DataDir = No
     for directory in (sock.parent, data):
         make_private(directory)
     if _answers(sock):
-        raise PushRefused(f"{sock}: a Redis serves this socket already; stop it, or name another in redis.url")
+        raise PushRefused(
+            f"{sock}: a Redis serves this socket already; stop it, or name another in redis.url"
+        )
     _become(command)
 
 
@@ -136,7 +138,9 @@ def refuse_taken(protocol: str, host: str, port: int, *, key: str) -> None:
     """
     problem = why_taken(protocol, host, port)
     if problem:
-        raise PushRefused(f"{protocol}:{host}:{port} cannot be used: {problem}; change {key} or stop the other program")
+        raise PushRefused(
+            f"{protocol}:{host}:{port} cannot be used: {problem}; change {key} or stop the other program"
+        )
 
 
 def why_taken(protocol: str, host: str, port: int) -> str:

@@ -21,7 +21,9 @@ _AT_ONCE = 500
 
 def registrations(
     context: typer.Context,
-    aor: Annotated[str | None, typer.Argument(metavar="[AOR]", help="One user, such as sip:alice@home1.example.")] = None,
+    aor: Annotated[
+        str | None, typer.Argument(metavar="[AOR]", help="One user, such as sip:alice@home1.example.")
+    ] = None,
     as_json: terminal.AsJson = False,
 ) -> None:
     """List known users, or one user's contacts with tags, expiry, source and age."""
@@ -117,7 +119,10 @@ def _print_user(record: Registration, now_ms: int) -> None:
         terminal.pairs(
             (
                 ("user", record.aor),
-                ("registered", f"{_yes(is_registered(record, now_ms))}, {_expiry(record.expires_ms, now_ms)}"),
+                (
+                    "registered",
+                    f"{_yes(is_registered(record, now_ms))}, {_expiry(record.expires_ms, now_ms)}",
+                ),
                 ("S-CSCF", record.s_cscf or "not known"),
                 ("same user as", ", ".join(record.associated)),
                 ("last REGISTER", f"{terminal.span(now_ms - record.at_ms)} ago"),
@@ -131,9 +136,12 @@ def _print_user(record: Registration, now_ms: int) -> None:
     for contact in record.contacts:
         listing.add_row(
             contact.uri,
-            "\n".join(name if value is None else f"{name}={value}" for name, value in contact.features) or "-",
+            "\n".join(name if value is None else f"{name}={value}" for name, value in contact.features)
+            or "-",
             _expiry(contact.expires_ms, now_ms),
-            {"register": "the UE's REGISTER", "response": "the registrar's 200"}.get(contact.source, contact.source),
+            {"register": "the UE's REGISTER", "response": "the registrar's 200"}.get(
+                contact.source, contact.source
+            ),
             terminal.span(now_ms - contact.at_ms),
         )
     console.print()

@@ -20,6 +20,9 @@ FAILED: Final = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+_PIPE_WIDTH: Final = 180
+"Columns of a listing that does not go to a terminal."
+
 _SIP_PHRASES: Final = {
     408: "Request Timeout",
     480: "Temporarily Unavailable",
@@ -38,14 +41,15 @@ _SIP_PHRASES: Final = {
 
 
 def settings(context: typer.Context) -> Config:
-    """Return the configuration that `--config` names, else the default one; BadConfiguration when it is wrong."""
+    """Return the configuration that `--config` names, else the default one."""
     named: str | None = context.obj
     return config.load(named)
 
 
 def console() -> Console:
     """Return where listings go; what users typed in is printed as it is, not taken for markup."""
-    return Console(markup=False, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
 def print_json(value: Any) -> None:

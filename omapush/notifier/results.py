@@ -45,7 +45,7 @@ class Notifications:
             try:
                 found = await self._borrow() if self._free > 0 else 0
             except PushError as error:
-                log.get().warning("redis_away", problem=str(error), action="trying again")
+                log.get().warning("store_trouble", problem=str(error), action="trying again")
                 await asyncio.sleep(_REST_S)
                 continue
             if found == 0:

@@ -39,7 +39,7 @@ class Sweeper:
                 await asyncio.to_thread(self.sweep)
                 await asyncio.sleep(_EVERY_S)
             except PushError as error:
-                log.get().warning("redis_away", problem=str(error), action="trying again")
+                log.get().warning("store_trouble", problem=str(error), action="trying again")
                 await asyncio.sleep(_REST_S)
 
     def sweep(self) -> None:

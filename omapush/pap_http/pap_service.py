@@ -79,9 +79,10 @@ class PapService:
     ) -> pap.Operation:
         if not self._has_room():
             raise Overloaded("the outbox is full", retry_after_s=5)
-        now_ms = clock.now_ms()
+        order_us = clock.order_us()
+        now_ms = order_us // 1000
         try:
-            accepted = self._accept(account, message, submission, now_ms)
+            accepted = self._accept(account, message, submission, order_us)
         except NotTaken as refusal:
             log.get().info("push_refused", initiator=account.name, push_id=message.push_id, why=str(refusal))
             return _push_response(message.push_id, refusal.code, refusal.desc, now_ms)
@@ -100,7 +101,7 @@ class PapService:
         account: Account,
         message: pap.PushMessage,
         submission: pap_reader.Submission,
-        now_ms: int,
+        order_us: int,
     ) -> acceptance.Accepted:
         if submission.capabilities is not None:
             raise NotTaken("3004", f"matching of client capabilities is {_NOT_BUILT}")
@@ -113,7 +114,7 @@ class PapService:
             application=application,
             account=account,
             rules=ContentRules(profile.content_types, profile.max_bytes),
-            now_ms=now_ms,
+            order_us=order_us,
             lifetime_s=self._config.delivery.lifetime_s,
         )
 

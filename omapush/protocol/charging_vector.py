@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ LONGEST_VALUE: Final = 1024
 _FIELD: Final = "P-Charging-Vector"
 # The IOI between S-CSCF and AS carries its type in front   TS 24.229 5.7.1.1
 _TYPE_3: Final = "Type 3"
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,6 @@ def answer_to(received: str, own_ioi: str) -> str | None:
 
 def _plain(text: str) -> str:
     """Return a gen-value (token, host or quoted-string) without quotes, refusing what could break a line."""
-    if any(char < " " or char == "\x7f" for char in text):
+    if _CONTROL.search(text):
         raise MalformedSip(_FIELD, "control character in a value")
     return unquote(text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text

@@ -86,15 +86,16 @@ def accept(
     application: str,
     account: Account,
     rules: ContentRules,
-    now_ms: int,
+    order_us: int,
     lifetime_s: int,
 ) -> Accepted:
     """
-    Return what to store for the submission.
+    Return what to store for the submission; `order_us` is when it came, unlike that of any other.
 
     Raises:
         NotTaken: with the PAP code of the answer.
     """
+    now_ms = order_us // 1000
     _refuse_what_is_not_built(message)
     _check_network(message)
     if not _matches(application, account.applications):
@@ -120,6 +121,7 @@ def accept(
         deliver_before_ms=before_ms if before_ms is not None else now_ms + lifetime_s * 1000,
         deadline_given=before_ms is not None,
         source_reference=message.source_reference or "",
+        order_us=order_us,
     )
     return Accepted(push, recipients, results, content.body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from omapush.errors import MalformedSip
@@ -82,7 +83,13 @@ def _expires(value: str) -> int:
 
 def _s_cscf(request: ThirdPartyRegister) -> str:
     """Contact names the S-CSCF, else From does."""
+    return _uri_of_contact(request.contact) or request.from_uri
+
+
+@lru_cache(maxsize=1024)
+def _uri_of_contact(contact: str) -> str:
+    """A core has few S-CSCFs, and each writes the same Contact for all its users."""
     try:
-        return parse_one(request.contact, "Contact").uri
+        return parse_one(contact, "Contact").uri
     except MalformedSip:
-        return request.from_uri
+        return ""

@@ -21,7 +21,7 @@ Method = Literal["MESSAGE"]
 
 REF_LENGTH: Final = 20
 TARGET_LENGTH: Final = 16
-_ORDER_LENGTH: Final = 13
+_ORDER_LENGTH: Final = 16
 
 
 class Push(NamedTuple):
@@ -52,6 +52,8 @@ class Push(NamedTuple):
     deadline_given: bool
     "True: the initiator named deliver-before; False: it is our lifetime limit."
     source_reference: str
+    order_us: int = 0
+    "Place among pushes to one target: microseconds of acceptance, strictly increasing in one api process."
 
 
 class Recipient(NamedTuple):
@@ -108,6 +110,7 @@ class Delivery(NamedTuple):
     accepted_ms: int
     deliver_before_ms: int
     deadline_given: bool
+    order_us: int = 0
 
     @property
     def id(self) -> str:
@@ -131,11 +134,12 @@ def target(aor: str) -> str:
 
 def ticket(delivery: Delivery) -> str:
     """
-    Return the delivery's place in its user's queue: target, time of acceptance, delivery id.
+    Return the delivery's place in its user's queue: target, order of acceptance, delivery id.
 
     Tickets of one target sort in order of acceptance, and everything the queue does is done by ticket.
     """
-    return f"{target(delivery.aor)}{delivery.accepted_ms:0{_ORDER_LENGTH}d}{delivery.id}"
+    order_us = delivery.order_us or delivery.accepted_ms * 1000
+    return f"{target(delivery.aor)}{order_us:0{_ORDER_LENGTH}d}{delivery.id}"
 
 
 def ticket_delivery(ticket_text: str) -> tuple[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +16,28 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from omapush.config import RedisSection
-from omapush.errors import StoreUnavailable
+from omapush.errors import PushError, StoreUnavailable
 from omapush.store.keys import Layout
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "schema" / "functions"
+_NOT_NOW = (
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "max number of clients",
+)
+"How Redis begins an error that says: not now."
+_NAME = re.compile(r"(#!lua name=|register_function\(')(omapush_[a-z_]+)")
+
+
+class StoreRefused(PushError):
+    """Redis does not understand what we ask: a defect of ours, or a Redis that is no Redis 7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +72,31 @@ def connect(settings: RedisSection) -> Store:
     return Store(client, Layout(settings.user_shards, settings.push_shards))
 
 
+def libraries() -> dict[str, str]:
+    """
+    Return our Redis function libraries: name -> code.
+
+    All names carry a digest of the code, so that two releases may work on one Redis side by side and none
+    ever calls a function of the other.
+    """
+    return dict(_LIBRARIES)
+
+
+def _read_libraries() -> tuple[dict[str, str], str]:
+    sources = [file.read_text(encoding="utf-8") for file in sorted(FUNCTIONS.glob("*.lua"))]
+    digest = hashlib.sha256("".join(sources).encode()).hexdigest()[:8]
+    named = [_NAME.sub(rf"\1\2_{digest}", source) for source in sources]
+    return {code.split("\n", 1)[0].removeprefix("#!lua name="): code for code in named}, digest
+
+
+_LIBRARIES, _DIGEST = _read_libraries()
+
+
 def load_functions(store: Store) -> None:
-    """Load schema/functions into Redis, replacing what an older release left there."""
+    """Load schema/functions into Redis; what is there already stays."""
     with store_errors("load functions"):
-        for file in sorted(FUNCTIONS.glob("*.lua")):
-            store.db.function_load(file.read_text(encoding="utf-8"), replace=True)
+        for code in _LIBRARIES.values():
+            store.db.function_load(code, replace=True)
 
 
 def call(store: Store, one: Call) -> Any:
@@ -88,9 +128,12 @@ def call_all(store: Store, calls: Iterable[Call]) -> list[Any]:
 
 @contextmanager
 def store_errors(doing: str) -> Iterator[None]:
-    """Turn what the client library raises into StoreUnavailable that says what was being done."""
+    """Turn what the client library raises into errors of ours that say what was being done."""
     try:
         yield
+    except ResponseError as error:
+        kind = StoreUnavailable if str(error).startswith(_NOT_NOW) else StoreRefused
+        raise kind(f"{doing}: {error}") from error
     except (RedisError, OSError) as error:
         raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
 
@@ -98,7 +141,7 @@ def store_errors(doing: str) -> Iterator[None]:
 def _execute(store: Store, calls: list[Call]) -> list[Any]:
     pipe = store.db.pipeline(transaction=False)
     for function, keys, args in calls:
-        pipe.execute_command("FCALL", function, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+        pipe.execute_command("FCALL", f"{function}_{_DIGEST}", len(keys), *keys, *args)  # type: ignore[no-untyped-call]
     return list(pipe.execute(raise_on_error=False))
 
 

@@ -131,6 +131,7 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
         accepted_ms=push.accepted_ms,
         deliver_before_ms=push.deliver_before_ms,
         deadline_given=push.deadline_given,
+        order_us=push.order_us,
     )
 
 
@@ -155,7 +156,7 @@ def note(store: Store, events: Iterable[tuple[str, Event]]) -> None:
     batches: dict[int, tuple[list[str], list[bytes]]] = {}
     for ref, event in events:
         names, args = batches.setdefault(store.layout.push_shard(ref), ([], []))
-        names += _push_keys(store, ref)
+        names.append(_push_keys(store, ref)[1])
         args.append(codec.encode(event))
     call_all(store, (Call("omapush_note", names, args) for names, args in batches.values()))
 

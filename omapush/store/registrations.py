@@ -52,7 +52,7 @@ def _capture_once(store: Store, reports: Sequence[Report]) -> list[Report]:
     users = list(by_user)
     batches: dict[int, tuple[list[str], list[str], list[bytes | int]]] = {}
     for aor, was in zip(users, _read_bytes(store, users), strict=True):
-        record = None if was is None else codec.registration(was)
+        record = _former(was)
         for report in by_user[aor]:
             record = rules.merge(record, report)
         assert record is not None  # noqa: S101 - by_user holds no empty list
@@ -71,17 +71,33 @@ def _capture_once(store: Store, reports: Sequence[Report]) -> list[Report]:
     ]
 
 
+def _former(data: bytes | None) -> Registration | None:
+    """A broken record counts as none: the S-CSCF has just said anew who is there."""
+    try:
+        return None if data is None else codec.registration(data)
+    except codec.BrokenRecord:
+        return None
+
+
 def _lifetime_ms(record: Registration) -> int:
     end_ms = max([record.expires_ms, *(contact.expires_ms for contact in record.contacts)])
     return max(end_ms - record.at_ms, 0) + KEPT_AFTER_END_MS
 
 
 def _read_bytes(store: Store, aors: Sequence[str]) -> list[bytes | None]:
+    """One MGET for each shard: a command of its own for each user would cost more than Redis' answer."""
+    by_shard: dict[int, list[str]] = {}
+    for aor in dict.fromkeys(aors):
+        by_shard.setdefault(store.layout.user_shard(aor), []).append(aor)
     with store_errors("read registrations"):
         pipe = store.db.pipeline(transaction=False)
-        for aor in aors:
-            pipe.get(keys.registration(store.layout.user_shard(aor), aor))
-        return list(pipe.execute())
+        for number, users in by_shard.items():
+            pipe.mget([keys.registration(number, aor) for aor in users])
+        answers = pipe.execute()
+    found: dict[str, bytes | None] = {}
+    for users, records in zip(by_shard.values(), answers, strict=True):
+        found.update(zip(users, records, strict=True))
+    return [found[aor] for aor in aors]
 
 
 def _remember_aliases(store: Store, reports: Iterable[Report]) -> None:

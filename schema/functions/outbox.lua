@@ -1,7 +1,7 @@
 #!lua name=omapush_outbox
 -- The outbox of one user shard. Every key of a call carries the tag of that shard.
 --
--- A ticket names one delivery: target (16), time of acceptance (13), delivery id. What waits for one target
+-- A ticket names one delivery: target (16), order of acceptance (16), delivery id. What waits for one target
 -- therefore sorts by acceptance in `waiting`, and a target has at most one ticket that is ready or taken.
 --
 --   owner    hash    node, run, sender, until_ms, since_ms: who may take
@@ -35,13 +35,23 @@ local function free(busy, ready, waiting, ticket)
   if redis.call('HGET', busy, target) ~= ticket then
     return
   end
-  local behind = redis.call('ZRANGE', waiting, '[' .. target, '(' .. target .. '~', 'BYLEX', 'LIMIT', 0, 1)[1]
+  local behind = redis.call('EXISTS', waiting) == 1
+    and redis.call('ZRANGE', waiting, '[' .. target, '(' .. target .. '~', 'BYLEX', 'LIMIT', 0, 1)[1]
   if behind then
     redis.call('ZREM', waiting, behind)
     redis.call('HSET', busy, target, behind)
     redis.call('RPUSH', ready, behind)
   else
     redis.call('HDEL', busy, target)
+  end
+end
+
+-- Most tickets never were in these structures, and mostly the structures are not even there.
+local function forget(structures, command, tickets)
+  for _, structure in ipairs(structures) do
+    if redis.call('EXISTS', structure) == 1 then
+      redis.call(command, structure, unpack(tickets))
+    end
   end
 end
 
@@ -136,19 +146,23 @@ end
 -- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later
 -- ARGV ticket, when to try again in ms or 0 for final, ticket ...
 local function complete(keys, args)
+  local final = {}
   for i = 1, #args, 2 do
     local ticket, again_ms = args[i], tonumber(args[i + 1])
-    local was_taken = redis.call('ZREM', keys[4], ticket) == 1
     if again_ms == 0 then
-      redis.call('HDEL', keys[1], ticket)
-      redis.call('HDEL', keys[2], ticket)
-      redis.call('HDEL', keys[3], ticket)
-      redis.call('ZREM', keys[8], ticket)
-      redis.call('ZREM', keys[7], ticket)
-      free(keys[5], keys[6], keys[7], ticket)
-    elseif was_taken then
+      final[#final + 1] = ticket
+    elseif redis.call('ZREM', keys[4], ticket) == 1 then
       redis.call('HINCRBY', keys[2], ticket, 1)
       redis.call('ZADD', keys[8], again_ms, ticket)
+      free(keys[5], keys[6], keys[7], ticket)
+    end
+  end
+  if #final > 0 then
+    redis.call('HDEL', keys[1], unpack(final))
+    redis.call('ZREM', keys[4], unpack(final))
+    forget({ keys[2], keys[3] }, 'HDEL', final)
+    forget({ keys[7], keys[8] }, 'ZREM', final)
+    for _, ticket in ipairs(final) do
       free(keys[5], keys[6], keys[7], ticket)
     end
   end

@@ -26,7 +26,7 @@ end
 
 -- Store results. A recipient that is final stays as it is.
 -- KEYS notify, then for each result: push, log
--- ARGV now ms, retention s, then for each result: ref, index, result or '', 1 when final, event
+-- ARGV now ms, retention s, then for each result: ref, index, result, 1 when final, event
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
   local answer = {}
@@ -35,38 +35,36 @@ local function result(keys, args)
     local push, log = keys[k], keys[k + 1]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
-    local stored = 0
-    if redis.call('HEXISTS', push, 'a' .. index) == 1
-      and redis.call('HEXISTS', push, 'f' .. index) == 0 then
-      stored = 1
-      if record ~= '' then
-        redis.call('HSET', push, 'r' .. index, record)
-      end
+    local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open')
+    if not known[1] or known[2] then
+      answer[#answer + 1] = 0
+    elseif final ~= '1' then
+      redis.call('HSET', push, 'r' .. index, record)
       redis.call('RPUSH', log, event)
-      if final == '1' then
-        redis.call('HSET', push, 'f' .. index, 1)
-        if redis.call('HEXISTS', push, 'notify') == 1 then
-          redis.call('ZADD', keys[1], args[1], ref .. '.' .. index)
-        end
-        if redis.call('HINCRBY', push, 'open', -1) == 0 then
-          redis.call('HDEL', push, 'body')
-          redis.call('EXPIRE', push, args[2])
-          redis.call('EXPIRE', log, args[2])
-        end
+      answer[#answer + 1] = 1
+    else
+      local open = tonumber(known[4]) - 1
+      redis.call('HSET', push, 'r' .. index, record, 'f' .. index, 1, 'open', open)
+      redis.call('RPUSH', log, event)
+      if known[3] then
+        redis.call('ZADD', keys[1], args[1], ref .. '.' .. index)
       end
+      if open == 0 then
+        redis.call('HDEL', push, 'body')
+        redis.call('EXPIRE', push, args[2])
+        redis.call('EXPIRE', log, args[2])
+      end
+      answer[#answer + 1] = 1
     end
-    answer[#answer + 1] = stored
   end
   return answer
 end
 
 -- Add events to logs of pushes that are still known.
--- KEYS for each event: push, log    ARGV event ...
+-- KEYS log ...    ARGV event for each
 local function note(keys, args)
   for i, event in ipairs(args) do
-    if redis.call('EXISTS', keys[2 * i - 1]) == 1 then
-      redis.call('RPUSH', keys[2 * i], event)
-    end
+    redis.call('RPUSHX', keys[i], event)
   end
   return #args
 end

@@ -41,6 +41,7 @@ class Sipp:
         *,
         folder: Path,
         to: Address | None = None,
+        local_ip: str = "127.0.0.1",
         local_port: int | None = None,
         calls: int = 1,
         rate: float | None = None,
@@ -62,7 +63,7 @@ class Sipp:
             rows.write_text(_injection(inf))
         self._process = Process(
             [
-                *("sipp", "-sf", scenario, "-i", "127.0.0.1", "-p", str(self.port), "-m", str(calls)),
+                *("sipp", "-sf", scenario, "-i", local_ip, "-p", str(self.port), "-m", str(calls)),
                 *("-nostdin", "-t", "t1" if tcp else "u1", "-timeout", f"{deadline_s}s", "-timeout_error"),
                 *("-trace_msg", "-message_file", self._messages, "-trace_err", "-error_file", self._errors),
                 *(("-r", f"{rate:g}") if rate else ()),
@@ -104,6 +105,7 @@ def run(
     *,
     folder: Path,
     to: Address | None = None,
+    local_ip: str = "127.0.0.1",
     local_port: int | None = None,
     calls: int = 1,
     rate: float | None = None,
@@ -117,6 +119,7 @@ def run(
         scenario,
         folder=folder,
         to=to,
+        local_ip=local_ip,
         local_port=local_port,
         calls=calls,
         rate=rate,

@@ -1,0 +1,87 @@
+# Everything a person does with this checkout. `make` alone lists the targets; each installs what it lacks.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CONFIG ?=
+STANDIN ?= yes
+
+# Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
+PYTHON := /usr/bin/python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PACKAGES := kamailio kamailio-python3-modules sip-tester redis-server python3-venv time
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+export PATH := $(BIN):$(PATH)
+
+.PHONY: help deps demo run test check bench conformance doctor config-check stubs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+deps: $(VENV)/.packages $(VENV)/.libraries ## install what is missing: Debian packages, Python libraries in .venv
+
+demo: deps ## start everything on free loopback ports, deliver pushes, show the outcome
+	@echo "demo: a content provider, omapush, a stand-in S-CSCF and a handset, all on this machine"
+	@python -m demo.deliver
+
+run: deps ## the same stack, stays up; CONFIG=FILE runs yours, STANDIN=no leaves out S-CSCF and handset
+	@python -m demo.stack run $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
+
+test: deps ## prove everything: units, store, wire
+	@echo "test: pytest over tests/"
+	@python -m pytest
+
+check: deps ## style and types: ruff, mypy --strict
+	@echo "check: ruff, then mypy --strict"
+	@ruff check .
+	@mypy
+
+bench: deps ## measure, print figures and ratios, write bench/latest.json
+	@echo "bench: figures and what they are compared with, measured in one run"
+	@python -m bench
+
+conformance: deps ## run the tests, then list every requirement with its tests and result
+	@echo "conformance: pytest, then requirement -> tests -> result"
+	@mkdir -p build
+	@python -m pytest -q || echo "conformance: some tests failed; the table shows which requirements they prove"
+	@python -m tests.conformance
+
+doctor: deps ## what is wrong on this machine, what follows from it, what to do
+	@omapush $(if $(CONFIG),--config $(CONFIG)) doctor
+
+config-check: deps ## check the configuration without starting anything
+	@omapush $(if $(CONFIG),--config $(CONFIG)) config check
+
+stubs: deps ## write stubs/KSR.pyi from the installed Kamailio
+	@echo "stubs: asking Kamailio for its KEMI functions"
+	@python -m stubs.generate
+
+clean: ## remove the virtual environment, caches and var/, the state of make run
+	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.packages: Makefile
+	@missing=""; \
+	for package in $(PACKAGES); do \
+	  [ "$$(dpkg-query -Wf '$${db:Status-Abbrev}' $$package 2>/dev/null)" = "ii " ] || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "deps: installing$$missing"; \
+	  $(SUDO) apt-get update -qq; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.libraries: requirements-dev.txt $(VENV)/.packages
+	@echo "deps: Python libraries into $(VENV)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@# The command runs from the checkout, so that there is no second copy of the code.
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/omapush.pth"
+	@printf '#!%s\nfrom omapush.cli.main import main\n\nmain()\n' $(BIN)/python > $(BIN)/omapush
+	@chmod +x $(BIN)/omapush
+	@touch $@

@@ -1,0 +1,98 @@
+"""message_push: deliveries a second from outbox to stored result, against Kamailio's own stateful relay."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bench import full_size, sipp_rate
+from bench.figure import Figure, compared
+from bench.native import Native
+from omapush import clock
+from omapush.push.outcome import TAKEN_CODE
+from omapush.push.values import Event, Push, Recipient, Result, push_ref
+from omapush.store import outbox, pushes
+from omapush.store.pushes import Submission
+from tests.harness.ports import free_port
+from tests.harness.stack import Stack
+
+DELIVERIES = 60_000
+CONTENT = b"1234567890" * 6
+_BATCH = 500
+_WARM = 0.1
+"Part of the deliveries that is done before the clock starts: both senders have their shards by then."
+
+
+def measure(folder: Path, rounds: int) -> Figure:
+    """Measure both sides in turn."""
+    ours, theirs = [], []
+    for number in range(rounds):
+        ours.append(from_outbox(folder / f"ours-{number}"))
+        theirs.append(native_relay(folder / f"native-{number}"))
+    return compared("message_push", "MESSAGE/s", "native stateful relay", ours, theirs)
+
+
+def from_outbox(folder: Path) -> float:
+    """Return how many deliveries a second leave a full outbox and come back as stored results."""
+    stack = full_size.stack(folder, ("redis", "sip", "notifier"))
+    with sipp_rate.receiver(folder, stack.core_port):
+        try:
+            stack.start("redis")
+            fill(stack, DELIVERIES)
+            stack.start("notifier")
+            stack.start("sip")
+            return _drained(stack)
+        finally:
+            stack.__exit__(None, None, None)
+
+
+def _drained(stack: Stack) -> float:
+    process = stack.parts["sip"]
+    left = DELIVERIES
+    process.wait_until(lambda: outbox.depth(stack.store).all <= DELIVERIES * (1 - _WARM), 60, "first results")
+    left, started = outbox.depth(stack.store).all, time.monotonic()
+    process.wait_until(lambda: outbox.depth(stack.store).all == 0, 120, "an empty outbox")
+    return left / (time.monotonic() - started)
+
+
+def fill(stack: Stack, number: int) -> None:
+    """Accept and hand over `number` pushes, each to a user of its own."""
+    now = clock.now_ms()
+    for start in range(0, number, _BATCH):
+        batch = [_submission(index, now) for index in range(start, min(start + _BATCH, number))]
+        pushes.accept_all(stack.store, batch)
+        outbox.hand_over(
+            stack.store, (pushes.delivery_of(one.push, 0, one.recipients[0], one.content) for one in batch)
+        )
+        pushes.handed_over(stack.store, (one.push.ref for one in batch))
+
+
+def _submission(index: int, now: int) -> Submission:
+    push = Push(
+        version=1,
+        ref=push_ref("trusted", str(index)),
+        initiator="trusted",
+        push_id=str(index),
+        application="mms.ua",
+        content_type="application/vnd.wap.mms-message",
+        content_headers=(),
+        size=len(CONTENT),
+        priority="medium",
+        delivery_method="notspecified",
+        notify_url="",
+        accepted_ms=now,
+        deliver_before_ms=now + 3_600_000,
+        deadline_given=False,
+        source_reference="",
+    )
+    recipient = Recipient(f"sip:u{index}@home1.example", f"sip:u{index}@home1.example")
+    result = Result("pending", TAKEN_CODE, "queued", "", 0, 0, now)
+    return Submission(push, (recipient,), (result,), CONTENT, Event(now, -1, "accepted", "bench"))
+
+
+def native_relay(folder: Path) -> float:
+    """Return how many of the same MESSAGEs Kamailio's C core relays with transaction state."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    with sipp_rate.receiver(folder, port), Native(folder, "native_relay", full_size.WORKERS) as relay:
+        return sipp_rate.highest(folder, "message", relay.port, keys={"next_hop": f"127.0.0.1:{port}"})

@@ -1,0 +1,82 @@
+"""The highest rate at which a SIP server answers SIPp: asked for more until it no longer keeps up."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from tests.harness.ports import free_port
+from tests.harness.processes import Process
+from tests.harness.wait import wait_until
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+BUFFER = ("-buff_size", "4000000")
+
+_ENDED = "Test Terminated"
+_STEP = 1.12
+_SECONDS = 2.0
+_PATIENCE_S = _SECONDS + 6
+_FIRST = 2_000
+_MOST_REPEATED = 0.002
+"Part of the requests that may have been repeated for want of an answer in 500 ms."
+_LEAST_KEPT_UP = 0.95
+
+
+def receiver(folder: Path, port: int) -> Process:
+    """Return SIPp answering every MESSAGE on `port`."""
+    return Process(
+        ["sipp", "-sf", SCENARIOS / "receiver.xml", "-i", "127.0.0.1", "-p", str(port), "-nostdin", *BUFFER],
+        log=folder / "receiver.screen",
+        env={"TERM": "dumb"},
+        cwd=folder,
+    )
+
+
+def highest(folder: Path, scenario: str, to: int, *, keys: dict[str, str] | None = None) -> float:
+    """Return the highest rate, in calls a second, that `scenario` reached against port `to` without loss."""
+    best, rate = 0.0, float(_FIRST)
+    failures = 0
+    while failures < 2:
+        reached = _try(folder, scenario, to, rate, keys or {})
+        if reached is None:
+            failures += 1
+            rate /= _STEP**0.5
+        else:
+            failures = 0
+            best = max(best, reached)
+            rate = max(rate * _STEP, 1.0)
+    return best
+
+
+def _try(folder: Path, scenario: str, to: int, rate: float, keys: dict[str, str]) -> float | None:
+    """Return the rate reached, or None when the server did not keep up."""
+    statistics = folder / f"{scenario}-{rate:.0f}.csv"
+    statistics.unlink(missing_ok=True)
+    calls = int(rate * _SECONDS)
+    process = Process(
+        [
+            *("sipp", f"127.0.0.1:{to}", "-sf", SCENARIOS / f"{scenario}.xml", "-i", "127.0.0.1"),
+            *("-p", str(free_port()), "-m", str(calls), "-r", f"{rate:.0f}", "-l", str(int(rate))),
+            *("-timer_resol", "1", "-nostdin", *BUFFER),
+            *("-trace_stat", "-stf", statistics, "-fd", "1"),
+            *(word for name, value in keys.items() for word in ("-key", name, value)),
+        ],
+        log=folder / f"{scenario}.screen",
+        env={"TERM": "dumb"},
+        cwd=folder,
+    )
+    process.log.unlink(missing_ok=True)
+    try:
+        with process:
+            # SIPp 3.6 does not always end after its last screen.
+            wait_until(
+                lambda: not process.is_running or _ENDED in process.log_text(), _PATIENCE_S, "SIPp's end"
+            )
+    except TimeoutError:
+        return None  # still repeating requests that were not answered
+    row = list(csv.DictReader(statistics.read_text().splitlines(), delimiter=";"))[-1]
+    repeated = float(row["Retransmissions(C)"]) / calls
+    succeeded = float(row["SuccessfulCall(C)"])
+    reached = float(row["CallRate(C)"])
+    kept_up = succeeded == calls and repeated <= _MOST_REPEATED and reached >= rate * _LEAST_KEPT_UP
+    return reached if kept_up else None

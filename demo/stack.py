@@ -1,0 +1,137 @@
+"""
+`make run`: the stack of Procfile in the foreground, by default with a stand-in S-CSCF and a handset.
+
+`run` chooses what to start and becomes honcho, which starts this module again as `scscf` and `handset`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from omapush import config
+from omapush.cli import launch, processes
+from omapush.config import Config
+from omapush.errors import PushError
+from omapush.protocol.sip_uri import SipUri
+from tests.harness.scscf import Scscf
+from tests.harness.wait import wait_until
+
+HANDSET: Final = "sip:alice@home1.example"
+APPLICATIONS: Final = ("mms.ua", "ulp.ua")
+_READY_WITHIN_S: Final = 60.0
+_STANDIN: Final = ("scscf", "handset")
+_TRY = """
+In another terminal:
+  export PATH="{bin}:$PATH"
+  echo hello > hello.txt
+  omapush push send --to {handset} --app mms.ua --type text/plain --file hello.txt --wait
+  omapush registrations
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Become what the first argument says; 1 with a one-line reason when that is not possible."""
+    parser = argparse.ArgumentParser(prog="stack", description="Run the whole stack in the foreground.")
+    parser.add_argument("what", choices=("run", *_STANDIN))
+    parser.add_argument("--config", metavar="FILE", help="configuration; with it, no stand-in is started")
+    parser.add_argument("--no-standin", action="store_true", help="leave out S-CSCF and handset")
+    arguments = parser.parse_args(argv)
+    try:
+        settings = config.load(arguments.config)
+        if arguments.what == "run":
+            _run(settings, standin=not (arguments.config or arguments.no_standin))
+        elif arguments.what == "scscf":
+            _become_scscf(settings)
+        else:
+            return _handset(settings)
+    except (PushError, TimeoutError) as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def chosen(settings: Config, *, standin: bool) -> list[str]:
+    """Return the processes of Procfile to start; says on standard error which are left out and why."""
+    parts = ["sip", "api", "notifier"]
+    if urlsplit(settings.redis.url).scheme == "unix":
+        parts.insert(0, "redis")
+    else:
+        print(f"run: Redis is yours: {settings.redis.url}", file=sys.stderr)
+    if not standin:
+        print(f"run: no stand-in; requests go to {settings.core.next_hop}", file=sys.stderr)
+        return parts
+    host, port = core_address(settings)
+    taken = next(
+        (why for protocol in ("udp", "tcp") if (why := processes.why_taken(protocol, host, port))), ""
+    )
+    if taken:
+        print(f"run: no stand-in S-CSCF and no handset: {host}:{port}: {taken}", file=sys.stderr)
+        return parts
+    print(
+        f"run: stand-in S-CSCF at {host}:{port}, handset {HANDSET} ({', '.join(APPLICATIONS)})",
+        file=sys.stderr,
+    )
+    return [*parts, *_STANDIN]
+
+
+def core_address(settings: Config) -> tuple[str, int]:
+    """Return host and port of the core's next hop."""
+    uri = SipUri.parse(settings.core.next_hop, "core.next_hop")
+    return uri.host.strip("[]"), uri.port or 5060
+
+
+def _run(settings: Config, *, standin: bool) -> None:
+    parts = chosen(settings, standin=standin)
+    environment = {**os.environ, "OMAPUSH_RUN_DIR": str(processes.run_directory(settings))}
+    if Path(settings.path).exists():
+        environment["OMAPUSH_CONFIG"] = str(Path(settings.path).resolve())
+    if standin:  # what the default configuration stores survives the cleaning of /tmp
+        environment["OMAPUSH_DATA_DIR"] = str(launch.ROOT / "var" / "redis")
+        print(_TRY.format(handset=HANDSET, bin=Path(sys.executable).parent), file=sys.stderr)
+    procfile = str(launch.ROOT / "Procfile")
+    os.chdir(launch.ROOT)
+    launch.become([sys.executable, "-m", "honcho", "-f", procfile, "start", *parts], environment)
+
+
+def _become_scscf(settings: Config) -> None:
+    folder = launch.ROOT / "var" / "scscf"
+    folder.mkdir(parents=True, exist_ok=True)
+    listen = next(listen for listen in settings.sip.listen if listen.startswith("udp:"))
+    as_uri = f"sip:{listen.removeprefix('udp:')}"
+    launch.become(Scscf(folder, as_uri=as_uri, port=core_address(settings)[1]).argv)
+
+
+def _handset(settings: Config) -> int:
+    """
+    Run the handset until TERM, then end it at once: the S-CSCF that could de-register it ends as well.
+
+    It starts when everything is up, for the S-CSCF tells of a registration only once.
+    """
+    wait_until(lambda: _is_ready(settings), _READY_WITHIN_S, "ready api, Redis and Kamailio")
+    host, port = core_address(settings)
+    applications = [word for ari in APPLICATIONS for word in ("--app", ari)]
+    handset = [sys.executable, "-m", "tests.fakes.handset", "--uri", HANDSET, "--proxy", f"{host}:{port}"]
+    with subprocess.Popen([*handset, *applications]) as child:
+        signal.signal(signal.SIGTERM, lambda *_: child.kill())
+        return abs(child.wait())
+
+
+def _is_ready(settings: Config) -> bool:
+    try:
+        return httpx.get(f"http://{settings.api.listen}/readyz", trust_env=False, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,281 @@
+"""What `omapush doctor` looks at; each check says what is wrong, what follows from it, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import httpx
+
+from omapush import clock
+from omapush.cli import launch, processes, submission
+from omapush.config import Config
+from omapush.errors import PushError
+from omapush.pap_http import probes
+from omapush.store import client, outbox, pushes
+from omapush.store.client import Store, store_errors
+
+State = Literal["ok", "wrong", "skipped"]
+
+OLDEST_KAMAILIO: Final = (5, 6)
+_LARGEST_CLOCK_OFFSET_MS: Final = 500
+_LEAST_FREE_MEMORY: Final = 0.1
+_OVERDUE_MS: Final = 30_000
+"Work that the notifier does within seconds while it runs."
+_ANSWER_WITHIN_S: Final = 5.0
+_KAMCMD_WITHIN_S: Final = 10
+
+_VERSION: Final = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)(\S*)")
+_MODULES: Final = re.compile(r"Default paths to modules: (\S+)")
+_LOADMODULE: Final = re.compile(r'^loadmodule "([^"]+)"', re.MULTILINE)
+_MEMORY: Final = re.compile(r"(total|free): ([0-9]+)")
+
+
+class Finding(NamedTuple):
+    """The outcome of one check."""
+
+    check: str
+    state: State
+    cause: str
+    "What was found."
+    effect: str = ""
+    action: str = ""
+
+
+def _ok(check: str, found: str) -> Finding:
+    return Finding(check, "ok", found)
+
+
+def _skipped(check: str, why: str) -> Finding:
+    return Finding(check, "skipped", why)
+
+
+def _wrong(check: str, cause: str, effect: str, action: str) -> Finding:
+    return Finding(check, "wrong", cause, effect, action)
+
+
+# ---- what is installed ----------------------------------------------------------------------------------
+
+
+def installed() -> Iterator[Finding]:
+    """Check the programs that the processes are."""
+    effect = "the SIP side cannot start"
+    said = _output(["kamailio", "-v"])
+    version = _VERSION.search(said)
+    if version is None:
+        yield _wrong(
+            "kamailio", said.strip() or "does not say its version", effect, "apt-get install kamailio"
+        )
+        return
+    text = f"{version[1]}.{version[2]}{version[3]}"
+    if (int(version[1]), int(version[2])) < OLDEST_KAMAILIO:
+        yield _wrong("kamailio", f"version {text}", effect, "install Kamailio 5.6 or later")
+    else:
+        yield _ok("kamailio", f"version {text}")
+    yield _modules()
+
+
+def _modules() -> Finding:
+    where = _MODULES.search(_output(["kamailio", "-I"]))
+    if where is None:
+        return _skipped("modules", "this Kamailio does not say where its modules are")
+    wanted = _LOADMODULE.findall((launch.ROOT / "kamailio.cfg").read_text(encoding="utf-8"))
+    folders = [Path(folder) for folder in where[1].split(":")]
+    missing = [name for name in wanted if not any((folder / name).exists() for folder in folders)]
+    if missing:
+        action = "apt-get install kamailio kamailio-python3-modules"
+        return _wrong("modules", f"missing: {', '.join(missing)}", "the SIP side cannot start", action)
+    return _ok("modules", f"all {len(wanted)} of kamailio.cfg")
+
+
+def private_redis(config: Config) -> Finding:
+    """Check that the Redis that we would start is installed."""
+    if not config.redis.url.startswith("unix:"):
+        return _skipped("redis-server", "redis.url names a Redis of yours")
+    if shutil.which("redis-server") is None:
+        return _wrong("redis-server", "not installed", "there is no store", "apt-get install redis-server")
+    return _ok("redis-server", "installed")
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_KAMCMD_WITHIN_S, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{command[0]}: {getattr(error, 'strerror', None) or error}"
+    return done.stdout + done.stderr
+
+
+def ports(config: Config) -> Iterator[Finding]:
+    """Check that our addresses are free; asked when nothing of ours runs."""
+    for listen, key in (
+        *((one, "sip.listen") for one in config.sip.listen),
+        (f"tcp:{config.api.listen}", "api.listen"),
+    ):
+        problem = processes.why_taken(*processes.endpoint(listen))
+        if problem:
+            action = f"stop the program that has it, or change {key}"
+            yield _wrong(listen, problem, "this address cannot be listened on", action)
+        else:
+            yield _ok(listen, "free")
+
+
+# ---- Redis ----------------------------------------------------------------------------------------------
+
+
+def redis(config: Config, store: Store) -> Finding:
+    """Check that Redis answers."""
+    problem = asyncio.run(probes.problem_of_redis(store))
+    if problem:
+        effect = "PAP answers 503, SIP 503; nothing is lost and nothing moves"
+        return _wrong("redis", f"{config.redis.url}: {problem}", effect, "start it (make run, omapush redis)")
+    return _ok("redis", config.redis.url)
+
+
+def redis_settings(store: Store) -> Iterator[Finding]:
+    """Check what Redis must be set to so that nothing accepted is lost."""
+    wanted = (
+        ("appendonly", "yes", "what was accepted is lost when Redis restarts"),
+        ("maxmemory-policy", "noeviction", "Redis may throw away pushes and registrations when it is full"),
+    )
+    for name, right, effect in wanted:
+        try:
+            with store_errors(name):
+                found = str(store.db.config_get(name).get(name, ""))
+        except PushError as error:
+            yield _skipped(name, f"Redis does not tell: {error}")
+            continue
+        if found == right:
+            yield _ok(name, found)
+        else:
+            yield _wrong(name, found, effect, f"redis-cli config set {name} {right}, and in redis.conf")
+
+
+def functions(store: Store) -> Finding:
+    """Check that Redis has this release's functions; it gets them with the first call."""
+    with store_errors("function list"):
+        there = {_library(answer) for answer in store.db.function_list("omapush_*")}
+    missing = ", ".join(name for name in client.libraries() if name not in there)
+    if missing:
+        return _skipped("functions", f"{missing}: not in Redis yet, loaded by the first call")
+    return _ok("functions", ", ".join(client.libraries()))
+
+
+def _library(answer: Iterable[Any]) -> str:
+    """Name of one library; names and values take turns in the answer."""
+    values = list(answer)
+    name: bytes = dict(zip(values[::2], values[1::2], strict=True))[b"library_name"]
+    return name.decode()
+
+
+def clocks(store: Store) -> Finding:
+    """Check our clock against that of Redis: leases and retries compare the two."""
+    before_ms = clock.now_ms()
+    with store_errors("time"):
+        seconds, microseconds = store.db.time()
+    offset_ms = seconds * 1000 + microseconds // 1000 - (before_ms + clock.now_ms()) // 2
+    if abs(offset_ms) > _LARGEST_CLOCK_OFFSET_MS:
+        effect = "retries and expiry come at the wrong time, results show wrong times"
+        return _wrong("clock", f"{offset_ms} ms from that of Redis", effect, "run NTP on both machines")
+    return _ok("clock", f"{offset_ms} ms from that of Redis")
+
+
+# ---- Kamailio -------------------------------------------------------------------------------------------
+
+
+def sip(config: Config) -> Finding:
+    """Check that a SIP worker answers."""
+    problem = asyncio.run(probes.problem_of_kamailio(config))
+    if problem:
+        return _wrong(
+            "sip",
+            problem,
+            "nothing is delivered, registrations are missed",
+            "start it (make run, omapush sip)",
+        )
+    return _ok("sip", f"answers OPTIONS at {config.sip.listen[0]}")
+
+
+def memory_manager(control: Path) -> Finding:
+    """Check that Kamailio runs with tlsf: the default manager takes several times the CPU."""
+    words = _ask(control, "core.arg").split()
+    managers = {words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-x", "-X")}
+    if not words:
+        return _no_control("memory manager", control)
+    if managers != {"tlsf"}:
+        found = ", ".join(sorted(managers)) or "the default of this build"
+        return _wrong(
+            "memory manager", found, "several times the CPU for each request", "start it by omapush sip"
+        )
+    return _ok("memory manager", "tlsf")
+
+
+def shared_memory(control: Path) -> Finding:
+    """Check that Kamailio has shared memory left."""
+    found = {name: int(value) for name, value in _MEMORY.findall(_ask(control, "core.shmmem"))}
+    if not found:
+        return _no_control("shared memory", control)
+    free_mb, total_mb = found["free"] // 1_000_000, found["total"] // 1_000_000
+    text = f"{free_mb} of {total_mb} MB free"
+    if found["free"] < found["total"] * _LEAST_FREE_MEMORY:
+        action = "make sip.shared_memory_mb larger or sip.window smaller"
+        return _wrong("shared memory", text, "requests fail for want of memory", action)
+    return _ok("shared memory", text)
+
+
+def _no_control(check: str, control: Path) -> Finding:
+    return _skipped(check, f"no answer on {control}; is this the --run-dir of omapush sip?")
+
+
+def _ask(control: Path, command: str) -> str:
+    """What Kamailio says on its control socket; empty when it cannot be asked."""
+    if not control.exists() or shutil.which("kamcmd") is None:
+        return ""
+    said = _output(["kamcmd", "-s", f"unixs:{control}", command])
+    return "" if said.startswith(("ERROR", "error")) else said
+
+
+def shards(config: Config, store: Store) -> Finding:
+    """Check that each user shard has an owner: one without sends nothing."""
+    now_ms = clock.now_ms()
+    owners = outbox.owners(store)
+    free = [number for number, owner in owners.items() if int(owner.get("until_ms", 0)) <= now_ms]
+    if free:
+        cause = f"{len(free)} of {len(owners)} have no owner: {', '.join(map(str, free))}"
+        action = f"wait {config.delivery.lease_ms} ms; if they stay, look into the log of omapush sip"
+        return _wrong("user shards", cause, "pushes to their users wait", action)
+    return _ok("user shards", f"all {len(owners)} have an owner")
+
+
+# ---- api and notifier -----------------------------------------------------------------------------------
+
+
+def api(config: Config) -> Finding:
+    """Check that the HTTP front answers."""
+    url = submission.url(config).replace("/pap", "/healthz")
+    try:
+        answer = httpx.get(url, timeout=_ANSWER_WITHIN_S, trust_env=False)
+        problem = "" if answer.is_success else f"answered {answer.status_code}"
+    except httpx.HTTPError as error:
+        problem = str(error)
+    if problem:
+        return _wrong("api", f"{url}: {problem}", "no push is taken", "start it (make run, omapush api)")
+    return _ok("api", f"answers at {config.api.listen}")
+
+
+def notifier(store: Store) -> Finding:
+    """Check that no work of the notifier is overdue; without any, nothing tells whether it runs."""
+    before_ms = clock.now_ms() - _OVERDUE_MS
+    late = {
+        "pushes not handed over": len(pushes.not_handed_over(store, before_ms)),
+        "lost deliveries not sent again": len(outbox.overdue(store, before_ms)),
+    }
+    text = ", ".join(f"{number} {what}" for what, number in late.items() if number)
+    if text:
+        effect = "retries and result notifications do not happen"
+        return _wrong("notifier", text, effect, "start it (make run, omapush notifier)")
+    return _ok("notifier", "none of its work is overdue")

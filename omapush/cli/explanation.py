@@ -1,0 +1,108 @@
+"""Where each recipient of a push stands and what happens next, in plain words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from omapush import clock
+from omapush.cli import terminal
+from omapush.cli.ladder import last
+from omapush.config import Config
+from omapush.push.values import PENDING, Recipient, Result, ticket
+from omapush.store import outbox, pushes
+from omapush.store.client import Store
+from omapush.store.pushes import Known
+
+
+class Standing(NamedTuple):
+    """One recipient of a push, now."""
+
+    address: str
+    aor: str
+    state: str
+    code: str
+    where: str
+    "Where its delivery is: ready, waiting, taken, later, nowhere."
+    now: str
+    "What has become of it, in a sentence."
+    next: str
+    "What will happen by itself, in a sentence."
+
+
+def standings(config: Config, store: Store, known: Known, now_ms: int) -> list[Standing]:
+    """Return how all recipients stand."""
+    return [
+        _standing(config, store, known, index, recipient, result, now_ms)
+        for index, (recipient, result) in enumerate(zip(known.recipients, known.results, strict=True))
+    ]
+
+
+def _standing(
+    config: Config, store: Store, known: Known, index: int, recipient: Recipient, result: Result, now_ms: int
+) -> Standing:
+    delivery = pushes.delivery_of(known.push, index, recipient, b"")
+    where = outbox.whereabouts(store, delivery) if recipient.aor else "nowhere"
+    if result.state != PENDING:
+        now, following = _ended(known, result), _telling(config, known, index)
+    else:
+        shard = store.layout.ticket_shard(ticket(delivery))
+        owner = outbox.owners(store)[shard]
+        is_owned = int(owner.get("until_ms", 0)) > now_ms
+        now, following = _waiting(config, known, index, where, f"user shard {shard}", is_owned)
+        following += f" It expires at {clock.iso(known.push.deliver_before_ms)}."
+    return Standing(recipient.address, recipient.aor, result.state, result.code, where, now, following)
+
+
+def _ended(known: Known, result: Result) -> str:
+    took = terminal.span(result.at_ms - known.push.accepted_ms)
+    tries = f", {result.attempts} tries" if result.attempts > 1 else ""
+    return f"{result.state} (PAP {result.code}) {took} after acceptance{tries}: {result.desc}."
+
+
+def _telling(config: Config, known: Known, index: int) -> str:
+    if not known.push.notify_url:
+        return "Nothing: the initiator did not ask to be told."
+    event = last(known.events, index, "notified", "notify-failed")
+    if event is None:
+        return f"The initiator will be told at {known.push.notify_url}."
+    if event.name == "notified":
+        return f"Nothing: the initiator was told at {clock.iso(event.at_ms)}."
+    return (
+        f"The initiator could not be told ({event.text}); tried again with growing waits "
+        f"for {terminal.span(config.notify.give_up_s * 1000)}."
+    )
+
+
+def _waiting(
+    config: Config, known: Known, index: int, where: str, shard: str, is_owned: bool
+) -> tuple[str, str]:
+    match where:
+        case "taken":
+            return (
+                "A request is under way; its answer has not come yet.",
+                f"The answer decides. Without one for {config.delivery.transaction_s} s it is sent again.",
+            )
+        case "later":
+            event = last(known.events, index, "retry")
+            said = event.text if event else "the last try failed"
+            return f"The last try failed: {said}.", "It is tried again by itself at that time."
+        case "waiting":
+            return (
+                "It waits behind an earlier push to the same user: one MESSAGE at a time (RFC 3428).",
+                "It is sent when the earlier one has its answer.",
+            )
+        case "ready" if is_owned:
+            return (
+                "It is next in the user's queue.",
+                f"The sender process that owns {shard} takes it at once.",
+            )
+        case "ready":
+            return (
+                f"It is next in the user's queue, but no sender process owns {shard}.",
+                "It is sent when Kamailio runs: omapush doctor tells what is wrong.",
+            )
+        case _:
+            return (
+                "It is stored, and not in the outbox (yet).",
+                "The notifier hands over what a crash left behind; it has to run.",
+            )

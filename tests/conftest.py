@@ -1,0 +1,65 @@
+"""What tests share: one running stack for those that leave it as it was, own ones for those that break it."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.harness.sip_peer import SipPeer
+from tests.harness.stack import PARTS, Settings, Stack
+
+pytest_plugins = ("tests.conformance",)
+
+PROFILES: Settings = {
+    'application."strict.ua"': {"accept_contact": "strict"},
+    'application."plain.ua"': {"accept_contact": "none"},
+    'application."wrapped.ua"': {"form": "wrapped"},
+    'application."gzip.ua"': {"gzip": True},
+    'application."marked.ua"': {"push_id_header": True},
+    'application."known.ua"': {"unregistered": "refuse"},
+    'application."once.ua"': {"retry": {"attempts": 1, "first_s": 0.05, "longest_s": 0.1}},
+    'application."thrice.ua"': {"retry": {"attempts": 3, "first_s": 0.05, "longest_s": 0.1}},
+}
+"Applications of the shared stack, one for each thing that a profile can say."
+
+OWN_STACKS = pytest.StashKey[list[Stack]]()
+MakeStack = Callable[..., Stack]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running Redis, Kamailio and notifier for all tests that leave them as they were."""
+    with Stack(tmp_path_factory.mktemp("stack"), PROFILES, ("redis", "sip", "notifier")) as running:
+        yield running
+
+
+@pytest.fixture
+def make_stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeStack]:
+    """Start a stack of the test's own, with its settings and parts; ended after the test."""
+    with ExitStack() as running:
+
+        def make(settings: Settings | None = None, parts: tuple[str, ...] = PARTS) -> Stack:
+            made = Stack(tmp_path / "stack", settings, parts)
+            request.node.stash.setdefault(OWN_STACKS, []).append(made)
+            return running.enter_context(made)
+
+        yield make
+
+
+@pytest.fixture
+def core(stack: Stack) -> Iterator[SipPeer]:
+    """The shared stack's next hop: S-CSCF and handset in one."""
+    with SipPeer(stack.core_port) as peer:
+        yield peer
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the processes logged."""
+    report = yield
+    if report.failed:
+        stacks = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Stack)]
+        for each in [*stacks, *item.stash.get(OWN_STACKS, [])]:
+            report.sections.append(("process logs", each.logs()))
+    return report

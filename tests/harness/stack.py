@@ -1,0 +1,251 @@
+"""The product as its processes: Redis, Kamailio, api and notifier, each started, killed and started again."""
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from omapush import clock, config
+from omapush.push.outcome import TAKEN_CODE
+from omapush.push.registration import Registration
+from omapush.push.values import Event, Push, Recipient, Result, push_ref
+from omapush.store import client, outbox, pushes, registrations
+from omapush.store.client import Store
+from omapush.store.pushes import Known, Submission
+from tests.harness.ports import free_ports
+from tests.harness.processes import Process
+from tests.harness.sip_ping import answers_options
+from tests.harness.wait import wait_until
+
+Settings = Mapping[str, Mapping[str, Any]]
+PARTS = ("redis", "sip", "api", "notifier")
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "loopback only"
+START_S = 20.0
+
+# Small windows and few shards: the same code in less memory and less time.
+DEFAULTS: Settings = {
+    "sip": {"workers": 2, "senders": 2, "window": 100, "shared_memory_mb": 128},
+    "core": {"trusted_peers": ["127.0.0.1/32"]},
+    "redis": {"user_shards": 4, "push_shards": 4, "timeout_ms": 500},
+    "delivery": {"transaction_s": 40, "lease_ms": 2000},
+    "initiator.trusted": {"password": PASSWORD, "identity": "sip:mmsc@home1.example"},
+    "initiator.untrusted": {"password": PASSWORD, "trusted": False},
+}
+
+
+class Stack:
+    """
+    One private installation on free loopback ports; a context manager that starts its parts and ends them.
+
+    `settings` are tables of omapush.toml, such as `{"sip": {"window": 10}, 'application."mms.ua"': {...}}`,
+    and win over `DEFAULTS` key by key.
+    """
+
+    def __init__(self, folder: Path, settings: Settings | None = None, parts: Sequence[str] = PARTS) -> None:
+        sip_port, http_port, self.core_port = free_ports(3)
+        self.folder = folder
+        self.sip = ("127.0.0.1", sip_port)
+        self.http = f"http://127.0.0.1:{http_port}"
+        self._run_dir = Path(tempfile.mkdtemp(prefix="push-"))  # a unix socket's path is short
+        self.config_file = folder / "omapush.toml"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(_toml(self._tables(sip_port, http_port, settings or {})))
+        self.config = config.load(str(self.config_file))
+        self.store = self._connect()
+        self.db: redis.Redis = self.store.db
+        self.parts = {part: self._process(part) for part in parts}
+
+    def _tables(self, sip_port: int, http_port: int, settings: Settings) -> dict[str, dict[str, Any]]:
+        own: Settings = {
+            "sip": {"listen": [f"udp:127.0.0.1:{sip_port}", f"tcp:127.0.0.1:{sip_port}"]},
+            "core": {"next_hop": f"sip:127.0.0.1:{self.core_port};lr"},
+            "api": {"listen": f"127.0.0.1:{http_port}"},
+            "redis": {"url": f"unix://{self._run_dir / 'redis.sock'}"},
+        }
+        tables: dict[str, dict[str, Any]] = {}
+        for source in (DEFAULTS, own, settings):
+            for name, table in source.items():
+                tables.setdefault(name, {}).update(table)
+        return tables
+
+    def _connect(self) -> Store:
+        """A client of the tests' own: patient, for a test is not on anybody's signalling path."""
+        unix = self.config.redis.url.removeprefix("unix://")
+        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+        db = redis.Redis(unix_socket_path=unix, socket_timeout=10, retry=retry)
+        return Store(db, client.connect(self.config.redis).layout)
+
+    def _process(self, part: str) -> Process:
+        command: list[str | Path] = [sys.executable, "-m", "omapush.cli.main"]
+        return Process(
+            [*command, "--config", self.config_file, part],
+            log=self.folder / f"{part}.log",
+            env={"OMAPUSH_RUN_DIR": str(self._run_dir)},
+            cwd=ROOT,
+        )
+
+    # Life ----------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            for part in self.parts:
+                self.start(part)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.db.close()
+        for process in reversed(self.parts.values()):
+            process.stop()
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+
+    def start(self, part: str) -> None:
+        """Start a part and return when it does its work."""
+        process = self.parts[part]
+        former_runs = self._runs() if part == "sip" else set()
+        process.start()
+        ready = {
+            "redis": self._redis_answers,
+            "sip": lambda: answers_options(self.sip) and not self._runs(live=True) & ({""} | former_runs),
+            "api": self._api_answers,
+            "notifier": lambda: True,
+        }[part]
+        process.wait_until(ready, START_S, f"{part} ready")
+
+    def kill(self, part: str) -> None:
+        """End a part as `kill -9` does; Redis alone by its own process, for its file is written on."""
+        self.parts[part].kill()
+
+    def stop(self, part: str) -> None:
+        """End a part as an operator does."""
+        assert self.parts[part].stop() in (0, -signal.SIGTERM, 1), self.logs()
+
+    def restart(self, part: str) -> None:
+        """Kill a part and start it again."""
+        self.kill(part)
+        self.start(part)
+
+    def logs(self, lines: int = 40) -> str:
+        """The ends of all parts' logs."""
+        return "\n".join(process.log_tail(lines) for process in self.parts.values())
+
+    def _redis_answers(self) -> bool:
+        try:
+            return bool(self.db.ping())
+        except redis.RedisError:
+            return False
+
+    def _runs(self, *, live: bool = False) -> set[str]:
+        """The starts of this node's Kamailio that owned shards; with `live` those of all nodes that own now."""
+        owners = outbox.owners(self.store).values()
+        if not live:
+            own = f"/{self.sip[0]}:{self.sip[1]}"
+            return {owner["run"] for owner in owners if owner.get("node", "").endswith(own)}
+        now = clock.now_ms()
+        return {owner["run"] if owner and int(owner["until_ms"]) > now else "" for owner in owners}
+
+    def _api_answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.http}/readyz", trust_env=False, timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    # Pushes --------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        to: str | Sequence[str],
+        content: bytes = b"hello",
+        *,
+        app: str = "mms.ua",
+        content_type: str = "text/plain",
+        headers: Sequence[tuple[str, str]] = (),
+        initiator: str = "trusted",
+        delivery_method: str = "notspecified",
+        push_id: str = "",
+        lifetime_ms: int | None = None,
+    ) -> str:
+        """Accept a push and hand it over, as the api does; returns its ref."""
+        order_us = clock.order_us()
+        now = order_us // 1000
+        named = push_id or f"{time.monotonic_ns()}"
+        push = Push(
+            version=1,
+            ref=push_ref(initiator, named),
+            initiator=initiator,
+            push_id=named,
+            application=app,
+            content_type=content_type,
+            content_headers=tuple(headers),
+            size=len(content),
+            priority="medium",
+            delivery_method=delivery_method,
+            notify_url="",
+            accepted_ms=now,
+            deliver_before_ms=now + (600_000 if lifetime_ms is None else lifetime_ms),
+            deadline_given=lifetime_ms is not None,
+            source_reference="",
+            order_us=order_us,
+        )
+        recipients = tuple(Recipient(aor, aor) for aor in ([to] if isinstance(to, str) else to))
+        results = tuple(Result("pending", TAKEN_CODE, "queued", "", 0, 0, now) for _ in recipients)
+        event = Event(now, -1, "accepted", "by a test")
+        assert pushes.accept_all(self.store, [Submission(push, recipients, results, content, event)]) == [
+            True
+        ]
+        deliveries = [pushes.delivery_of(push, *item, content) for item in enumerate(recipients)]
+        outbox.hand_over(self.store, deliveries)
+        pushes.handed_over(self.store, [push.ref])
+        return push.ref
+
+    def known(self, ref: str) -> Known:
+        """All that is remembered about a push."""
+        known = pushes.read(self.store, ref)
+        assert known is not None, f"push {ref} is not known"
+        return known
+
+    def finished(self, ref: str, deadline_s: float = 10.0) -> Known:
+        """The same, once every recipient has its final result."""
+        wait_until(
+            lambda: all(result.state != "pending" for result in self.known(ref).results),
+            deadline_s,
+            lambda: f"final result: {self.known(ref)}",
+        )
+        return self.known(ref)
+
+    def result(self, ref: str, deadline_s: float = 10.0) -> Result:
+        """The final result of a push's first recipient."""
+        return self.finished(ref, deadline_s).results[0]
+
+    def registration(self, aor: str) -> Registration | None:
+        """What is kept about an address of record."""
+        return registrations.read(self.store, aor)
+
+
+def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Tables as TOML; a table's name is written as it is given."""
+    return "".join(
+        f"[{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
+        for name, table in tables.items()
+    )
+
+
+def _value(value: object) -> str:
+    """Strings, numbers, truth values and lists are the same in JSON."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)

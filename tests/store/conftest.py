@@ -1,0 +1,92 @@
+"""A Redis of the tests' own, empty at the start of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+
+from omapush.push.values import Delivery, Event, Push, Recipient, Result, push_ref
+from omapush.store import client
+from omapush.store.client import Store
+from omapush.store.pushes import Submission
+from tests.harness.stack import Stack
+
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture(scope="session")
+def redis_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("redis"), parts=("redis",)) as running:
+        yield running
+
+
+@pytest.fixture
+def store(redis_only: Stack) -> Store:
+    """An empty Redis that has our functions."""
+    redis_only.db.flushall()
+    client.load_functions(redis_only.store)
+    return redis_only.store
+
+
+@pytest.fixture
+def other_store(redis_only: Stack, store: Store) -> Iterator[Store]:
+    """A second client of the same Redis."""
+    second = client.connect(redis_only.config.redis)
+    yield second
+    second.db.close()
+
+
+@dataclass
+class Make:
+    """Records with what a test does not care about filled in; each push gets the next millisecond."""
+
+    def __post_init__(self) -> None:
+        self._numbers = count(1)
+
+    def delivery(self, aor: str = "sip:a@home1.example", *, number: int | None = None) -> Delivery:
+        number = next(self._numbers) if number is None else number
+        return Delivery(
+            version=1,
+            ref=push_ref("pi", str(number)),
+            recipient=0,
+            aor=aor,
+            application="mms.ua",
+            initiator="pi",
+            push_id=str(number),
+            content_type="text/plain",
+            content_headers=(("X-Wap-Content-URI", "u"),),
+            content=b"\0\xff",
+            delivery_method="notspecified",
+            accepted_ms=NOW_MS + number,
+            deliver_before_ms=NOW_MS + 10_000,
+            deadline_given=True,
+        )
+
+    def submission(self, *aors: str, push_id: str = "", notify_url: str = "http://pi.example/") -> Submission:
+        named = push_id or str(next(self._numbers))
+        recipients = tuple(Recipient(f"address of {aor}", aor) for aor in aors or ("sip:a@home1.example",))
+        push = Push(
+            version=1,
+            ref=push_ref("pi", named),
+            initiator="pi",
+            push_id=named,
+            application="mms.ua",
+            content_type="text/plain",
+            content_headers=(),
+            size=3,
+            priority="medium",
+            delivery_method="notspecified",
+            notify_url=notify_url,
+            accepted_ms=NOW_MS,
+            deliver_before_ms=NOW_MS + 10_000,
+            deadline_given=False,
+            source_reference="",
+        )
+        results = tuple(Result("pending", "1001", "queued", "", 0, 0, NOW_MS) for _ in recipients)
+        return Submission(push, recipients, results, b"abc", Event(NOW_MS, -1, "accepted", "now"))
+
+
+@pytest.fixture
+def make() -> Make:
+    return Make()

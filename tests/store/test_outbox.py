@@ -1,0 +1,256 @@
+"""The outbox of a user shard: order, one ticket a target, leases, and what a crash leaves."""
+
+import pytest
+
+from omapush import clock
+from omapush.push.values import Delivery, ticket
+from omapush.store import keys, outbox
+from omapush.store.client import Store
+from omapush.store.outbox import Depth, Finished, Owner, Taken
+from tests.harness.wait import wait_until
+from tests.store.conftest import Make
+
+ONE = Owner("node-1", "run-a", 0)
+OTHER = Owner("node-2", "run-x", 0)
+SHARDS = range(4)
+
+
+def own(store: Store, owner: Owner = ONE, *, lease_ms: int = 60_000) -> list[bool]:
+    return outbox.claim(store, SHARDS, owner, lease_ms=lease_ms, transaction_ms=40_000)
+
+
+def take(store: Store, owner: Owner = ONE, *, most: int = 64, transaction_ms: int = 40_000) -> list[Taken]:
+    found = outbox.take(store, SHARDS, owner, transaction_ms=transaction_ms, most=most)
+    assert None not in found.values(), "not the owner"
+    return [one for batch in found.values() for one in batch or ()]
+
+
+def finish(store: Store, *deliveries: Delivery, again_ms: int = 0) -> None:
+    outbox.complete(store, [Finished(ticket(delivery), again_ms) for delivery in deliveries])
+
+
+def test_what_is_handed_over_is_taken_once_as_it_was(store: Store, make: Make) -> None:
+    delivery = make.delivery()
+    outbox.hand_over(store, [delivery])
+    own(store)
+
+    assert take(store) == [Taken(ticket(delivery), delivery, 1)]
+    assert take(store) == []
+    assert outbox.whereabouts(store, delivery) == "taken"
+    finish(store, delivery)
+    assert outbox.whereabouts(store, delivery) == "nowhere"
+    assert outbox.depth(store) == Depth(0, 0, 0, 0, 0)
+    assert store.db.keys("busy:*") == []
+
+
+def test_handing_over_twice_is_handing_over_once(store: Store, make: Make) -> None:
+    delivery, next_one = make.delivery(), make.delivery()
+    for _ in range(3):
+        outbox.hand_over(store, [delivery, next_one])
+    own(store)
+    assert outbox.depth(store) == Depth(2, 1, 1, 0, 0)
+
+    assert [one.delivery for one in take(store)] == [delivery]
+    outbox.hand_over(store, [delivery, next_one])
+    assert take(store) == []
+
+
+def test_a_target_has_one_delivery_out_and_the_rest_wait_in_order_of_acceptance(
+    store: Store, make: Make
+) -> None:
+    deliveries = [make.delivery() for _ in range(20)]
+    outbox.hand_over(store, deliveries[:1])
+    outbox.hand_over(store, reversed(deliveries[1:]))
+    own(store)
+
+    for delivery in deliveries:
+        (one,) = take(store)
+        assert one.delivery == delivery
+        assert take(store) == []
+        finish(store, delivery)
+
+
+def test_a_waiting_target_does_not_hold_up_another(store: Store, make: Make) -> None:
+    slow = [make.delivery("sip:slow@home1.example") for _ in range(3)]
+    quick = [make.delivery(f"sip:{i}@home1.example") for i in range(30)]
+    outbox.hand_over(store, slow + quick)
+    own(store)
+
+    taken = {one.delivery for one in take(store)}
+    assert taken == {slow[0], *quick}
+    finish(store, *quick)
+    assert outbox.depth(store) == Depth(3, 0, 2, 1, 0)
+
+
+def test_no_more_is_taken_than_asked_for(store: Store, make: Make) -> None:
+    outbox.hand_over(store, [make.delivery(f"sip:{i}@home1.example") for i in range(300)])
+    own(store)
+
+    assert [len(take(store, most=3)) for _ in range(2)] == [12, 12]
+    assert outbox.ready(store, list(SHARDS)) == list(SHARDS)
+
+
+def test_only_the_owner_takes(store: Store, make: Make) -> None:
+    outbox.hand_over(store, [make.delivery()])
+
+    def strangers() -> list[dict[int, list[Taken] | None]]:
+        return [
+            outbox.take(store, SHARDS, who, transaction_ms=1, most=1)
+            for who in (OTHER, ONE._replace(sender=1), ONE._replace(run="run-b"))
+        ]
+
+    nothing = dict.fromkeys(SHARDS)
+    assert strangers() == [nothing] * 3
+    own(store)
+    assert strangers() == [nothing] * 3
+    assert len(take(store)) == 1
+
+
+def test_a_shard_has_one_owner_until_the_lease_ends(store: Store, other_store: Store) -> None:
+    assert own(store) == [True] * 4
+    assert own(store) == [True] * 4
+    assert own(other_store, OTHER) == [False] * 4
+    assert {owner["node"] for owner in outbox.owners(store).values()} == {"node-1"}
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_former_owner_takes_nothing_more(
+    store: Store, make: Make
+) -> None:
+    own(store, lease_ms=1)
+    wait_until(lambda: all(own(store, OTHER)), 5, "the lease's end")
+    outbox.hand_over(store, [make.delivery()])
+
+    assert outbox.take(store, SHARDS, ONE, transaction_ms=1, most=1) == dict.fromkeys(SHARDS)
+    assert own(store) == [False] * 4
+    assert len(take(store, OTHER)) == 1
+
+
+def test_a_shard_that_is_given_back_can_be_had_at_once(store: Store) -> None:
+    own(store)
+    outbox.release(store, [0], OTHER)
+    assert own(store, OTHER) == [False] * 4
+    outbox.release(store, [0, 1], ONE)
+
+    assert own(store, OTHER) == [True, True, False, False]
+
+
+def test_a_node_that_restarted_gets_its_shards_at_once_and_what_it_had_taken_is_due(
+    store: Store, make: Make
+) -> None:
+    delivery = make.delivery()
+    outbox.hand_over(store, [delivery])
+    own(store)
+    take(store)
+    assert outbox.overdue(store, clock.now_ms()) == []
+
+    assert own(store, ONE._replace(run="run-b")) == [True] * 4
+    assert outbox.overdue(store, clock.now_ms()) == [ticket(delivery)]
+
+
+def test_a_takeover_by_another_node_leaves_what_is_in_flight_to_its_time(store: Store, make: Make) -> None:
+    """The former owner may only be slow: its requests can still be answered."""
+    outbox.hand_over(store, [make.delivery()])
+    own(store, lease_ms=200)
+    take(store)
+    wait_until(lambda: all(own(store, OTHER)), 5, "the lease's end")
+
+    assert outbox.overdue(store, clock.now_ms()) == []
+    assert len(outbox.overdue(store, clock.now_ms() + 41_000)) == 1
+
+
+def test_a_lost_delivery_goes_out_again_before_all_others_and_is_counted(store: Store, make: Make) -> None:
+    lost, behind = make.delivery(), make.delivery("sip:b@home1.example")
+    outbox.hand_over(store, [lost])
+    own(store)
+    take(store, transaction_ms=-1)
+    outbox.hand_over(store, [behind])
+
+    assert outbox.overdue(store, clock.now_ms()) == [ticket(lost)]
+    assert outbox.send_again(store, [ticket(lost)]) == {ticket(lost): 1}
+    assert outbox.send_again(store, [ticket(lost)]) == {}
+    assert Taken(ticket(lost), lost, 1) in take(store, transaction_ms=-1)
+    assert outbox.send_again(store, [ticket(lost)]) == {ticket(lost): 2}
+
+
+def test_a_result_that_comes_after_all_ends_the_repetition(store: Store, make: Make) -> None:
+    lost, behind = make.delivery(), make.delivery()
+    outbox.hand_over(store, [lost, behind])
+    own(store)
+    take(store)
+    outbox.send_again(store, [ticket(lost)])
+    finish(store, lost)
+
+    assert [one.delivery for one in take(store)] == [behind]
+    finish(store, lost)  # and its result again: the one behind keeps the target
+    assert outbox.whereabouts(store, behind) == "taken"
+    finish(store, behind)
+    assert outbox.depth(store).all == 0
+
+
+def test_a_late_retry_verdict_does_not_double_a_delivery_that_was_made_ready_again(
+    store: Store, make: Make
+) -> None:
+    lost = make.delivery()
+    outbox.hand_over(store, [lost])
+    own(store)
+    take(store)
+    outbox.send_again(store, [ticket(lost)])
+    finish(store, lost, again_ms=1)
+
+    assert outbox.depth(store) == Depth(1, 1, 0, 0, 0)
+    assert [one.attempt for one in take(store)] == [1]
+
+
+def test_a_try_put_off_frees_its_target_and_comes_back_as_the_next_attempt(store: Store, make: Make) -> None:
+    failed, behind = make.delivery(), make.delivery()
+    outbox.hand_over(store, [failed, behind])
+    own(store)
+    take(store)
+    finish(store, failed, again_ms=clock.now_ms() + 3_600_000)
+
+    assert outbox.whereabouts(store, failed) == "later"
+    assert outbox.wake(store) == 0
+    assert [one.delivery for one in take(store)] == [behind]
+    later = keys.outbox(store.layout.ticket_shard(ticket(failed)), "later")
+    store.db.zadd(later, {ticket(failed): clock.now_ms() - 1})
+    assert outbox.wake(store) == 1
+    assert outbox.whereabouts(store, failed) == "waiting"
+    finish(store, behind)
+    assert [(one.delivery, one.attempt) for one in take(store)] == [(failed, 2)]
+
+
+@pytest.mark.parametrize("state", ["ready", "waiting", "later", "taken"])
+def test_a_final_result_removes_a_delivery_wherever_it_is(store: Store, make: Make, state: str) -> None:
+    first, second = make.delivery(), make.delivery()
+    outbox.hand_over(store, [first, second])
+    own(store)
+    victim = second if state == "waiting" else first
+    if state != "ready":
+        take(store)
+    if state == "later":
+        finish(store, first, again_ms=clock.now_ms() + 3_600_000)
+    assert outbox.whereabouts(store, victim) == state
+    finish(store, victim)
+
+    left = second if victim is first else first
+    assert outbox.whereabouts(store, victim) == "nowhere"
+    assert outbox.depth(store).all == 1
+    if state != "waiting":
+        take(store)
+    assert outbox.whereabouts(store, left) == "taken"
+
+
+def test_live_senders_are_counted_and_dead_ones_forgotten(store: Store) -> None:
+    assert outbox.sign_of_life(store, ONE, 1_000, lease_ms=100) == 1
+    assert outbox.sign_of_life(store, OTHER, 1_100, lease_ms=100) == 2
+    assert outbox.sign_of_life(store, OTHER, 1_201, lease_ms=100) == 1
+
+
+def test_every_key_of_a_call_is_in_one_slot(store: Store, make: Make) -> None:
+    """So Redis Cluster is only a URL away."""
+    outbox.hand_over(store, [make.delivery(f"sip:{i}@home1.example") for i in range(50)])
+    own(store)
+    take(store)
+
+    for name in store.db.scan_iter():
+        assert b"{u" in name, name

@@ -1,0 +1,205 @@
+"""Pushes in Redis: accepted once, a final result once, told once, and gone after their time."""
+
+import pytest
+
+from omapush.push.values import Event, Push, Result
+from omapush.store import keys, pushes
+from omapush.store.client import Store
+from omapush.store.pushes import Stored
+from tests.harness.messagepack import named, unpacked
+from tests.store.conftest import NOW_MS, Make
+
+KEEP_S = 100
+
+
+def finish(
+    store: Store, ref: str, recipient: int = 0, *, final: bool = True, code: str = "1000", at_ms: int = NOW_MS
+) -> None:
+    state = "delivered" if final else "pending"
+    result = Result(state, code, "said", "MESSAGE", 200, 1, at_ms)  # type: ignore[arg-type]
+    event = Event(at_ms, recipient, "final" if final else "retry", code)
+    pushes.store_results(
+        store, [Stored(ref, recipient, result, final, event)], now_ms=at_ms, retention_s=KEEP_S
+    )
+
+
+def known(store: Store, ref: str) -> pushes.Known:
+    found = pushes.read(store, ref)
+    assert found is not None
+    return found
+
+
+def push_key(store: Store, ref: str) -> str:
+    return keys.push(store.layout.push_shard(ref), ref)
+
+
+def test_a_push_is_read_back_as_it_was_accepted(store: Store, make: Make) -> None:
+    one = make.submission("sip:a@home1.example", "sip:b@home1.example")
+    assert pushes.accept_all(store, [one]) == [True]
+
+    found = known(store, one.push.ref)
+    assert (found.push, found.recipients, found.results) == (one.push, one.recipients, one.results)
+    assert found.events == (one.event,)
+    assert pushes.read(store, "0" * 20) is None
+
+
+def test_a_push_id_is_taken_once_even_within_one_batch(store: Store, other_store: Store, make: Make) -> None:
+    one, again = make.submission(push_id="same"), make.submission("sip:z@home1.example", push_id="same")
+
+    assert pushes.accept_all(store, [one, make.submission(), again]) == [True, True, False]
+    assert pushes.accept_all(other_store, [again]) == [False]
+    assert known(store, one.push.ref).recipients == one.recipients
+
+
+def test_what_is_not_noted_as_handed_over_is_found_by_the_sweeper(store: Store, make: Make) -> None:
+    left, done = make.submission("sip:a@home1.example", "sip:b@home1.example"), make.submission()
+    pushes.accept_all(store, [left, done])
+    pushes.handed_over(store, [done.push.ref])
+
+    assert pushes.not_handed_over(store, NOW_MS - 1) == []
+    assert pushes.not_handed_over(store, NOW_MS) == [left.push.ref]
+    finish(store, left.push.ref, 0)
+    assert [one.aor for one in pushes.open_deliveries(store, left.push.ref)] == ["sip:b@home1.example"]
+    assert pushes.open_deliveries(store, left.push.ref)[0].content == b"abc"
+    assert pushes.open_deliveries(store, "0" * 20) == []
+
+
+def test_a_recipient_that_was_final_at_once_is_never_delivered_to(store: Store, make: Make) -> None:
+    one = make.submission("", "sip:b@home1.example")
+    wrong = Result("undeliverable", "2002", "no address", "", 0, 0, NOW_MS)
+    pushes.accept_all(store, [one._replace(results=(wrong, one.results[1]))])
+
+    assert [each.recipient for each in pushes.open_deliveries(store, one.push.ref)] == [1]
+
+
+def test_a_final_result_stays_whatever_comes_later(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref, final=False, code="1001")
+    finish(store, one.push.ref, code="5026")
+    finish(store, one.push.ref, code="1000")
+    finish(store, one.push.ref, final=False, code="1001")
+
+    found = known(store, one.push.ref)
+    assert found.results[0].code == "5026"
+    assert [event.name for event in found.events] == ["accepted", "retry", "final"]
+    assert pushes.owed(store) == 1
+
+
+def test_the_same_final_result_twice_in_one_batch_counts_once(store: Store, make: Make) -> None:
+    one = make.submission("sip:a@home1.example", "sip:b@home1.example")
+    pushes.accept_all(store, [one])
+    result = Result("delivered", "1000", "said", "MESSAGE", 200, 1, NOW_MS)
+    stored = Stored(one.push.ref, 0, result, True, Event(NOW_MS, 0, "final", ""))
+    pushes.store_results(store, [stored, stored], now_ms=NOW_MS, retention_s=KEEP_S)
+
+    assert store.db.hget(push_key(store, one.push.ref), "open") == b"1"
+    assert pushes.are_final(store, [(one.push.ref, 0), (one.push.ref, 1), ("0" * 20, 0)]) == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_content_goes_and_time_runs_when_the_last_recipient_is_final(store: Store, make: Make) -> None:
+    one = make.submission("sip:a@home1.example", "sip:b@home1.example")
+    pushes.accept_all(store, [one])
+    name = push_key(store, one.push.ref)
+    log = keys.push_log(store.layout.push_shard(one.push.ref), one.push.ref)
+
+    finish(store, one.push.ref, 0)
+    assert (store.db.hget(name, "body"), store.db.ttl(name)) == (b"abc", -1)
+    finish(store, one.push.ref, 1)
+    assert store.db.hget(name, "body") is None
+    for each in (name, log):
+        assert KEEP_S - 10 < int(store.db.ttl(each)) <= KEEP_S
+
+
+def test_results_and_notes_for_a_forgotten_push_leave_nothing_behind(store: Store) -> None:
+    finish(store, "0" * 20)
+    pushes.note(store, [("0" * 20, Event(NOW_MS, 0, "sent", ""))])
+
+    assert store.db.dbsize() == 0
+
+
+def test_each_final_result_is_owed_once_and_closed_when_told(store: Store, make: Make) -> None:
+    one, quiet = make.submission("sip:a@home1.example", "sip:b@home1.example"), make.submission(notify_url="")
+    pushes.accept_all(store, [one, quiet])
+    finish(store, quiet.push.ref)
+    finish(store, one.push.ref, 1)
+
+    ((member, due),) = pushes.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
+    assert due is not None
+    assert (due.push, due.recipient, due.result.state) == (one.push, one.recipients[1], "delivered")
+    assert pushes.split_member(member) == (one.push.ref, 1)
+    pushes.settle(store, member, again_ms=0, event=Event(NOW_MS, 1, "notified", ""))
+    assert pushes.owed(store) == 0
+    assert known(store, one.push.ref).events[-1].name == "notified"
+
+
+def test_a_borrowed_notification_comes_back_when_its_borrower_died(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+
+    def due(now_ms: int) -> int:
+        return len(pushes.borrow_due(store, now_ms=now_ms, lease_ms=50, most=10))
+
+    assert [due(NOW_MS - 1), due(NOW_MS), due(NOW_MS + 49), due(NOW_MS + 50)] == [0, 1, 0, 1]
+
+
+def test_a_notification_put_off_is_due_at_its_time_and_a_closed_one_never_again(
+    store: Store, make: Make
+) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+    ((member, _),) = pushes.borrow_due(store, now_ms=NOW_MS, lease_ms=1, most=1)
+    event = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
+
+    pushes.settle(store, member, again_ms=NOW_MS + 500, event=event)
+    assert pushes.borrow_due(store, now_ms=NOW_MS + 499, lease_ms=1, most=1) == []
+    assert len(pushes.borrow_due(store, now_ms=NOW_MS + 500, lease_ms=1, most=1)) == 1
+    pushes.settle(store, member, again_ms=0, event=event)
+    pushes.settle(store, member, again_ms=NOW_MS, event=event)  # a second borrower that was slow
+    assert pushes.owed(store) == 0
+
+
+def test_a_notification_of_a_forgotten_push_says_so(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+    store.db.delete(push_key(store, one.push.ref))
+
+    assert pushes.borrow_due(store, now_ms=NOW_MS, lease_ms=1, most=1) == [(f"{one.push.ref}.0", None)]
+
+
+@pytest.mark.parametrize("recipients", [1, 1_000, 5_000])
+def test_a_push_may_have_very_many_recipients(store: Store, make: Make, recipients: int) -> None:
+    one = make.submission(*(f"sip:{i}@home1.example" for i in range(recipients)))
+
+    assert pushes.accept_all(store, [one]) == [True]
+    assert len(pushes.open_deliveries(store, one.push.ref)) == recipients
+
+
+def test_every_record_of_a_push_is_plain_messagepack(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+    fields = store.db.hgetall(push_key(store, one.push.ref))
+    (first, _) = store.db.lrange(keys.push_log(store.layout.push_shard(one.push.ref), one.push.ref), 0, -1)
+
+    record = named(Push, unpacked(fields[b"record"]))
+    assert (record["version"], record["push_id"]) == (1, one.push.push_id)
+    assert unpacked(fields[b"a0"]) == list(one.recipients[0])
+    assert named(Result, unpacked(fields[b"r0"]))["state"] == "delivered"
+    assert unpacked(first) == list(one.event)
+
+
+def test_every_key_of_a_push_is_in_one_slot(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+
+    slots = {name.partition(b"{")[2].partition(b"}")[0] for name in store.db.scan_iter()}
+    assert slots == {f"p{store.layout.push_shard(one.push.ref)}".encode()}

@@ -1,0 +1,102 @@
+"""The doctor's checks: each finding that is wrong says what follows and what to do."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from omapush.cli import checks, launch
+from omapush.cli.checks import Finding
+from omapush.config import Config, RedisSection
+
+Says = Callable[[dict[str, str]], None]
+
+VERSION = "version: kamailio {} (x86_64/linux)\n"
+ARGUMENTS = "kamailio\n-f\nkamailio.cfg\n-x\n{}\n-X\n{}\n"
+SHARED = "{{\n\ttotal: 1000000000\n\tfree: {}\n\tused: 1\n}}\n"
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Let programs print: the last word of the command line -> its output."""
+
+    def install(outputs: dict[str, str]) -> None:
+        monkeypatch.setattr(checks, "_output", lambda command: outputs.get(command[-1], ""))
+        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/sbin/{name}")
+
+    return install
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Path:
+    """A control socket, as far as its file goes."""
+    path = tmp_path / "kamailio.ctl"
+    path.touch()
+    return path
+
+
+def assert_helpful(finding: Finding) -> None:
+    """Wrong, with cause, effect and action."""
+    assert finding.state == "wrong"
+    assert all((finding.cause, finding.effect, finding.action))
+
+
+def test_a_kamailio_with_all_modules_is_ok(says: Says, tmp_path: Path) -> None:
+    cfg = (launch.ROOT / "kamailio.cfg").read_text()
+    for line in cfg.splitlines():
+        if line.startswith("loadmodule"):
+            (tmp_path / line.split('"')[1]).touch()
+    says({"-v": VERSION.format("5.6.3"), "-I": f"  Default paths to modules: {tmp_path}\n"})
+    assert [finding.state for finding in checks.installed()] == ["ok", "ok"]
+
+
+def test_missing_modules_are_named(says: Says, tmp_path: Path) -> None:
+    says({"-v": VERSION.format("6.1.0"), "-I": f"  Default paths to modules: {tmp_path}\n"})
+    version, modules = checks.installed()
+    assert version.state == "ok"
+    assert_helpful(modules)
+    assert "app_python3.so" in modules.cause
+
+
+def test_an_old_kamailio_is_wrong(says: Says) -> None:
+    says({"-v": VERSION.format("5.5.9")})
+    assert_helpful(next(checks.installed()))
+
+
+def test_no_kamailio_is_wrong_and_nothing_else_is_asked(says: Says) -> None:
+    says({"-v": "kamailio: No such file or directory"})
+    [finding] = checks.installed()
+    assert_helpful(finding)
+
+
+def test_a_kamailio_with_tlsf_is_ok(says: Says, control: Path) -> None:
+    says({"core.arg": ARGUMENTS.format("tlsf", "tlsf")})
+    assert checks.memory_manager(control).state == "ok"
+
+
+@pytest.mark.parametrize("arguments", ["kamailio\n-f\nkamailio.cfg\n", ARGUMENTS.format("tlsf", "qm")])
+def test_another_memory_manager_is_wrong(says: Says, control: Path, arguments: str) -> None:
+    says({"core.arg": arguments})
+    assert_helpful(checks.memory_manager(control))
+
+
+def test_shared_memory_that_runs_out_is_wrong(says: Says, control: Path) -> None:
+    says({"core.shmmem": SHARED.format(900_000_000)})
+    assert checks.shared_memory(control).state == "ok"
+    says({"core.shmmem": SHARED.format(90_000_000)})
+    assert_helpful(checks.shared_memory(control))
+
+
+def test_without_a_control_socket_nothing_is_said_about_memory(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.ctl"
+    assert [check(missing).state for check in (checks.memory_manager, checks.shared_memory)] == [
+        "skipped"
+    ] * 2
+
+
+def test_no_redis_server_is_wrong_only_when_we_would_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert_helpful(checks.private_redis(Config(path="test.toml")))
+    theirs = checks.private_redis(Config(path="t", redis=RedisSection(url="redis://127.0.0.1:6379/0")))
+    assert theirs.state == "skipped"

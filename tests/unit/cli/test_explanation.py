@@ -1,0 +1,86 @@
+"""Where a recipient stands, in plain words, for each place that a delivery can be in."""
+
+from typing import Any
+
+import pytest
+
+from omapush.cli import explanation
+from omapush.cli.explanation import Standing
+from omapush.config import Config
+from omapush.push.values import Event, Result
+from omapush.store import client, outbox
+from omapush.store.pushes import Known
+from tests.unit.cli.test_ladder import ACCEPTED, DELIVERED, NOTIFIED, START_MS, known
+
+CONFIG = Config(path="test.toml")
+STORE = client.connect(CONFIG.redis)
+PENDING = Result("pending", "1001", "queued", "", 0, 0, START_MS)
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put the delivery somewhere, with or without an owner of its shard."""
+
+    def put(where: str, *, until_ms: int = START_MS + 1_000) -> None:
+        owner = {"until_ms": str(until_ms)}
+        monkeypatch.setattr(outbox, "whereabouts", lambda *_: where)
+        monkeypatch.setattr(outbox, "owners", lambda _: dict.fromkeys(range(16), owner))
+
+    return put
+
+
+def standing(push: Known) -> Standing:
+    """How the only recipient stands."""
+    [found] = explanation.standings(CONFIG, STORE, push, START_MS + 100)
+    return found
+
+
+def pending(*events: Event) -> Known:
+    """A push without result."""
+    return known(ACCEPTED, *events)._replace(results=(PENDING,))
+
+
+@pytest.mark.parametrize(
+    ("where", "now", "following"),
+    [
+        ("ready", "next in the user's queue", "takes it at once"),
+        ("waiting", "behind an earlier push", "when the earlier one has its answer"),
+        ("taken", "under way", "Without one for 40 s it is sent again"),
+        ("later", "last try failed", "tried again"),
+        ("nowhere", "not in the outbox", "notifier hands over"),
+    ],
+)
+def test_a_pending_push_is_explained_where_it_is(place: Any, where: str, now: str, following: str) -> None:
+    place(where)
+    found = standing(pending())
+    assert now in found.now
+    assert following in found.next
+    assert "It expires at 2027-01-15T08:01:00.000Z." in found.next
+
+
+def test_a_shard_without_owner_is_the_reason(place: Any) -> None:
+    place("ready", until_ms=START_MS)
+    assert "no sender process owns user shard" in standing(pending()).now
+
+
+def test_a_retry_is_quoted(place: Any) -> None:
+    place("later")
+    retry = Event(START_MS + 5, 0, "retry", "busy (486 Busy Here) after 3 ms; try 2 at 08:00:02")
+    assert "busy (486 Busy Here) after 3 ms; try 2 at 08:00:02" in standing(pending(retry)).now
+
+
+def test_a_final_result_says_whether_the_initiator_knows_it(place: Any) -> None:
+    place("nowhere")
+    assert "delivered (PAP 1000) 12 ms after acceptance" in standing(known(ACCEPTED)).now
+    assert "will be told at http://127.0.0.1:9/results" in standing(known(ACCEPTED)).next
+    assert "was told at" in standing(known(ACCEPTED, NOTIFIED)).next
+    failed = NOTIFIED._replace(name="notify-failed", text="connection refused")
+    assert "could not be told (connection refused)" in standing(known(ACCEPTED, failed)).next
+
+
+def test_an_initiator_that_did_not_ask_is_told_nothing(place: Any) -> None:
+    place("nowhere")
+    quiet = known(ACCEPTED)
+    quiet = quiet._replace(push=quiet.push._replace(notify_url=""))
+    assert quiet.results == (DELIVERED,)
+    assert standing(quiet).next == "Nothing: the initiator did not ask to be told."

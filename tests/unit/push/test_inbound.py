@@ -1,0 +1,79 @@
+"""One decision for each request that reaches us."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omapush.push.inbound import Answer, Capture, Drop, InboundRequest, Relay, decide
+
+REQUEST = InboundRequest(
+    method="MESSAGE", trusted=True, onward=False, for_us=False, in_dialog=False, went_through_us=False
+)
+METHODS = ["REGISTER", "MESSAGE", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "SUBSCRIBE", "X-UNHEARD-OF"]
+
+
+def decided(method: str, **facts: bool) -> object:
+    decision = decide(dataclasses.replace(REQUEST, method=method, **facts))
+    return decision.status if isinstance(decision, Answer) else decision
+
+
+@pytest.mark.req("PSA-GEN-2")
+@pytest.mark.parametrize("method", METHODS)
+def test_what_has_a_route_onward_goes_on_even_when_it_names_us(method: str) -> None:
+    assert decided(method, onward=True) == Relay()
+    assert decided(method, onward=True, for_us=True, went_through_us=True, in_dialog=True) == Relay()
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("OPTIONS", "ACK")])
+def test_a_stranger_gets_403(method: str) -> None:
+    for onward in (True, False):
+        assert decided(method, trusted=False, onward=onward, for_us=True) == 403
+
+
+def test_a_stranger_may_ask_with_options_but_not_have_it_relayed() -> None:
+    assert decided("OPTIONS", trusted=False, for_us=True) == 200
+    assert decided("OPTIONS", trusted=False, for_us=True, onward=True) == 403
+
+
+def test_nothing_answers_an_ack() -> None:
+    assert decided("ACK") == Drop()
+    assert decided("ACK", trusted=False, onward=True) == Drop()
+
+
+@pytest.mark.req("PSA-REG-1")
+def test_a_register_from_the_core_is_captured() -> None:
+    assert decided("REGISTER") == Capture()
+
+
+@pytest.mark.parametrize(
+    ("method", "facts", "status"),
+    [
+        ("MESSAGE", {}, 404),
+        ("MESSAGE", {"went_through_us": True}, 482),
+        ("MESSAGE", {"for_us": True}, 405),
+        ("MESSAGE", {"for_us": True, "in_dialog": True}, 481),
+        ("BYE", {"for_us": True, "in_dialog": True}, 481),
+        ("CANCEL", {"for_us": True}, 481),
+        ("X-UNHEARD-OF", {"for_us": True}, 405),
+        ("OPTIONS", {"for_us": True}, 200),
+    ],
+)
+def test_what_ends_here_is_answered(method: str, facts: dict[str, bool], status: int) -> None:
+    assert decided(method, **facts) == status
+
+
+def test_a_405_says_what_we_take() -> None:
+    decision = decide(dataclasses.replace(REQUEST, for_us=True))
+    assert isinstance(decision, Answer)
+    assert decision.headers == (("Allow", "REGISTER, OPTIONS"),)
+
+
+@given(st.builds(InboundRequest, st.sampled_from(METHODS) | st.text(), *[st.booleans()] * 5))
+def test_every_request_gets_exactly_one_decision_and_only_an_ack_silence(request: InboundRequest) -> None:
+    decision = decide(request)
+
+    assert isinstance(decision, (Answer, Relay, Capture, Drop))
+    assert not isinstance(decision, Drop) or request.method == "ACK"
+    assert not isinstance(decision, (Relay, Capture)) or request.trusted

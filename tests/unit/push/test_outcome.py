@@ -1,0 +1,138 @@
+"""Appendix Q as one table: what each answer means, and when the next try is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omapush.push.outcome import TABLE, Outcome, Reply, RetryPlan, expired, judge, row_of
+
+PLAN = RetryPlan(attempts=4, first_ms=1_000, longest_ms=5_000)
+NOW = 1_000_000
+LATER = NOW + 10_000_000
+
+
+def verdict(
+    sip_code: int,
+    *,
+    attempt: int = 1,
+    plan: RetryPlan = PLAN,
+    before_ms: int = LATER,
+    retry_after_s: int | None = None,
+    unconfirmed: bool = False,
+    local: bool = False,
+    jitter: float = 1.0,
+) -> Outcome:
+    return judge(
+        Reply(sip_code, "Said", local, retry_after_s),
+        attempt=attempt,
+        plan=plan,
+        unconfirmed=unconfirmed,
+        now_ms=NOW,
+        deliver_before_ms=before_ms,
+        jitter=jitter,
+    )
+
+
+@pytest.mark.parametrize(
+    ("sip_code", "state", "code", "tries"),
+    [
+        (200, "delivered", "1000", 1),
+        (400, "aborted", "5026", 2),
+        (500, "aborted", "5026", 4),
+        (503, "undeliverable", "4001", 4),
+        (603, "aborted", "5026", 2),
+        (403, "aborted", "5027", 1),
+        (604, "undeliverable", "2003", 1),
+        (408, "timeout", "5028", 4),
+        (415, "aborted", "5030", 1),
+        (481, "undeliverable", "5027", 1),
+    ],
+)
+def test_each_row_of_appendix_q_has_its_state_code_and_number_of_tries(
+    sip_code: int, state: str, code: str, tries: int
+) -> None:
+    for attempt in range(1, tries):
+        assert verdict(sip_code, attempt=attempt).retry_at_ms is not None
+    last = verdict(sip_code, attempt=tries)
+    assert (last.retry_at_ms, last.state, last.code) == (None, state, code)
+
+
+def test_a_500_with_retry_after_is_short_of_resources() -> None:
+    assert verdict(500, attempt=4, retry_after_s=1).code == "5029"
+    assert verdict(500, attempt=4).code == "5026"
+
+
+def test_a_202_is_enough_only_when_no_confirmation_was_asked() -> None:
+    assert verdict(202).state == "timeout"
+    assert verdict(202, unconfirmed=True)[:3] == (None, "delivered", "1000")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "like"), [(299, "delivered"), (399, "undeliverable"), (499, "aborted"), (699, "aborted")]
+)
+def test_an_unknown_code_counts_as_the_x00_of_its_class(unknown: int, like: str) -> None:
+    assert unknown not in TABLE
+    assert verdict(unknown).state == like
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    waits = [
+        (verdict(480, attempt=n, plan=PLAN._replace(attempts=9)).retry_at_ms or 0) - NOW for n in range(1, 6)
+    ]
+
+    assert waits == [1_000, 2_000, 4_000, 5_000, 5_000]
+
+
+def test_the_peers_retry_after_is_kept_even_beyond_the_longest() -> None:
+    assert verdict(503, retry_after_s=60).retry_at_ms == NOW + 60_000
+
+
+def test_a_next_try_after_deliver_before_is_not_made() -> None:
+    at_the_end = verdict(480, before_ms=NOW + 1_000)
+    assert (at_the_end.retry_at_ms, at_the_end.state, at_the_end.code) == (None, "expired", "5028")
+    assert "480" in at_the_end.desc
+    assert verdict(503, before_ms=NOW + 1_000).code == "4000"
+    assert verdict(480, before_ms=NOW + 1_001).state == "pending"
+
+
+def test_a_local_timeout_says_that_nobody_answered() -> None:
+    assert "no response" in verdict(408, attempt=4, local=True).desc
+    assert "408 Said" in verdict(408, attempt=4).desc
+
+
+def test_a_push_that_waited_too_long_is_expired() -> None:
+    assert expired(unreachable=True)[:3] == (None, "expired", "5028")
+    assert expired(unreachable=False).code == "4000"
+
+
+@given(
+    sip_code=st.integers(100, 699),
+    attempt=st.integers(1, 200),
+    attempts=st.integers(1, 100),
+    first=st.integers(1, 86_400_000),
+    longest=st.integers(1, 86_400_000),
+    jitter=st.floats(0, 1),
+    retry_after=st.none() | st.integers(0, 86_400),
+)
+def test_every_verdict_is_final_with_a_code_or_a_try_to_come(
+    sip_code: int,
+    attempt: int,
+    attempts: int,
+    first: int,
+    longest: int,
+    jitter: float,
+    retry_after: int | None,
+) -> None:
+    plan = RetryPlan(attempts, first, longest)
+    found = verdict(sip_code, attempt=attempt, plan=plan, jitter=jitter, retry_after_s=retry_after)
+
+    if found.retry_at_ms is None:
+        assert found.state != "pending"
+        assert found.code.isdecimal()
+        assert len(found.code) == 4
+    else:
+        assert attempt < attempts
+        assert (found.state, found.code) == ("pending", "1001")
+        wait = found.retry_at_ms - NOW
+        assert (retry_after or 0) * 1_000 <= wait <= max(longest, first * 2**30, (retry_after or 0) * 1_000)
+        assert row_of(Reply(sip_code, retry_after_s=retry_after)).again != "no"

@@ -1,0 +1,97 @@
+"""A third-party REGISTER read into a report, and the headers of its answer."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omapush.errors import MalformedSip
+from omapush.push.registrar import ThirdPartyRegister, answer_headers, read_report
+from omapush.push.registration import LARGEST_EXPIRY_S
+
+pytestmark = pytest.mark.req("PSA-REG-1")
+
+REQUEST = ThirdPartyRegister(
+    to="sip:alice@home1.example",
+    from_uri="sip:s-cscf.example:6060",
+    contact="<sip:contact.example:6060>",
+    expires="720",
+    path="<sip:p.example;lr>",
+    associated="<sip:alice@home1.example>, <tel:+1555>",
+    charging_vector='icid-value="1";orig-ioi="Type 3v.example"',
+    charging_functions="ccf=192.0.2.1",
+    content_type="",
+    body=b"",
+)
+
+
+def test_headers_become_the_report() -> None:
+    report = read_report(REQUEST, 5)
+
+    assert (report.aor, report.expires_s, report.at_ms) == ("sip:alice@home1.example", 720, 5)
+    assert (report.s_cscf, report.path) == ("sip:contact.example:6060", "<sip:p.example;lr>")
+    assert report.associated == ("sip:alice@home1.example", "tel:+1555")
+    assert (report.contacts, report.problems) == ((), ())
+
+
+@pytest.mark.parametrize("contact", ["", "*", "<sip:broken", ","])
+def test_without_a_readable_contact_from_names_the_s_cscf(contact: str) -> None:
+    assert read_report(replace(REQUEST, contact=contact), 5).s_cscf == "sip:s-cscf.example:6060"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("", 0), (" 7 ", 7), ("0", 0), ("4294967295", LARGEST_EXPIRY_S)]
+)
+def test_expires_is_read_and_bounded(value: str, seconds: int) -> None:
+    request = replace(REQUEST, expires=value)
+
+    assert read_report(request, 5).expires_s == seconds
+    assert dict(answer_headers(request, "home1.example"))["Expires"] == str(seconds)
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1 2", "1.5", "9" * 11, "٣"])
+def test_a_malformed_expires_is_the_peers_fault(value: str) -> None:
+    with pytest.raises(MalformedSip, match="Expires"):
+        read_report(replace(REQUEST, expires=value), 5)
+
+
+def test_the_answer_has_our_operator_and_never_a_made_up_vector() -> None:
+    vector = dict(answer_headers(REQUEST, "home1.example"))["P-Charging-Vector"]
+    assert 'icid-value="1"' in vector
+    assert "home1.example" in vector.partition("term-ioi=")[2]
+
+    assert [name for name, _ in answer_headers(replace(REQUEST, charging_vector=""), "h")] == ["Expires"]
+
+
+@given(st.text(), st.text(), st.text(), st.text(), st.text(), st.binary(), st.text())
+def test_any_words_of_a_peer_make_a_report_or_the_typed_error(
+    to: str, contact: str, expires: str, associated: str, content_type: str, body: bytes, vector: str
+) -> None:
+    request = replace(
+        REQUEST,
+        to=to,
+        contact=contact,
+        expires=expires,
+        associated=associated,
+        content_type=content_type,
+        body=body,
+        charging_vector=vector,
+    )
+    try:
+        report = read_report(request, 5)
+        headers = answer_headers(request, "home1.example")
+    except MalformedSip:
+        return
+    assert report.aor
+    assert all("\r" not in value and "\n" not in value for _, value in headers)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["message/sip", "multipart/mixed;boundary=b", "application/3gpp-ims+xml"]
+)
+@given(body=st.binary(max_size=300))
+def test_any_body_makes_a_report(content_type: str, body: bytes) -> None:
+    report = read_report(replace(REQUEST, content_type=content_type, body=body), 5)
+
+    assert report.expires_s == 720

@@ -1,0 +1,172 @@
+"""How a third-party REGISTER changes what is known about a user."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omapush.protocol.third_party_register import EmbeddedContact
+from omapush.push.registration import (
+    MOST_CONTACTS,
+    Registration,
+    Report,
+    applications,
+    is_registered,
+    merge,
+)
+
+NOW = 1_000_000_000
+AOR = "sip:alice@home1.example"
+
+
+def contact(
+    uri: str, expires: int | None = 600, apps: tuple[str, ...] = ("mms.ua",), instance: str | None = None
+) -> EmbeddedContact:
+    return EmbeddedContact(
+        uri=uri,
+        expires=expires,
+        q=None,
+        applications=apps,
+        feature_params=(),
+        instance=instance,
+        pub_gruu=None,
+    )
+
+
+def report(
+    *contacts: EmbeddedContact, expires_s: int = 600, at_ms: int = NOW, wildcard: bool = False, **words: str
+) -> Report:
+    return Report(
+        aor=AOR,
+        expires_s=expires_s,
+        s_cscf=words.get("s_cscf", "sip:s-cscf.example"),
+        path="",
+        contacts=contacts,
+        all_contacts=wildcard,
+        source="register",
+        associated=(),
+        charging=words.get("charging", ""),
+        service_info=words.get("service_info", ""),
+        at_ms=at_ms,
+        problems=(),
+    )
+
+
+def merged(*reports: Report) -> Registration:
+    record: Registration | None = None
+    for each in reports:
+        record = merge(record, each)
+    assert record is not None
+    return record
+
+
+def uris(record: Registration) -> set[str]:
+    return {each.uri for each in record.contacts}
+
+
+A, B = contact("sip:a@1"), contact("sip:b@2")
+
+
+def test_a_refresh_replaces_a_contact_as_a_whole_so_that_a_missing_tag_is_withdrawn() -> None:
+    record = merged(report(A), report(contact("sip:a@1", apps=()), at_ms=NOW + 1))
+
+    assert uris(record) == {"sip:a@1"}
+    assert applications(record, NOW) == ()
+
+
+def test_a_second_contact_joins_the_first() -> None:
+    record = merged(report(A), report(contact("sip:b@2", apps=("ulp.ua",))))
+
+    assert uris(record) == {"sip:a@1", "sip:b@2"}
+    assert applications(record, NOW) == ("mms.ua", "ulp.ua")
+
+
+def test_the_same_device_at_another_address_replaces_itself() -> None:
+    record = merged(
+        report(contact("sip:a@1", instance="<urn:x>")), report(contact("sip:a@9", instance="<urn:x>"))
+    )
+
+    assert uris(record) == {"sip:a@9"}
+
+
+def test_expires_0_takes_what_the_ue_named_and_nothing_else() -> None:
+    record = merged(report(A), report(B), report(contact("sip:a@1", 0), expires_s=0))
+
+    assert uris(record) == {"sip:b@2"}
+    assert is_registered(record, NOW)
+
+
+def test_expires_0_that_names_nobody_is_only_a_doubt_until_somebody_registers() -> None:
+    doubted = merged(report(A), report(expires_s=0, at_ms=NOW + 5))
+    assert (uris(doubted), doubted.said_gone_ms) == ({"sip:a@1"}, NOW + 5)
+    assert is_registered(doubted, NOW + 6)
+
+    assert merge(doubted, report(A, at_ms=NOW + 9)).said_gone_ms == 0
+
+
+def test_expires_0_for_a_register_without_any_expiry_still_registers() -> None:
+    """As a Kamailio S-CSCF does it."""
+    record = merged(report(contact("sip:a@1", None), expires_s=0))
+
+    assert is_registered(record, NOW + 3_599_000)
+    assert not is_registered(record, NOW + 3_600_000)
+
+
+def test_a_wildcard_with_expires_0_takes_all() -> None:
+    record = merged(report(A), report(B), report(expires_s=0, wildcard=True))
+
+    assert record.contacts == ()
+    assert not is_registered(record, NOW)
+
+
+def test_a_contact_that_ran_out_is_gone_and_the_network_does_not_say_so() -> None:
+    record = merged(report(contact("sip:a@1", 3), expires_s=123), report(B, at_ms=NOW + 3_000))
+
+    assert uris(record) == {"sip:b@2"}
+    assert applications(record, NOW + 600_000 + 3_000) == ()
+
+
+def test_what_a_report_does_not_say_stays_known() -> None:
+    record = merged(report(A, charging="ccf", service_info="gold"), report(A, s_cscf=""))
+
+    assert (record.s_cscf, record.charging, record.service_info) == ("sip:s-cscf.example", "ccf", "gold")
+
+
+def test_a_user_without_a_record_is_not_registered() -> None:
+    assert not is_registered(None, NOW)
+
+
+REPORTS = st.lists(
+    st.builds(
+        lambda uris, expires, expires_s, gap, wildcard: (
+            tuple(contact(f"sip:{uri}@x", expires) for uri in uris),
+            expires_s,
+            gap,
+            wildcard,
+        ),
+        st.lists(st.integers(0, 60), max_size=40),
+        st.none() | st.integers(0, 10**12),
+        st.integers(0, 10**9),
+        st.integers(0, 10**7),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(REPORTS)
+def test_whatever_arrives_the_record_stays_bounded_live_and_free_of_doubles(
+    arrivals: list[tuple[tuple[EmbeddedContact, ...], int, int, bool]],
+) -> None:
+    record: Registration | None = None
+    now = NOW
+    for contacts, expires_s, gap, wildcard in arrivals:
+        now += gap
+        record = merge(record, report(*contacts, expires_s=expires_s, at_ms=now, wildcard=wildcard))
+        known = [each.uri for each in record.contacts]
+        assert len(known) == len(set(known)) <= MOST_CONTACTS
+        assert all(each.expires_ms > now for each in record.contacts)
+        assert record.at_ms == now
+        if expires_s > 0:
+            assert is_registered(record, now)
+        named = {each.uri for each in contacts if each.expires != 0}
+        assert len(named) > MOST_CONTACTS or named <= set(known)

@@ -1,0 +1,134 @@
+"""The configuration: read once, typed, and one clear line for what is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omapush import config
+from omapush.errors import BadConfiguration
+
+
+def problem(tables: dict[str, Any]) -> str:
+    with pytest.raises(BadConfiguration) as caught:
+        config.parse(tables, "omapush.toml")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("omapush.toml: ")
+    return text
+
+
+def test_every_key_has_a_default_that_works_on_one_machine() -> None:
+    values = config.parse({}, "omapush.toml")
+
+    assert values.sip.listen == ("udp:127.0.0.1:5070", "tcp:127.0.0.1:5070")
+    assert values.sip.uri == "sip:psa@home1.example"
+    assert values.core.next_hop == "sip:127.0.0.1:6060;lr"
+    assert values.core.trusted_peers == ("127.0.0.0/8",)
+    assert values.api.listen == "127.0.0.1:8080"
+    assert values.profile("mms.ua") == config.Application()
+
+
+def test_a_file_is_read_by_name_by_environment_or_from_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OMAPUSH_CONFIG", raising=False)
+    assert config.load().core.ioi == "home1.example"
+    for name, ioi in (("omapush.toml", "folder"), ("env.toml", "env"), ("arg.toml", "arg")):
+        (tmp_path / name).write_text(f'[core]\nioi = "{ioi}.example"\n')
+    assert config.load().core.ioi == "folder.example"
+    monkeypatch.setenv("OMAPUSH_CONFIG", "env.toml")
+    assert config.load().core.ioi == "env.example"
+    assert config.load("arg.toml").core.ioi == "arg.example"
+
+
+def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration, match="cannot be read"):
+        config.load(str(tmp_path / "absent.toml"))
+    for wrong in (b"[sip", b"\xff\xfe", b"a = 1\na = 2"):
+        (tmp_path / "wrong.toml").write_bytes(wrong)
+        with pytest.raises(BadConfiguration, match="is not TOML"):
+            config.load(str(tmp_path / "wrong.toml"))
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ({"spi": {}}, ["[spi]", "unknown table", "sip"]),
+        ({"sip": {"lisen": []}}, ["sip.lisen", "unknown key", "listen"]),
+        ({"sip": {"workers": 0}}, ["sip.workers", ">= 1"]),
+        ({"sip": {"workers": "4"}}, ["sip.workers", "int"]),
+        ({"sip": 1}, ["sip", "object"]),
+        ({"sip": {"listen": []}}, ["sip.listen", "udp:"]),
+        ({"sip": {"listen": ["tcp:127.0.0.1:5070"]}}, ["sip.listen", "udp:"]),
+        ({"sip": {"listen": ["udp:127.0.0.1"]}}, ["sip.listen", "udp:127.0.0.1:5070"]),
+        ({"sip": {"uri": "psa"}}, ["sip.uri", "sip:psa@home1.example"]),
+        ({"sip": {"uri": "sip:a>\r\nX: y"}}, ["sip.uri", "right would be"]),
+        ({"sip": {"window": 20_000}}, ["sip.shared_memory_mb", "window"]),
+        ({"core": {"next_hop": "127.0.0.1"}}, ["core.next_hop", ";lr"]),
+        ({"core": {"trusted_peers": ["10.0.0.1/8"]}}, ["core.trusted_peers", "192.0.2.0/24"]),
+        ({"api": {"listen": "8080"}}, ["api.listen", "127.0.0.1:8080"]),
+        ({"redis": {"url": "mysql://"}}, ["redis.url", "unix:///path"]),
+        ({"delivery": {"message_bytes": 1_301}}, ["delivery.message_bytes", "1300"]),
+        ({"application": {"mms.ua": {"form": "raw"}}}, ['application."mms.ua".form', "raw"]),
+        ({"application": {"mms.ua": {"retry": {"tries": 1}}}}, ["retry.tries", "attempts"]),
+        ({"application": {'a"b': {}}}, ["application", "mms.ua"]),
+        ({"application": 1}, ["application", "tables"]),
+        ({"initiator": {"pi": {}}}, ["initiator.pi", "password"]),
+        ({"initiator": {"pi": {"password": "x", "password_file": "y"}}}, ["initiator.pi", "either"]),
+        ({"initiator": {"pi": {"password_file": "/nonexistent"}}}, ["password_file", "cannot be read"]),
+        ({"initiator": {"p i": {"password": "x"}}}, ["initiator.p i", "letters"]),
+        ({"initiator": {"pi": {"password": "x", "identity": "me"}}}, ["identity", "sip:"]),
+    ],
+)
+def test_a_wrong_setting_names_file_key_and_what_would_be_right(
+    tables: dict[str, Any], says: list[str]
+) -> None:
+    text = problem(tables)
+
+    assert all(word in text for word in says), text
+
+
+def test_a_password_is_never_shown() -> None:
+    values = config.parse({"initiator": {"pi": {"password": "hunter2"}}}, "omapush.toml")
+
+    assert "hunter2" not in repr(values)
+    assert config.password_of(values.initiator["pi"]) == "hunter2"
+
+
+def test_a_password_file_gives_its_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hunter2\nsecond line\n")
+    values = config.parse({"initiator": {"pi": {"password_file": str(file)}}}, "omapush.toml")
+
+    assert config.password_of(values.initiator["pi"]) == "hunter2"
+    file.write_text("\n")
+    assert "is empty" in problem({"initiator": {"pi": {"password_file": str(file)}}})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+TABLES = st.sampled_from(
+    ["sip", "core", "api", "redis", "delivery", "notify", "log", "application", "initiator", "x"]
+)
+KEYS = st.sampled_from(
+    ["listen", "uri", "url", "workers", "window", "mms.ua", "pi", "trusted_peers", "level"]
+)
+
+
+@given(st.dictionaries(TABLES, st.dictionaries(KEYS, JSON, max_size=3) | JSON, max_size=3))
+def test_any_tables_are_a_configuration_or_the_typed_error(tables: dict[str, Any]) -> None:
+    try:
+        values = config.parse(tables, "omapush.toml")
+    except BadConfiguration as error:
+        said = str(error)
+    else:
+        said = values.path
+    assert said.startswith("omapush.toml")
+    assert "\n" not in said

@@ -1,0 +1,71 @@
+"""Every name by which Kamailio calls Python is a method of ours; read by ast, for KSR is not here."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGURATION = (ROOT / "kamailio.cfg").read_text()
+CONTINUED = {"t_continue", "t_on_failure", "t_on_branch", "t_on_reply", "t_on_branch_failure"}
+CALLED_BY_ITSELF = {"child_init", "ksr_request_route", "ksr_reply_route", "ksr_onsend_route"}
+"Kamailio calls these without being told; a missing one costs the next request."
+
+
+def push_as() -> dict[str, ast.FunctionDef]:
+    """The methods of the class that Kamailio drives."""
+    tree = ast.parse((ROOT / "kemi" / "push_as.py").read_text())
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "PushAs")
+    return {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
+
+
+def named_in_configuration() -> set[str]:
+    return set(re.findall(r"\bksr_[a-z_]+", CONFIGURATION))
+
+
+def named_in_calls() -> set[str]:
+    """Strings that name a method: of the KSR calls that take one, and all that look like one."""
+    names: set[str] = set()
+    for file in (ROOT / "kemi").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in CONTINUED:
+                given = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+                names |= {value for value in given if isinstance(value, str) and value}
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names |= {node.value} if re.fullmatch(r"ksr_[a-z_]+", node.value) else set()
+    return names
+
+
+def test_every_name_that_kamailio_is_given_is_a_method() -> None:
+    assert len(named_in_configuration()) >= 5
+    assert "ksr_register_stored" in named_in_calls()
+
+    assert named_in_configuration() | named_in_calls() | CALLED_BY_ITSELF <= set(push_as())
+
+
+def test_every_method_for_kamailio_is_named_somewhere() -> None:
+    methods = {name for name in push_as() if name.startswith("ksr_")}
+
+    assert methods <= named_in_configuration() | named_in_calls() | CALLED_BY_ITSELF
+
+
+def test_every_route_says_that_it_returns_an_int_and_does_so_at_its_end() -> None:
+    """A route that returns None makes its worker lose the next request."""
+    for name, method in push_as().items():
+        if name.startswith("ksr_") or name in CALLED_BY_ITSELF:
+            assert isinstance(method.returns, ast.Name), name
+            assert method.returns.id == "int", name
+            assert isinstance(method.body[-1], ast.Return), name
+            for node in ast.walk(method):
+                assert not isinstance(node, ast.Return) or node.value is not None, name
+
+
+def test_every_queue_timer_and_metric_that_python_names_is_configured() -> None:
+    source = "\n".join(file.read_text() for file in (ROOT / "kemi").glob("*.py"))
+    metrics = set(
+        re.findall(r'"((?:sip|deliveries|registrations|accepted|sent|reply|requests)_[a-z_]+)"', source)
+    )
+    configured = set(re.findall(r'"prom_\w+", "name=(\w+);', CONFIGURATION))
+
+    assert metrics == configured
+    for queue in re.findall(r'^(?:RESULTS|REGISTERS) = "(\w+)"', source, re.MULTILINE):
+        assert f'"mqueue", "mqueue", "name={queue};' in CONFIGURATION

@@ -1,0 +1,32 @@
+"""What travels with a request through Kamailio, in the room that Kamailio gives."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sent import Answered, Sent
+
+from omapush.push.outcome import RetryPlan
+
+KAMAILIO_TAKES = 128
+"Bytes of $uac_req(evparam), the end of its C string included."
+LONGEST_TICKET = "f" * 16 + "9" * 16 + "f" * 20 + ".99999"
+
+
+@pytest.mark.parametrize("ticket", ["0" * 52 + ".0", LONGEST_TICKET])
+def test_the_reference_comes_back_as_it_went_and_fits(ticket: str) -> None:
+    longest = Sent(
+        ticket, 100, RetryPlan(100, 86_400_000, 86_400_000), 9_999_999_999_999, 63, 9_999_999_999_999, True
+    )
+
+    assert Sent.unpack(longest.pack()) == longest
+    assert len(longest.pack()) < KAMAILIO_TAKES
+
+
+@given(st.integers(100, 699), st.booleans(), st.text(), st.text(), st.text())
+def test_a_peers_words_cannot_break_the_answer_on_its_way(
+    code: int, local: bool, retry_after: str, reason: str, warning: str
+) -> None:
+    back = Answered.unpack(Answered(code, local, 1, retry_after, reason, warning).pack())
+
+    assert (back.sip_code, back.local, back.at_ms) == (code, local, 1)
+    assert back.reason == reason[:200].replace("\t", " ")

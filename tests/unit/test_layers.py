@@ -1,0 +1,100 @@
+"""Who may import what: the tree's border lines, read from the source."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = {"store", "push", "protocol", "config", "log", "clock", "errors"}
+
+OURS: dict[str, set[str]] = {
+    "protocol": {"errors"},
+    "push": {"protocol", "errors"},
+    "store": {"push", "protocol", "config", "errors"},
+    "pap_http": AGENT,
+    "notifier": AGENT,
+    "msrp_agent": AGENT,
+    "receiver": {"protocol", "config", "log", "clock", "errors"},
+    "kemi": AGENT,
+    "cli": {*AGENT, "pap_http", "notifier", "msrp_agent", "receiver"},
+    "config": {"errors"},
+    "errors": set(),
+    "log": {"config", "errors"},
+    "clock": set(),
+    "__init__": set(),
+}
+"What of ours each folder or module may import besides itself; config and log need the errors they raise."
+
+LIBRARIES: dict[str, set[str]] = {
+    "protocol": {"lxml"},
+    "push": set(),
+    "store": {"redis", "msgspec"},
+    "pap_http": {"litestar", "msgspec", "prometheus_client", "httpx"},
+    "notifier": {"httpx"},
+    "msrp_agent": set(),
+    "receiver": set(),
+    "kemi": {"KSR"},
+    "cli": {"typer", "rich", "uvicorn", "httpx", "redis", "msgspec"},
+    "config": {"msgspec"},
+    "errors": set(),
+    "log": {"structlog"},
+    "clock": set(),
+    "__init__": set(),
+}
+NEVER_IN_PURE = {"time", "socket", "logging", "asyncio", "threading", "subprocess", "random"}
+"What reads a clock, a socket or chance: nothing for the rules and the codecs."
+
+FILES = sorted([*(ROOT / "omapush").rglob("*.py"), *(ROOT / "kemi").glob("*.py")])
+
+
+def layer(file: Path) -> str:
+    """The folder, or the module's name for a file right under omapush/."""
+    parts = file.relative_to(ROOT).parts
+    return "kemi" if parts[0] == "kemi" else parts[1].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Every imported module, by full name; also those inside functions and behind TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_the_walk_sees_the_tree() -> None:
+    assert len(FILES) > 40
+    assert {layer(file) for file in FILES} <= set(OURS)
+    assert set(OURS) == set(LIBRARIES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_imports_only_what_its_folder_may(file: Path) -> None:
+    here = layer(file)
+    neighbours = {path.stem for path in (ROOT / "kemi").glob("*.py")} if here == "kemi" else set()
+    for name in imports(file):
+        top, _, rest = name.partition(".")
+        if top == "omapush":
+            wanted = rest.partition(".")[0]
+            assert wanted == here or wanted in OURS[here], f"{here} may not import {name}"
+        else:
+            allowed = top in sys.stdlib_module_names or top in LIBRARIES[here] or top in neighbours
+            assert allowed, f"{here} may not import {name}"
+        if here in ("protocol", "push"):
+            assert top not in NEVER_IN_PURE, f"{here} has no use for {name}"
+
+
+def test_ksr_is_named_by_kemi_only() -> None:
+    for file in FILES:
+        if layer(file) != "kemi":
+            assert all(name.partition(".")[0] != "KSR" for name in imports(file)), file
+
+
+def test_no_module_of_kemi_hides_one_of_the_standard_library() -> None:
+    """Kamailio puts the script's folder first on sys.path."""
+    assert {path.stem for path in (ROOT / "kemi").glob("*.py")} & sys.stdlib_module_names == set()

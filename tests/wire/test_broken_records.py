@@ -1,0 +1,45 @@
+"""Bytes in Redis that are none of our records: they cost their own user something, and nobody else."""
+
+from omapush.store import keys
+from tests.harness.sip_peer import SipPeer
+from tests.harness.stack import Stack
+from tests.wire.requests import register, ue_register
+
+
+def break_registration(stack: Stack, aor: str) -> None:
+    stack.db.set(keys.registration(stack.store.layout.user_shard(aor), aor), b"\xc1 no record")
+
+
+def test_a_push_to_a_user_whose_record_is_broken_goes_to_the_core_like_to_one_unknown(
+    stack: Stack, core: SipPeer
+) -> None:
+    break_registration(stack, "sip:broken@home1.example")
+    aors = [f"sip:whole{i}@home1.example" for i in range(20)]
+    ref = stack.submit([*aors[:10], "sip:broken@home1.example", *aors[10:]])
+
+    assert {result.state for result in stack.finished(ref).results} == {"delivered"}
+    assert len(core.pushes("sip:broken@home1.example")) == 1
+
+
+def test_a_register_replaces_a_broken_record(stack: Stack, core: SipPeer) -> None:
+    aor = "sip:mended@home1.example"
+    break_registration(stack, aor)
+    body = ue_register(aor, "sip:mended@127.0.0.1:1")
+    raw = register(aor, core, headers=[("Content-Type", "message/sip")], body=body)
+
+    assert core.ask(raw, stack.sip).status == 200
+    record = stack.registration(aor)
+    assert record is not None
+    assert [contact.uri for contact in record.contacts] == ["sip:mended@127.0.0.1:1"]
+
+
+def test_a_push_that_cannot_be_composed_ends_and_its_neighbours_are_sent(stack: Stack, core: SipPeer) -> None:
+    aors = [f"sip:near{i}@home1.example" for i in range(10)]
+    far = stack.submit("sip:odd@home1.example", app='no "token"')
+    near = stack.submit(aors)
+
+    assert {result.state for result in stack.finished(near).results} == {"delivered"}
+    result = stack.result(far)
+    assert (result.state, result.sip_code) == ("undeliverable", 0)
+    assert "Accept-Contact" in result.desc
+    assert core.pushes("sip:odd@home1.example") == []
