@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 
 import finish
@@ -101,7 +102,9 @@ class SenderProcess:
         shards = outbox.ready(self._store, self._shards) if free > 0 else []
         if not shards:
             return 0
-        most = min(_MOST_AT_ONCE, max(1, free // len(shards)))
+        if free < len(shards):  # one each of some of them, chosen anew each time so that none is always last
+            shards = random.sample(shards, free)
+        most = min(_MOST_AT_ONCE, free // len(shards))
         taken = outbox.take(
             self._store,
             shards,

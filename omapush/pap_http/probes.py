@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from contextlib import suppress
 
 from omapush.config import Config
 from omapush.errors import PushError
@@ -95,10 +96,8 @@ class OutboxGate:
     async def watch(self) -> None:
         """Keep looking, for as long as the api runs."""
         while True:
-            try:
+            with suppress(PushError):  # the submission itself will meet the same trouble and say so
                 self._depth = await asyncio.to_thread(outbox.depth, self._store)
-            except PushError:
-                pass  # the submission itself will meet the same trouble and say so
             await asyncio.sleep(self._LOOK_EVERY_S)
 
     def has_room(self) -> bool:

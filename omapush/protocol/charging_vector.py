@@ -68,8 +68,10 @@ def answer_to(received: str, own_ioi: str) -> str | None:
         vector = ChargingVector.parse(received)
     except MalformedSip:
         return None
-    term_ioi = _TYPE_3 + own_ioi.removeprefix(_TYPE_3)
-    return str(ChargingVector(vector.icid_value, orig_ioi=vector.orig_ioi, term_ioi=term_ioi))
+    answer = f"icid-value={quote(vector.icid_value)}"
+    if vector.orig_ioi is not None:
+        answer += f";orig-ioi={quote(vector.orig_ioi)}"
+    return f"{answer};term-ioi={quote(_TYPE_3 + own_ioi.removeprefix(_TYPE_3))}"
 
 
 def _plain(text: str) -> str:

@@ -72,11 +72,10 @@ def parse(data: bytes, names: Mapping[str, str]) -> tuple[Element, tuple[str, ..
     try:
         return _tree(text, names), ()
     except expat.ExpatError as error:
-        # What looks like a flaw may be part of a comment or of CDATA: then no mending is safe.
-        mended = text if "<!" in text else _BARE_AMPERSAND.sub("&amp;", text)
-        if mended == text:
+        if "<!" in text:  # in a comment or in CDATA an & is no flaw, so no mending is safe
             raise _not_well_formed(error) from None
     try:
+        mended = _BARE_AMPERSAND.sub("&amp;", text)
         return _tree(mended, names), ("XML: & was not escaped, it is read as itself",)
     except expat.ExpatError as error:
         raise _not_well_formed(error) from None

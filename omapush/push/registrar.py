@@ -46,15 +46,16 @@ def read_report(request: ThirdPartyRegister, now_ms: int) -> Report:
         MalformedSip: To or Expires, without which nothing can be kept.
     """
     bodies = read_bodies(request.content_type, request.body)
+    aor = address_of_record(request.to, field="To")
     return Report(
-        aor=address_of_record(request.to, field="To"),
+        aor=aor,
         expires_s=_expires(request.expires),
         s_cscf=_s_cscf(request),
         path=request.path,
         contacts=embedded_contacts(bodies),
         all_contacts=bodies.wildcard,
         source="register" if bodies.response is None else "response",
-        associated=associated_uris(request.associated),
+        associated=_associated(request, aor),
         charging=request.charging_functions,
         service_info=bodies.service_info or "",
         at_ms=now_ms,
@@ -79,6 +80,11 @@ def _expires(value: str) -> int:
     if _NUMBER.fullmatch(text) is None:
         raise MalformedSip("Expires", "is not a number of seconds")
     return min(int(text), LARGEST_EXPIRY_S)
+
+
+def _associated(request: ThirdPartyRegister, aor: str) -> tuple[str, ...]:
+    """Most sets have one identity, the registered one; that needs no parser."""
+    return (aor,) if request.associated == f"<{aor}>" else associated_uris(request.associated)
 
 
 def _s_cscf(request: ThirdPartyRegister) -> str:

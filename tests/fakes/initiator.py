@@ -40,8 +40,8 @@ class PapAnswer(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The first PAP result code in the document, or an empty text."""
-        if not self.raw_xml:
+        """The first PAP result code in the document; empty when HTTP refused and there is none."""
+        if self.http_status != 202:
             return ""
         codes = (node.get("code") for node in ElementTree.fromstring(self.raw_xml).iter())
         return next((code for code in codes if code), "")

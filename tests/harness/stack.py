@@ -150,7 +150,7 @@ class Stack:
             return False
 
     def _runs(self, *, live: bool = False) -> set[str]:
-        """The starts of this node's Kamailio that owned shards; with `live` those of all nodes that own now."""
+        """The starts of our Kamailio that owned shards; with `live` those of all nodes that own now."""
         owners = outbox.owners(self.store).values()
         if not live:
             own = f"/{self.sip[0]}:{self.sip[1]}"

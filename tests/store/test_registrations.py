@@ -8,7 +8,7 @@ from omapush.errors import StoreUnavailable, TryLater
 from omapush.protocol.third_party_register import EmbeddedContact
 from omapush.push.registration import Contact, Registration, Report
 from omapush.store import client, codec, keys, outbox, registrations
-from omapush.store.client import Call, Store
+from omapush.store.client import Call, Store, StoreRefused
 from omapush.store.codec import BrokenRecord
 from tests.harness.messagepack import named, unpacked
 from tests.harness.stack import Stack
@@ -156,5 +156,5 @@ def test_functions_that_redis_lost_are_loaded_again(store: Store) -> None:
 
 
 def test_a_function_that_nobody_wrote_is_a_typed_error(store: Store) -> None:
-    with pytest.raises(StoreUnavailable, match="omapush_nothing"):
+    with pytest.raises(StoreRefused, match="omapush_nothing"):
         client.call(store, Call("omapush_nothing", ["k"], []))

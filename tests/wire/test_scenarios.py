@@ -27,8 +27,9 @@ def expected(folder: Path) -> dict[str, Any]:
     """
     What else the folder asks for, from its `scenario.json`.
 
-    `local_ip`: address of the client; `tcp`: its transport. `push`: arguments of `Stack.submit`. `result`: fields of the push's
-    result. `registrations`: contacts kept for each address of record, null for no record.
+    `local_ip`: address of the client. `tcp`: its transport. `push`: arguments of `Stack.submit`.
+    `result`: fields of the push's result. `registrations`: contacts kept for each address of record, null
+    for no record.
     """
     file = folder / "scenario.json"
     return dict(json.loads(file.read_text())) if file.exists() else {}

@@ -325,6 +325,34 @@ def test_a_text_that_is_too_long_is_refused_where_it_stands() -> None:
         read(with_uri(f"<display-name>{'a' * 4097}</display-name>"))
 
 
+def largest(inside: str) -> RegInfo:
+    """Read a document with `inside` that is filled up to the largest size."""
+    data = with_uri(inside)
+    return read(data + b" " * (reginfo_xml.MAX_BYTES - len(data)))
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        f"<display-name>{'a' * 4096}</display-name>",
+        f'<x xmlns="urn:x" a="{"a" * 4096}"/>',
+        f'<x xmlns="urn:x" {" ".join(f"a{number}=''" for number in range(64))}/>',
+        f'<x xmlns="{"x" * 256}"/>',
+        f'<x xmlns="urn:x">{"<a/>" * (20_000 - 12)}</x>',
+        '<x xmlns="urn:x">' + "<a>" * 12 + "</a>" * 12 + "</x>",
+    ],
+    ids=["text", "attribute", "attributes", "namespace", "nodes", "depth"],
+)
+def test_what_just_keeps_a_limit_is_read(inside: str) -> None:
+    assert contacts(largest(inside))[0].uri == "sip:alice@192.0.2.9"
+
+
+def test_a_uri_of_the_largest_length_is_read() -> None:
+    uri = "sip:" + "a" * 1020
+
+    assert contacts(read(document(f"<uri>{uri}</uri>")))[0].uri == uri
+
+
 def test_white_space_between_elements_is_not_counted_as_text() -> None:
     assert read(with_uri("\n" * 5000)).problems == ()
 

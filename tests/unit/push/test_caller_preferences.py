@@ -184,6 +184,10 @@ def test_a_value_without_feature_tags_asks_nothing(header: str) -> None:
     rejected = match(ALICE, [], [header], method="MESSAGE")
 
     assert names(accepted) == names(rejected) == "ABCD"
+    assert by_name(accepted)["A"].score == 0
+    assert by_name(accepted)["A"].reasons == (
+        f"kept: Accept-Contact {header}: names no feature tag, so it asks nothing",
+    )
 
 
 def test_the_callee_s_q_ranks_before_the_caller_s_score() -> None:
@@ -278,6 +282,10 @@ def test_a_header_that_cannot_be_read_is_the_caller_s_fault() -> None:
 def test_repeated_headers_are_bounded_together() -> None:
     with pytest.raises(MalformedSip, match=f"Accept-Contact: more than {MOST_PREDICATES} values"):
         match(ALICE, ["*;audio"] * (MOST_PREDICATES + 1), method="MESSAGE")
+
+
+def test_as_many_headers_as_allowed_are_read() -> None:
+    assert names(match(ALICE, ["*;audio"] * MOST_PREDICATES, method="MESSAGE")) == "CABD"
 
 
 APPLICATIONS = st.lists(st.sampled_from(["ulp.ua", "mms.ua", "!mms.ua", "wml.ua"]), min_size=1, max_size=3)

@@ -1,0 +1,1 @@
+"""PAP, health and metrics over HTTP, against running processes."""
