@@ -14,6 +14,8 @@ from omapush.errors import BadConfiguration
 ROOT = Path(__file__).resolve().parents[2]
 "Where kamailio.cfg, kemi/ and schema/ are."
 
+_RECEIVE_BUFFER = 4_194_304
+"Bytes that a UDP socket may hold while its workers are busy, as far as the kernel allows (net.core.rmem_max)."
 _LOG_LEVELS = {"error": -1, "warning": 0, "info": 2, "debug": 3}
 
 
@@ -40,6 +42,7 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
         *("-DD", "-E"),
         *("-m", str(sip.shared_memory_mb), "-M", str(sip.package_memory_mb)),
         *("-x", "tlsf", "-X", "tlsf"),
+        *("-b", str(_RECEIVE_BUFFER)),
         *("-n", str(sip.workers), "-N", str(sip.workers)),
         *("-P", str(run_dir / "kamailio.pid"), "-Y", str(run_dir)),
         *listens,

@@ -4,6 +4,7 @@ import base64
 import socket
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,7 +78,7 @@ def test_a_wish_that_cannot_be_kept_refuses_the_push(
     initiator: PushInitiator,
     core: SipPeer,
     push_id: str,
-    attributes: dict[str, str],
+    attributes: dict[str, Any],
     qos: dict[str, str] | None,
     code: str,
 ) -> None:

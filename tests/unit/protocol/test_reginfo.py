@@ -336,9 +336,9 @@ def largest(inside: str) -> RegInfo:
     [
         f"<display-name>{'a' * 4096}</display-name>",
         f'<x xmlns="urn:x" a="{"a" * 4096}"/>',
-        f'<x xmlns="urn:x" {" ".join(f"a{number}=''" for number in range(64))}/>',
+        "<x xmlns='urn:x' " + " ".join(f"a{number}=''" for number in range(64)) + "/>",
         f'<x xmlns="{"x" * 256}"/>',
-        f'<x xmlns="urn:x">{"<a/>" * (20_000 - 12)}</x>',
+        f'<x xmlns="urn:x">{"<a/>" * (20_000 - 13)}</x>',
         '<x xmlns="urn:x">' + "<a>" * 12 + "</a>" * 12 + "</x>",
     ],
     ids=["text", "attribute", "attributes", "namespace", "nodes", "depth"],
