@@ -47,7 +47,7 @@ class PushAs:
         self._sender: SenderProcess | None = None
         self._results: ResultCompleter | None = None
         self._registers: RegisterCompleter | None = None
-        log.setup(settings.config.log, "sip")
+        log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
     def child_init(self, _rank: int) -> int:
         """In each process after the fork. Sockets are opened on first use, one for each process."""

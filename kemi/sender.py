@@ -24,7 +24,7 @@ from omapush.push.registration import Registration
 from omapush.push.values import Event
 from omapush.store import client, outbox, pushes, registrations
 from omapush.store.codec import BrokenRecord
-from omapush.store.outbox import Taken
+from omapush.store.outbox import Taken, Unreadable
 
 _MOST_AT_ONCE = 64
 "Deliveries taken from one shard in one go."
@@ -114,8 +114,19 @@ class SenderProcess:
         )
         self._shards = [number for number in self._shards if taken.get(number, []) is not None]
         batch = [one for found in taken.values() for one in found or ()]
-        self._send_batch(batch)
+        self._end_unreadable([one for one in batch if isinstance(one, Unreadable)])
+        self._send_batch([one for one in batch if isinstance(one, Taken)])
         return len(batch)
+
+    def _end_unreadable(self, broken: list[Unreadable]) -> None:
+        """A delivery whose record cannot be read ends here, before it holds up its queue for ever."""
+        if not broken:
+            return
+        log.get().error("deliveries_broken", number=len(broken), problem=broken[0].problem)
+        now_ms = clock.now_ms()
+        verdict = Outcome(None, "undeliverable", PushError.pap_code, "its record in the outbox is broken")
+        ended = [finish.Ended(one.ticket, verdict, "", 0, 0, now_ms, verdict.desc) for one in broken]
+        finish.store(self._store, ended, retention_s=self._delivery.retention_s)
 
     def _send_batch(self, batch: list[Taken]) -> None:
         known = self._registrations([one.delivery.aor for one in batch])

@@ -9,17 +9,20 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from omapush.config import Log
 from omapush.errors import shortened
 
 LONGEST_FIELD = 1024
 
 
-def setup(settings: Log, process: str) -> None:
-    """Make every later `get()` write as `settings` say; `process` names the writer in each line."""
+def setup(process: str, *, level: str, form: str) -> None:
+    """
+    Make every later `get()` write to standard error; `process` names the writer in each line.
+
+    `level` is the lowest that is written (debug, info, warning, error), `form` logfmt or json.
+    """
     last: Processor = (
         structlog.processors.JSONRenderer()
-        if settings.format == "json"
+        if form == "json"
         else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "process", "event"])
     )
     structlog.configure(
@@ -31,7 +34,7 @@ def setup(settings: Log, process: str) -> None:
             _bounded,
             last,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

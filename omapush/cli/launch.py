@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 "Where kamailio.cfg, kemi/ and schema/ are."
 
 _RECEIVE_BUFFER = 4_194_304
-"Bytes that a UDP socket may hold while its workers are busy, as far as the kernel allows (net.core.rmem_max)."
+"Bytes that a UDP socket may hold while its workers are busy; the kernel caps it (net.core.rmem_max)."
 _LOG_LEVELS = {"error": -1, "warning": 0, "info": 2, "debug": 3}
 
 

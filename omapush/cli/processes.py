@@ -70,7 +70,7 @@ def api(context: typer.Context) -> None:
     from omapush.pap_http.app import create
 
     config = terminal.settings(context)
-    log.setup(config.log, "api")
+    log.setup("api", level=config.log.level, form=config.log.format)
     protocol, host, port = endpoint(f"tcp:{config.api.listen}")
     refuse_taken(protocol, host, port, key="api.listen")
     uvicorn.run(
@@ -91,7 +91,7 @@ def notifier(context: typer.Context) -> None:
     from omapush.notifier import worker
 
     config = terminal.settings(context)
-    log.setup(config.log, "notifier")
+    log.setup("notifier", level=config.log.level, form=config.log.format)
     asyncio.run(worker.run(config))
 
 

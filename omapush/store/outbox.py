@@ -29,6 +29,13 @@ class Taken(NamedTuple):
     "Counts from 1."
 
 
+class Unreadable(NamedTuple):
+    """One delivery whose record is broken; it can only be ended."""
+
+    ticket: str
+    problem: str
+
+
 class Finished(NamedTuple):
     """The end of one try."""
 
@@ -89,7 +96,7 @@ def release(store: Store, numbers: Sequence[int], owner: Owner) -> None:
 
 def take(
     store: Store, numbers: Sequence[int], owner: Owner, *, transaction_ms: int, most: int
-) -> dict[int, list[Taken] | None]:
+) -> dict[int, list[Taken | Unreadable] | None]:
     """
     Take up to `most` ready deliveries from each shard.
 
@@ -104,13 +111,17 @@ def take(
     return {number: _taken(answer) for number, answer in zip(numbers, answers, strict=True)}
 
 
-def _taken(answer: list[Any] | None) -> list[Taken] | None:
+def _taken(answer: list[Any] | None) -> list[Taken | Unreadable] | None:
     if answer is None:
         return None
-    return [
-        Taken(answer[i].decode(), codec.delivery(answer[i + 1]), int(answer[i + 2] or 0) + 1)
-        for i in range(0, len(answer), 3)
-    ]
+    return [_one_taken(*answer[i : i + 3]) for i in range(0, len(answer), 3)]
+
+
+def _one_taken(place: bytes, record: bytes, attempts: bytes | None) -> Taken | Unreadable:
+    try:
+        return Taken(place.decode(), codec.delivery(record), int(attempts or 0) + 1)
+    except codec.BrokenRecord as error:
+        return Unreadable(place.decode(), str(error))
 
 
 def complete(store: Store, finished: Iterable[Finished]) -> None:

@@ -22,7 +22,7 @@ OURS: dict[str, set[str]] = {
     "cli": {*AGENT, "pap_http", "notifier", "msrp_agent", "receiver"},
     "config": {"errors"},
     "errors": set(),
-    "log": {"config", "errors"},
+    "log": {"errors"},
     "clock": set(),
     "__init__": set(),
 }

@@ -1,7 +1,11 @@
 """Bytes in Redis that are none of our records: they cost their own user something, and nobody else."""
 
+import threading
+
+from omapush.push.values import ticket_delivery
 from omapush.store import keys
-from tests.harness.sip_peer import SipPeer
+from tests.fakes.sip_text import SipText
+from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Stack
 from tests.wire.requests import register, ue_register
 
@@ -43,3 +47,29 @@ def test_a_push_that_cannot_be_composed_ends_and_its_neighbours_are_sent(stack: 
     assert (result.state, result.sip_code) == ("undeliverable", 0)
     assert "Accept-Contact" in result.desc
     assert core.pushes("sip:odd@home1.example") == []
+
+
+def test_a_delivery_that_cannot_be_read_ends_and_the_next_of_its_queue_is_sent(
+    stack: Stack, core: SipPeer
+) -> None:
+    aor = "sip:behind@home1.example"
+    first_may_end = threading.Event()
+
+    def policy(_: SipText) -> Says | None:
+        return OK if first_may_end.is_set() else None
+
+    core.policy = policy
+    refs = [stack.submit(aor) for _ in range(3)]
+    core.wait_for_push(aor)
+    deliveries = keys.outbox(stack.store.layout.user_shard(aor), "delivery")
+    second = next(
+        place
+        for place in stack.db.hkeys(deliveries)
+        if isinstance(place, bytes) and ticket_delivery(place.decode())[0] == refs[1]
+    )
+    stack.db.hset(deliveries, second, b"\xc1 no record")
+    first_may_end.set()
+
+    assert [stack.result(ref).state for ref in refs] == ["delivered", "undeliverable", "delivered"]
+    assert stack.result(refs[1]).code == "3000"
+    assert len(core.pushes(aor)) == 2
