@@ -11,6 +11,7 @@ import finish
 import KSR
 import ksr_reader
 import metrics
+import suspended
 import window
 from sent import Answered, Sent
 from settings import Settings
@@ -18,15 +19,13 @@ from settings import Settings
 from omapush import clock, log
 from omapush.errors import PushError
 from omapush.push import outcome
+from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
 from omapush.store import client, codec, registrations
 
 RESULTS = "results"
 REGISTERS = "registers"
-MOST_REGISTERS_WAITING = 15_000
-"REGISTERs that may be suspended at once; beyond it the S-CSCF is told 503."
-
 _MOST_RESULTS = 256
 _MOST_REGISTERS = 128
 _REST_S = 0.25
@@ -117,8 +116,6 @@ class RegisterCompleter:
 
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
-        self.answer_headers = ""
-        "Headers of the answer that t_continue is about to send in this process."
 
     def run_once(self) -> None:
         """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
@@ -127,27 +124,26 @@ class RegisterCompleter:
                 registrations.capture(self._store, [report for _, _, report in batch])
             except PushError as error:
                 log.get().warning("register_not_stored", problem=str(error), refused=len(batch))
-                self._answer(batch, "ksr_register_refused")
+                for transaction, _, _ in batch:
+                    suspended.refuse(transaction)
             else:
                 KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
-                self._answer(batch, "ksr_register_stored")
+                for transaction, headers, _ in batch:
+                    suspended.resume(transaction, Answer(200, "OK", headers))
 
-    def _fetch(self) -> list[tuple[str, str, Report]]:
+    def _fetch(self) -> list[tuple[str, tuple[tuple[str, str], ...], Report]]:
         """Return up to one batch of (transaction, answer headers, report)."""
-        batch: list[tuple[str, str, Report]] = []
+        batch: list[tuple[str, tuple[tuple[str, str], ...], Report]] = []
         while len(batch) < _MOST_REGISTERS and (queued := ksr_reader.next_queued(REGISTERS)):
-            headers, _, packed = queued[1].rpartition("\n")
-            batch.append((queued[0], headers, codec.report(base64.b64decode(packed))))
+            batch.append((queued[0], *unpack_register(queued[1])))
         return batch
 
-    def _answer(self, batch: list[tuple[str, str, Report]], route: str) -> None:
-        for transaction, headers, _ in batch:
-            index, label = transaction.split(":")
-            self.answer_headers = headers
-            KSR.tmx.t_continue(int(index), int(label), route)
+
+def pack_register(headers: tuple[tuple[str, str], ...], report: Report) -> str:
+    """Return a report, and the headers of the answer to it, as text for the queue."""
+    return base64.b64encode(codec.encode_capture(headers, report)).decode()
 
 
-def hand_over_register(transaction: str, headers: str, report: Report) -> None:
-    """Give a suspended REGISTER to the completer."""
-    packed = base64.b64encode(codec.encode(report)).decode()
-    KSR.mqueue.mq_add(REGISTERS, transaction, f"{headers}\n{packed}")
+def unpack_register(packed: str) -> tuple[tuple[tuple[str, str], ...], Report]:
+    """Return what `pack_register` packed."""
+    return codec.capture(base64.b64decode(packed))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import KSR
 
 from omapush.push.inbound import Answer, Capture, Decision, Drop, Relay
-from omapush.push.page_mode import Request
+from omapush.push.request import Request
 
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 

@@ -13,6 +13,7 @@ import completer
 import KSR
 import ksr_reader
 import ksr_writer
+import suspended
 from completer import RegisterCompleter, ResultCompleter
 from sender import SenderProcess
 from settings import Settings
@@ -92,31 +93,14 @@ class PushAs:
         register = ksr_reader.third_party_register()
         report = registrar.read_report(register, clock.now_ms())
         headers = registrar.answer_headers(register, self._settings.config.core.ioi)
-        if KSR.mqueue.mq_size(completer.REGISTERS) > completer.MOST_REGISTERS_WAITING:
-            return Answer(503, "Service Unavailable", (("Retry-After", "5"),))
         if report.problems:
             log.get().warning("register_body_unread", aor=report.aor, problems="; ".join(report.problems))
-        if KSR.tm.t_newtran() <= 0:
-            return inbound.Drop()  # a repetition (0) whose first copy another worker has just taken
-        if KSR.tmx.t_suspend() < 0:
-            return Answer(500, "Server Internal Error")
-        transaction = f"{ksr_reader.number('$T(id_index)')}:{ksr_reader.number('$T(id_label)')}"
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        completer.hand_over_register(transaction, lines, report)
-        return Capture()
+        packed = completer.pack_register(headers, report)
+        return suspended.hand_over(completer.REGISTERS, packed) or Capture()
 
-    def ksr_register_stored(self, *_: object) -> int:
-        """In the completer: the REGISTER is in Redis, answer it."""
-        assert self._registers is not None  # noqa: S101 - only the completer continues transactions
-        if self._registers.answer_headers:
-            KSR.hdr.append_to_reply(self._registers.answer_headers)
-        KSR.tm.t_reply(200, "OK")
-        return DONE
-
-    def ksr_register_refused(self, *_: object) -> int:
-        """In the completer: Redis is away."""
-        KSR.hdr.append_to_reply("Retry-After: 5\r\n")
-        KSR.tm.t_reply(503, "Service Unavailable")
+    def ksr_resumed(self, *_: object) -> int:
+        """In a completer: what a suspended request asked for is stored, answer it."""
+        suspended.reply()
         return DONE
 
     def ksr_reply_route(self, _msg: object) -> int:

@@ -19,8 +19,9 @@ from omapush.errors import PushError
 from omapush.push import outcome, registration
 from omapush.push.method_choice import choose
 from omapush.push.outcome import Outcome, Reply
-from omapush.push.page_mode import Request, compose
+from omapush.push.page_mode import compose
 from omapush.push.registration import Registration
+from omapush.push.request import Request
 from omapush.push.values import Event
 from omapush.store import client, outbox, pushes, registrations
 from omapush.store.codec import BrokenRecord
@@ -122,7 +123,7 @@ class SenderProcess:
         """A delivery whose record cannot be read ends here, before it holds up its queue for ever."""
         if not broken:
             return
-        log.get().error("deliveries_broken", number=len(broken), problem=broken[0].problem)
+        log.get().error("delivery_records_broken", number=len(broken), problem=broken[0].problem)
         now_ms = clock.now_ms()
         verdict = Outcome(None, "undeliverable", PushError.pap_code, "its record in the outbox is broken")
         ended = [finish.Ended(one.ticket, verdict, "", 0, 0, now_ms, verdict.desc) for one in broken]

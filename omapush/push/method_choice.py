@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from omapush.push.outcome import Outcome
-from omapush.push.page_mode import Request
+from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, Request
 from omapush.push.values import Method
-
-LARGEST_HEADERS = 2_048
-"Bytes of extra headers that Kamailio's uac module takes."
-LARGEST_URI = 1_024
 
 
 class Choice(NamedTuple):

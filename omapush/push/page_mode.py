@@ -12,6 +12,7 @@ from email.utils import formatdate
 from typing import Final, NamedTuple
 
 from omapush.protocol.feature_tags import accept_contact
+from omapush.push.request import Request
 from omapush.push.values import Delivery
 
 WRAPPED_TYPE: Final = "application/vnd.oma.push"
@@ -58,22 +59,6 @@ class Profile(NamedTuple):
     push_id_header: bool
     asserted: str
     "P-Asserted-Identity for this initiator; empty: the initiator is not trusted."
-
-
-class Request(NamedTuple):
-    """One SIP request, ready to be handed to Kamailio's UAC."""
-
-    method: str
-    request_uri: str
-    from_uri: str
-    to_uri: str
-    next_hop: str
-    "URI that the request is sent to."
-    call_id: str
-    headers: str
-    body: bytes
-    size: int
-    "Bytes of the whole request on the wire; an upper bound that is at most a few bytes too high."
 
 
 def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, attempt: int) -> Request:

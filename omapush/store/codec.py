@@ -13,16 +13,18 @@ from omapush.push.values import Delivery, Event, Push, Recipient, Result
 _T = TypeVar("_T")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
-    kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Delivery, Event, Push, Recipient, Registration, Report, Result)
+    kind: msgspec.msgpack.Decoder(kind) for kind in (Delivery, Event, Push, Recipient, Registration, Result)
 }
+
+
+_CAPTURE: Final = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], Report])
 
 
 class BrokenRecord(PushError):
     """Bytes in Redis that are none of our records: a defect, or another writer."""
 
 
-def encode(record: Delivery | Event | Push | Recipient | Registration | Report | Result) -> bytes:
+def encode(record: Delivery | Event | Push | Recipient | Registration | Result) -> bytes:
     """Return the record as one MessagePack array."""
     return _ENCODER.encode(record)
 
@@ -52,9 +54,14 @@ def registration(data: bytes) -> Registration:
     return _decode(Registration, data)
 
 
-def report(data: bytes) -> Report:
-    """Read a report that one SIP process hands to another; never stored."""
-    return _decode(Report, data)
+def encode_capture(headers: tuple[tuple[str, str], ...], report: Report) -> bytes:
+    """Return what one SIP process hands to another for a REGISTER: headers of the answer, and the report."""
+    return _ENCODER.encode((headers, report))
+
+
+def capture(data: bytes) -> tuple[tuple[tuple[str, str], ...], Report]:
+    """Read what `encode_capture` wrote; it is never stored."""
+    return _CAPTURE.decode(data)
 
 
 def result(data: bytes) -> Result:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.push.method_choice import choose
-from omapush.push.page_mode import Profile, Request, Sender, compose
+from omapush.push.page_mode import Profile, Sender, compose
+from omapush.push.request import Request
 from omapush.push.values import Delivery, push_ref, target, ticket, ticket_delivery
 
 SENDER = Sender("sip:psa@home1.example", "192.0.2.1:5070", "home1.example", "sip:core.example;lr")

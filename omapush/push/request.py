@@ -1,0 +1,26 @@
+"""A SIP request of our own, ready to be handed to Kamailio."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+LARGEST_HEADERS: Final = 2_048
+"Bytes of extra headers that Kamailio's uac module takes."
+LARGEST_URI: Final = 1_024
+
+
+class Request(NamedTuple):
+    """One request; Kamailio writes Via, Max-Forwards and Content-Length."""
+
+    method: str
+    request_uri: str
+    from_uri: str
+    to_uri: str
+    next_hop: str
+    "URI that the request is sent to."
+    call_id: str
+    headers: str
+    "Extra header lines, each with its CRLF."
+    body: bytes
+    size: int
+    "Bytes of the whole request on the wire; an upper bound that is at most a few bytes too high."
