@@ -1,8 +1,9 @@
 """
 A content provider in a hurry: posts PAP pushes over keep-alive connections as fast as they are answered.
 
-Runs as a process of its own (`python -m bench.pap_load PORT CONNECTIONS NUMBER`), so that it shares neither
-our interpreter nor our HTTP library; it prints how many were accepted and how long it took.
+Runs as a process of its own (`python -m bench.pap_load PORT CONNECTIONS NUMBER RATE`), so that it shares
+neither our interpreter nor our HTTP library; it prints how many were accepted and how long it took. RATE is
+in pushes a second, 0 for as fast as they are answered.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import base64
 import sys
 import time
+from collections.abc import Iterator
 
 from tests.harness.stack import PASSWORD
 
@@ -31,18 +33,21 @@ _HEAD = (
 )
 
 
-async def main(port: int, connections: int, number: int) -> None:
+async def main(port: int, connections: int, number: int, rate: int) -> None:
     """Post `number` pushes, each to a user of its own."""
     started = time.monotonic()
     numbers = iter(range(number))
-    accepted = sum(await asyncio.gather(*(_connection(port, numbers) for _ in range(connections))))
+    accepted = sum(await asyncio.gather(*(_connection(port, numbers, rate) for _ in range(connections))))
     print(f"{accepted} {time.monotonic() - started:.3f}")
 
 
-async def _connection(port: int, numbers: object) -> int:
+async def _connection(port: int, numbers: Iterator[int], rate: int) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     accepted = 0
-    for number in numbers:  # type: ignore[attr-defined]
+    started = time.monotonic()
+    for number in numbers:
+        if rate:
+            await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
         writer.write(_request(number))
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
@@ -60,4 +65,4 @@ def _request(number: int) -> bytes:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:4])))
+    asyncio.run(main(*map(int, sys.argv[1:5])))

@@ -36,11 +36,11 @@ def _round(folder: Path) -> float:
         return rate
 
 
-def load(stack: Stack, folder: Path, connections: int, number: int) -> None:
-    """Post pushes from a process of its own and check that every one was accepted."""
+def load(stack: Stack, folder: Path, connections: int, number: int, *, rate: int = 0) -> None:
+    """Post pushes, at most `rate` a second, from a process of its own; check that each was accepted."""
     port = stack.http.rpartition(":")[2]
     client = Process(
-        [sys.executable, "-m", "bench.pap_load", port, str(connections), str(number)],
+        [sys.executable, "-m", "bench.pap_load", port, str(connections), str(number), str(rate)],
         log=folder / "load.log",
         cwd=ROOT,
     )

@@ -89,7 +89,9 @@ class ResultCompleter:
         took_ms = answered.at_ms - sent.sent_ms
         said = f"{verdict.desc} after {took_ms} ms"
         if verdict.retry_at_ms is not None:
-            said += f"; try {sent.attempt + 1} at {clock.iso(verdict.retry_at_ms)}"
+            waits = verdict.retry_at_ms >= sent.deliver_before_ms
+            next_step = "open until" if waits else f"try {sent.attempt + 1} at"
+            said += f"; {next_step} {clock.iso(verdict.retry_at_ms)}"
         self._count(reply, verdict, took_ms)
         return finish.Ended(
             sent.ticket, verdict, "MESSAGE", reply.sip_code, sent.attempt, answered.at_ms, said

@@ -155,8 +155,9 @@ class PushAs:
     # HTTP ----------------------------------------------------------------------------------------
 
     def ksr_xhttp_event(self, _msg: object, _event: str) -> int:
-        """GET /metrics on the TCP address, for trusted peers."""
-        if not self._settings.is_trusted(ksr_reader.source_address()):
+        """GET /metrics on the TCP address, for trusted peers and this node itself (the api asks for it)."""
+        source = ksr_reader.source_address()
+        if source != str(KSR.kx.get_rcvip()) and not self._settings.is_trusted(source):
             KSR.xhttp.xhttp_reply(403, "Forbidden", "text/plain", "not a trusted peer\n")
         elif KSR.xhttp_prom.check_uri() > 0:
             KSR.xhttp_prom.dispatch()

@@ -161,7 +161,7 @@ class SenderProcess:
         """Send one delivery and return what to note, or its end when there is nothing to send."""
         delivery, now_ms = one.delivery, clock.now_ms()
         if now_ms >= delivery.deliver_before_ms:
-            return self._end(one, outcome.expired(unreachable=one.attempt > 1), now_ms, sip_code=0)
+            return self._expired(one, now_ms)
         profile = self._settings.profile(delivery.application, delivery.initiator)
         s_cscf = record.s_cscf if record else ""
         try:
@@ -185,6 +185,13 @@ class SenderProcess:
         text = f"{choice.method} try {one.attempt} to {request.next_hop} ({choice.why})"
         return Event(now_ms, delivery.recipient, "sent", text)
 
+    def _expired(self, one: Taken, now_ms: int) -> finish.Ended:
+        """Deliver-before passed while it waited: for its first try, for its next, or after a relay's 202."""
+        last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
+        verdict = outcome.expired(last.sip_code if last is not None else 0)
+        ended = self._end(one, verdict, now_ms, sip_code=last.sip_code if last is not None else 0)
+        return ended._replace(attempt=one.attempt - 1, method=last.method if last is not None else "")
+
     def _send(self, one: Taken, request: Request, now_ms: int) -> bool:
         reference = Sent(
             ticket=one.ticket,
@@ -193,7 +200,7 @@ class SenderProcess:
             sent_ms=now_ms,
             sender=self._owner.sender,
             deliver_before_ms=one.delivery.deliver_before_ms,
-            unconfirmed=one.delivery.delivery_method == "unconfirmed",
+            unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
         )
         if not ksr_writer.send(request, reference.pack()):
             return False

@@ -228,6 +228,7 @@ _HTTP_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-]+):([0-9]{1,5})")
 _SIP_URI = re.compile(r"sips?:[^\s<>\",]+")
 _ARI = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_LONGEST_PROBLEM = 400
 _IN_FLIGHT_BYTES = 45_000
 "Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
 _SHARED_MEMORY_IN_FLIGHT = 0.75
@@ -289,13 +290,14 @@ def _named(path: str, name: str, tables: object) -> dict[str, _Section]:
 def _explain(path: str, where: str, message: str, kind: type[_Section]) -> tuple[str, str]:
     """Turn msgspec's message into (file and key, problem)."""
     problem, _, at = message.partition(" - at `$")
-    key = at.strip("`").lstrip(".").replace("[...]", "")
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
+    key = shortened(at.strip("`").lstrip(".").replace("[...]", ""))
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL)
     if unknown:
         fields = Retry.__struct_fields__ if key == "retry" else kind.__struct_fields__
-        key = f"{key}.{unknown[1]}" if key else unknown[1]
+        name = shortened(unknown[1])
+        key = f"{key}.{name}" if key else name
         problem = "unknown key; known are " + ", ".join(fields)
-    return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem
+    return f"{path}: {where}.{key}" if key else f"{path}: {where}", shortened(problem, _LONGEST_PROBLEM)
 
 
 def _check(config: Config) -> None:

@@ -1,15 +1,22 @@
 """What tests share: one running stack for those that leave it as it was, own ones for those that break it."""
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import PARTS, Settings, Stack
 
 pytest_plugins = ("tests.conformance",)
+
+# How long an example takes says something about the machine only; what CI tries is the same each time.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 PROFILES: Settings = {
     'application."strict.ua"': {"accept_contact": "strict"},

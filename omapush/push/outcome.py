@@ -13,7 +13,8 @@ from omapush.push.values import State
 DELIVERED_CODE: Final = "1000"
 TAKEN_CODE: Final = "1001"
 
-Again = Literal["no", "once", "backoff"]
+Again = Literal["no", "once", "backoff", "wait"]
+"`wait`: nothing is sent again, and the state stays open until deliver-before."
 
 
 class Row(NamedTuple):
@@ -63,7 +64,7 @@ class Outcome(NamedTuple):
 _EXPIRED: Final[State] = "expired"
 
 _DELIVERED = Row("delivered", DELIVERED_CODE, "no", "delivered")
-_RELAYED = Row("timeout", "4000", "no", "stored by a relay (202), never confirmed by the device")
+_RELAYED = Row("unknown", "4000", "wait", "stored by a relay, not confirmed by the device")
 _NO_CAUSE = Row("aborted", "5026", "once", "rejected by the device, cause not told")
 _NOT_FOUND = Row("undeliverable", "2003", "no", "no such recipient")
 _WRONG_TYPE = Row("aborted", "5030", "no", "content type not processable by the device")
@@ -147,14 +148,16 @@ def judge(
     """
     Return what the reply to attempt number `attempt` (from 1) means for the push.
 
-    `unconfirmed`: the initiator asked for no acknowledgement, so that a relay's 202 is enough.
+    `unconfirmed`: the initiator needs no acknowledgement by the device, so that a relay's 202 is enough.
     `jitter` between 0 and 1 spreads the next try over the second half of its wait.
     """
     if reply.sip_code == 202 and unconfirmed:
         return Outcome(
-            None, "delivered", DELIVERED_CODE, "stored by a relay (202); no confirmation was asked"
+            None, "delivered", DELIVERED_CODE, "stored by a relay (202); no confirmation is needed"
         )
     row = row_of(reply)
+    if row.again == "wait":
+        return Outcome(deliver_before_ms, "pending", TAKEN_CODE, _desc(row, reply))
     at_ms = _next_try(row.again, reply, attempt, plan, now_ms, jitter)
     if at_ms is None:
         return Outcome(None, row.state, row.code, _desc(row, reply))
@@ -166,15 +169,23 @@ def judge(
     return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply))
 
 
-def expired(*, unreachable: bool) -> Outcome:
-    """Return the verdict on a push whose deliver-before passed while it waited."""
-    return Outcome(None, _EXPIRED, "5028" if unreachable else "4000", "deliver-before passed while it waited")
+def expired(last_sip_code: int) -> Outcome:
+    """
+    Return the verdict on a push whose deliver-before passed while it waited.
+
+    `last_sip_code`: the answer to its last try, 0 when it was never tried.
+    """
+    last = row_of(Reply(last_sip_code)) if last_sip_code else None
+    if last is _RELAYED:
+        return Outcome(None, last.state, last.code, f"{last.meaning} before deliver-before passed")
+    code = "5028" if last is not None and last.code == "5028" else "4000"
+    return Outcome(None, _EXPIRED, code, "deliver-before passed while it waited")
 
 
 def _next_try(
     again: Again, reply: Reply, attempt: int, plan: RetryPlan, now_ms: int, jitter: float
 ) -> int | None:
-    allowed = {"no": 1, "once": 2, "backoff": plan.attempts}[again]
+    allowed = {"once": 2, "backoff": plan.attempts}.get(again, 1)
     if attempt >= min(allowed, plan.attempts):
         return None
     wait_ms = min(plan.first_ms * 2 ** min(attempt - 1, 30), plan.longest_ms)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 from typing import Final, Literal, NamedTuple
 
-State = Literal["pending", "delivered", "undeliverable", "expired", "aborted", "timeout", "cancelled"]
+State = Literal[
+    "pending", "delivered", "undeliverable", "expired", "aborted", "timeout", "cancelled", "unknown"
+]
 "Message states of PAP that a recipient of an accepted push can be in (spec/pap.md 7)."
 
 PENDING: Final[State] = "pending"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omapush.push.values import Delivery, Event, Push, Recipient, Result
+from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
@@ -68,15 +68,19 @@ def _accept(store: Store, submission: Submission) -> Call:
     fields: list[Any] = ["record", codec.encode(submission.push), "body", submission.content]
     if submission.push.notify_url:
         fields += ("notify", 1)
-    pending = 0
+    final: list[int] = []
     for index, (recipient, result) in enumerate(zip(submission.recipients, submission.results, strict=True)):
         fields += (f"a{index}", codec.encode(recipient), f"r{index}", codec.encode(result))
-        pending += result.state == "pending"
-    fields += ("open", pending)
+        if result.state != PENDING:
+            fields += (f"f{index}", 1)
+            final.append(index)
+    fields += ("open", len(submission.results) - len(final))
+    owed = ",".join(map(str, final)) if submission.push.notify_url else ""
+    number = store.layout.push_shard(ref)
     return Call(
         "omapush_accept",
-        [*_push_keys(store, ref), keys.handover(store.layout.push_shard(ref))],
-        [ref, submission.push.accepted_ms, codec.encode(submission.event), *fields],
+        [*_push_keys(store, ref), keys.handover(number), keys.notify(number)],
+        [ref, submission.push.accepted_ms, codec.encode(submission.event), owed, *fields],
     )
 
 
@@ -187,6 +191,15 @@ def read(store: Store, ref: str) -> Known | None:
         results=tuple(codec.result(fields[f"r{i}".encode()]) for i in indexes),
         events=tuple(sorted((codec.event(line) for line in log), key=lambda event: event.at_ms)),
     )
+
+
+def result_of(store: Store, ref: str, recipient: int) -> Result | None:
+    """Return the last result of one recipient, or None when the push is forgotten."""
+    with store_errors("result of"):
+        pipe = store.db.pipeline(transaction=False)
+        pipe.hget(_push_keys(store, ref)[0], f"r{recipient}")
+        (record,) = pipe.execute()
+    return None if record is None else codec.result(record)
 
 
 def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[tuple[str, Due | None]]:

@@ -9,18 +9,21 @@
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
 
--- Store a push, unless its ref is taken.
--- KEYS push, log, handover    ARGV ref, now ms, first event, field, value, field, value ...
+-- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
+-- KEYS push, log, handover, notify    ARGV ref, now ms, first event, owed "<i>,<i>...", field, value ...
 -- Answers 1 stored, 0 the push-id was used before.
 local function accept(keys, args)
   if redis.call('EXISTS', keys[1]) == 1 then
     return 0
   end
-  for first = 4, #args, UNPACKED do
+  for first = 5, #args, UNPACKED do
     redis.call('HSET', keys[1], unpack(args, first, math.min(first + UNPACKED - 1, #args)))
   end
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
+  for index in string.gmatch(args[4], '%d+') do
+    redis.call('ZADD', keys[4], args[2], args[1] .. '.' .. index)
+  end
   return 1
 end
 

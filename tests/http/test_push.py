@@ -93,8 +93,11 @@ def test_one_bad_address_among_good_ones_gets_its_own_result(
     answer = initiator.push(push_id, [*good, bad, good[0]], b"x", app="mms.ua", notify_to=sink.url)
     assert answer.code == "1001"
 
-    told = sink.wait_for(len(good))
+    told = sink.wait_for(len(good) + 1)
     assert sorted(one.address for one in told if one.code == "1000") == sorted(good)
+    assert [(one.address, one.message_state) for one in told if one.code == "2002"] == [
+        (bad, "undeliverable")
+    ]
     assert initiator.status(push_id, bad).find("statusquery-result")["code"] == "2002"
     assert {len(core.pushes(f"sip:many{number}@home1.example")) for number in range(10)} == {1}
 

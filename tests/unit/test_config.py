@@ -122,6 +122,13 @@ KEYS = st.sampled_from(
 )
 
 
+def test_a_key_cannot_break_the_line_of_its_own_error() -> None:
+    with pytest.raises(BadConfiguration, match="unknown key") as raised:
+        config.parse({"sip": {"\n": None}}, "omapush.toml")
+
+    assert "\n" not in str(raised.value)
+
+
 @given(st.dictionaries(TABLES, st.dictionaries(KEYS, JSON, max_size=3) | JSON, max_size=3))
 def test_any_tables_are_a_configuration_or_the_typed_error(tables: dict[str, Any]) -> None:
     try:

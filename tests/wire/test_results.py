@@ -21,7 +21,6 @@ THRICE = 3
     ("sip_code", "state", "code", "attempts"),
     [
         (200, "delivered", "1000", 1),
-        (202, "timeout", "4000", 1),
         (400, "aborted", "5026", 2),
         (403, "aborted", "5027", 1),
         (404, "undeliverable", "2003", 1),
@@ -49,9 +48,23 @@ def test_each_answer_becomes_its_result_after_the_tries_it_allows(
     assert len({message.header("Call-ID") for message in messages}) == attempts
 
 
-def test_a_relays_202_is_enough_for_an_unconfirmed_push(stack: Stack, core: SipPeer) -> None:
+def test_a_relays_202_stays_open_and_is_unknown_at_deliver_before(stack: Stack, core: SipPeer) -> None:
     core.policy = lambda _: Says(202)
-    ref = stack.submit("sip:unconfirmed@home1.example", delivery_method="unconfirmed")
+    aor = "sip:relayed@home1.example"
+    ref = stack.submit(aor, delivery_method="confirmed", lifetime_ms=2_000)
+    core.wait_for_push(aor)
+
+    result = stack.result(ref)
+    assert (result.state, result.code, result.sip_code, result.attempts) == ("unknown", "4000", 202, 1)
+    assert len(core.pushes(aor)) == 1
+
+
+@pytest.mark.parametrize("method", ["unconfirmed", "preferconfirmed"])
+def test_a_relays_202_is_enough_where_no_confirmation_is_needed(
+    stack: Stack, core: SipPeer, method: str
+) -> None:
+    core.policy = lambda _: Says(202)
+    ref = stack.submit(f"sip:{method}@home1.example", delivery_method=method)
 
     assert stack.result(ref)[:2] == ("delivered", "1000")
 

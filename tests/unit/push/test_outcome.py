@@ -63,8 +63,18 @@ def test_a_500_with_retry_after_is_short_of_resources() -> None:
 
 
 def test_a_202_is_enough_only_when_no_confirmation_was_asked() -> None:
-    assert verdict(202).state == "timeout"
     assert verdict(202, unconfirmed=True)[:3] == (None, "delivered", "1000")
+    open_one = verdict(202)
+    assert (open_one.retry_at_ms, open_one.state, open_one.code) == (LATER, "pending", "1001")
+    assert expired(202)[:3] == (None, "unknown", "4000")
+
+
+@pytest.mark.parametrize(("last", "code"), [(0, "4000"), (480, "5028"), (408, "5028"), (503, "4001")])
+def test_an_expired_push_tells_whether_its_user_was_unreachable(last: int, code: str) -> None:
+    verdict_then = expired(last)
+
+    assert verdict_then.state == "expired"
+    assert verdict_then.code == ("5028" if code == "5028" else "4000")
 
 
 @pytest.mark.parametrize(
@@ -98,11 +108,6 @@ def test_a_next_try_after_deliver_before_is_not_made() -> None:
 def test_a_local_timeout_says_that_nobody_answered() -> None:
     assert "no response" in verdict(408, attempt=4, local=True).desc
     assert "408 Said" in verdict(408, attempt=4).desc
-
-
-def test_a_push_that_waited_too_long_is_expired() -> None:
-    assert expired(unreachable=True)[:3] == (None, "expired", "5028")
-    assert expired(unreachable=False).code == "4000"
 
 
 @given(

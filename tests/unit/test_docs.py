@@ -1,0 +1,101 @@
+"""The tables of docs/ say what the code does."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import FIGURES
+from omapush.push.outcome import TABLE, Reply, Row, row_of
+from tests.harness import markdown
+from tests.harness.markdown import ROOT
+
+OPERATE = (ROOT / "docs" / "operate.md").read_text()
+RESULT_CODES = (ROOT / "docs" / "result-codes.md").read_text()
+AGAIN = {"no": "no", "once": "once", "backoff": "by plan", "wait": "wait"}
+SOURCES = sorted([*(ROOT / "omapush").rglob("*.py"), *(ROOT / "kemi").glob("*.py")])
+
+_OTHER = re.compile(r"other ([2-6])xx")
+_EVENT = re.compile(r'\.get\(\)\.(info|warning|error|exception)\(\s*"([a-z_]+)"')
+_API_METRIC = re.compile(r'"(omapush_[a-z_]+)"')
+_KAMAILIO_METRIC = re.compile(r'"prom_(?:counter|gauge|histogram)", "name=([a-z_]+);')
+
+
+def as_written(row: Row) -> list[str]:
+    """One row of the table as the page has it, behind its SIP code."""
+    return [row.state, row.code, AGAIN[row.again], row.meaning]
+
+
+def names(cell: str) -> list[str]:
+    """The names in backticks of one cell."""
+    return re.findall(r"`([a-z_*]+)`", cell)
+
+
+def written_results() -> dict[str, list[str]]:
+    """The rows of the page that begin with a SIP code or a class of them."""
+    rows = [row for row in markdown.rows(RESULT_CODES) if len(row) == 5]
+    return {sip: rest for sip, *rest in rows}
+
+
+def test_every_result_code_stands_as_the_table_has_it() -> None:
+    written = {sip: rest for sip, rest in written_results().items() if sip.isdigit()}
+
+    assert written == {str(code): as_written(row) for code, row in TABLE.items()}
+
+
+@pytest.mark.parametrize("first_digit", range(2, 7))
+def test_every_class_of_codes_stands_as_it_is_judged(first_digit: int) -> None:
+    unlisted = next(code for code in range(first_digit * 100 + 99, 0, -1) if code not in TABLE)
+
+    assert written_results()[f"other {first_digit}xx"] == as_written(row_of(Reply(unlisted)))
+
+
+def test_the_page_has_no_class_that_does_not_exist() -> None:
+    assert {sip for sip in written_results() if not sip.isdigit()} == {f"other {n}xx" for n in range(2, 7)}
+
+
+def exported() -> Iterator[str]:
+    """Names of all metrics but those that Kamailio's core has of itself."""
+    for name in _KAMAILIO_METRIC.findall((ROOT / "kamailio.cfg").read_text()):
+        yield f"omapush_{name}"
+    yield from _API_METRIC.findall((ROOT / "omapush" / "pap_http" / "metrics.py").read_text())
+
+
+def test_every_metric_is_described_and_no_other() -> None:
+    written = [name for row in markdown.rows(markdown.section(OPERATE, "Metrics")) for name in names(row[0])]
+
+    assert 'xhttp_prom_stats", "shmem:"' in (ROOT / "kamailio.cfg").read_text()
+    assert sorted(written) == sorted([*exported(), "omapush_shmem_*"])
+
+
+def test_every_figure_of_the_bench_is_described_and_no_other() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    written = [row[0].strip("`") for row in markdown.rows(markdown.section(page, "Performance"))]
+
+    assert written == list(FIGURES)
+
+
+def test_every_runtime_dependency_has_its_reason_and_no_other() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "adr" / "0009-dependencies.md").read_text()
+    written = [
+        name for row in markdown.rows(markdown.section(page, "Decision")) for name in row[0].split(", ")
+    ]
+
+    assert sorted(written) == sorted(project["dependencies"])
+
+
+def logged(file: Path) -> Iterator[tuple[str, str]]:
+    """Events that a file logs, each with its level."""
+    for level, event in _EVENT.findall(file.read_text()):
+        yield event, "error" if level == "exception" else level
+
+
+def test_every_event_of_the_log_is_described_with_its_level() -> None:
+    written = {
+        (event, row[1]) for row in markdown.rows(markdown.section(OPERATE, "Log")) for event in names(row[0])
+    }
+
+    assert written == {pair for file in SOURCES for pair in logged(file)}

@@ -1,0 +1,113 @@
+"""What README and documents name is there: files, headings, make targets, commands, configuration keys."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from omapush.cli import configuration
+from omapush.cli.main import app
+from tests.harness import markdown
+from tests.harness.markdown import DOCUMENTS, ROOT
+
+README = (ROOT / "README.md").read_text()
+BEGIN = "<!-- configuration: what `omapush config reference` prints -->\n"
+END = "\n<!-- end of configuration -->"
+GENERATED = {"bench/latest.json"}
+"Written by a command; not in the repository."
+NOT_YET = {("push", "cancel"), ("subscriptions",)}
+"Commands that the README names as still to come."
+
+_PATH = re.compile(r"(?<![\w/.-])(?:\.ci|bench|demo|docs|kemi|omapush|schema|stubs|tests)/[\w.*/-]*[\w*/]")
+_ROOT_FILE = re.compile(r"[\w-]+\.(?:md|toml|cfg|txt)|Makefile|Procfile|LICENSE")
+_MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
+_COMMAND = re.compile(r"(?:^|bin/)omapush (?:--config \S+ )?([a-z]+)(?: ([a-z]+))?")
+_SETTING = re.compile(r"(?:sip|core|api|redis|delivery|notify|log)\.[a-z_]+")
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def names_of(group: typer.Typer) -> set[str]:
+    """Names of a group's own commands."""
+    return {
+        command.name or command.callback.__name__
+        for command in group.registered_commands
+        if command.callback is not None
+    }
+
+
+def commands() -> set[tuple[str, ...]]:
+    """Every command as its words, such as ("push", "send")."""
+    found: set[tuple[str, ...]] = {(name,) for name in names_of(app)}
+    for group in app.registered_groups:
+        assert group.name
+        assert group.typer_instance
+        found |= {(group.name,), *((group.name, inner) for inner in names_of(group.typer_instance))}
+    return found
+
+
+def test_the_configuration_table_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    configuration.reference(as_json=False)
+    printed = capsys.readouterr().out
+
+    written = README.partition(BEGIN)[2].partition(END)[0]
+    assert written.strip() == printed.strip(), "put in what `omapush config reference` prints"
+
+
+def test_the_first_lines_after_the_sentence_are_demo_and_test() -> None:
+    title, sentence, first, *_ = README.split("\n\n")
+
+    assert title == "# omapush"
+    assert sentence.count(". ") == 0
+    assert [line.split("#")[0].strip() for line in first.splitlines()] == ["make demo", "make test"]
+
+
+@each_document
+def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    named = {*_PATH.findall(text), *filter(_ROOT_FILE.fullmatch, markdown.spans(text))} - GENERATED
+    nearby = {path.name for path in document.parent.iterdir()}
+
+    assert [name for name in named if name not in nearby and not any(ROOT.glob(name.rstrip("/")))] == []
+
+
+@each_document
+def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    for path, anchor in markdown.links(document.read_text()):
+        target = document.parent / path if path else document
+        assert target.exists(), path
+        if anchor:
+            assert anchor in markdown.anchors(target.read_text()), f"{path}#{anchor}"
+
+
+@each_document
+def test_every_make_target_that_a_document_names_is_there(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for line in markdown.code(document.read_text()) for target in _MAKE.findall(line)}
+
+    assert {"demo", "run", "test", "check", "bench", "conformance", "doctor"} <= targets
+    assert named - targets == set()
+
+
+@each_document
+def test_every_command_that_a_document_names_is_there(document: Path) -> None:
+    known = commands()
+    for line in markdown.code(document.read_text()):
+        for first, second in _COMMAND.findall(line):
+            is_group = any(words[:1] == (first,) and len(words) == 2 for words in known)
+            words = (first, second) if second and (is_group or (first, second) in NOT_YET) else (first,)
+            assert words in known | NOT_YET, line
+
+
+def test_what_the_readme_calls_still_to_come_is_not_there() -> None:
+    assert commands() & NOT_YET == set()
+    assert all(f"`omapush {' '.join(words)}`" in README for words in NOT_YET)
+
+
+@each_document
+def test_every_configuration_key_that_a_document_names_is_there(document: Path) -> None:
+    known = {f"{key.table.strip('[]')}.{key.name}" for key in configuration.all_keys()}
+    named = set(filter(_SETTING.fullmatch, markdown.spans(document.read_text())))
+
+    assert named - known == set()

@@ -1,0 +1,79 @@
+"""schema/ describes what Redis really holds: keys, records, functions."""
+
+import re
+from typing import NamedTuple
+
+import pytest
+
+from omapush.push.registration import Contact, Registration
+from omapush.push.values import Delivery, Event, Push, Recipient, Result
+from omapush.store import keys
+from tests.harness import markdown
+from tests.harness.markdown import ROOT
+
+KEYS = (ROOT / "schema" / "keys.md").read_text()
+RECORDS = (ROOT / "schema" / "records.md").read_text()
+FUNCTIONS = (ROOT / "schema" / "README.md").read_text()
+KINDS: tuple[type[NamedTuple], ...] = (Push, Recipient, Result, Event, Delivery, Registration, Contact)
+
+_PART = re.compile(r"^--   ([a-z]+) +(hash|list|zset) ", re.MULTILINE)
+_FUNCTION = re.compile(r"register_function\('omapush_([a-z_]+)'")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_record_is_described_field_by_field_in_its_order(kind: type[NamedTuple]) -> None:
+    rows = list(markdown.rows(markdown.section(RECORDS, kind.__name__)))
+
+    assert [row[0] for row in rows] == [str(index) for index in range(len(kind._fields))]
+    assert [row[1] for row in rows] == [f"`{field}`" for field in kind._fields]
+    assert all(row[2] and row[3] for row in rows)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_default_is_named_where_there_is_one(kind: type[NamedTuple]) -> None:
+    rows = list(markdown.rows(markdown.section(RECORDS, kind.__name__)))
+
+    named = {row[1].strip("`") for row in rows if "default" in row[3]}
+    assert named == set(kind._field_defaults)
+
+
+def written_keys() -> set[str]:
+    """Names of the key tables, as patterns."""
+    headings = [
+        heading for heading in re.findall(r"^## (.*)$", KEYS, re.MULTILINE) if heading.startswith("Of")
+    ]
+    first_table = [section.partition("\nFields of")[0] for section in map(_below, headings)]
+    return {row[0].strip("`") for table in first_table for row in markdown.rows(table)}
+
+
+def _below(heading: str) -> str:
+    return markdown.section(KEYS, heading)
+
+
+def test_every_key_is_described_and_no_other() -> None:
+    parts = _PART.findall((ROOT / "schema" / "functions" / "outbox.lua").read_text())
+
+    assert len(parts) == 9
+    assert written_keys() == {
+        keys.push(0, "ref").replace("0", "N"),
+        keys.push_log(0, "ref").replace("0", "N"),
+        keys.handover(0).replace("0", "N"),
+        keys.notify(0).replace("0", "N"),
+        keys.registration(0, "aor").replace("0", "N"),
+        keys.alias(0, "tel:...").replace("0", "N"),
+        *(keys.outbox(0, part).replace("0", "N") for part, _ in parts),
+        keys.SENDERS,
+    }
+
+
+def test_every_function_is_described_and_no_other() -> None:
+    written = {
+        (row[0].strip("`"), row[1].strip("`"))
+        for row in markdown.rows(markdown.section(FUNCTIONS, "Functions"))
+    }
+
+    assert written == {
+        (name, str(file.relative_to(ROOT)))
+        for file in (ROOT / "schema" / "functions").glob("*.lua")
+        for name in _FUNCTION.findall(file.read_text())
+    }
