@@ -7,12 +7,12 @@ import random
 import time
 from collections import Counter
 
-import finish
 import KSR
 import ksr_reader
 import metrics
 import suspended
 import window
+from pace import Pace
 from sent import Answered, Sent
 from settings import Settings
 
@@ -22,7 +22,7 @@ from omapush.push import outcome
 from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
-from omapush.store import client, codec, registrations
+from omapush.store import client, codec, finish, registrations
 
 RESULTS = "results"
 REGISTERS = "registers"
@@ -40,6 +40,7 @@ class ResultCompleter:
         self._retention_s = settings.config.delivery.retention_s
         self._batch: list[finish.Ended] = []
         self._counts = metrics.Counts()
+        self._pace = Pace()
 
     def run_once(self) -> None:
         """Store all results that wait. Those that Redis did not take are kept and tried again."""
@@ -47,25 +48,28 @@ class ResultCompleter:
             try:
                 finish.store(self._store, self._batch, retention_s=self._retention_s)
             except PushError as error:
-                log.get().warning(
-                    "store_trouble", process="completer", problem=str(error), kept=len(self._batch)
-                )
+                log.get().warning("store_trouble", problem=str(error), kept=len(self._batch))
                 time.sleep(_REST_S)
                 return
+            except Exception:
+                self._batch = []  # a defect; what was in the batch is found as lost and judged again
+                raise
             now_ms = clock.now_ms()
             for one in self._batch:
                 metrics.observe("reply_to_stored_seconds", now_ms - one.at_ms)
             self._batch = []
+            self._pace.worked()
+        self._pace.rest()
 
     def _fetch(self) -> int:
         """Judge up to one batch of answers; returns how many."""
-        ended: Counter[int] = Counter()
+        ended: Counter[tuple[int, str]] = Counter()
         while len(self._batch) < _MOST_RESULTS and (queued := ksr_reader.next_queued(RESULTS)):
             sent = Sent.unpack(queued[0])
             self._batch.append(self._judge(sent, Answered.unpack(queued[1])))
-            ended[sent.sender] += 1
-        for sender, number in ended.items():
-            window.add_ended(sender, number)
+            ended[sent.sender, sent.hop] += 1
+        for (sender, hop), number in ended.items():
+            window.add_ended(sender, hop, number)
         self._counts.flush()
         return len(self._batch)
 
@@ -118,6 +122,7 @@ class RegisterCompleter:
 
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
+        self._pace = Pace()
 
     def run_once(self) -> None:
         """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
@@ -132,6 +137,8 @@ class RegisterCompleter:
                 KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
                 for transaction, headers, _ in batch:
                     suspended.resume(transaction, Answer(200, "OK", headers))
+            self._pace.worked()
+        self._pace.rest()
 
     def _fetch(self) -> list[tuple[str, tuple[tuple[str, str], ...], Report]]:
         """Return up to one batch of (transaction, answer headers, report)."""

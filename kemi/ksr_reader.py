@@ -32,8 +32,11 @@ def number(variable: str) -> int:
 
 
 def method() -> str:
-    """Return the method of the request in hand."""
-    return str(KSR.kx.get_method())
+    """Return the method of the request in hand; empty when it is not UTF-8, and so none that we know."""
+    try:
+        return str(KSR.kx.get_method())
+    except UnicodeDecodeError:
+        return ""
 
 
 def source_address() -> str:
@@ -62,8 +65,7 @@ def request(settings: Settings, *, onward: bool) -> InboundRequest:
 
 
 def _is_ours(uri: str, settings: Settings) -> bool:
-    own = settings.own_aor
-    return uri == own or uri.startswith((f"{own};", f"{own}?")) or bool(KSR.is_myself_ruri())
+    return bool(KSR.is_myself_ruri()) or settings.is_own_identity(uri)
 
 
 def third_party_register() -> ThirdPartyRegister:

@@ -6,11 +6,13 @@ import base64
 from collections.abc import Iterable
 
 import KSR
+import ksr_reader
 
 from omapush.push.inbound import Answer, Capture, Decision, Drop, Relay
 from omapush.push.request import Request
 
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
+_MOST_HOPS = 70
 
 
 def reply(status: int, reason: str, headers: Iterable[tuple[str, str]] = ()) -> None:
@@ -32,15 +34,20 @@ def apply(decision: Decision, *, record_route: bool) -> None:
 
 
 def relay(*, record_route: bool) -> None:
-    """Send the request in hand on along its route set, with transaction state."""
-    method = str(KSR.kx.get_method())
+    """Send the request in hand on along its route set, with transaction state, or say why it cannot go."""
+    method = ksr_reader.method()
     if method == "CANCEL" and KSR.tm.t_check_trans() <= 0:
         reply(481, "Call/Transaction Does Not Exist")
         return
+    if KSR.maxfwd.process_maxfwd(_MOST_HOPS) < 0:
+        reply(483, "Too Many Hops")
+        return
     if record_route and method in _DIALOG_CREATING:
         KSR.rr.record_route()
+    # Kamailio's own words for a hop that cannot be reached are not for our peers.
+    KSR.tm.t_set_disable_internal_reply(1)
     if KSR.tm.t_relay() < 0:
-        KSR.sl.sl_reply_error()
+        reply(503, "Next Hop Unreachable")
 
 
 def send(request: Request, reference: str) -> bool:

@@ -6,6 +6,11 @@ from collections import Counter
 
 import KSR
 
+_METHODS = frozenset(
+    ["ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"]
+)
+_OTHER = "other"
+
 
 class Counts:
     """Counts of one batch, added up here first, so that a batch costs one call for each label."""
@@ -33,3 +38,10 @@ class Counts:
 def observe(name: str, milliseconds: int) -> None:
     """Add one span to a histogram of seconds."""
     KSR.xhttp_prom.histogram_observe_l0(name, f"{max(milliseconds, 0) / 1000:.3f}")
+
+
+def count_received(method: str) -> None:
+    """Count a request from outside. A method that we do not know is `other`: peers may make up any number."""
+    KSR.xhttp_prom.counter_inc_l1(
+        "sip_requests_received_total", 1, method if method in _METHODS else _OTHER
+    )

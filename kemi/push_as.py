@@ -13,6 +13,8 @@ import completer
 import KSR
 import ksr_reader
 import ksr_writer
+import metrics
+import route_set
 import suspended
 from completer import RegisterCompleter, ResultCompleter
 from sender import SenderProcess
@@ -24,9 +26,14 @@ from omapush.push import inbound, registrar
 from omapush.push.inbound import Answer, Capture, Decision, Relay
 
 DONE = 1
-_SANITY_MESSAGE = 17895
-"All checks of RFC 3261 structure that the sanity module has, but not its Proxy-Require list."
-_SANITY_URIS = 7
+_SANITY_MESSAGE = 16615
+"""
+Checks of the sanity module for every request: start line, Via, required headers, CSeq, Content-Length.
+
+Not its Expires check, which refuses numbers that RFC 3261 20.19 tells us to take.
+"""
+_SANITY_URIS = (1024, 7)
+"Request-URI, From and To can be read: for requests that end here; others' URIs are none of our business."
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 20_000
 
 
@@ -61,32 +68,35 @@ class PushAs:
 
     def ksr_request_route(self, _msg: object) -> int:
         """Every request that does not belong to a transaction of our own."""
-        if KSR.sanity.sanity_check(_SANITY_MESSAGE, _SANITY_URIS) < 0:
-            return DONE  # sanity has answered
-        if KSR.tmx.t_precheck_trans() > 0:
-            KSR.tm.t_check_trans()  # a repetition: answered again, or still at work
-            return DONE
-        KSR.xhttp_prom.counter_inc_l1("sip_requests_received_total", 1, ksr_reader.method())
-        onward = KSR.rr.loose_route() > 0
-        decision: Decision
+        way_out: Decision = Answer(500, "Server Internal Error")
         try:
-            decision = self._decide(onward=onward)
-        except PushError as error:
-            decision = Answer(error.sip_status, error.sip_reason)
-            log.get().warning("request_refused", problem=str(error), status=error.sip_status)
+            if KSR.sanity.sanity_check(_SANITY_MESSAGE, 1) < 0:
+                return DONE  # sanity has answered
+            if KSR.tmx.t_precheck_trans() > 0:
+                KSR.tm.t_check_trans()  # a repetition: answered again, or still at work
+                return DONE
+            onward = route_set.leads_onward(self._settings)
+            if onward and self._settings.is_trusted(ksr_reader.source_address()):
+                way_out = Relay()
+            if not onward and KSR.sanity.sanity_check(*_SANITY_URIS) < 0:
+                return DONE
+            metrics.count_received(ksr_reader.method())
+            # Its last call to Kamailio is what answers or relays: what raises has done neither.
+            ksr_writer.apply(self._decide(onward=onward), record_route=self._record_route)
         except Exception:  # last line before the wire: never fall silent
-            log.get().exception("route_crashed", onward=onward)
-            decision = Relay() if onward else Answer(500, "Server Internal Error")
-        ksr_writer.apply(decision, record_route=self._record_route)
+            ksr_writer.apply(way_out, record_route=self._record_route)
+            log.get().exception("route_crashed", onward=isinstance(way_out, Relay))
         return DONE
 
     def _decide(self, *, onward: bool) -> Decision:
         decision = inbound.decide(ksr_reader.request(self._settings, onward=onward))
-        if isinstance(decision, Relay) and KSR.maxfwd.process_maxfwd(70) < 0:
-            return Answer(483, "Too Many Hops")
-        if isinstance(decision, Capture):
+        if not isinstance(decision, Capture):
+            return decision
+        try:
             return self._capture()
-        return decision
+        except PushError as error:
+            log.get().warning("request_refused", problem=str(error), status=error.sip_status)
+            return Answer(error.sip_status, error.sip_reason)
 
     def _capture(self) -> Decision:
         """Suspend a third-party REGISTER until it is stored; the completer lets it answer."""

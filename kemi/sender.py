@@ -6,34 +6,29 @@ import math
 import random
 import time
 
-import finish
 import KSR
 import ksr_writer
 import metrics
+from pace import Pace
 from sent import Sent
 from settings import Settings
-from window import Window
+from window import Window, hop_of
 
 from omapush import clock, log
 from omapush.errors import PushError
 from omapush.push import outcome, registration
-from omapush.push.method_choice import choose
+from omapush.push.method_choice import choose, too_large
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.page_mode import compose
 from omapush.push.registration import Registration
 from omapush.push.request import Request
 from omapush.push.values import Event
-from omapush.store import client, outbox, pushes, registrations
+from omapush.store import client, finish, outbox, pushes, registrations
 from omapush.store.codec import BrokenRecord
 from omapush.store.outbox import Taken, Unreadable
 
 _MOST_AT_ONCE = 64
 "Deliveries taken from one shard in one go."
-_SHORT_REST_S = 0.002
-"Sleep between two looks at an outbox that was empty a moment ago."
-_LONG_REST_S = 0.010
-"The same after a quiet second: the most that looking adds to a push's latency, for 1 % of a processor."
-_QUIET_S = 1.0
 _REST_S = 0.25
 "Sleep after Redis did not answer."
 
@@ -46,10 +41,15 @@ class SenderProcess:
         self._delivery = settings.config.delivery
         self._store = client.connect(settings.config.redis)
         self._owner = outbox.Owner(settings.node, settings.run, index)
-        self._window = Window(index, settings.config.sip.window, self._delivery.transaction_s)
+        self._window = Window(
+            index,
+            size=settings.config.sip.window,
+            hop_size=settings.config.sip.window_per_hop,
+            longest_s=self._delivery.transaction_s,
+        )
         self._shards: list[int] = []
         self._renew_at = 0.0
-        self._busy_at = 0.0
+        self._pace = Pace()
         self._counts = metrics.Counts()
 
     def run_once(self) -> None:
@@ -58,19 +58,18 @@ class SenderProcess:
             if clock.monotonic() >= self._renew_at:
                 self._keep_shards()
             if self._send_ready() > 0:
-                self._busy_at = clock.monotonic()
+                self._pace.worked()
             else:
-                quiet = clock.monotonic() - self._busy_at > _QUIET_S
-                time.sleep(_LONG_REST_S if quiet else _SHORT_REST_S)
+                self._pace.rest()
         except PushError as error:
-            log.get().warning("store_trouble", process="sender", problem=str(error), action="trying again")
+            log.get().warning("store_trouble", problem=str(error), action="trying again")
             time.sleep(_REST_S)
 
     def _keep_shards(self) -> None:
         """Renew the lease, and hold no more and no fewer shards than a fair share."""
         lease_ms = self._delivery.lease_ms
         number = self._settings.config.redis.user_shards
-        senders = outbox.sign_of_life(self._store, self._owner, clock.now_ms(), lease_ms=lease_ms)
+        senders = outbox.sign_of_life(self._store, self._owner, lease_ms=lease_ms)
         share = math.ceil(number / max(senders, 1))
         outbox.release(self._store, self._shards[share:], self._owner)
         self._shards = self._claim(self._shards[:share])
@@ -133,13 +132,18 @@ class SenderProcess:
         known = self._registrations([one.delivery.aor for one in batch])
         notes: list[tuple[str, Event]] = []
         ended: list[finish.Ended] = []
+        waiting: dict[int, list[str]] = {}
         for one, record in zip(batch, known, strict=True):
-            result = self._send_one(one, record)
-            if isinstance(result, Event):
-                notes.append((one.delivery.ref, result))
-            else:
-                ended.append(result)
+            match self._send_one(one, record):
+                case Event() as event:
+                    notes.append((one.delivery.ref, event))
+                case finish.Ended() as end:
+                    ended.append(end)
+                case wait_ms:
+                    waiting.setdefault(wait_ms, []).append(one.ticket)
         self._counts.flush()
+        for wait_ms, tickets in waiting.items():
+            outbox.put_off(self._store, tickets, wait_ms)
         if notes:
             pushes.note(self._store, notes)
         if ended:
@@ -157,13 +161,22 @@ class SenderProcess:
             )
             return [None]
 
-    def _send_one(self, one: Taken, record: Registration | None) -> Event | finish.Ended:
-        """Send one delivery and return what to note, or its end when there is nothing to send."""
+    def _send_one(self, one: Taken, record: Registration | None) -> Event | finish.Ended | int:
+        """
+        Send one delivery and return what to note.
+
+        Or its end, when there is nothing to send; or for how many ms to put it off, when its hop is full.
+        """
         delivery, now_ms = one.delivery, clock.now_ms()
-        if now_ms >= delivery.deliver_before_ms:
+        if now_ms >= delivery.deliver_before_ms or self._is_at_a_relay(one):
             return self._expired(one, now_ms)
-        profile = self._settings.profile(delivery.application, delivery.initiator)
+        if delivery.size > len(delivery.content):
+            return self._end(one, too_large(delivery.size, self._delivery.message_bytes), now_ms, sip_code=0)
         s_cscf = record.s_cscf if record else ""
+        hop = hop_of(s_cscf or self._settings.sender.next_hop)
+        if wait_ms := self._window.wait_ms(hop, clock.monotonic()):
+            return wait_ms
+        profile = self._settings.profile(delivery.application, delivery.initiator)
         try:
             request = compose(delivery, self._settings.sender, profile, s_cscf, one.attempt)
         except PushError as error:
@@ -185,6 +198,13 @@ class SenderProcess:
         text = f"{choice.method} try {one.attempt} to {request.next_hop} ({choice.why})"
         return Event(now_ms, delivery.recipient, "sent", text)
 
+    def _is_at_a_relay(self, one: Taken) -> bool:
+        """A relay that said 202 has the push; it is never sent again, whatever our clocks say."""
+        if one.attempt == 1:
+            return False
+        last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
+        return last is not None and last.sip_code == 202
+
     def _expired(self, one: Taken, now_ms: int) -> finish.Ended:
         """Deliver-before passed while it waited: for its first try, for its next, or after a relay's 202."""
         last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
@@ -199,12 +219,13 @@ class SenderProcess:
             plan=self._settings.retry_plan(one.delivery.application),
             sent_ms=now_ms,
             sender=self._owner.sender,
+            hop=hop_of(request.next_hop),
             deliver_before_ms=one.delivery.deliver_before_ms,
             unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
         )
         if not ksr_writer.send(request, reference.pack()):
             return False
-        self._window.sent()
+        self._window.sent(hop_of(request.next_hop))
         return True
 
     def _not_sent(self, one: Taken, now_ms: int) -> finish.Ended:

@@ -21,6 +21,8 @@ class Sent(NamedTuple):
     sent_ms: int
     sender: int
     "Index of the sender process whose window it fills."
+    hop: str
+    "Next hop whose window it fills, by its short name."
     deliver_before_ms: int
     unconfirmed: bool
 
@@ -33,6 +35,7 @@ class Sent(NamedTuple):
                 *map(str, self.plan),
                 str(self.sent_ms),
                 str(self.sender),
+                self.hop,
                 str(self.deliver_before_ms),
                 "u" if self.unconfirmed else "c",
             )
@@ -41,9 +44,11 @@ class Sent(NamedTuple):
     @staticmethod
     def unpack(text: str) -> Sent:
         """Return what `pack` packed."""
-        ticket, attempt, attempts, first_ms, longest_ms, sent_ms, sender, before_ms, flag = text.split("|")
+        ticket, attempt, attempts, first_ms, longest_ms, sent_ms, sender, hop, before_ms, flag = text.split(
+            "|"
+        )
         plan = RetryPlan(int(attempts), int(first_ms), int(longest_ms))
-        return Sent(ticket, int(attempt), plan, int(sent_ms), int(sender), int(before_ms), flag == "u")
+        return Sent(ticket, int(attempt), plan, int(sent_ms), int(sender), hop, int(before_ms), flag == "u")
 
 
 class Answered(NamedTuple):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from omapush import config
 from omapush.config import Config
+from omapush.errors import MalformedSip
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.outcome import RetryPlan
 from omapush.push.page_mode import Profile, Sender
@@ -26,6 +28,8 @@ class Settings:
     "This start of Kamailio; requests in flight of an earlier run are known to be lost."
     sender: Sender
     own_aor: str
+    profile: Callable[[str, str], Profile]
+    "How pushes of an application (ARI) and an initiator leave. Peers name applications: few are remembered."
 
     @staticmethod
     def load() -> Settings:
@@ -38,11 +42,8 @@ class Settings:
             run=secrets.token_hex(4),
             sender=Sender(values.sip.uri, sent_by, values.core.ioi, values.core.next_hop),
             own_aor=address_of_record(values.sip.uri, field="sip.uri"),
+            profile=lru_cache(maxsize=1024)(partial(_profile, values)),
         )
-
-    def profile(self, application: str, initiator: str) -> Profile:
-        """Return how pushes of this application and initiator leave."""
-        return _profile(self.config, application, initiator)
 
     def retry_plan(self, application: str) -> RetryPlan:
         """Return when pushes of this application are tried again."""
@@ -53,25 +54,32 @@ class Settings:
         """Tell whether a source address belongs to the trust domain."""
         return _is_trusted(self.config.core.trusted_peers, address)
 
-
-_PROFILES: dict[tuple[str, str], Profile] = {}
+    def is_own_identity(self, uri: str) -> bool:
+        """Tell whether a URI names our public service identity, however it is written."""
+        return _identity(uri) == self.own_aor
 
 
 def _profile(values: Config, application: str, initiator: str) -> Profile:
-    found = _PROFILES.get((application, initiator))
-    if found is None:
-        settings = values.profile(application)
-        account = values.initiator.get(initiator)
-        trusted = account is not None and account.trusted
-        found = _PROFILES[application, initiator] = Profile(
-            application=application,
-            accept_contact=settings.accept_contact,
-            wrapped=settings.form == "wrapped",
-            gzip=settings.gzip,
-            push_id_header=settings.push_id_header,
-            asserted=(account.identity or values.sip.uri) if account is not None and trusted else "",
-        )
-    return found
+    settings = values.profile(application)
+    account = values.initiator.get(initiator)
+    trusted = account is not None and account.trusted
+    return Profile(
+        application=application,
+        accept_contact=settings.accept_contact,
+        wrapped=settings.form == "wrapped",
+        gzip=settings.gzip,
+        push_id_header=settings.push_id_header,
+        asserted=(account.identity or values.sip.uri) if account is not None and trusted else "",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _identity(uri: str) -> str:
+    """The address of record that a peer's URI names; empty when it names none."""
+    try:
+        return address_of_record(uri)
+    except MalformedSip:
+        return ""
 
 
 @lru_cache(maxsize=4096)

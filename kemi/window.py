@@ -1,59 +1,122 @@
 """
-How many requests a sender has in flight, without a lock.
+How many requests a sender has in flight, in all and to each next hop, without a lock.
 
-The sender counts what it sent. Each completer counts, in a shared table under a name that only it writes,
-what has ended; the sender reads those names once for each batch.
+The sender counts what it sent. The one completer process counts, in a shared table, what has ended; the
+sender reads those counts once for each batch. A next hop has a window of its own, smaller than the whole, so
+that an S-CSCF that is silent cannot take the place of those that answer.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2s
+
 import KSR
 
+from omapush import clock
+
 _TABLE = "window"
+_BUSY_WAIT_MS = 100
+"Wait for a hop that is full but answers."
+_SILENT_WAIT_MS = 5_000
+"Wait for a hop that is full and silent: its transactions end only after half a minute."
+_SILENT_S = 1.0
+
+
+def hop_of(next_hop: str) -> str:
+    """Return the short name under which a next hop is counted; two hops may share one."""
+    return blake2s(next_hop.encode(), digest_size=2).hexdigest()
+
+
+class _Count:
+    """Requests of one kind: sent here, ended elsewhere."""
+
+    def __init__(self, name: str, size: int, longest_s: float) -> None:
+        self._name = name
+        self._size = size
+        self._longest_s = longest_s
+        self._sent = self._ended = _ended(name)
+        self._moved_at = clock.monotonic()
+
+    def look(self, now: float) -> None:
+        """
+        Read how many have ended.
+
+        Every transaction ends after a bounded time. When nothing has ended for longer though something is
+        in flight, the count has lost it: it starts again, rather than stay shut for ever.
+        """
+        ended = _ended(self._name)
+        if ended != self._ended or self._sent <= ended:
+            self._ended, self._moved_at = ended, now
+        elif now - self._moved_at > self._longest_s:
+            self._sent, self._moved_at = ended, now
+
+    def sent(self) -> None:
+        """One more is in flight."""
+        self._sent += 1
+
+    def is_moving(self, now: float) -> bool:
+        """Tell whether something has ended a moment ago."""
+        return now - self._moved_at < _SILENT_S
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without a final answer, as of the last look."""
+        return max(0, self._sent - self._ended)
+
+    @property
+    def free(self) -> int:
+        """How many more may be sent."""
+        return self._size - self.in_flight
 
 
 class Window:
     """The window of one sender process."""
 
-    def __init__(self, sender: int, size: int, longest_s: float) -> None:
-        self._name = f"ended:{sender}"
-        self._size = size
+    def __init__(self, sender: int, *, size: int, hop_size: int, longest_s: float) -> None:
+        self._sender = sender
+        self._hop_size = hop_size
         self._longest_s = longest_s
-        self._sent = 0
-        self._ended_seen = 0
-        self._moved_at = 0.0
+        self._all = _Count(f"{sender}", size, longest_s)
+        self._hops: dict[str, _Count] = {}
 
     def free(self, now: float) -> int:
-        """
-        Return how many more requests may be sent.
+        """Return how many more requests may be sent, whatever their next hop."""
+        self._all.look(now)
+        for hop in [hop for hop, count in self._hops.items() if self._is_idle(count, now)]:
+            del self._hops[hop]
+        return self._all.free
 
-        Every transaction ends after a bounded time. A window that stays full for longer has lost count and
-        starts again, rather than stay shut for ever.
-        """
-        ended = ended_of(self._name)
-        if ended != self._ended_seen or self._sent == ended:
-            self._ended_seen, self._moved_at = ended, now
-        elif now - self._moved_at > self._longest_s:
-            self._sent, self._moved_at = ended, now
-        return self._size - (self._sent - ended)
+    @staticmethod
+    def _is_idle(count: _Count, now: float) -> bool:
+        count.look(now)
+        return count.in_flight == 0
 
-    def sent(self, number: int = 1) -> None:
-        """Note that requests were sent."""
-        self._sent += number
+    def wait_ms(self, hop: str, now: float) -> int:
+        """Return how long a request for a next hop has to wait for room there; 0 when it may go now."""
+        count = self._hops.get(hop)
+        if count is None or count.free > 0:
+            return 0
+        return _BUSY_WAIT_MS if count.is_moving(now) else _SILENT_WAIT_MS
+
+    def sent(self, hop: str) -> None:
+        """Note that a request was sent."""
+        self._all.sent()
+        if hop not in self._hops:
+            self._hops[hop] = _Count(f"{self._sender}:{hop}", self._hop_size, self._longest_s)
+        self._hops[hop].sent()
 
     @property
     def in_flight(self) -> int:
         """Requests without a final answer, as of the last look."""
-        return self._sent - self._ended_seen
+        return self._all.in_flight
 
 
-def ended_of(name: str) -> int:
-    """Return a shared count."""
+def _ended(name: str) -> int:
     value = KSR.htable.sht_get(_TABLE, name)
     return value if isinstance(value, int) else 0
 
 
-def add_ended(sender: int, number: int) -> None:
+def add_ended(sender: int, hop: str, number: int) -> None:
     """Tell a sender that requests of its own have ended; only the one completer process does so."""
-    name = f"ended:{sender}"
-    KSR.htable.sht_seti(_TABLE, name, ended_of(name) + number)
+    for name in (f"{sender}", f"{sender}:{hop}"):
+        KSR.htable.sht_seti(_TABLE, name, _ended(name) + number)

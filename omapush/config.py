@@ -19,6 +19,16 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from omapush.config_forms import (
+    ARI,
+    HTTP_LISTEN,
+    IOI,
+    NAME,
+    SIP_LISTEN,
+    SIP_URI,
+    TEL_URI,
+    in_words_of_toml,
+)
 from omapush.errors import BadConfiguration, shortened
 
 DEFAULT_FILE = "omapush.toml"
@@ -49,6 +59,8 @@ class Sip(_Section, frozen=True):
     """Processes that own user shards and send their deliveries."""
     window: Annotated[int, Meta(ge=1, le=20_000)] = 1_000
     """Requests that one sender process may have in flight. Each holds about 45 KB of shared memory."""
+    window_per_hop: Annotated[int, Meta(ge=1, le=20_000)] = 750
+    """How many of them may go to one next hop, so that a silent S-CSCF leaves room for the others."""
     shared_memory_mb: Annotated[int, Meta(ge=64, le=65_536)] = 1_024
     """Kamailio's shared memory; the start is refused when all windows together would not fit."""
     package_memory_mb: Annotated[int, Meta(ge=8, le=1_024)] = 32
@@ -104,7 +116,7 @@ class Delivery(_Section, frozen=True):
     message_bytes: Annotated[int, Meta(ge=400, le=1_300)] = 1_300
     """Largest whole MESSAGE request, as it leaves us (RFC 3428: never above 1,300)."""
     transaction_s: Annotated[int, Meta(ge=5, le=300)] = 40
-    """A request without a result for so long is taken as lost with its process, and sent again."""
+    """A request without a result for so long is sent again. Kamailio waits 8 s less for it, 32 s at most."""
     retention_s: Seconds = 86_400
     """How long a finished push and its push-id are remembered."""
     lifetime_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 604_800
@@ -185,7 +197,7 @@ class Initiator(_Section, frozen=True):
     trusted: bool = True
     """Assert an identity (P-Asserted-Identity) for its pushes."""
     identity: str = ""
-    """The identity asserted for it; empty means that of `sip.uri`."""
+    """The identity asserted for it, a SIP or tel URI; empty means that of `sip.uri`."""
 
     def __repr__(self) -> str:
         return f"Initiator(applications={self.applications}, trusted={self.trusted}, password=***)"
@@ -223,11 +235,6 @@ _SECTIONS: dict[str, type[_Section]] = {
 }
 _NAMED: dict[str, type[_Section]] = {"application": Application, "initiator": Initiator}
 
-_SIP_LISTEN = re.compile(r"(udp|tcp):(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-]+):([0-9]{1,5})")
-_HTTP_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-]+):([0-9]{1,5})")
-_SIP_URI = re.compile(r"sips?:[^\s<>\",]+")
-_ARI = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
-_NAME = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _LONGEST_PROBLEM = 400
 _IN_FLIGHT_BYTES = 45_000
 "Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
@@ -297,16 +304,18 @@ def _explain(path: str, where: str, message: str, kind: type[_Section]) -> tuple
         name = shortened(unknown[1])
         key = f"{key}.{name}" if key else name
         problem = "unknown key; known are " + ", ".join(fields)
-    return f"{path}: {where}.{key}" if key else f"{path}: {where}", shortened(problem, _LONGEST_PROBLEM)
+    problem = shortened(in_words_of_toml(problem), _LONGEST_PROBLEM)
+    return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem
 
 
 def _check(config: Config) -> None:
     """Check what a single key's type cannot say."""
     for value in config.sip.listen:
-        _require(config, "sip.listen", value, _SIP_LISTEN, '"udp:127.0.0.1:5070"')
-    _require(config, "api.listen", config.api.listen, _HTTP_LISTEN, '"127.0.0.1:8080"')
-    _require(config, "sip.uri", config.sip.uri, _SIP_URI, '"sip:psa@home1.example"')
-    _require(config, "core.next_hop", config.core.next_hop, _SIP_URI, '"sip:127.0.0.1:6060;lr"')
+        _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
+    _require(config, "api.listen", config.api.listen, HTTP_LISTEN, '"127.0.0.1:8080"')
+    _require(config, "sip.uri", config.sip.uri, SIP_URI, '"sip:psa@home1.example"')
+    _check_next_hop(config)
+    _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')
     if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
         raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
     for network in config.core.trusted_peers:
@@ -321,7 +330,7 @@ def _check(config: Config) -> None:
     for name, initiator in config.initiator.items():
         _check_initiator(config, name, initiator)
     for ari in config.application:
-        _require(config, "application", ari, _ARI, '"mms.ua"')
+        _require(config, "application", ari, ARI, '"mms.ua"')
 
 
 def _require(config: Config, key: str, value: str, form: re.Pattern[str], right: str) -> None:
@@ -329,6 +338,14 @@ def _require(config: Config, key: str, value: str, form: re.Pattern[str], right:
         raise BadConfiguration(
             f"{config.path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}'
         )
+
+
+def _check_next_hop(config: Config) -> None:
+    if config.core.next_hop.lower().startswith("sips:"):
+        raise BadConfiguration(
+            f"{config.path}: core.next_hop", 'there is no TLS yet; right would be "sip:192.0.2.20:6060;lr"'
+        )
+    _require(config, "core.next_hop", config.core.next_hop, SIP_URI, '"sip:127.0.0.1:6060;lr"')
 
 
 def _check_memory(config: Config) -> None:
@@ -352,12 +369,15 @@ def _check_redis(config: Config) -> None:
 
 def _check_initiator(config: Config, name: str, initiator: Initiator) -> None:
     where = f"{config.path}: initiator.{shortened(name)}"
-    if _NAME.fullmatch(name) is None:
+    if NAME.fullmatch(name) is None:
         raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
     if bool(initiator.password) == bool(initiator.password_file):
         raise BadConfiguration(where, "needs either password or password_file")
-    if initiator.identity and _SIP_URI.fullmatch(initiator.identity) is None:
-        raise BadConfiguration(f"{where}.identity", 'right would be "sip:mmsc@home1.example"')
+    identity = initiator.identity
+    if identity and not (SIP_URI.fullmatch(identity) or TEL_URI.fullmatch(identity)):
+        raise BadConfiguration(
+            f"{where}.identity", 'right would be "sip:mmsc@home1.example" or "tel:+15550100"'
+        )
     if initiator.password_file:
         password_of(initiator, where)
 

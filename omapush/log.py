@@ -27,7 +27,7 @@ def setup(process: str, *, level: str, form: str) -> None:
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _naming(process),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -38,12 +38,21 @@ def setup(process: str, *, level: str, form: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 def get() -> Any:
     """Return the logger; call it with an event name and fields."""
     return structlog.get_logger()
+
+
+def _naming(process: str) -> Processor:
+    """Put the process into each line, whichever of its threads writes it."""
+
+    def named(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    return named
 
 
 def _bounded(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

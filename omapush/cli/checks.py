@@ -272,7 +272,7 @@ def notifier(store: Store) -> Finding:
     before_ms = clock.now_ms() - _OVERDUE_MS
     late = {
         "pushes not handed over": len(pushes.not_handed_over(store, before_ms)),
-        "lost deliveries not sent again": len(outbox.overdue(store, before_ms)),
+        "lost deliveries not sent again": len(outbox.overdue(store, since_ms=_OVERDUE_MS)),
     }
     text = ", ".join(f"{number} {what}" for what, number in late.items() if number)
     if text:

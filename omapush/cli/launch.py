@@ -16,6 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _RECEIVE_BUFFER = 4_194_304
 "Bytes that a UDP socket may hold while its workers are busy; the kernel caps it (net.core.rmem_max)."
+_LONGEST_TRANSACTION_MS = 32_000
+"RFC 3261 17.1.2.2, timer F."
+_SHORTEST_TRANSACTION_MS = 1_000
+_STORING_S = 8
+"Seconds between Kamailio's own 408 and `delivery.transaction_s`."
 _LOG_LEVELS = {"error": -1, "warning": 0, "info": 2, "debug": 3}
 
 
@@ -30,6 +35,7 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
     defines = {
         "OMAPUSH_SCRIPT": f'"{ROOT / "kemi" / "push_as.py"}"',
         "OMAPUSH_SENDERS": f'"name=sender;interval=1000u;mode={sip.senders}"',
+        "OMAPUSH_FR_TIMER": str(_transaction_timeout_ms(config.delivery.transaction_s)),
         "OMAPUSH_LOG_LEVEL": str(_LOG_LEVELS[sip.log_level]),
         "OMAPUSH_UDP_MTU": str(sip.udp_mtu),
         "OMAPUSH_CONTROL": f'"unixs:{run_dir / "kamailio.ctl"}"',
@@ -48,6 +54,11 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
         *listens,
         *(part for name, value in defines.items() for part in ("-A", f"{name}={value}")),
     ]
+
+
+def _transaction_timeout_ms(transaction_s: int) -> int:
+    """The answer, or Kamailio's 408 in its place, is stored before anybody takes the request as lost."""
+    return min(_LONGEST_TRANSACTION_MS, max(_SHORTEST_TRANSACTION_MS, (transaction_s - _STORING_S) * 1000))
 
 
 def kamailio_environment(config: Config) -> dict[str, str]:

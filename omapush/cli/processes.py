@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import stat
@@ -68,17 +69,20 @@ def api(context: typer.Context) -> None:
     import uvicorn
 
     from omapush.pap_http.app import create
+    from omapush.pap_http.connection import BoundedConnection
 
     config = terminal.settings(context)
     log.setup("api", level=config.log.level, form=config.log.format)
     protocol, host, port = endpoint(f"tcp:{config.api.listen}")
     refuse_taken(protocol, host, port, key="api.listen")
+    if not is_loopback(host):
+        log.get().warning("api_without_tls", listen=config.api.listen, action="put a TLS proxy in front")
     uvicorn.run(
         create(config),
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -124,6 +128,14 @@ def endpoint(listen: str) -> tuple[str, str, int]:
     protocol, _, address = listen.partition(":")
     host, _, port = address.rpartition(":")
     return protocol, host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches what listens on `host`; a name other than localhost does not."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def refuse_taken(protocol: str, host: str, port: int, *, key: str) -> None:

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
+from typing import Final
 
 import httpx
 
 from omapush import clock, log
 from omapush.config import Config, Notify
 from omapush.errors import PushError
-from omapush.protocol import pap_reader
+from omapush.notifier import answer
+from omapush.notifier.answer import Answer
+from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
+from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
 from omapush.store import pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Due
 
-_IDLE_S = 0.1
-_REST_S = 1.0
-_LARGEST_ANSWER = 65_536
+_IDLE_S: Final = 0.1
+_REST_S: Final = 1.0
+_SETTLE_MS: Final = 10_000
+"What noting an answer may take, on top of waiting for a slot and of the exchange."
+_HEADERS: Final = {"Content-Type": "application/xml", "Accept-Encoding": "identity"}
 
 
 class Notifications:
@@ -33,59 +40,84 @@ class Notifications:
 
     def __init__(self, config: Config, store: Store, client: httpx.AsyncClient) -> None:
         self._settings: Notify = config.notify
+        self._timeout_ms = int(config.notify.timeout_s * 1000)
         self._store = store
         self._client = client
-        self._free = config.notify.concurrency
+        self._slots = Slots(config.notify.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
 
-    async def run(self) -> None:
-        """Work for ever; Redis being away only makes it wait."""
-        while True:
+    async def run(self, stop: asyncio.Event) -> None:
+        """
+        Work until `stop` is set, then wait for exchanges under way, at most `notify.timeout_s`.
+
+        Redis being away only makes it wait.
+        """
+        while not stop.is_set():
             try:
-                found = await self._borrow() if self._free > 0 else 0
+                rest_s = 0.0 if await self._borrow(stop) else _IDLE_S
             except PushError as error:
                 log.get().warning("store_trouble", problem=str(error), action="trying again")
-                await asyncio.sleep(_REST_S)
-                continue
-            if found == 0:
-                await asyncio.sleep(_IDLE_S)
+                rest_s = _REST_S
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), rest_s)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._settings.timeout_s)
 
-    async def _borrow(self) -> int:
-        lease_ms = int(self._settings.timeout_s * 1000) + 10_000
-        most = max(1, self._free // self._store.layout.push_shards)
+    async def _borrow(self, stop: asyncio.Event) -> int:
+        """Take what is due and return how much that was; what its host has no room for comes back later."""
+        most = min(self._settings.concurrency, self._slots.room()) // self._store.layout.push_shards
+        if self._slots.room() <= 0:
+            return 0
+        now_ms = clock.now_ms()
         due = await asyncio.to_thread(
-            pushes.borrow_due, self._store, now_ms=clock.now_ms(), lease_ms=lease_ms, most=most
+            pushes.borrow_due,
+            self._store,
+            now_ms=now_ms,
+            lease_ms=2 * self._timeout_ms + _SETTLE_MS,
+            most=max(1, most),
         )
         for member, one in due:
-            self._free -= 1
-            task = asyncio.create_task(self._tell(member, one))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
+            host = "" if one is None else host_of(one.push.notify_url)
+            if self._slots.hold(host):
+                task = asyncio.create_task(self._when_free(member, one, host, now_ms, stop))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         return len(due)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._free += 1
+    async def _when_free(
+        self, member: str, due: Due | None, host: str, borrowed_ms: int, stop: asyncio.Event
+    ) -> None:
+        """Tell one result, unless no slot was free in time: the lease must outlast the exchange."""
+        try:
+            async with self._slots.exchange(host):
+                if not stop.is_set() and clock.now_ms() - borrowed_ms <= self._timeout_ms:
+                    await self._tell(member, due)
+        finally:
+            self._slots.let_go(host)
 
     async def _tell(self, member: str, due: Due | None) -> None:
         index = pushes.split_member(member)[1]
         if due is None:
+            self._tries.pop(member, None)
             await self._settle(member, 0, Event(clock.now_ms(), index, "forgotten", "push is gone"))
             return
-        refusal = await self._post(due)
+        said = await self._exchange(due)
         now_ms = clock.now_ms()
-        if not refusal:
+        if not said.refusal:
             self._tries.pop(member, None)
             text = f"{due.result.state} {due.result.code} told to {due.push.notify_url}"
+            if said.remark:
+                text += f"; {said.remark}"
+                log.get().warning("notification_disputed", push_id=due.push.push_id, problem=said.remark)
             await self._settle(member, 0, Event(now_ms, index, "notified", text))
         elif now_ms - due.result.at_ms > self._settings.give_up_s * 1000:
             self._tries.pop(member, None)
-            log.get().error("notification_given_up", push_id=due.push.push_id, why=refusal)
-            await self._settle(member, 0, Event(now_ms, index, "notify-given-up", refusal))
+            log.get().error("notification_given_up", push_id=due.push.push_id, why=said.refusal)
+            await self._settle(member, 0, Event(now_ms, index, "notify-given-up", said.refusal))
         else:
             again_ms = now_ms + self._wait_ms(member)
-            text = f"{refusal}; again at {clock.iso(again_ms)}"
+            text = f"{said.refusal}; again at {clock.iso(again_ms)}"
             await self._settle(member, again_ms, Event(now_ms, index, "notify-failed", text))
 
     def _wait_ms(self, member: str) -> int:
@@ -101,39 +133,40 @@ class Notifications:
         except PushError as error:
             log.get().warning("notification_not_settled", member=member, problem=str(error))
 
-    async def _post(self, due: Due) -> str:
-        """Return why the initiator did not take the notification, or an empty text."""
+    async def _exchange(self, due: Due) -> Answer:
+        """Return the initiator's answer; whatever goes wrong is a refusal, so that the give-up is reached."""
         try:
-            response = await self._client.post(
-                due.push.notify_url,
-                content=write(_notification(due)),
-                headers={"Content-Type": "application/xml"},
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return f"{type(error).__name__}: {error}"
-        if not 200 <= response.status_code < 300:
-            return f"HTTP {response.status_code}"
-        return _refusal(response)
+            async with asyncio.timeout(self._settings.timeout_s):
+                return await self._post(due)
+        except TimeoutError:
+            return Answer(f"no whole answer within {self._settings.timeout_s:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ExceptionGroup) as error:  # wrong URLs too
+            return Answer(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - one result must not end the task that others wait behind
+            log.get().exception("notification_crashed", push_id=due.push.push_id)
+            return Answer(f"{type(error).__name__}: {error}")
+
+    async def _post(self, due: Due) -> Answer:
+        document = write(_notification(due))
+        async with self._client.stream(
+            "POST", due.push.notify_url, content=document, headers=_HEADERS
+        ) as response:
+            body = await _beginning(response)
+        return answer.read(response.status_code, response.headers.get("content-type", ""), body)
 
 
-def _refusal(response: httpx.Response) -> str:
-    """A 2xx is an answer; a PAP document in it may still say that the notification was not understood."""
-    kind = response.headers.get("content-type", "")
-    if not response.content or len(response.content) > _LARGEST_ANSWER or "xml" not in kind:
-        return ""
-    try:
-        operation = pap_reader.read(kind, response.content).document.operation
-    except PushError as error:
-        log.get().info("notification_answer_unread", problem=str(error))
-        return ""
-    if isinstance(operation, pap.ResultNotificationResponse) and pap.code_class(operation.code) in (3, 4):
-        return f"PAP {operation.code} {operation.desc or ''}".strip()
-    return ""
+async def _beginning(response: httpx.Response) -> bytes:
+    """The body as far as it is looked at, and one byte more when it is longer."""
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > answer.LARGEST:
+            break
+    return bytes(body[: answer.LARGEST + 1])
 
 
 def _notification(due: Due) -> pap.ResultNotification:
     push, result = due.push, due.result
-    confirmed = result.state == "delivered" and result.sip_code == 200
     return pap.ResultNotification(
         push_id=push.push_id,
         address=due.recipient.address,
@@ -143,5 +176,5 @@ def _notification(due: Due) -> pap.ResultNotification:
         event_time=result.at_ms // 1000,
         received_time=push.accepted_ms // 1000,
         sender_name="omapush",
-        delivery_method=pap.DeliveryMethod.CONFIRMED if confirmed else pap.DeliveryMethod.UNCONFIRMED,
+        delivery_method=delivery_method_used(result),
     )

@@ -11,17 +11,19 @@ import asyncio
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError
-from omapush.push.values import Event, Result, ticket_delivery
-from omapush.store import outbox, pushes
+from omapush.push.outcome import Outcome, expired
+from omapush.push.values import Event, ticket_delivery
+from omapush.store import finish, outbox, pushes
 from omapush.store.client import Store
+from omapush.store.finish import Ended
 from omapush.store.outbox import Finished
-from omapush.store.pushes import Stored
 
 HAND_OVER_LATE_MS = 5_000
 "A push that is not noted as handed over after so long lost its api process."
 MOST_REPEATS = 5
 "A delivery whose process died so often is not sent again: it may be what kills it."
 _EVERY_S = 0.2
+_EXPIRED = "deliver-before passed while it waited"
 _REST_S = 1.0
 
 
@@ -30,6 +32,7 @@ class Sweeper:
 
     def __init__(self, config: Config, store: Store) -> None:
         self._retention_s = config.delivery.retention_s
+        self._transaction_ms = config.delivery.transaction_s * 1000
         self._store = store
 
     async def run(self) -> None:
@@ -45,23 +48,42 @@ class Sweeper:
     def sweep(self) -> None:
         """Sweep once."""
         outbox.wake(self._store)
+        self._expire()
         self._repeat_lost()
         self._hand_over_left()
+
+    def _expire(self) -> None:
+        """End what waits past its deliver-before, also while no sender is there to look at it."""
+        tickets = outbox.expire(self._store, transaction_ms=self._transaction_ms)
+        if not tickets:
+            return
+        now_ms = clock.now_ms()
+        deliveries = [ticket_delivery(ticket) for ticket in tickets]
+        ended = [
+            Ended(ticket, expired(last.sip_code), last.method, last.sip_code, last.attempts, now_ms, _EXPIRED)
+            for ticket, last in zip(tickets, pushes.results_of(self._store, deliveries), strict=True)
+            if last is not None
+        ]
+        forgotten = set(tickets) - {one.ticket for one in ended}
+        outbox.complete(self._store, (Finished(ticket, 0) for ticket in forgotten))
+        if ended:
+            finish.store(self._store, ended, retention_s=self._retention_s)
 
     def _hand_over_left(self) -> None:
         late = pushes.not_handed_over(self._store, clock.now_ms() - HAND_OVER_LATE_MS)
         for ref in late:
-            outbox.hand_over(self._store, pushes.open_deliveries(self._store, ref))
-            pushes.note(
-                self._store,
-                [(ref, Event(clock.now_ms(), -1, "handed-over", "by the sweeper, after a crash"))],
-            )
-        if late:
-            pushes.handed_over(self._store, late)
-            log.get().warning("hand_over_finished", pushes=len(late), cause="an api process died")
+            try:
+                outbox.hand_over(self._store, pushes.open_deliveries(self._store, ref))
+                event = Event(clock.now_ms(), -1, "handed-over", "by the sweeper")
+                pushes.note(self._store, [(ref, event)])
+                pushes.handed_over(self._store, [ref])
+            except PushError as error:
+                log.get().warning("hand_over_failed", ref=ref, problem=str(error), action="trying again")
+            else:
+                log.get().warning("hand_over_finished", ref=ref, cause="the api died or Redis was slow")
 
     def _repeat_lost(self) -> None:
-        tickets = outbox.overdue(self._store, clock.now_ms())
+        tickets = outbox.overdue(self._store)
         if not tickets:
             return
         final = pushes.are_final(self._store, [ticket_delivery(ticket) for ticket in tickets])
@@ -71,8 +93,7 @@ class Sweeper:
         lost = [ticket for ticket, is_final in zip(tickets, final, strict=True) if not is_final]
         again = outbox.send_again(self._store, lost)
         self._note(again)
-        for ticket in (ticket for ticket, times in again.items() if times > MOST_REPEATS):
-            self._give_up(ticket)
+        self._give_up([ticket for ticket, times in again.items() if times > MOST_REPEATS])
         if again:
             log.get().warning("deliveries_repeated", number=len(again), cause="their sip process died")
 
@@ -85,12 +106,12 @@ class Sweeper:
         if events:
             pushes.note(self._store, events)
 
-    def _give_up(self, ticket: str) -> None:
-        ref, index = ticket_delivery(ticket)
+    def _give_up(self, tickets: list[str]) -> None:
+        if not tickets:
+            return
         now_ms = clock.now_ms()
         text = f"given up: its sip process died {MOST_REPEATS} times over it"
-        result = Result("undeliverable", "3000", text, "MESSAGE", 0, MOST_REPEATS, now_ms)
-        stored = Stored(ref, index, result, True, Event(now_ms, index, "final", text))
-        pushes.store_results(self._store, [stored], now_ms=now_ms, retention_s=self._retention_s)
-        outbox.complete(self._store, [Finished(ticket, 0)])
-        log.get().error("delivery_given_up", ref=ref, recipient=index, cause=text)
+        verdict = Outcome(None, "undeliverable", "3000", text)
+        ended = [Ended(ticket, verdict, "MESSAGE", 0, MOST_REPEATS, now_ms, text) for ticket in tickets]
+        finish.store(self._store, ended, retention_s=self._retention_s)
+        log.get().error("deliveries_given_up", number=len(tickets), cause=text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import httpx
 
@@ -13,7 +14,10 @@ from omapush.store import client
 
 
 async def run(config: Config) -> None:
-    """Work until cancelled."""
+    """Work until SIGTERM or SIGINT; what initiators are being told then is brought to its end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     store = client.connect(config.redis)
     limits = httpx.Limits(
         max_connections=config.notify.concurrency, max_keepalive_connections=config.notify.concurrency
@@ -23,5 +27,6 @@ async def run(config: Config) -> None:
         httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, follow_redirects=False) as http,
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(Notifications(config, store, http).run())
-        tasks.create_task(Sweeper(config, store).run())
+        sweeper = tasks.create_task(Sweeper(config, store).run())
+        await Notifications(config, store, http).run(stop)
+        sweeper.cancel()

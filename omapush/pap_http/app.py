@@ -13,7 +13,8 @@ from litestar.exceptions import ClientException, HTTPException
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError, TryLater
-from omapush.pap_http.authentication import Accounts
+from omapush.pap_http.authentication import Accounts, claimed_name
+from omapush.pap_http.brake import Brake
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.metrics import CONTENT_TYPE, Metrics
 from omapush.pap_http.pap_service import PapService
@@ -30,22 +31,22 @@ def create(config: Config) -> Litestar:
     service = PapService(config, store, GroupCommit(store), gate.has_room)
     metrics = Metrics(config, store, gate)
     accounts = Accounts(config)
+    brake = Brake()
 
     @post("/pap", status_code=202, name="pap")
     async def pap(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Take one PAP document of a push initiator."""
-        account = accounts.authenticate(request.headers.get("authorization"))
+        authorization = request.headers.get("authorization")
+        account = accounts.authenticate(authorization)
         if account is None:
+            await brake.failed(request.client.host if request.client else "", claimed_name(authorization))
             raise HTTPException(
                 "user name or password is wrong",
                 status_code=401,
                 headers={"WWW-Authenticate": 'Basic realm="omapush"'},
             )
         content_type = request.headers.get("content-type", "")
-        if not content_type.lower().startswith(_PAP_TYPES):
-            raise ClientException(
-                "Content-Type: multipart/related or application/xml expected", status_code=415
-            )
+        _refuse_other_media(content_type, request.headers.get("content-encoding", ""))
         body = await request.body()
         started = clock.monotonic()
         answer = await service.answer(account, content_type, body)
@@ -102,3 +103,11 @@ def create(config: Config) -> Litestar:
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _refuse_other_media(content_type: str, content_encoding: str) -> None:
+    """Raise 415 for a body that is not PAP, or that would have to be unpacked first."""
+    if content_type.partition(";")[0].strip().lower() not in _PAP_TYPES:
+        raise ClientException("Content-Type: multipart/related or application/xml expected", status_code=415)
+    if content_encoding.strip().lower() not in ("", "identity"):
+        raise ClientException("Content-Encoding: send the body as it is", status_code=415)

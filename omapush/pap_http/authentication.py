@@ -37,6 +37,11 @@ class Accounts:
         return self._accounts.get(name) if right else None
 
 
+def claimed_name(authorization: str | None) -> str:
+    """Return the user name that the Authorization header claims; empty when it claims none."""
+    return _credentials(authorization)[0]
+
+
 def _digest(password: str) -> bytes:
     return sha256(password.encode()).digest()
 

@@ -57,8 +57,8 @@ class Metrics:
     async def exposition(self) -> bytes:
         """Return all metrics in Prometheus text format."""
         depth = self._gate.depth
-        for where, number in zip(("ready", "waiting", "taken", "later"), depth[1:], strict=True):
-            self._deliveries.labels(where).set(number)
+        for where in ("ready", "waiting", "taken", "later"):
+            self._deliveries.labels(where).set(getattr(depth, where))
         try:
             self._owed.set(await asyncio.to_thread(pushes.owed, self._store))
         except PushError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from omapush import clock, log
 from omapush.config import Config
@@ -15,13 +15,16 @@ from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
 from omapush.push import acceptance
 from omapush.push.acceptance import Account, ContentRules, NotTaken
-from omapush.push.outcome import TAKEN_CODE
+from omapush.push.outcome import TAKEN_CODE, delivery_method_used
 from omapush.push.values import Event, Result, push_ref
 from omapush.store import pushes
 from omapush.store.client import Store
 
 SENDER_NAME = "omapush"
 _NOT_BUILT = "not carried out by this release"
+
+_Group = tuple[str, str, str, int, pap.DeliveryMethod | None]
+"What recipients with the same result have in common."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,11 @@ class PapService:
         )
         if not stored:
             return _push_response(message.push_id, "2007", "push-id was used before", now_ms)
-        return _push_response(message.push_id, TAKEN_CODE, "accepted for delivery", now_ms)
+        response = _push_response(message.push_id, TAKEN_CODE, "accepted for delivery", now_ms)
+        if message.progress_notes:
+            note = pap.ProgressNote(pap.MessageState.PENDING, "stored, waiting to be sent", now_ms // 1000)
+            return replace(response, progress_notes=(note,))
+        return response
 
     def _accept(
         self,
@@ -127,7 +134,7 @@ class PapService:
             )
             return pap.StatusQueryResponse(query.push_id, (unknown,))
         results = {one.address: result for one, result in zip(known.recipients, known.results, strict=True)}
-        groups: dict[tuple[str, str, str, int, str], list[str]] = {}
+        groups: dict[_Group, list[str]] = {}
         strangers: list[str] = []
         for address in query.addresses or tuple(results):
             found = results.get(address)
@@ -142,11 +149,11 @@ class PapService:
         return pap.StatusQueryResponse(query.push_id, tuple(answer))
 
 
-def _group(result: Result) -> tuple[str, str, str, int, str]:
-    return result.state, result.code, result.desc, result.at_ms // 1000, result.method
+def _group(result: Result) -> _Group:
+    return result.state, result.code, result.desc, result.at_ms // 1000, delivery_method_used(result)
 
 
-def _status_result(group: tuple[str, str, str, int, str], addresses: list[str]) -> pap.StatusQueryResult:
+def _status_result(group: _Group, addresses: list[str]) -> pap.StatusQueryResult:
     state, code, desc, at_s, method = group
     return pap.StatusQueryResult(
         state=pap.MessageState(state),
@@ -154,7 +161,7 @@ def _status_result(group: tuple[str, str, str, int, str], addresses: list[str]) 
         desc=desc,
         addresses=tuple(addresses),
         event_time=at_s,
-        delivery_method=pap.DeliveryMethod.CONFIRMED if method and state == "delivered" else None,
+        delivery_method=method,
     )
 
 

@@ -207,16 +207,16 @@ def _headers(block: bytes, number: int) -> tuple[tuple[str, str], ...]:
         raise MalformedMime(field, "not UTF-8") from None
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
     headers: list[tuple[str, str]] = []
-    for line in lines:
+    for at, line in enumerate(lines, start=1):  # errors name the line: without a blank one it may be content
         if _UNSAFE.search(line):
-            raise MalformedMime(field, f"control character in {shortened(line)!r}")
+            raise MalformedMime(field, f"control character in line {at}")
         if line[:1] in (" ", "\t") and headers:
             name, value = headers[-1]
             headers[-1] = (name, f"{value} {line.strip()}".strip())
             continue
         name, colon, value = line.partition(":")
         if not colon or _FIELD_NAME.fullmatch(name) is None:
-            raise MalformedMime(field, f"not name: value: {shortened(line)!r}")
+            raise MalformedMime(field, f"line {at} is not name: value")
         headers.append((name, value.strip()))
     if len(headers) > MAX_PART_HEADERS:
         raise MalformedMime(field, f"more than {MAX_PART_HEADERS} headers")

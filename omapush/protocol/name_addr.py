@@ -38,6 +38,8 @@ _ESCAPED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _NEEDS_ESCAPE: Final = re.compile(r'["\\]')
 # any identity that can still be found in a list that is not one
 _LOOSE_URI: Final = re.compile(rf'"{_QUOTED_TEXT}"?|((?:sips?|tel):[^\s<>",;]++)', re.IGNORECASE)
+# an address and its parameters, whatever stands before
+_BRACKETED: Final = re.compile(r"<[^<>\"\s]++>[^<>,\"]*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,27 @@ def parse_list(value: str, field: str, limit: int = MOST_ADDRESSES) -> tuple[Nam
     if len(pieces) > limit:
         raise MalformedSip(field, f"more than {limit} addresses")
     return tuple([parse_one(piece, field) for piece in pieces])
+
+
+def first_sip_address(value: str) -> NameAddr | None:
+    """
+    Return the first address with a SIP URI that can be read in a header value, None when there is none.
+
+    For headers whose writer must be understood even when its display name is no SIP.
+    """
+    value = value[:LONGEST_VALUE]
+    try:
+        pieces = split_quoted(value, ",", "address")
+    except MalformedSip:
+        pieces = []
+    for piece in (*pieces, *(found[0] for found in _BRACKETED.finditer(value))):
+        try:
+            address = parse_one(piece, "address")
+        except MalformedSip:
+            continue
+        if address.uri.lower().startswith(("sip:", "sips:")):
+            return address
+    return None
 
 
 def split_quoted(value: str, separator: str, field: str) -> list[str]:

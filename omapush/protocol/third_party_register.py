@@ -151,14 +151,20 @@ class _Reader:
             tuple(self._problems[:MOST_PROBLEMS]),
         )
 
-    def read_parts(self, content_type: str, body: bytes) -> None:
+    def read_parts(self, content_type: str, body: bytes, *, nested: bool = False) -> None:
+        """Read each part of a multipart, and of a multipart that is a part of it; no deeper."""
         try:
             parts = multipart.split(content_type, body)
         except PushError as error:
             self._problems.append(str(error))
             return
         for part in parts:
-            self.read_part(_media_type(part.header("Content-Type") or ""), part.body)
+            part_type = part.header("Content-Type") or ""
+            media_type = _media_type(part_type)
+            if media_type.startswith("multipart/") and not nested:
+                self.read_parts(part_type, part.body, nested=True)
+            else:
+                self.read_part(media_type, part.body)
 
     def read_part(self, media_type: str, body: bytes) -> None:
         try:

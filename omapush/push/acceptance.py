@@ -8,6 +8,8 @@ among good ones becomes the final result of that recipient alone.
 from __future__ import annotations
 
 import fnmatch
+import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,10 +24,20 @@ from omapush.push.values import PENDING, Push, Recipient, Result, push_ref
 
 PUSH_VERSION: Final = 1
 _LONGEST_HEADER: Final = 256
+_ADDRESS: Final = "address@address-value"
 _OUR_NETWORK: Final = "ims"
 _OUR_BEARER: Final = "sip"
 _TRAVELLING: Final = ("x-wap-", "content-language", "content-encoding", "content-disposition")
 _NOT_TRAVELLING: Final = frozenset({"x-wap-application-id"})
+_PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
+"Content-Transfer-Encodings that leave the bytes as they are (RFC 2045 6.2)."
+_LONGEST_URL: Final = 2_048
+_LABEL: Final = r"[0-9A-Za-z_](?:[0-9A-Za-z_\-]{0,61}[0-9A-Za-z_])?"
+# authority = host [ ":" port ], IP-literal = "[" IPv6address "]"; user information is left out  RFC 3986 3.2
+_NOTIFY_URL: Final = re.compile(
+    rf"https?://(?:{_LABEL}(?:\.{_LABEL})*\.?|\[([0-9A-Fa-f:.]{{2,45}})\])(?::([0-9]{{1,5}}))?(?:[/?#][!-~]*)?",
+    re.IGNORECASE,
+)
 
 
 class NotTaken(PushRefused):
@@ -100,6 +112,7 @@ def accept(
     _check_network(message)
     if not _matches(application, account.applications):
         raise NotTaken("2001", f"initiator may not push to application {application}")
+    notify_url = _notify_url(message.notify_url)
     content_type = _content_type(content, rules)
     recipients, results = _recipients(message, account, now_ms)
     before_ms = message.deliver_before * 1000 if message.deliver_before is not None else None
@@ -116,7 +129,7 @@ def accept(
         size=len(content.body),
         priority=message.priority.value,
         delivery_method=message.delivery_method.value,
-        notify_url=message.notify_url or "",
+        notify_url=notify_url,
         accepted_ms=now_ms,
         deliver_before_ms=before_ms if before_ms is not None else now_ms + lifetime_s * 1000,
         deadline_given=before_ms is not None,
@@ -140,12 +153,39 @@ def _check_network(message: PushMessage) -> None:
         raise NotTaken("3010", f"bearer {shortened(message.bearer or '')} is not available, only SIP is")
 
 
+def _notify_url(url: str | None) -> str:
+    """Where results go; empty when nobody wants them."""
+    if not url:
+        return ""
+    found = _NOTIFY_URL.fullmatch(url) if len(url) <= _LONGEST_URL else None
+    if found is None or not _is_address(found[1]) or not 0 < int(found[2] or 80) <= 65_535:
+        raise NotTaken(
+            "2000",
+            "push-message@ppg-notify-requested-to: not http:// or https:// with a host, a port up to 65535 "
+            f"and no user, of at most {_LONGEST_URL} characters",
+        )
+    return url
+
+
+def _is_address(ipv6: str | None) -> bool:
+    try:
+        return ipv6 is None or bool(ipaddress.IPv6Address(ipv6))
+    except ValueError:
+        return False
+
+
 def _matches(text: str, patterns: tuple[str, ...]) -> bool:
     return any(pattern == "*" or fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
 
 
 def _content_type(content: Part, rules: ContentRules) -> str:
     """The content's own type, which is safe to write into a SIP header."""
+    encoding = content.header("Content-Transfer-Encoding") or _PLAIN_ENCODINGS[0]
+    if encoding.lower() not in _PLAIN_ENCODINGS:
+        raise NotTaken(
+            "2000",
+            f"Content-Transfer-Encoding of the content: {shortened(encoding)}; send the bytes themselves",
+        )
     value = content.header("Content-Type") or "application/octet-stream"
     try:
         essence = media_type(value, "Content-Type of the content").essence
@@ -179,23 +219,41 @@ def _recipients(
     """
     Each address once, in the order given, with where it starts: pending, or undeliverable at once.
 
-    An initiator must not push to a single recipient outside its patterns: that refuses the whole.
+    A user named in two ways gets one push; the later address is told so. An initiator must not push to a
+    single recipient outside its patterns: that refuses the whole.
     """
     recipients: list[Recipient] = []
     results: list[Result] = []
+    named: dict[str, str] = {}
     refusal: NotTaken | None = None
     for address in dict.fromkeys(message.addresses):
         try:
-            aor = address_of_record(sip_target(address), field="address@address-value")
-        except PushError as error:
-            refusal = NotTaken(MalformedAddress.pap_code, str(error))
+            aor = _target(address, account)
+            _refuse_twice(aor, address, named)
+        except MalformedAddress as error:
+            refusal = NotTaken(error.pap_code, str(error))
             recipients.append(Recipient(address, ""))
             results.append(Result("undeliverable", refusal.code, refusal.desc, "", 0, 0, now_ms))
             continue
-        if not _matches(aor, account.recipients):
-            raise NotTaken("2001", f"initiator may not push to {shortened(address)}")
         recipients.append(Recipient(address, aor))
         results.append(Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, now_ms))
     if refusal is not None and all(result.state != PENDING for result in results):
         raise refusal
     return tuple(recipients), tuple(results)
+
+
+def _target(address: str, account: Account) -> str:
+    """The address of record that a PAP address means."""
+    try:
+        aor = address_of_record(sip_target(address), field=_ADDRESS)
+    except PushError as error:
+        raise MalformedAddress(_ADDRESS, getattr(error, "problem", str(error))) from error
+    if not _matches(aor, account.recipients):
+        raise NotTaken("2001", f"initiator may not push to {shortened(address)}")
+    return aor
+
+
+def _refuse_twice(aor: str, address: str, named: dict[str, str]) -> None:
+    first = named.setdefault(aor, address)
+    if first is not address:
+        raise MalformedAddress(_ADDRESS, f"the same recipient as {shortened(first)}")

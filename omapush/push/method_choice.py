@@ -36,5 +36,11 @@ def choose(request: Request, *, registered: bool, send_unregistered: bool, messa
     return Choice("MESSAGE", f"{request.size} of {message_bytes} bytes, {known}")
 
 
+def too_large(content_bytes: int, message_bytes: int) -> Outcome:
+    """Return the result of a push whose content no MESSAGE can carry in any form."""
+    why = f"content has {content_bytes} bytes, a MESSAGE at most {message_bytes} in all: needs another method"
+    return Outcome(None, "undeliverable", "2006", why)
+
+
 def _refused(why: str) -> Choice:
     return Choice(None, why, Outcome(None, "undeliverable", "2006", why))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from omapush.push.values import State
+from omapush.protocol.pap_values import DeliveryMethod
+from omapush.push.values import Result, State
 
 DELIVERED_CODE: Final = "1000"
 TAKEN_CODE: Final = "1001"
@@ -180,6 +181,17 @@ def expired(last_sip_code: int) -> Outcome:
         return Outcome(None, last.state, last.code, f"{last.meaning} before deliver-before passed")
     code = "5028" if last is not None and last.code == "5028" else "4000"
     return Outcome(None, _EXPIRED, code, "deliver-before passed while it waited")
+
+
+def delivery_method_used(result: Result) -> DeliveryMethod | None:
+    """
+    Return how sure the delivery was, as reports to the initiator say it; None when nobody took the push.
+
+    Only a 200 comes from the device; another 2xx, such as a relay's 202, confirms nothing.
+    """
+    if not 200 <= result.sip_code < 300:
+        return None
+    return DeliveryMethod.CONFIRMED if result.sip_code == 200 else DeliveryMethod.UNCONFIRMED
 
 
 def _next_try(

@@ -77,7 +77,8 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
     if profile.accept_contact != "none":
         strict = profile.accept_contact == "strict"
         lines.append(f"Accept-Contact: {accept_contact(profile.application, strict=strict)}")
-    lines.append(f'P-Charging-Vector: icid-value="{call_id}";orig-ioi="Type 3{sender.ioi}"')
+    generated = f'icid-value="{call_id}";icid-generated-at={_host(sender.sent_by)}'
+    lines.append(f'P-Charging-Vector: {generated};orig-ioi="Type 3{sender.ioi}"')
     lines.extend(_validity(delivery))
     if profile.push_id_header:
         lines.append(f"X-Push-Id: {delivery.id}")

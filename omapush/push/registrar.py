@@ -9,12 +9,13 @@ from typing import Final
 
 from omapush.errors import MalformedSip
 from omapush.protocol.charging_vector import answer_to
-from omapush.protocol.name_addr import associated_uris, parse_one
+from omapush.protocol.name_addr import NameAddr, associated_uris, first_sip_address
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.third_party_register import embedded_contacts, read_bodies
 from omapush.push.registration import LARGEST_EXPIRY_S, Report
 
-_NUMBER: Final = re.compile(r"[0-9]{1,10}")
+# delta-seconds                                           RFC 3261 25.1; RFC 4475 3.1.2.4 has 14 digits
+_DELTA_SECONDS: Final = re.compile(r"[0-9]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def read_report(request: ThirdPartyRegister, now_ms: int) -> Report:
     aor = address_of_record(request.to, field="To")
     return Report(
         aor=aor,
-        expires_s=_expires(request.expires),
+        expires_s=min(int(_expires(request)), LARGEST_EXPIRY_S),
         s_cscf=_s_cscf(request),
         path=request.path,
         contacts=embedded_contacts(bodies),
@@ -64,22 +65,29 @@ def read_report(request: ThirdPartyRegister, now_ms: int) -> Report:
 
 
 def answer_headers(request: ThirdPartyRegister, own_ioi: str) -> tuple[tuple[str, str], ...]:
-    """Return the headers of the 200: the same Expires, and the charging vector with our term-ioi."""
-    headers = [("Expires", str(_expires(request.expires)))]
+    """
+    Return the headers of the 200: Expires digit by digit as it came, the charging vector with our term-ioi.
+
+    Raises:
+        MalformedSip: Expires is not a number.
+    """
+    headers = [("Expires", _expires(request))]
     vector = answer_to(request.charging_vector, own_ioi) if request.charging_vector else None
     if vector is not None:
         headers.append(("P-Charging-Vector", vector))
     return tuple(headers)
 
 
-def _expires(value: str) -> int:
-    """Seconds; an absent value counts as none granted, a huge one is capped (RFC 4475 scalar02)."""
-    text = value.strip()
+def _expires(request: ThirdPartyRegister) -> str:
+    """Return the digits of Expires, else of the parameter of Contact (RFC 3261 10.2.1.1); 0 without both."""
+    text = request.expires.strip()
     if not text:
-        return 0
-    if _NUMBER.fullmatch(text) is None:
+        contact = _s_cscf_contact(request.contact)
+        in_contact = (contact.param("expires") if contact else None) or ""
+        return in_contact if _DELTA_SECONDS.fullmatch(in_contact) else "0"
+    if _DELTA_SECONDS.fullmatch(text) is None:
         raise MalformedSip("Expires", "is not a number of seconds")
-    return min(int(text), LARGEST_EXPIRY_S)
+    return text
 
 
 def _associated(request: ThirdPartyRegister, aor: str) -> tuple[str, ...]:
@@ -89,13 +97,11 @@ def _associated(request: ThirdPartyRegister, aor: str) -> tuple[str, ...]:
 
 def _s_cscf(request: ThirdPartyRegister) -> str:
     """Contact names the S-CSCF, else From does."""
-    return _uri_of_contact(request.contact) or request.from_uri
+    contact = _s_cscf_contact(request.contact)
+    return contact.uri if contact else request.from_uri
 
 
 @lru_cache(maxsize=1024)
-def _uri_of_contact(contact: str) -> str:
+def _s_cscf_contact(contact: str) -> NameAddr | None:
     """A core has few S-CSCFs, and each writes the same Contact for all its users."""
-    try:
-        return parse_one(contact, "Contact").uri
-    except MalformedSip:
-        return ""
+    return first_sip_address(contact)

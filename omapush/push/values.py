@@ -113,6 +113,8 @@ class Delivery(NamedTuple):
     deliver_before_ms: int
     deadline_given: bool
     order_us: int = 0
+    size: int = 0
+    "Bytes of content. More than `content` has: too large for a MESSAGE in any form, it stayed with the push."
 
     @property
     def id(self) -> str:

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.retry import Retry
 
 from omapush.config import RedisSection
@@ -33,6 +41,8 @@ _NOT_NOW = (
     "max number of clients",
 )
 "How Redis begins an error that says: not now."
+_SAYS_NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
+"The same as the client library tells it, which cuts off that beginning."
 _NAME = re.compile(r"(#!lua name=|register_function\(')(omapush_[a-z_]+)")
 
 
@@ -131,6 +141,8 @@ def store_errors(doing: str) -> Iterator[None]:
     """Turn what the client library raises into errors of ours that say what was being done."""
     try:
         yield
+    except _SAYS_NOT_NOW as error:
+        raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
     except ResponseError as error:
         kind = StoreUnavailable if str(error).startswith(_NOT_NOW) else StoreRefused
         raise kind(f"{doing}: {error}") from error

@@ -74,7 +74,7 @@ def outbox(shard_number: int, part: str) -> str:
     """
     One structure of a user shard's outbox.
 
-    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken or later; what each holds is in
-    schema/functions/outbox.lua.
+    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later or expiry; what each
+    holds is in schema/functions/outbox.lua.
     """
     return f"{part}:{{u{shard_number}}}"

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 from omapush.push.values import Delivery, ticket
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call_all, store_errors
+from omapush.store.client import Call, Store, call, call_all, store_errors
+
+_LARGEST_ROUND_TRIP = 500_000
+"Bytes of deliveries handed over in one go."
 
 
 class Owner(NamedTuple):
@@ -60,18 +63,28 @@ def _names(number: int, *parts: str) -> list[str]:
 
 
 def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:
-    """Put deliveries into their users' outboxes; what is there already stays as it is."""
+    """
+    Put deliveries into their users' outboxes; what is there already stays as it is.
+
+    Many go in several round trips of bounded size, so that none of them keeps Redis from others for long.
+    """
     batches: dict[int, list[Any]] = {}
+    size = 0
     for delivery in deliveries:
-        place = ticket(delivery)
+        place, record = ticket(delivery), codec.encode(delivery)
         batch = batches.setdefault(store.layout.ticket_shard(place), [])
-        batch += (place, codec.encode(delivery))
+        batch += (place, record, delivery.deliver_before_ms)
+        size += len(record)
+        if size > _LARGEST_ROUND_TRIP:
+            _hand_over(store, batches)
+            batches, size = {}, 0
+    _hand_over(store, batches)
+
+
+def _hand_over(store: Store, batches: dict[int, list[Any]]) -> None:
+    parts = ("delivery", "busy", "ready", "waiting", "expiry")
     call_all(
-        store,
-        (
-            Call("omapush_hand_over", _names(number, "delivery", "busy", "ready", "waiting"), args)
-            for number, args in batches.items()
-        ),
+        store, (Call("omapush_hand_over", _names(number, *parts), args) for number, args in batches.items())
     )
 
 
@@ -129,7 +142,7 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
     batches: dict[int, list[Any]] = {}
     for place, again_ms in finished:
         batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
-    parts = ("delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later")
+    parts = ("delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "expiry")
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
     )
@@ -147,29 +160,63 @@ def wake(store: Store, *, most: int = 1_000) -> int:
     return sum(answers)
 
 
-def overdue(store: Store, now_ms: int, *, most: int = 500) -> list[str]:
-    """Return tickets whose sender never told a result: their process is taken as dead."""
-    with store_errors("overdue"):
-        pipe = store.db.pipeline(transaction=False)
-        for number in range(store.layout.user_shards):
-            pipe.zrangebyscore(keys.outbox(number, "taken"), "-inf", now_ms, start=0, num=most)
-        return [place.decode() for found in pipe.execute() for place in found]
+def put_off(store: Store, tickets: Iterable[str], wait_ms: int) -> None:
+    """Give back tickets that could not be sent yet; they are ready again after `wait_ms`, as the same try."""
+    parts = ("taken", "busy", "ready", "waiting", "later")
+    call_all(
+        store,
+        (
+            Call("omapush_put_off", _names(number, *parts), [wait_ms, *places])
+            for number, places in _by_shard(store, tickets).items()
+        ),
+    )
+
+
+def overdue(store: Store, *, since_ms: int = 0, most: int = 500) -> list[str]:
+    """
+    Return tickets whose sender never told a result, at least for `since_ms` too long.
+
+    Their process is taken as dead.
+    """
+    shards = range(store.layout.user_shards)
+    answers = call_all(store, (Call("omapush_overdue", _names(number, "taken"), [since_ms, most]) for number in shards))
+    return [place.decode() for found in answers for place in found]
+
+
+def expire(store: Store, *, transaction_ms: int, most: int = 500) -> list[str]:
+    """
+    Take tickets that wait past their deliver-before; the caller ends them.
+
+    What is at a sender is left to its answer. A ticket that the caller forgets comes back as a lost one.
+    """
+    answers = call_all(
+        store,
+        (
+            Call("omapush_expire", _names(number, "expiry", "taken", "later"), [transaction_ms, most])
+            for number in range(store.layout.user_shards)
+        ),
+    )
+    return [place.decode() for found in answers for place in found]
 
 
 def send_again(store: Store, tickets: Iterable[str]) -> dict[str, int]:
     """Make lost deliveries ready again; returns how often that has happened to each that was."""
-    batches: dict[int, list[str]] = {}
-    for place in tickets:
-        batches.setdefault(store.layout.ticket_shard(place), []).append(place)
     answers = call_all(
         store,
         (
-            Call("omapush_send_again", _names(number, "taken", "ready", "repeats"), args)
-            for number, args in batches.items()
+            Call("omapush_send_again", _names(number, "taken", "ready", "repeats"), places)
+            for number, places in _by_shard(store, tickets).items()
         ),
     )
     flat = [item for answer in answers for item in answer]
     return {flat[i].decode(): int(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+
+def _by_shard(store: Store, tickets: Iterable[str]) -> dict[int, list[str]]:
+    places: dict[int, list[str]] = {}
+    for place in tickets:
+        places.setdefault(store.layout.ticket_shard(place), []).append(place)
+    return places
 
 
 def depth(store: Store) -> Depth:
@@ -217,14 +264,10 @@ def owners(store: Store) -> dict[int, dict[str, str]]:
         }
 
 
-def sign_of_life(store: Store, owner: Owner, now_ms: int, *, lease_ms: int) -> int:
+def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:
     """Tell all nodes that this sender process lives; returns how many do."""
-    with store_errors("sign of life"):
-        pipe = store.db.pipeline(transaction=False)
-        pipe.zadd(keys.SENDERS, {f"{owner.node}/{owner.sender}": now_ms})
-        pipe.zremrangebyscore(keys.SENDERS, "-inf", now_ms - 2 * lease_ms)
-        pipe.zcard(keys.SENDERS)
-        return int(pipe.execute()[2])
+    process = f"{owner.node}/{owner.sender}"
+    return int(call(store, Call("omapush_sign_of_life", [keys.SENDERS], [process, 2 * lease_ms])))
 
 
 def ready(store: Store, numbers: Sequence[int]) -> list[int]:

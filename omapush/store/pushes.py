@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
+
+LARGEST_INLINE: Final = 16_384
+"Bytes of content that travel inside each delivery; larger content is kept once, with its push."
 
 
 class Submission(NamedTuple):
@@ -130,12 +133,13 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
         push_id=push.push_id,
         content_type=push.content_type,
         content_headers=push.content_headers,
-        content=content,
+        content=content if len(content) <= LARGEST_INLINE else b"",
         delivery_method=push.delivery_method,
         accepted_ms=push.accepted_ms,
         deliver_before_ms=push.deliver_before_ms,
         deadline_given=push.deadline_given,
         order_us=push.order_us,
+        size=len(content),
     )
 
 
@@ -195,11 +199,17 @@ def read(store: Store, ref: str) -> Known | None:
 
 def result_of(store: Store, ref: str, recipient: int) -> Result | None:
     """Return the last result of one recipient, or None when the push is forgotten."""
-    with store_errors("result of"):
+    return results_of(store, [(ref, recipient)])[0]
+
+
+def results_of(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[Result | None]:
+    """Return the same for many, each given as (ref, recipient index)."""
+    with store_errors("results of"):
         pipe = store.db.pipeline(transaction=False)
-        pipe.hget(_push_keys(store, ref)[0], f"r{recipient}")
-        (record,) = pipe.execute()
-    return None if record is None else codec.result(record)
+        for ref, recipient in deliveries:
+            pipe.hget(_push_keys(store, ref)[0], f"r{recipient}")
+        records = pipe.execute()
+    return [None if record is None else codec.result(record) for record in records]
 
 
 def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[tuple[str, Due | None]]:

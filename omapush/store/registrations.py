@@ -12,7 +12,7 @@ from omapush.store.client import Call, Store, call_all, store_errors
 
 KEPT_AFTER_END_MS = 86_400_000
 "How long a record outlives its registration: the S-CSCF and what was learnt stay useful."
-_TRIES = 8
+_TRIES = 32
 
 
 def read(store: Store, aor: str) -> Registration | None:

@@ -13,6 +13,9 @@
 --   waiting  zset    tickets behind a busy target, all with score 0
 --   taken    zset    tickets at a sender; score: when they count as lost, ms
 --   later    zset    tickets that try again; score: when, ms
+--   expiry   zset    all tickets; score: deliver-before, ms
+--
+-- All times are Redis' own: the clocks of the nodes may differ.
 
 local TARGET = 16
 
@@ -56,12 +59,13 @@ local function forget(structures, command, tickets)
 end
 
 -- Put deliveries into the outbox; a ticket that is there already is left as it is.
--- KEYS delivery, busy, ready, waiting    ARGV ticket, record, ticket, record ...
+-- KEYS delivery, busy, ready, waiting, expiry    ARGV ticket, record, deliver-before ms, ticket ...
 -- Answers how many were new.
 local function hand_over(keys, args)
   local new = 0
-  for i = 1, #args, 2 do
+  for i = 1, #args, 3 do
     if redis.call('HSETNX', keys[1], args[i], args[i + 1]) == 1 then
+      redis.call('ZADD', keys[5], args[i + 2], args[i])
       queue(keys[2], keys[3], keys[4], args[i])
       new = new + 1
     end
@@ -143,7 +147,7 @@ local function take(keys, args)
 end
 
 -- Finish tries: a final one leaves the outbox, another is put off; the target is free either way.
--- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later
+-- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry
 -- ARGV ticket, when to try again in ms or 0 for final, ticket ...
 local function complete(keys, args)
   local final = {}
@@ -160,6 +164,7 @@ local function complete(keys, args)
   if #final > 0 then
     redis.call('HDEL', keys[1], unpack(final))
     redis.call('ZREM', keys[4], unpack(final))
+    redis.call('ZREM', keys[9], unpack(final))
     forget({ keys[2], keys[3] }, 'HDEL', final)
     forget({ keys[7], keys[8] }, 'ZREM', final)
     for _, ticket in ipairs(final) do
@@ -181,13 +186,49 @@ local function wake(keys, args)
   return #due
 end
 
+-- Put tickets off that were taken and could not be sent yet; that is no try.
+-- KEYS taken, busy, ready, waiting, later    ARGV wait ms, ticket ...
+local function put_off(keys, args)
+  local at = now_ms() + args[1]
+  for i = 2, #args do
+    if redis.call('ZREM', keys[1], args[i]) == 1 then
+      redis.call('ZADD', keys[5], at, args[i])
+      free(keys[2], keys[3], keys[4], args[i])
+    end
+  end
+  return #args - 1
+end
+
+-- Find tickets whose sender never told a result.
+-- KEYS taken    ARGV for how long at least ms, most
+local function overdue(keys, args)
+  return redis.call('ZRANGE', keys[1], '-inf', now_ms() - args[1], 'BYSCORE', 'LIMIT', 0, args[2])
+end
+
+-- Take, for the caller to end them, tickets that wait past their deliver-before. One that is at a sender is
+-- left to its answer; one that the caller forgets is lost like any other and comes back.
+-- KEYS expiry, taken, later    ARGV transaction ms, most
+local function expire(keys, args)
+  local now, answer = now_ms(), {}
+  for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, args[2])) do
+    if not redis.call('ZSCORE', keys[2], ticket) then
+      redis.call('ZADD', keys[2], now + args[1], ticket)
+      redis.call('ZREM', keys[3], ticket)
+      answer[#answer + 1] = ticket
+    end
+  end
+  return answer
+end
+
 -- Send lost tickets again, each at the head of its queue; a result that came meanwhile wins.
 -- KEYS taken, ready, repeats    ARGV ticket ...
 -- Answers the tickets that are ready again, each followed by how often that has happened.
 local function send_again(keys, args)
-  local answer = {}
+  local now, answer = now_ms(), {}
   for _, ticket in ipairs(args) do
-    if redis.call('ZREM', keys[1], ticket) == 1 then
+    local lost_at = redis.call('ZSCORE', keys[1], ticket)
+    if lost_at and tonumber(lost_at) <= now then
+      redis.call('ZREM', keys[1], ticket)
       redis.call('LPUSH', keys[2], ticket)
       answer[#answer + 1] = ticket
       answer[#answer + 1] = redis.call('HINCRBY', keys[3], ticket, 1)
@@ -196,10 +237,24 @@ local function send_again(keys, args)
   return answer
 end
 
+-- Tell that a sender process lives.
+-- KEYS senders    ARGV process, how long it is believed ms
+-- Answers how many live.
+local function sign_of_life(keys, args)
+  local now = now_ms()
+  redis.call('ZADD', keys[1], now, args[1])
+  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', now - args[2])
+  return redis.call('ZCARD', keys[1])
+end
+
 redis.register_function('omapush_hand_over', hand_over)
 redis.register_function('omapush_claim', claim)
 redis.register_function('omapush_release', release)
 redis.register_function('omapush_take', take)
 redis.register_function('omapush_complete', complete)
 redis.register_function('omapush_wake', wake)
+redis.register_function('omapush_put_off', put_off)
+redis.register_function('omapush_overdue', overdue)
+redis.register_function('omapush_expire', expire)
 redis.register_function('omapush_send_again', send_again)
+redis.register_function('omapush_sign_of_life', sign_of_life)

@@ -108,7 +108,7 @@ def test_a_delivery_that_is_lost_again_and_again_is_given_up_and_its_target_is_f
     assert (known.results[0].state, known.results[0].code) == ("undeliverable", "3000")
     assert outbox.whereabouts(store, poison) == "nowhere"
     assert outbox.whereabouts(store, behind) == "ready"
-    assert outbox.overdue(store, clock.now_ms()) == []
+    assert outbox.overdue(store) == []
 
 
 def test_what_is_due_again_is_queued(store: Store, sweeper: Sweeper, make: Make) -> None:

@@ -60,8 +60,25 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
         ({"spi": {}}, ["[spi]", "unknown table", "sip"]),
         ({"sip": {"lisen": []}}, ["sip.lisen", "unknown key", "listen"]),
         ({"sip": {"workers": 0}}, ["sip.workers", ">= 1"]),
-        ({"sip": {"workers": "4"}}, ["sip.workers", "int"]),
-        ({"sip": 1}, ["sip", "object"]),
+        ({"sip": {"workers": "4"}}, ["sip.workers", "expected a whole number such as 4, this is text"]),
+        ({"sip": {"workers": 1.5}}, ["sip.workers", "a whole number such as 4, this is a number"]),
+        ({"sip": {"uri": 1}}, ["sip.uri", 'text such as "value", this is a whole number']),
+        ({"sip": {"listen": "udp:127.0.0.1:5070"}}, ["sip.listen", 'a list such as ["value"], this is text']),
+        ({"sip": {"record_route": "yes"}}, ["sip.record_route", "expected true or false, this is text"]),
+        ({"notify": {"timeout_s": "5"}}, ["notify.timeout_s", "a number such as 2.5"]),
+        ({"sip": 1}, ["sip", "a table such as { key", "this is a whole number"]),
+        ({"sip": {"listen": ["udp:127.0.0.1:0"]}}, ["sip.listen", "udp:127.0.0.1:5070"]),
+        ({"sip": {"listen": ["udp:127.0.0.1:65536"]}}, ["sip.listen", "udp:127.0.0.1:5070"]),
+        ({"api": {"listen": "127.0.0.1:70000"}}, ["api.listen", "127.0.0.1:8080"]),
+        ({"sip": {"uri": "sip:psa@home1.example:99999"}}, ["sip.uri", "right would be"]),
+        ({"sip": {"uri": "sip:"}}, ["sip.uri", "right would be"]),
+        ({"core": {"next_hop": "sip:;lr"}}, ["core.next_hop", "right would be"]),
+        ({"core": {"next_hop": "sip:a b"}}, ["core.next_hop", "right would be"]),
+        ({"core": {"next_hop": "sip:core.example?Route=x"}}, ["core.next_hop", "right would be"]),
+        ({"core": {"next_hop": "sips:core.example"}}, ["core.next_hop", "no TLS yet"]),
+        ({"core": {"ioi": "home 1"}}, ["core.ioi", "home1.example"]),
+        ({"core": {"ioi": ""}}, ["core.ioi", "home1.example"]),
+        ({"core": {"ioi": 'a"\n'}}, ["core.ioi", "home1.example"]),
         ({"sip": {"listen": []}}, ["sip.listen", "udp:"]),
         ({"sip": {"listen": ["tcp:127.0.0.1:5070"]}}, ["sip.listen", "udp:"]),
         ({"sip": {"listen": ["udp:127.0.0.1"]}}, ["sip.listen", "udp:127.0.0.1:5070"]),
@@ -81,7 +98,7 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
         ({"initiator": {"pi": {"password": "x", "password_file": "y"}}}, ["initiator.pi", "either"]),
         ({"initiator": {"pi": {"password_file": "/nonexistent"}}}, ["password_file", "cannot be read"]),
         ({"initiator": {"p i": {"password": "x"}}}, ["initiator.p i", "letters"]),
-        ({"initiator": {"pi": {"password": "x", "identity": "me"}}}, ["identity", "sip:"]),
+        ({"initiator": {"pi": {"password": "x", "identity": "me"}}}, ["identity", "sip:", "tel:"]),
     ],
 )
 def test_a_wrong_setting_names_file_key_and_what_would_be_right(
@@ -90,6 +107,22 @@ def test_a_wrong_setting_names_file_key_and_what_would_be_right(
     text = problem(tables)
 
     assert all(word in text for word in says), text
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"sip": {"listen": ["udp:[2001:db8::1]:1", "tcp:psa.home1.example:65535"]}},
+        {"sip": {"uri": "SIP:push.sender@HOME1.example"}},
+        {"sip": {"uri": "sip:psa.home1.example"}},
+        {"core": {"next_hop": "sip:icscf.home1.example:4060;transport=tcp;lr"}},
+        {"core": {"next_hop": "sip:[2001:db8::2]:6060;lr=on"}},
+        {"core": {"ioi": "home1.example"}},
+        {"initiator": {"pi": {"password": "x", "identity": "tel:+1-555-0100"}}},
+    ],
+)
+def test_what_a_core_is_called_is_taken(tables: dict[str, Any]) -> None:
+    assert config.parse(tables, "omapush.toml").path == "omapush.toml"
 
 
 def test_a_password_is_never_shown() -> None:

@@ -15,7 +15,14 @@ LONGEST_TICKET = "f" * 16 + "9" * 16 + "f" * 20 + ".99999"
 @pytest.mark.parametrize("ticket", ["0" * 52 + ".0", LONGEST_TICKET])
 def test_the_reference_comes_back_as_it_went_and_fits(ticket: str) -> None:
     longest = Sent(
-        ticket, 100, RetryPlan(100, 86_400_000, 86_400_000), 9_999_999_999_999, 63, 9_999_999_999_999, True
+        ticket,
+        100,
+        RetryPlan(100, 86_400_000, 86_400_000),
+        9_999_999_999_999,
+        63,
+        "ffff",
+        9_999_999_999_999,
+        True,
     )
 
     assert Sent.unpack(longest.pack()) == longest

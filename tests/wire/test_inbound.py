@@ -1,5 +1,6 @@
 """What we answer ourselves."""
 
+import re
 from pathlib import Path
 
 import httpx
@@ -29,6 +30,25 @@ def test_a_method_that_we_do_not_take_gets_405_with_what_we_do(
     answer = core.ask(request(method, "sip:psa@home1.example", core.address), stack.sip)
 
     assert (answer.status, answer.header("Allow")) == (405, "REGISTER, OPTIONS")
+
+
+def test_a_method_that_is_not_utf_8_is_answered_once_like_any_unknown_one(
+    stack: Stack, core: SipPeer
+) -> None:
+    sent = request("FOO", "sip:psa@home1.example", core.address).replace(b"FOO", b"FO\xff")
+    core.send(sent, stack.sip)
+    wait_until(lambda: bool(core.responses), 5, "an answer")
+
+    expect_life(stack, core)
+    assert [one.status for one in core.responses if one.method != "OPTIONS"] == [405]
+
+
+@pytest.mark.parametrize("host", ["home1.example", "HOME1.example", "home1.example;user=phone"])
+def test_our_identity_is_known_in_each_spelling_and_the_users_of_its_host_are_not_us(
+    stack: Stack, core: SipPeer, host: str
+) -> None:
+    assert core.ask(request("MESSAGE", f"sip:psa@{host}", core.address), stack.sip).status == 405
+    assert core.ask(request("MESSAGE", f"sip:alice@{host}", core.address), stack.sip).status == 404
 
 
 @pytest.mark.parametrize("method", ["BYE", "MESSAGE", "NOTIFY"])
@@ -91,6 +111,26 @@ def expect_life(stack: Stack, core: SipPeer) -> None:
     """Ask more often than there are workers."""
     for _ in range(4):
         assert core.ask(request("OPTIONS", "sip:psa@home1.example", core.address), stack.sip).status == 200
+
+
+def test_made_up_methods_are_counted_as_one_and_cannot_fill_or_break_the_metrics(
+    stack: Stack, core: SipPeer
+) -> None:
+    url = f"http://127.0.0.1:{stack.sip[1]}/metrics"
+    methods = [*(f"MADE-UP-{n}" for n in range(200)), 'Q"UOTE', "BACK\\SLASH"]
+    for method in methods:
+        core.send(request(method, "sip:psa@home1.example", core.address), stack.sip)
+    assert core.ask(request("OPTIONS", "sip:psa@home1.example", core.address), stack.sip).status == 200
+
+    counted = re.compile(r'omapush_sip_requests_received_total\{method="other"\} ([0-9]+)')
+    wait_until(
+        lambda: sum(map(int, counted.findall(httpx.get(url, trust_env=False).text))) >= len(methods) - 2,
+        5,
+        "all counted",
+    )
+    shown = httpx.get(url, trust_env=False).text
+    assert "MADE-UP" not in shown
+    assert "UOTE" not in shown
 
 
 def test_counters_are_shown_over_http_to_trusted_peers_only(stack: Stack, core: SipPeer) -> None:

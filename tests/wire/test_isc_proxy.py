@@ -5,6 +5,7 @@ import pytest
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import Says, SipPeer
 from tests.harness.stack import Stack
+from tests.harness.wait import wait_until
 from tests.wire.requests import MARK, isc_route, request
 
 pytestmark = pytest.mark.req("PSA-GEN-2")
@@ -117,6 +118,68 @@ def test_a_request_without_a_route_onward_is_refused_and_not_relayed_by_its_uri(
     answer = core.ask(request("MESSAGE", uri, core.address), stack.sip)
 
     assert (answer.status, core.pushes(uri)) == (404, [])
+
+
+def test_a_route_that_starts_with_another_leads_nowhere_from_here(stack: Stack, core: SipPeer) -> None:
+    """Kamailio would follow it, and so relay for anybody whom a trusted peer relays for."""
+    headers = [("Route", f"<sip:elsewhere@127.0.0.1:{core.port};lr>")]
+    uri = "sip:astray@ims.lab"
+    answer = core.ask(request("MESSAGE", uri, core.address, headers), stack.sip)
+
+    assert (answer.status, core.pushes(uri)) == (404, [])
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_route_with_our_identity_is_ours(stack: Stack, core: SipPeer, separate: bool) -> None:
+    uri = f"sip:by-identity-{separate}@ims.lab"
+    own, mark = "<sip:psa@HOME1.example;lr>", f"<sip:iscmark@127.0.0.1:{core.port};{MARK}>"
+    routes = [("Route", own), ("Route", mark)] if separate else [("Route", f"{own}, {mark}")]
+    answer = core.ask(request("MESSAGE", uri, core.address, routes, b"\0 \xff"), stack.sip)
+    (came,) = core.pushes(uri)
+
+    assert (answer.status, came.all("Route"), came.body) == (200, [mark], b"\0 \xff")
+
+
+def test_a_route_with_our_identity_alone_leads_nowhere(stack: Stack, core: SipPeer) -> None:
+    uri = f"sip:nobody@127.0.0.1:{core.port}"
+    headers = [("Route", "<sip:psa@home1.example;lr>")]
+    answer = core.ask(request("MESSAGE", uri, core.address, headers), stack.sip)
+
+    assert (answer.status, core.pushes(uri)) == (404, [])
+
+
+def test_a_relayed_requests_odd_uris_are_none_of_our_business(stack: Stack, core: SipPeer) -> None:
+    """RFC 3261 16.3: a proxy does not reject what it does not need."""
+    uri = "sip:odd@ims.lab"
+    headers = [("Route", isc_route(stack.sip, core)), ("Expires", "99999999999999")]
+    odd = "<nobody:xyz>;tag=1"
+    answer = core.ask(request("MESSAGE", uri, core.address, headers, From=odd), stack.sip)
+    (came,) = core.pushes(uri)
+
+    assert (answer.status, came.header("From"), came.header("Expires")) == (200, odd, "99999999999999")
+    here = request("MESSAGE", "sip:psa@home1.example", core.address, From=odd)
+    assert core.ask(here, stack.sip).status == 400
+
+
+def test_a_method_that_is_not_utf_8_goes_on(stack: Stack, core: SipPeer) -> None:
+    headers = [("Route", isc_route(stack.sip, core))]
+    sent = request("FOO", "sip:bytes@ims.lab", core.address, headers).replace(b"FOO", b"FO\xff")
+    core.send(sent, stack.sip)
+    wait_until(lambda: bool(core.requests), 5, "the request")
+
+    (came,) = core.requests
+    assert came.all("Route") == [f"<sip:iscmark@127.0.0.1:{core.port};{MARK}>"]
+    assert came.header("Call-ID") == SipText.parse(sent).header("Call-ID")
+
+
+@pytest.mark.parametrize("hop", ["no-such-host.invalid", "127.0.0.1:1;transport=tls"])
+def test_a_next_hop_that_cannot_be_reached_is_told_with_503(stack: Stack, core: SipPeer, hop: str) -> None:
+    own = f"<sip:{stack.sip[0]}:{stack.sip[1]};lr>"
+    headers = [("Route", f"{own}, <sip:{hop};lr>")]
+    answer = core.ask(request("MESSAGE", "sip:unreached@ims.lab", core.address, headers), stack.sip, 15)
+
+    assert answer.start_line == "SIP/2.0 503 Next Hop Unreachable"
+    assert len([one for one in core.responses if one.status >= 200]) == 1
 
 
 def test_a_request_that_went_through_us_and_leads_nowhere_is_a_loop(stack: Stack, core: SipPeer) -> None:

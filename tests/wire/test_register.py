@@ -159,6 +159,7 @@ def test_a_body_that_cannot_be_read_is_no_failure(
         ("Expires", "soon"),
         ("Expires", "-1"),
         ("Expires", "1e3"),
+        ("Expires", "9" * 33),
         ("To", "<tel:>"),
         ("To", "<http://x.example>"),
     ],
@@ -172,6 +173,13 @@ def test_a_malformed_expires_or_to_is_refused_and_nothing_kept(
 
     assert core.ask("\r\n".join(lines).encode(), stack.sip).status == 400
     assert stack.db.dbsize() == before
+
+
+@pytest.mark.parametrize("expires", ["4294967295", "99999999999999", "0600"])
+def test_expires_comes_back_digit_by_digit(stack: Stack, core: SipPeer, expires: str) -> None:
+    answer = core.ask(register("sip:patient@home1.example", core, expires=expires), stack.sip)
+
+    assert (answer.status, answer.header("Expires")) == (200, expires)
 
 
 def test_a_stranger_cannot_register_anybody(stack: Stack, core: SipPeer) -> None:

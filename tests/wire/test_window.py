@@ -7,6 +7,7 @@ from tests.conftest import MakeStack
 from tests.harness.sip_peer import OK, SipPeer
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
+from tests.wire.requests import register
 
 WINDOW = 10
 
@@ -35,3 +36,27 @@ def test_a_silent_core_is_a_timeout_after_the_transactions_32_seconds(stack: Sta
         assert (result.state, result.code, result.sip_code, result.attempts) == ("timeout", "5028", 408, 1)
         assert "no response" in result.desc
         assert core.arrived > len(core.pushes("sip:silent@home1.example")) == 1
+
+
+def test_a_silent_next_hop_leaves_room_for_the_others(make_stack: MakeStack) -> None:
+    """Its window is full, the rest of its deliveries wait, and nobody else's do."""
+    sizes = {"senders": 1, "window": 2 * WINDOW, "window_per_hop": WINDOW}
+    stack = make_stack({"sip": sizes}, parts=("redis", "sip", "notifier"))
+    silent_users = [f"sip:silent{i}@home1.example" for i in range(4 * WINDOW)]
+    with (
+        SipPeer(stack.core_port) as core,
+        SipPeer(policy=lambda _: None) as silent,
+    ):
+        for aor in silent_users:
+            assert silent.ask(register(aor, silent), stack.sip).status == 200
+        stuck = stack.submit(silent_users)
+        wait_until(lambda: len(silent.requests) == WINDOW, 10, lambda: f"full window: {len(silent.requests)}")
+
+        live = stack.submit([f"sip:live{i}@home1.example" for i in range(5 * WINDOW)])
+        assert {result.state for result in stack.finished(live).results} == {"delivered"}
+        assert len(silent.requests) == WINDOW
+
+        silent.policy = lambda _: OK
+        assert {result.state for result in stack.finished(stuck, deadline_s=30).results} == {"delivered"}
+        assert {result.attempts for result in stack.known(stuck).results} == {1}
+        assert len(silent.requests) == len(silent_users)

@@ -11,6 +11,7 @@ from omapush.protocol.name_addr import (
     LONGEST_VALUE,
     NameAddr,
     associated_uris,
+    first_sip_address,
     parse_list,
     parse_one,
     quote,
@@ -206,3 +207,22 @@ def test_hostile_repetition_is_refused(value: str) -> None:
     with pytest.raises(MalformedSip):
         parse_list(value, "Contact")
     assert associated_uris(value) == ()
+
+
+@pytest.mark.parametrize("value", ["", "*", ",", "<sip:broken", "tel:+1555", "<http://x.example>", "<<sip:>>"])
+def test_a_value_may_have_no_sip_address_that_can_be_read(value: str) -> None:
+    assert first_sip_address(value) is None
+
+
+def test_an_odd_display_name_does_not_hide_the_address_nor_its_parameters() -> None:
+    address = first_sip_address('"Odd <sip:a@b.example>;expires=7, <sip:c.example>')
+
+    assert address is not None
+    assert (address.uri, address.param("expires")) == ("sip:a@b.example", "7")
+
+
+@given(HEADER_LIKE | st.text(max_size=60))
+def test_any_value_has_a_first_sip_address_or_none(value: str) -> None:
+    address = first_sip_address(value)
+
+    assert address is None or address.uri.lower().startswith(("sip:", "sips:"))

@@ -141,6 +141,19 @@ def test_a_multipart_carries_all_three_in_any_order() -> None:
     assert contact.pub_gruu == "sip:alice@home1.example;gr=urn:uuid:00000000-0000-1000-8000-aabbccddeeff"
 
 
+def test_a_multipart_inside_a_multipart_is_read_but_none_inside_that() -> None:
+    part = b"Content-Type: message/sip\r\n\r\n" + register("X: y")
+    for depth, is_read in ((1, True), (2, True), (3, False)):
+        body = part
+        for level in range(depth):
+            mark = b"m%d" % level
+            outer = b"Content-Type: multipart/mixed;boundary=" + mark + b"\r\n\r\n"
+            body = outer + b"--" + mark + b"\r\n" + body + b"\r\n--" + mark + b"--"
+        content_type = f"multipart/mixed;boundary=m{depth - 1}"
+        bodies = read_bodies(content_type, body.partition(b"\r\n\r\n")[2])
+        assert (bodies.request is not None, not bodies.problems) == (is_read, is_read), depth
+
+
 def test_odd_spelling_changes_nothing() -> None:
     (contact,) = embedded_contacts(bodies_of("hand-written-folded-and-compact"))
 

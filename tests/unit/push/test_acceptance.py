@@ -1,5 +1,6 @@
 """Whether a submitted push is taken, and as what."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -69,6 +70,14 @@ def test_each_address_is_one_recipient_in_the_order_given() -> None:
     assert {result.state for result in taken.results} == {"pending"}
 
 
+def test_a_user_named_in_two_ways_gets_one_push_and_the_later_address_is_told_so() -> None:
+    taken = accepted("sip:alice@HOME1.example", ALICE, BOB)
+
+    assert [result.code for result in taken.results] == ["1001", "2002", "1001"]
+    assert "the same recipient as sip:alice@HOME1.example" in taken.results[1].desc
+    assert (taken.recipients[1].address, taken.recipients[1].aor) == (ALICE, "")
+
+
 def test_one_wrong_address_among_good_ones_is_final_for_itself_alone() -> None:
     taken = accepted(ALICE, "nonsense")
 
@@ -118,6 +127,63 @@ def test_content_is_checked_against_its_application() -> None:
     accepted(content=Part((("Content-Type", "IMAGE/PNG"),), b""), rules=narrow)
     assert refused(content=Part((("Content-Type", "audio/basic"),), b""), rules=narrow) == "2006"
     assert refused(content=Part((("Content-Type", "text/plain"),), b"hello!"), rules=narrow) == "2001"
+
+
+@pytest.mark.parametrize("encoding", ["binary", "8bit", "7BIT"])
+def test_a_transfer_encoding_that_changes_nothing_is_fine(encoding: str) -> None:
+    accepted(content=Part((("Content-Transfer-Encoding", encoding),), b"x"))
+
+
+@pytest.mark.parametrize("encoding", ["base64", "Quoted-Printable", "x-uuencode"])
+def test_encoded_content_is_refused_for_it_would_reach_the_device_encoded(encoding: str) -> None:
+    with pytest.raises(NotTaken, match=r"2000 Content-Transfer-Encoding of the content"):
+        accepted(content=Part((("content-transfer-encoding", encoding),), b"eA=="))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://pi.example",
+        "HTTPS://pi.example:8443/results?id=1#x",
+        "http://192.0.2.1:1/",
+        "http://[2001:db8::1]:65535/",
+        "http://localhost./",
+        "http://pi.example/" + "a" * 2030,
+    ],
+)
+def test_results_may_go_to_any_http_url(url: str) -> None:
+    assert accepted(notify_url=url).push.notify_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "pi.example",
+        "ftp://pi.example/",
+        "http:///results",
+        "http://pi.example:99999/",
+        "http://pi.example:0/",
+        "http://pi.example:/",
+        "http://user:secret@pi.example/",
+        "http://[2001:db8::1/",
+        "http://[::1::2]/",
+        "http://a..b/",
+        "http://" + "a" * 64 + ".example/",
+        "http://pi.example/\u00e9",
+        "http://pi.example/ x",
+        "http://pi.example/" + "a" * 2031,
+    ],
+)
+def test_a_url_that_results_cannot_be_posted_to_is_refused_by_name(url: str) -> None:
+    with pytest.raises(NotTaken, match=r"2000 push-message@ppg-notify-requested-to: ") as caught:
+        accepted(notify_url=url)
+    assert "secret" not in caught.value.desc
+
+
+@given(st.text(max_size=60) | st.text("htps:/@[]:.019a%?# ", max_size=60).map("http://".__add__))
+def test_any_url_is_taken_or_refused(url: str) -> None:
+    with suppress(NotTaken):
+        assert accepted(notify_url=url).push.notify_url == url
 
 
 def test_content_without_a_type_is_bytes() -> None:

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omapush.push.outcome import TABLE, Outcome, Reply, RetryPlan, expired, judge, row_of
+from omapush.protocol.pap_values import DeliveryMethod
+from omapush.push.outcome import (
+    TABLE,
+    Outcome,
+    Reply,
+    RetryPlan,
+    delivery_method_used,
+    expired,
+    judge,
+    row_of,
+)
+from omapush.push.values import Result
 
 PLAN = RetryPlan(attempts=4, first_ms=1_000, longest_ms=5_000)
 NOW = 1_000_000
@@ -141,3 +152,19 @@ def test_every_verdict_is_final_with_a_code_or_a_try_to_come(
         wait = found.retry_at_ms - NOW
         assert (retry_after or 0) * 1_000 <= wait <= max(longest, first * 2**30, (retry_after or 0) * 1_000)
         assert row_of(Reply(sip_code, retry_after_s=retry_after)).again != "no"
+
+
+@pytest.mark.parametrize(
+    ("sip_code", "used"),
+    [
+        (200, DeliveryMethod.CONFIRMED),
+        (202, DeliveryMethod.UNCONFIRMED),
+        (204, DeliveryMethod.UNCONFIRMED),
+        (0, None),
+        (180, None),
+        (302, None),
+        (480, None),
+    ],
+)
+def test_only_a_200_confirms_a_delivery(sip_code: int, used: DeliveryMethod | None) -> None:
+    assert delivery_method_used(Result("unknown", "4000", "", "MESSAGE", sip_code, 1, 0)) == used

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omapush.protocol.charging_vector import ChargingVector
 from omapush.push.method_choice import choose
 from omapush.push.page_mode import Profile, Sender, compose
 from omapush.push.request import Request
@@ -74,6 +75,16 @@ def test_an_identity_is_asserted_only_when_there_is_one() -> None:
     assert "P-Asserted-Identity" not in names(composed())
     trusted = composed(profile=PROFILE._replace(asserted="sip:mmsc@home1.example"))
     assert "P-Asserted-Identity: <sip:mmsc@home1.example>\r\n" in trusted.headers
+
+
+def test_the_charging_vector_says_which_request_where_and_for_whom() -> None:
+    request = composed()
+
+    (line,) = [line for line in request.headers.split("\r\n") if line.startswith("P-Charging-Vector: ")]
+    vector = ChargingVector.parse(line.partition(": ")[2])
+    assert vector.icid_value == request.call_id
+    assert vector.icid_generated_at == SENDER.sent_by.rsplit(":", 1)[0]
+    assert vector.orig_ioi == f"Type 3{SENDER.ioi}"
 
 
 @pytest.mark.req("PSA-MSG-2")

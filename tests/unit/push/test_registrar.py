@@ -41,16 +41,49 @@ def test_without_a_readable_contact_from_names_the_s_cscf(contact: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("", 0), (" 7 ", 7), ("0", 0), ("4294967295", LARGEST_EXPIRY_S)]
+    "contact",
+    [
+        "<sip:first.example>, <sip:second.example>",
+        '"unclosed <sip:first.example>',
+        "S-CSCF @ home <sip:first.example>;expires=9",
+        "<sip:broken, <sip:first.example>",
+        "<tel:+1555>, <sip:first.example>",
+    ],
 )
-def test_expires_is_read_and_bounded(value: str, seconds: int) -> None:
+def test_the_first_readable_contact_names_the_s_cscf(contact: str) -> None:
+    assert read_report(replace(REQUEST, contact=contact), 5).s_cscf == "sip:first.example"
+
+
+@pytest.mark.parametrize(
+    ("value", "answered", "stored"),
+    [
+        ("", "0", 0),
+        (" 7 ", "7", 7),
+        ("0", "0", 0),
+        ("007", "007", 7),
+        ("4294967295", "4294967295", LARGEST_EXPIRY_S),
+        ("99999999999999", "99999999999999", LARGEST_EXPIRY_S),
+    ],
+)
+def test_expires_is_answered_digit_by_digit_and_bounded_where_it_is_kept(
+    value: str, answered: str, stored: int
+) -> None:
     request = replace(REQUEST, expires=value)
 
-    assert read_report(request, 5).expires_s == seconds
-    assert dict(answer_headers(request, "home1.example"))["Expires"] == str(seconds)
+    assert read_report(request, 5).expires_s == stored
+    assert dict(answer_headers(request, "home1.example"))["Expires"] == answered
 
 
-@pytest.mark.parametrize("value", ["soon", "-1", "1 2", "1.5", "9" * 11, "٣"])
+def test_without_an_expires_header_the_parameter_of_contact_counts() -> None:
+    request = replace(REQUEST, expires="", contact="<sip:contact.example>;expires=77")
+
+    assert read_report(request, 5).expires_s == 77
+    assert dict(answer_headers(request, "home1.example"))["Expires"] == "77"
+    assert read_report(replace(request, expires="8"), 5).expires_s == 8
+    assert read_report(replace(request, contact="<sip:contact.example>;expires=soon"), 5).expires_s == 0
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1 2", "1.5", "9" * 33, "٣"])
 def test_a_malformed_expires_is_the_peers_fault(value: str) -> None:
     with pytest.raises(MalformedSip, match="Expires"):
         read_report(replace(REQUEST, expires=value), 5)

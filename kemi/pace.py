@@ -1,0 +1,29 @@
+"""How long a process that looks for work may sleep between two looks."""
+
+from __future__ import annotations
+
+import time
+
+from omapush import clock
+
+_SHORT_S = 0.002
+"After work a moment ago."
+_LONG_S = 0.010
+"After a quiet second: the most that looking adds to a push's latency, for 1 % of a processor."
+_QUIET_S = 1.0
+
+
+class Pace:
+    """The pace of one process."""
+
+    def __init__(self) -> None:
+        self._worked_at = clock.monotonic()
+
+    def worked(self) -> None:
+        """Note that there was work."""
+        self._worked_at = clock.monotonic()
+
+    def rest(self) -> None:
+        """Sleep: shortly while work comes in, longer when it has been quiet."""
+        quiet = clock.monotonic() - self._worked_at > _QUIET_S
+        time.sleep(_LONG_S if quiet else _SHORT_S)

@@ -1,0 +1,47 @@
+"""Forms that values of the configuration must have, and the words for a value of another type."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Possessive quantifiers stand on single characters only: on groups that can backtrack, Python before
+# 3.11.5 goes on from the wrong place.
+# host, port                                              RFC 3261 25.1
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z](?:[0-9A-Za-z.\-]{0,252}[0-9A-Za-z])?)"
+_PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+SIP_LISTEN: Final = re.compile(rf"(?:udp|tcp):{_HOST}:{_PORT}")
+HTTP_LISTEN: Final = re.compile(rf"{_HOST}:{_PORT}")
+# userinfo, uri-parameters                                RFC 3261 25.1
+_USER: Final = r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,128}"
+_PARAMCHARS: Final = r"[A-Za-z0-9\-_.!~*'()\[\]/:&+$%]{1,128}"
+_PARAMETERS: Final = rf"(?:;{_PARAMCHARS}(?:={_PARAMCHARS})?){{0,16}}"
+# SIP-URI without headers, which would add to requests    RFC 3261 25.1
+SIP_URI: Final = re.compile(rf"sip:(?:{_USER}@)?{_HOST}(?::{_PORT})?{_PARAMETERS}", re.IGNORECASE)
+# global-number                                           RFC 3966 3
+TEL_URI: Final = re.compile(r"tel:\+[0-9\-.()]{0,31}[0-9]", re.IGNORECASE)
+# token, the part of an ioi behind its type               RFC 7315 5.6
+IOI: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,128}")
+ARI: Final = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
+NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+
+_WRONG_TYPE: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")
+_TYPES: Final = {
+    "int": ("a whole number", "4"),
+    "float": ("a number", "2.5"),
+    "bool": ("true or false", ""),
+    "str": ("text", '"value"'),
+    "array": ("a list", '["value"]'),
+    "object": ("a table", '{ key = "value" }'),
+}
+"msgspec's name of a type: what TOML calls it, and an example."
+
+
+def in_words_of_toml(problem: str) -> str:
+    """Return msgspec's complaint about a value's type in an operator's words; other complaints as they are."""
+    wrong = _WRONG_TYPE.fullmatch(problem)
+    if wrong is None or wrong[1] not in _TYPES or wrong[2] not in _TYPES:
+        return problem
+    wanted, example = _TYPES[wrong[1]]
+    such_as = f" such as {example}" if example else ""
+    return f"expected {wanted}{such_as}, this is {_TYPES[wrong[2]][0]}"

@@ -1,0 +1,55 @@
+"""Who may be told now: a bounded number of exchanges, at most half of them with one host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+MOST_HELD: Final = 4_096
+"Results borrowed at once, most of them waiting for a slot; one host may have half."
+
+
+def host_of(url: str) -> str:
+    """Return host and port of a URL; the text itself when it cannot be read."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower() or url
+    except ValueError:
+        return url
+
+
+class Slots:
+    """Slots for exchanges, shared out so that hosts that answer slowly leave room for the others."""
+
+    def __init__(self, number: int) -> None:
+        self._share = max(1, number // 2)
+        self._all = asyncio.Semaphore(number)
+        self._of_host: dict[str, asyncio.Semaphore] = {}
+        self._held: Counter[str] = Counter()
+
+    def room(self) -> int:
+        """Return how many more may be held."""
+        return MOST_HELD - self._held.total()
+
+    def hold(self, host: str) -> bool:
+        """Take one in, to be given back with let_go(); False when the host has as many as it may."""
+        if self._held[host] >= MOST_HELD // 2:
+            return False
+        self._held[host] += 1
+        self._of_host.setdefault(host, asyncio.Semaphore(self._share))
+        return True
+
+    def let_go(self, host: str) -> None:
+        """Forget one that was held."""
+        self._held[host] -= 1
+        if self._held[host] <= 0:
+            del self._held[host], self._of_host[host]
+
+    @asynccontextmanager
+    async def exchange(self, host: str) -> AsyncIterator[None]:
+        """Wait for a slot of the host and one of all, and have both inside the block."""
+        async with self._of_host[host], self._all:
+            yield

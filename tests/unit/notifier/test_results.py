@@ -1,0 +1,231 @@
+"""Telling initiators results, with a Redis that is only written down and initiators on loopback."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import structlog
+
+from omapush import clock, config
+from omapush.notifier.results import Notifications
+from omapush.push.values import Event, Push, Recipient, Result
+from omapush.store import client, pushes
+from omapush.store.client import Store
+from omapush.store.pushes import Due
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Settled(NamedTuple):
+    """How one try was noted."""
+
+    member: str
+    again_ms: int
+    event: Event
+
+
+class FakeRedis:
+    """Results due at once, and how they were settled."""
+
+    def __init__(self, owed: Iterable[tuple[str, Due]]) -> None:
+        self.owed = list(owed)
+        self.settled: list[Settled] = []
+
+    def borrow_due(self, _store: Store, **_: int) -> list[tuple[str, Due]]:
+        taken, self.owed = self.owed, []
+        return taken
+
+    def settle(self, _store: Store, member: str, *, again_ms: int, event: Event) -> None:
+        self.settled.append(Settled(member, again_ms, event))
+
+    def named(self, name: str) -> list[str]:
+        """Who got such an event."""
+        return [one.member for one in self.settled if one.event.name == name]
+
+
+def due(url: str, *, at_ms: int | None = None) -> Due:
+    """A delivered push whose initiator wants to be told at `url`."""
+    now_ms = clock.now_ms()
+    push = Push(
+        version=1,
+        ref="0" * 20,
+        initiator="pi",
+        push_id="id@pi",
+        application="mms.ua",
+        content_type="text/plain",
+        content_headers=(),
+        size=1,
+        priority="medium",
+        delivery_method="notspecified",
+        notify_url=url,
+        accepted_ms=now_ms,
+        deliver_before_ms=now_ms,
+        deadline_given=False,
+        source_reference="",
+        order_us=now_ms * 1000,
+    )
+    result = Result("delivered", "1000", "delivered", "MESSAGE", 200, 1, now_ms if at_ms is None else at_ms)
+    return Due(push, Recipient("sip:a@b.example", "sip:a@b.example"), result)
+
+
+async def served(serve: Serve) -> tuple[asyncio.Server, str]:
+    """An initiator's HTTP server, and the URL for its results."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def told(redis: FakeRedis, done: Callable[[], bool], **notify: Any) -> None:
+    """Run the notifications until `done`, then stop them as a SIGTERM does."""
+    stop = asyncio.Event()
+    settings = config.parse({"notify": {"timeout_s": 5, **notify}}, "omapush.toml")
+    async with httpx.AsyncClient(trust_env=False, timeout=settings.notify.timeout_s) as http:
+        work = asyncio.create_task(Notifications(settings, client.connect(settings.redis), http).run(stop))
+        await until(lambda: done() or work.done())
+        stop.set()
+        await work
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[tuple[str, Due]]], FakeRedis]:
+    def put(owed: Iterable[tuple[str, Due]]) -> FakeRedis:
+        redis = FakeRedis(owed)
+        monkeypatch.setattr(pushes, "borrow_due", redis.borrow_due)
+        monkeypatch.setattr(pushes, "settle", redis.settle)
+        return redis
+
+    return put
+
+
+Fake = Callable[[Iterable[tuple[str, Due]]], FakeRedis]
+BAD_URLS = [
+    "http://127.0.0.1:99999/",
+    "http://[::1/",
+    "gopher://x/",
+    "http://",
+    "http://a\udcff/",
+    "x" * 70_000,
+]
+
+
+@pytest.mark.parametrize("url", BAD_URLS, ids=range(len(BAD_URLS)))
+def test_a_url_that_nothing_can_be_posted_to_is_tried_again_and_given_up_like_any_other(
+    fake: Fake, url: str
+) -> None:
+    """The task must not die of it: then neither would be noted, and the result would come back for ever."""
+    redis = fake([("r.0", due(url)), ("r.1", due(url, at_ms=0))])
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(told(redis, lambda: len(redis.settled) == 2))
+
+    assert redis.named("notify-failed") == ["r.0"]
+    assert redis.named("notify-given-up") == ["r.1"]
+    assert [line["event"] for line in lines] == ["notification_given_up"]
+
+
+def test_a_defect_of_ours_counts_as_a_failed_try_and_is_logged(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise KeyError("broken")
+
+    monkeypatch.setattr("omapush.notifier.results.write", broken)
+    redis = fake([("r.0", due("http://127.0.0.1:1/", at_ms=0))])
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(told(redis, lambda: bool(redis.settled)))
+
+    assert redis.named("notify-given-up") == ["r.0"]
+    assert [line["event"] for line in lines] == ["notification_crashed", "notification_given_up"]
+
+
+def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_for_the_whole(fake: Fake) -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    async def run() -> None:
+        server, url = await served(drip)
+        async with server:
+            redis.owed.append(("r.0", due(url)))
+            await told(redis, lambda: bool(redis.settled), timeout_s=0.2)
+
+    redis = fake([])
+    asyncio.run(run())
+    assert "no whole answer within 0.2 s" in redis.settled[0].event.text
+
+
+def test_no_more_than_the_limit_of_an_answer_is_read(fake: Fake) -> None:
+    """It never ends, so a reader without a limit would meet the time-out instead."""
+
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 999999999\r\n\r\n"
+        writer.write(head + b"x" * 70_000)
+
+    async def run() -> None:
+        server, url = await served(flood)
+        async with server:
+            redis.owed.append(("r.0", due(url)))
+            await told(redis, lambda: bool(redis.settled), timeout_s=20)
+
+    redis = fake([])
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(run())
+    assert redis.named("notified") == ["r.0"]
+    assert "larger than 65536 bytes" in redis.settled[0].event.text
+    assert [line["event"] for line in lines] == ["notification_disputed"]
+
+
+def test_an_initiator_that_never_answers_leaves_slots_to_the_others(fake: Fake) -> None:
+    async def silent(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        """Take the connection and say nothing."""
+
+    async def quick(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"</pap>")
+        writer.write(OK)
+
+    async def run() -> None:
+        (slow, slow_url), (fast, fast_url) = await served(silent), await served(quick)
+        async with slow, fast:
+            redis.owed += [(f"slow.{n}", due(slow_url)) for n in range(50)]
+            redis.owed += [(f"fast.{n}", due(fast_url)) for n in range(5)]
+            await told(redis, lambda: len(redis.named("notified")) == 5, concurrency=4)
+
+    redis = fake([])
+    asyncio.run(run())
+    assert sorted(redis.named("notified")) == [f"fast.{n}" for n in range(5)]
+
+
+def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_new(fake: Fake) -> None:
+    stop, posted, answer_now = asyncio.Event(), list[bytes](), asyncio.Event()
+
+    async def held(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        posted.append(await reader.readuntil(b"</pap>"))
+        await answer_now.wait()
+        writer.write(OK)
+
+    async def run() -> None:
+        settings = config.parse({"notify": {"concurrency": 2, "timeout_s": 20}}, "omapush.toml")
+        server, url = await served(held)
+        redis.owed += [("r.0", due(url)), ("r.1", due(url))]  # one slot for one host: r.1 waits
+        async with server, httpx.AsyncClient(trust_env=False) as http:
+            store = client.connect(settings.redis)
+            work = asyncio.create_task(Notifications(settings, store, http).run(stop))
+            await until(lambda: len(posted) == 1)
+            stop.set()
+            redis.owed.append(("r.2", due(url)))
+            answer_now.set()
+            await work
+
+    redis = fake([])
+    asyncio.run(run())
+    assert [(one.member, one.event.name) for one in redis.settled] == [("r.0", "notified")]
+    assert len(posted) == 1
