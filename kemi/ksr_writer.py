@@ -8,7 +8,10 @@ from collections.abc import Iterable
 import KSR
 
 from omapush.push.inbound import Answer, Capture, Decision, Drop, Relay
-from omapush.push.request import Request
+from omapush.push.request import InDialog, Request
+
+_dialog_in_hand: tuple[Request, InDialog] | None = None
+"The request of a dialog that uac_req_send is working on in this process."
 
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 
@@ -59,7 +62,32 @@ def send(request: Request, reference: str) -> bool:
     _set_body(request.body)
     KSR.pv.seti("$uac_req(evroute)", 1)
     KSR.pv.sets("$uac_req(evparam)", reference)
-    return KSR.uac.uac_req_send() > 0
+    global _dialog_in_hand
+    _dialog_in_hand = (request, request.dialog) if request.dialog else None
+    try:
+        return KSR.uac.uac_req_send() > 0
+    finally:
+        _dialog_in_hand = None
+
+
+def finish_local_request() -> None:
+    """
+    Within uac_req_send: give a request of a dialog the tags and the number that are the dialog's.
+
+    Kamailio 6.1 has `ftag`, `ttag` and `cseqno` for this; 5.6 always writes a tag of its own and 10.
+    """
+    if _dialog_in_hand is None:
+        return
+    request, dialog = _dialog_in_hand
+    to_tag = f";tag={dialog.remote_tag}" if dialog.remote_tag else ""
+    lines = (
+        ("From", f"<{request.from_uri}>;tag={dialog.local_tag}"),
+        ("To", f"<{request.to_uri}>{to_tag}"),
+        ("CSeq", f"{dialog.cseq} {request.method}"),
+    )
+    for name, value in lines:
+        KSR.hdr.remove(name)
+        KSR.hdr.insert(f"{name}: {value}\r\n")
 
 
 def _set_body(body: bytes) -> None:

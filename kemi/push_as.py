@@ -113,6 +113,11 @@ class PushAs:
 
     # Our own requests ----------------------------------------------------------------------------
 
+    def ksr_tm_event(self, _msg: object, _event: str) -> int:
+        """In the process that sends: a request of ours is made, and may still be changed."""
+        ksr_writer.finish_local_request()
+        return DONE
+
     def ksr_uac_event(self, _msg: object, _event: str) -> int:
         """In a SIP worker: a request of ours has its final answer. Only handed over here, never stored."""
         try:
