@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import message_push, pap_to_delivered, register_capture
+from bench import match_decisions, message_push, pap_to_delivered, register_capture
 from bench.figure import Figure, machine
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -16,6 +16,7 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "message_push": message_push.measure,
     "pap_to_delivered": pap_to_delivered.measure,
     "register_capture": register_capture.measure,
+    "match_decisions": match_decisions.measure,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import KSR
 
-from omapush.push.inbound import Answer, Capture, Decision, Drop, Relay
+from omapush.push.inbound import Answer, Capture, Decision, Drop, Notification, Relay, Subscription
 from omapush.push.request import InDialog, Request
 
 _dialog_in_hand: tuple[Request, InDialog] | None = None
@@ -23,6 +23,14 @@ def reply(status: int, reason: str, headers: Iterable[tuple[str, str]] = ()) -> 
     KSR.sl.send_reply(status, reason)
 
 
+def set_to_tag(tag: str) -> None:
+    """Give the request in hand our own To tag, which its answers then have (before t_newtran)."""
+    to = str(KSR.pv.gete("$hdr(To)"))
+    KSR.hdr.remove("To")
+    KSR.hdr.insert(f"To: {to};tag={tag}\r\n")
+    KSR.textopsx.msg_apply_changes()
+
+
 def apply(decision: Decision, *, record_route: bool) -> None:
     """Carry out a decision; a Capture is the caller's, for it needs a queue."""
     match decision:
@@ -30,7 +38,7 @@ def apply(decision: Decision, *, record_route: bool) -> None:
             reply(status, reason, headers)
         case Relay():
             relay(record_route=record_route)
-        case Drop() | Capture():
+        case Drop() | Capture() | Subscription() | Notification():
             pass
 
 

@@ -15,8 +15,8 @@ _TABLE = "window"
 class Window:
     """The window of one sender process."""
 
-    def __init__(self, sender: int, size: int, longest_s: float) -> None:
-        self._name = f"ended:{sender}"
+    def __init__(self, sender: int, size: int, longest_s: float, kind: str = "") -> None:
+        self._name = _name(sender, kind)
         self._size = size
         self._longest_s = longest_s
         self._sent = 0
@@ -47,13 +47,17 @@ class Window:
         return self._sent - self._ended_seen
 
 
+def _name(sender: int, kind: str) -> str:
+    return f"ended{kind}:{sender}"
+
+
 def ended_of(name: str) -> int:
     """Return a shared count."""
     value = KSR.htable.sht_get(_TABLE, name)
     return value if isinstance(value, int) else 0
 
 
-def add_ended(sender: int, number: int) -> None:
-    """Tell a sender that requests of its own have ended; only the one completer process does so."""
-    name = f"ended:{sender}"
+def add_ended(sender: int, number: int, kind: str = "") -> None:
+    """Tell a sender that requests of its own have ended; for each kind only one completer process does so."""
+    name = _name(sender, kind)
     KSR.htable.sht_seti(_TABLE, name, ended_of(name) + number)

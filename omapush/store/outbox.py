@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omapush.push.values import Delivery, ticket
+from omapush.push.values import Delivery, target, ticket
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call_all, store_errors
 
@@ -44,6 +44,14 @@ class Finished(NamedTuple):
     "When to try again; 0: never, the delivery leaves the outbox."
 
 
+class Hold(NamedTuple):
+    """One delivery without a device to go to."""
+
+    ticket: str
+    again_ms: int
+    "When to look again though nothing woke it."
+
+
 class Depth(NamedTuple):
     """How many deliveries are where."""
 
@@ -53,6 +61,9 @@ class Depth(NamedTuple):
     "Behind a busy target."
     taken: int
     later: int
+    "Tries again at a time that is set."
+    held: int = 0
+    "Waits for its user's registration to change; one that a sender looks at again counts here, too."
 
 
 def _names(number: int, *parts: str) -> list[str]:
@@ -129,10 +140,44 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
     batches: dict[int, list[Any]] = {}
     for place, again_ms in finished:
         batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
-    parts = ("delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later")
+    parts = ("delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "held")
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
     )
+
+
+def hold(store: Store, holds: Sequence[Hold]) -> list[bool]:
+    """
+    Put deliveries off until `wake_targets` or their time, without counting a try; True: held anew.
+
+    A registration that changes between the look at it and this call wakes nobody: look again afterwards.
+    """
+    batches: dict[int, list[Any]] = {}
+    for place, again_ms in holds:
+        batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
+    parts = ("taken", "later", "held", "busy", "ready", "waiting")
+    answers = call_all(
+        store, (Call("omapush_hold", _names(number, *parts), args) for number, args in batches.items())
+    )
+    new = {
+        place: answer == 1
+        for args, found in zip(batches.values(), answers, strict=True)
+        for place, answer in zip(args[::2], found, strict=True)
+    }
+    return [new[place] for place, _ in holds]
+
+
+def wake_targets(store: Store, aors: Iterable[str]) -> int:
+    """Queue at once what is held for these users, whose registrations changed; returns how many."""
+    batches: dict[int, list[str]] = {}
+    for aor in aors:
+        batches.setdefault(store.layout.user_shard(aor), []).append(target(aor))
+    parts = ("held", "later", "busy", "ready", "waiting")
+    answers = call_all(
+        store,
+        (Call("omapush_wake_targets", _names(number, *parts), args) for number, args in batches.items()),
+    )
+    return sum(answers)
 
 
 def wake(store: Store, *, most: int = 1_000) -> int:
@@ -145,6 +190,23 @@ def wake(store: Store, *, most: int = 1_000) -> int:
         ),
     )
     return sum(answers)
+
+
+def read(store: Store, tickets: Sequence[str]) -> list[Delivery | None]:
+    """Return the deliveries of tickets; None for each that has left the outbox or cannot be read."""
+    with store_errors("read deliveries"):
+        pipe = store.db.pipeline(transaction=False)
+        for place in tickets:
+            pipe.hget(keys.outbox(store.layout.ticket_shard(place), "delivery"), place)
+        found = pipe.execute()
+    return [None if data is None else _readable(data) for data in found]
+
+
+def _readable(data: bytes) -> Delivery | None:
+    try:
+        return codec.delivery(data)
+    except codec.BrokenRecord:
+        return None
 
 
 def overdue(store: Store, now_ms: int, *, most: int = 500) -> list[str]:
@@ -182,26 +244,28 @@ def depth(store: Store) -> Depth:
             pipe.zcard(keys.outbox(number, "waiting"))
             pipe.zcard(keys.outbox(number, "taken"))
             pipe.zcard(keys.outbox(number, "later"))
+            pipe.zcard(keys.outbox(number, "held"))
         counts = pipe.execute()
-    return Depth(*(sum(counts[i::5]) for i in range(5)))
+    everything, ready, waiting, taken, later, held = (sum(counts[i::6]) for i in range(6))
+    return Depth(everything, ready, waiting, taken, max(later - held, 0), held)
 
 
 def whereabouts(store: Store, delivery: Delivery) -> str:
-    """Return where a delivery is now: ready, waiting, taken, later, or nowhere (it is finished)."""
+    """Return where a delivery is now: ready, waiting, taken, later, held, or nowhere (it is finished)."""
     place = ticket(delivery)
     number = store.layout.ticket_shard(place)
     with store_errors("whereabouts"):
         pipe = store.db.pipeline(transaction=False)
         pipe.hexists(keys.outbox(number, "delivery"), place)
-        for part in ("taken", "later", "waiting"):
+        for part in ("taken", "later", "held", "waiting"):
             pipe.zscore(keys.outbox(number, part), place)
-        known, taken, later, waiting = pipe.execute()
+        known, taken, later, held, waiting = pipe.execute()
     if not known:
         return "nowhere"
     if taken is not None:
         return "taken"
     if later is not None:
-        return "later"
+        return "later" if held is None else "held"
     return "waiting" if waiting is not None else "ready"
 
 
