@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import message_push, pap_to_delivered, register_capture, sip_latency
+from bench import match_decisions, message_push, pap_to_delivered, register_capture, sip_latency
 from bench.figure import Figure, machine
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -17,6 +17,7 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "pap_to_delivered": pap_to_delivered.measure,
     "register_capture": register_capture.measure,
     "sip_latency_p99": sip_latency.measure,
+    "match_decisions": match_decisions.measure,
 }
 
 

@@ -7,10 +7,13 @@ import random
 import time
 from collections import Counter
 
+import holding
 import KSR
 import ksr_reader
+import learning
 import metrics
 import suspended
+import watching
 import window
 from pace import Pace
 from sent import Answered, Sent
@@ -19,6 +22,7 @@ from settings import Settings
 from omapush import clock, log
 from omapush.errors import PushError
 from omapush.push import outcome
+from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
@@ -38,7 +42,10 @@ class ResultCompleter:
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._retention_s = settings.config.delivery.retention_s
+        self._watch = settings.config.registration.watch
+        self._learned_s = settings.config.capabilities.learned_s
         self._batch: list[finish.Ended] = []
+        self._refusals: list[learning.Refused] = []
         self._counts = metrics.Counts()
         self._pace = Pace()
 
@@ -46,6 +53,9 @@ class ResultCompleter:
         """Store all results that wait. Those that Redis did not take are kept and tried again."""
         while self._batch or self._fetch():
             try:
+                learning.store(self._store, self._refusals, learned_s=self._learned_s)
+                if self._watch:
+                    watching.after_results(self._store, self._batch)
                 finish.store(self._store, self._batch, retention_s=self._retention_s)
             except PushError as error:
                 log.get().warning("store_trouble", problem=str(error), kept=len(self._batch))
@@ -53,11 +63,13 @@ class ResultCompleter:
                 return
             except Exception:
                 self._batch = []  # a defect; what was in the batch is found as lost and judged again
+                self._refusals = []
                 raise
             now_ms = clock.now_ms()
             for one in self._batch:
                 metrics.observe("reply_to_stored_seconds", now_ms - one.at_ms)
             self._batch = []
+            self._refusals = []
             self._pace.worked()
         self._pace.rest()
 
@@ -66,10 +78,13 @@ class ResultCompleter:
         ended: Counter[tuple[int, str]] = Counter()
         while len(self._batch) < _MOST_RESULTS and (queued := ksr_reader.next_queued(RESULTS)):
             sent = Sent.unpack(queued[0])
-            self._batch.append(self._judge(sent, Answered.unpack(queued[1])))
+            answered = Answered.unpack(queued[1])
+            self._batch.append(self._judge(sent, answered))
+            if answered.sip_code in LEARNING_CODES and not answered.local:
+                self._refusals.append(learning.Refused(sent.ticket, answered))
             ended[sent.sender, sent.hop] += 1
         for (sender, hop), number in ended.items():
-            window.add_ended(sender, hop, number)
+            window.add_ended_to(sender, hop, number)
         self._counts.flush()
         return len(self._batch)
 
@@ -123,12 +138,16 @@ class RegisterCompleter:
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._pace = Pace()
+        self._watch = settings.config.registration.watch
 
     def run_once(self) -> None:
         """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
         while batch := self._fetch():
             try:
-                registrations.capture(self._store, [report for _, _, report in batch])
+                reports = [report for _, _, report in batch]
+                changed = registrations.capture(self._store, reports)
+                if self._watch:
+                    watching.after_registers(self._store, reports, changed)
             except PushError as error:
                 log.get().warning("register_not_stored", problem=str(error), refused=len(batch))
                 for transaction, _, _ in batch:
@@ -137,6 +156,7 @@ class RegisterCompleter:
                 KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
                 for transaction, headers, _ in batch:
                     suspended.resume(transaction, Answer(200, "OK", headers))
+                holding.wake(self._store, changed.devices)
             self._pace.worked()
         self._pace.rest()
 

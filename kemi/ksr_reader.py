@@ -10,7 +10,12 @@ from sent import Answered
 from settings import Settings
 
 from omapush import clock
+from omapush.protocol.event_header import parse_event
+from omapush.push.capability_sources import LEARNING_CODES
+from omapush.push.device_subscription import Subscribe
+from omapush.push.dialog import Heard
 from omapush.push.inbound import InboundRequest
+from omapush.push.reg_watch import FinalAnswer, Notified
 from omapush.push.registrar import ThirdPartyRegister
 
 _LOCAL_REPLY = 2
@@ -84,6 +89,24 @@ def third_party_register() -> ThirdPartyRegister:
     )
 
 
+def subscribe() -> Subscribe:
+    """Return the SUBSCRIBE in hand."""
+    return Subscribe(
+        event=text("$hdr(Event)"),
+        accept=text("$(hdr(Accept)[*])"),
+        expires=text("$hdr(Expires)"),
+        contact=text("$hdr(Contact)"),
+        record_route=text("$(hdr(Record-Route)[*])"),
+        asserted=text("$ai"),
+        from_uri=text("$fu"),
+        from_tag=text("$ft"),
+        to_uri=text("$tu"),
+        to_tag=text("$tt"),
+        call_id=text("$ci"),
+        cseq=number("$cs"),
+    )
+
+
 def body() -> bytes:
     """Return the body's bytes, whatever they are; by base64, for a KSR string is UTF-8 without NUL."""
     try:
@@ -92,15 +115,62 @@ def body() -> bytes:
         return b""
 
 
+def notified() -> Notified:
+    """
+    Return the NOTIFY in hand; without an Event its package is empty.
+
+    Raises:
+        MalformedSip: Event.
+    """
+    event = text("$(hdr(Event)[*])")
+    return Notified(
+        call_id=text("$ci"),
+        our_tag=text("$tt"),
+        heard=Heard(text("$ft"), number("$cs"), text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])")),
+        package=parse_event(event).package if event else "",
+        subscription_state=text("$hdr(Subscription-State)"),
+        content_type=text("$hdr(Content-Type)"),
+        body=body(),
+        at_ms=clock.now_ms(),
+    )
+
+
+def reference() -> str:
+    """Return the reference that came back with the final answer to a request of ours."""
+    return text("$uac_req(evparam)")
+
+
+def subscribe_answer(call: str, cseq: int) -> FinalAnswer:
+    """Return the final answer to a SUBSCRIBE of ours, of which `call` and `cseq` came back with it."""
+    code = number("$uac_req(evcode)")
+    if number("$uac_req(evtype)") == _LOCAL_REPLY:
+        return FinalAnswer(code, True, call, cseq, "", "", "", "", "", clock.now_ms())
+    return FinalAnswer(
+        code=code,
+        local=False,
+        call=call,
+        cseq=cseq,
+        expires=text("$hdr(Expires)"),
+        min_expires=text("$hdr(Min-Expires)"),
+        retry_after=text("$hdr(Retry-After)"),
+        contact=text("$hdr(Contact)"),
+        to_tag=text("$tt"),
+        at_ms=clock.now_ms(),
+    )
+
+
 def final_answer() -> tuple[str, Answered]:
     """Return (reference, answer) of the request of ours that just ended."""
     code = number("$uac_req(evcode)")
     local = number("$uac_req(evtype)") == _LOCAL_REPLY
-    retry_after = reason = warning = ""
+    retry_after = reason = warning = accept = accept_encoding = ""
     if not local and code != 200:
         retry_after = text("$hdr(Retry-After)")
         reason = text("$rr")
         warning = text("$hdr(Warning)") or text("$hdr(Reason)")
+        if code in LEARNING_CODES:
+            accept, accept_encoding = text("$(hdr(Accept)[*])"), text("$(hdr(Accept-Encoding)[*])")
     elif not local:
         reason = "OK"
-    return text("$uac_req(evparam)"), Answered(code, local, clock.now_ms(), retry_after, reason, warning)
+    words = (retry_after, reason, warning, accept, accept_encoding)
+    return text("$uac_req(evparam)"), Answered(code, local, clock.now_ms(), *words)

@@ -8,8 +8,11 @@ from collections.abc import Iterable
 import KSR
 import ksr_reader
 
-from omapush.push.inbound import Answer, Capture, Decision, Drop, Relay
-from omapush.push.request import Request
+from omapush.push.inbound import Answer, Capture, Decision, Drop, Notification, Relay, Subscription
+from omapush.push.request import InDialog, Request
+
+_dialog_in_hand: tuple[Request, InDialog] | None = None
+"The request of a dialog that uac_req_send is working on in this process."
 
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 _MOST_HOPS = 70
@@ -22,6 +25,14 @@ def reply(status: int, reason: str, headers: Iterable[tuple[str, str]] = ()) -> 
     KSR.sl.send_reply(status, reason)
 
 
+def set_to_tag(tag: str) -> None:
+    """Give the request in hand our own To tag, which its answers then have (before t_newtran)."""
+    to = str(KSR.pv.gete("$hdr(To)"))
+    KSR.hdr.remove("To")
+    KSR.hdr.insert(f"To: {to};tag={tag}\r\n")
+    KSR.textopsx.msg_apply_changes()
+
+
 def apply(decision: Decision, *, record_route: bool) -> None:
     """Carry out a decision; a Capture is the caller's, for it needs a queue."""
     match decision:
@@ -29,7 +40,7 @@ def apply(decision: Decision, *, record_route: bool) -> None:
             reply(status, reason, headers)
         case Relay():
             relay(record_route=record_route)
-        case Drop() | Capture():
+        case Drop() | Capture() | Subscription() | Notification():
             pass
 
 
@@ -66,7 +77,32 @@ def send(request: Request, reference: str) -> bool:
     _set_body(request.body)
     KSR.pv.seti("$uac_req(evroute)", 1)
     KSR.pv.sets("$uac_req(evparam)", reference)
-    return KSR.uac.uac_req_send() > 0
+    global _dialog_in_hand
+    _dialog_in_hand = (request, request.dialog) if request.dialog else None
+    try:
+        return KSR.uac.uac_req_send() > 0
+    finally:
+        _dialog_in_hand = None
+
+
+def finish_local_request() -> None:
+    """
+    Within uac_req_send: give a request of a dialog the tags and the number that are the dialog's.
+
+    Kamailio 6.1 has `ftag`, `ttag` and `cseqno` for this; 5.6 always writes a tag of its own and 10.
+    """
+    if _dialog_in_hand is None:
+        return
+    request, dialog = _dialog_in_hand
+    to_tag = f";tag={dialog.remote_tag}" if dialog.remote_tag else ""
+    lines = (
+        ("From", f"<{request.from_uri}>;tag={dialog.local_tag}"),
+        ("To", f"<{request.to_uri}>{to_tag}"),
+        ("CSeq", f"{dialog.cseq} {request.method}"),
+    )
+    for name, value in lines:
+        KSR.hdr.remove(name)
+        KSR.hdr.insert(f"{name}: {value}\r\n")
 
 
 def _set_body(body: bytes) -> None:

@@ -10,20 +10,25 @@ from __future__ import annotations
 import gc
 
 import completer
+import device_completer
+import device_notifier
 import KSR
 import ksr_reader
 import ksr_writer
 import metrics
 import route_set
 import suspended
+import watcher
 from completer import RegisterCompleter, ResultCompleter
+from device_completer import SubscribeCompleter
 from sender import SenderProcess
 from settings import Settings
+from watcher import WatchCompleter
 
 from omapush import clock, log
 from omapush.errors import BadConfiguration, PushError
-from omapush.push import inbound, registrar
-from omapush.push.inbound import Answer, Capture, Decision, Relay
+from omapush.push import device_subscription, inbound, reg_watch, registrar
+from omapush.push.inbound import Answer, Capture, Decision, Notification, Relay, Subscription
 
 DONE = 1
 _SANITY_MESSAGE = 16615
@@ -55,6 +60,8 @@ class PushAs:
         self._sender: SenderProcess | None = None
         self._results: ResultCompleter | None = None
         self._registers: RegisterCompleter | None = None
+        self._subscribes: SubscribeCompleter | None = None
+        self._watches: WatchCompleter | None = None
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
     def child_init(self, _rank: int) -> int:
@@ -90,10 +97,16 @@ class PushAs:
 
     def _decide(self, *, onward: bool) -> Decision:
         decision = inbound.decide(ksr_reader.request(self._settings, onward=onward))
-        if not isinstance(decision, Capture):
-            return decision
         try:
-            return self._capture()
+            match decision:
+                case Capture():
+                    return self._capture()
+                case Subscription():
+                    return self._subscribe()
+                case Notification():
+                    return self._notified()
+                case _:
+                    return decision
         except PushError as error:
             log.get().warning("request_refused", problem=str(error), status=error.sip_status)
             return Answer(error.sip_status, error.sip_reason)
@@ -107,6 +120,28 @@ class PushAs:
             log.get().warning("register_body_unread", aor=report.aor, problems="; ".join(report.problems))
         packed = completer.pack_register(headers, report)
         return suspended.hand_over(completer.REGISTERS, packed) or Capture()
+
+    def _subscribe(self) -> Decision:
+        """Refuse a SUBSCRIBE, or suspend it until its subscription is stored; the completer lets it answer."""
+        request = ksr_reader.subscribe()
+        if request.to_tag and not device_subscription.is_ours(request.to_tag):
+            return Answer(481, "Call/Transaction Does Not Exist")
+        limits = self._settings.config.capabilities
+        wanted = device_subscription.admit(request, device_subscription.Bounds(limits.least_s, limits.most_s))
+        if isinstance(wanted, Answer):
+            return wanted
+        if not request.to_tag:
+            ksr_writer.set_to_tag(wanted.id)
+        packed = device_completer.pack_subscribe(wanted)
+        return suspended.hand_over(device_completer.SUBSCRIBES, packed) or Subscription()
+
+    def _notified(self) -> Decision:
+        """Refuse a NOTIFY, or suspend it until what it says is stored; the completer lets it answer."""
+        notified = ksr_reader.notified()
+        refusal = reg_watch.admit(notified)
+        if refusal is not None:
+            return refusal
+        return suspended.hand_over(watcher.NOTIFIES, watcher.pack_notify(notified)) or Notification()
 
     def ksr_resumed(self, *_: object) -> int:
         """In a completer: what a suspended request asked for is stored, answer it."""
@@ -123,14 +158,30 @@ class PushAs:
 
     # Our own requests ----------------------------------------------------------------------------
 
+    def ksr_tm_event(self, _msg: object, _event: str) -> int:
+        """In the process that sends: a request of ours is made, and may still be changed."""
+        ksr_writer.finish_local_request()
+        return DONE
+
     def ksr_uac_event(self, _msg: object, _event: str) -> int:
         """In a SIP worker: a request of ours has its final answer. Only handed over here, never stored."""
         try:
+            if watcher.is_reference(ksr_reader.reference()):
+                self._answered_subscribe(watcher.Reference.unpack(ksr_reader.reference()))
+                return DONE
             reference, answered = ksr_reader.final_answer()
-            KSR.mqueue.mq_add(completer.RESULTS, reference, answered.pack())
+            if reference.startswith(device_notifier.REFERENCE):
+                queue = device_completer.NOTIFIED
+            else:
+                queue = completer.RESULTS
+            KSR.mqueue.mq_add(queue, reference, answered.pack())
         except Exception:
             log.get().exception("uac_event_crashed")
         return DONE
+
+    def _answered_subscribe(self, reference: watcher.Reference) -> None:
+        answer = ksr_reader.subscribe_answer(reference.call, reference.cseq)
+        KSR.mqueue.mq_add(watcher.ANSWERS, reference.pack(), watcher.pack_answer(answer))
 
     def ksr_sender(self, *_: object) -> int:
         """In a sender process, again and again."""
@@ -160,6 +211,26 @@ class PushAs:
             self._registers.run_once()
         except Exception:
             log.get().exception("completer_crashed", queue="registers")
+        return DONE
+
+    def ksr_completer_subscribes(self, *_: object) -> int:
+        """In the process that stores subscriptions of devices, again and again."""
+        try:
+            if self._subscribes is None:
+                self._subscribes = SubscribeCompleter(self._settings)
+            self._subscribes.run_once()
+        except Exception:
+            log.get().exception("completer_crashed", queue="subscribes")
+        return DONE
+
+    def ksr_completer_watches(self, *_: object) -> int:
+        """In the process that stores what the reg event says, again and again."""
+        try:
+            if self._watches is None:
+                self._watches = WatchCompleter(self._settings)
+            self._watches.run_once()
+        except Exception:
+            log.get().exception("completer_crashed", queue="watches")
         return DONE
 
     # HTTP ----------------------------------------------------------------------------------------

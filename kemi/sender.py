@@ -6,20 +6,27 @@ import math
 import random
 import time
 
+import device_facts
+import holding
 import KSR
 import ksr_writer
 import metrics
+from device_facts import DeviceFacts
+from device_notifier import DeviceNotifier
 from pace import Pace
 from sent import Sent
 from settings import Settings
+from subscriber import Subscriber
 from window import Window, hop_of
 
 from omapush import clock, log
 from omapush.errors import PushError
-from omapush.push import outcome, registration
-from omapush.push.method_choice import choose, too_large
+from omapush.push import outcome
+from omapush.push.capabilities import Facts
+from omapush.push.device_choice import devices_for
+from omapush.push.method_choice import Choice, choose, too_large
 from omapush.push.outcome import Outcome, Reply
-from omapush.push.page_mode import compose
+from omapush.push.page_mode import accept_contact_of, compose
 from omapush.push.registration import Registration
 from omapush.push.request import Request
 from omapush.push.values import Event
@@ -51,12 +58,17 @@ class SenderProcess:
         self._renew_at = 0.0
         self._pace = Pace()
         self._counts = metrics.Counts()
+        self._device_facts = DeviceFacts(self._store)
+        self._device_notifier = DeviceNotifier(settings, self._store)
+        self._subscriber = Subscriber(settings, self._store, index)
 
     def run_once(self) -> None:
         """Send what is ready, as far as the window allows, or sleep a little when there is nothing."""
         try:
             if clock.monotonic() >= self._renew_at:
                 self._keep_shards()
+            self._device_notifier.send_due(self._shards)
+            self._subscriber.send_due(self._shards)
             if self._send_ready() > 0:
                 self._pace.worked()
             else:
@@ -129,16 +141,21 @@ class SenderProcess:
         finish.store(self._store, ended, retention_s=self._delivery.retention_s)
 
     def _send_batch(self, batch: list[Taken]) -> None:
-        known = self._registrations([one.delivery.aor for one in batch])
+        aors = [one.delivery.aor for one in batch]
+        known = self._registrations(aors)
+        facts = self._device_facts.of(aors, clock.now_ms())
         notes: list[tuple[str, Event]] = []
         ended: list[finish.Ended] = []
         waiting: dict[int, list[str]] = {}
-        for one, record in zip(batch, known, strict=True):
-            match self._send_one(one, record):
+        held: list[holding.Held] = []
+        for one, record, of_devices in zip(batch, known, facts, strict=True):
+            match self._send_one(one, record, of_devices):
                 case Event() as event:
                     notes.append((one.delivery.ref, event))
                 case finish.Ended() as end:
                     ended.append(end)
+                case holding.Held() as hold:
+                    held.append(hold)
                 case wait_ms:
                     waiting.setdefault(wait_ms, []).append(one.ticket)
         self._counts.flush()
@@ -148,6 +165,8 @@ class SenderProcess:
             pushes.note(self._store, notes)
         if ended:
             finish.store(self._store, ended, retention_s=self._delivery.retention_s)
+        if held:
+            KSR.xhttp_prom.counter_inc_l0("deliveries_held_total", holding.store(self._store, held))
 
     def _registrations(self, aors: list[str]) -> list[Registration | None]:
         """Read records; one that is broken counts as unknown and holds up nobody else."""
@@ -161,42 +180,57 @@ class SenderProcess:
             )
             return [None]
 
-    def _send_one(self, one: Taken, record: Registration | None) -> Event | finish.Ended | int:
+    def _send_one(
+        self, one: Taken, record: Registration | None, facts: tuple[Facts, ...]
+    ) -> Event | finish.Ended | holding.Held | int:
         """
-        Send one delivery and return what to note.
+        Send one delivery and return what to note, or what becomes of it when there is nothing to send.
 
-        Or its end, when there is nothing to send; or for how many ms to put it off, when its hop is full.
+        A number says for how many ms to put it off, because its next hop is full.
         """
         delivery, now_ms = one.delivery, clock.now_ms()
-        if now_ms >= delivery.deliver_before_ms or self._is_at_a_relay(one):
-            return self._expired(one, now_ms)
+        if self._is_at_a_relay(one):
+            return self._expired(one, now_ms, held=False)
         if delivery.size > len(delivery.content):
             return self._end(one, too_large(delivery.size, self._delivery.message_bytes), now_ms, sip_code=0)
-        s_cscf = record.s_cscf if record else ""
-        hop = hop_of(s_cscf or self._settings.sender.next_hop)
-        if wait_ms := self._window.wait_ms(hop, clock.monotonic()):
-            return wait_ms
-        profile = self._settings.profile(delivery.application, delivery.initiator)
         try:
-            request = compose(delivery, self._settings.sender, profile, s_cscf, one.attempt)
+            request, choice = self._choose(one, record, facts, now_ms)
         except PushError as error:
             verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
             return self._end(one, verdict, now_ms, sip_code=0)
-        policy = self._settings.config.profile(delivery.application)
-        choice = choose(
-            request,
-            registered=registration.is_registered(record, now_ms),
-            send_unregistered=policy.unregistered == "send",
-            message_bytes=self._delivery.message_bytes,
-        )
+        if now_ms >= delivery.deliver_before_ms:
+            return self._expired(one, now_ms, held=choice.hold)
         if choice.outcome is not None:
             return self._end(one, choice.outcome, now_ms, sip_code=0)
+        if choice.hold:
+            return self._held(one, record, choice, now_ms)
+        if wait_ms := self._window.wait_ms(hop_of(request.next_hop), clock.monotonic()):
+            return wait_ms
         if not self._send(one, request, now_ms):
             return self._not_sent(one, now_ms)
         self._counts.add("sip_requests_sent_total", request.method)
-        metrics.observe("accepted_to_sent_seconds", now_ms - delivery.accepted_ms)
+        metrics.observe("accepted_to_sent_seconds", now_ms - one.delivery.accepted_ms)
         text = f"{choice.method} try {one.attempt} to {request.next_hop} ({choice.why})"
-        return Event(now_ms, delivery.recipient, "sent", text)
+        return Event(now_ms, one.delivery.recipient, "sent", text)
+
+    def _choose(
+        self, one: Taken, record: Registration | None, facts: tuple[Facts, ...], now_ms: int
+    ) -> tuple[Request, Choice]:
+        delivery = one.delivery
+        profile = device_facts.fitted(self._settings.profile(delivery.application, delivery.initiator), facts)
+        s_cscf = record.s_cscf if record else ""
+        request = compose(delivery, self._settings.sender, profile, s_cscf, one.attempt)
+        refusal = device_facts.refusal(delivery, facts, record, now_ms)
+        if refusal is not None:
+            verdict = Outcome(None, "undeliverable", refusal.code, refusal.why)
+            return request, Choice(None, refusal.why, verdict)
+        devices = devices_for(record, accept_contact_of(profile), now_ms)
+        return request, choose(request, devices, self._settings.rules(delivery.application))
+
+    def _held(self, one: Taken, record: Registration | None, choice: Choice, now_ms: int) -> holding.Held:
+        check_ms = int(self._delivery.hold_check_s * 1000)
+        again_ms = min(now_ms + check_ms, one.delivery.deliver_before_ms)
+        return holding.Held(one.ticket, one.delivery, record, now_ms, again_ms, choice.why)
 
     def _is_at_a_relay(self, one: Taken) -> bool:
         """A relay that said 202 has the push; it is never sent again, whatever our clocks say."""
@@ -205,10 +239,10 @@ class SenderProcess:
         last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
         return last is not None and last.sip_code == 202
 
-    def _expired(self, one: Taken, now_ms: int) -> finish.Ended:
+    def _expired(self, one: Taken, now_ms: int, *, held: bool) -> finish.Ended:
         """Deliver-before passed while it waited: for its first try, for its next, or after a relay's 202."""
         last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
-        verdict = outcome.expired(last.sip_code if last is not None else 0)
+        verdict = outcome.expired(last.sip_code if last is not None else 0, held=held)
         ended = self._end(one, verdict, now_ms, sip_code=last.sip_code if last is not None else 0)
         return ended._replace(attempt=one.attempt - 1, method=last.method if last is not None else "")
 

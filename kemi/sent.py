@@ -7,9 +7,12 @@ gives it 128 bytes (`$uac_req(evparam)`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from omapush.push.outcome import RetryPlan
+
+LONGEST_WORD: Final = 1_000
+"Characters of what a peer says that travel on; a list of content types is longer than a phrase."
 
 
 class Sent(NamedTuple):
@@ -62,10 +65,13 @@ class Answered(NamedTuple):
     "As the header says; may be anything."
     reason: str
     warning: str
+    accept: str = ""
+    "What a refusal says it would take instead."
+    accept_encoding: str = ""
 
     def pack(self) -> str:
         """Return it as text; peers' words cannot break the format."""
-        words = (self.retry_after, self.reason, self.warning)
+        words = (self.retry_after, self.reason, self.warning, self.accept, self.accept_encoding)
         return "\t".join(
             (
                 str(self.sip_code),
@@ -78,9 +84,9 @@ class Answered(NamedTuple):
     @staticmethod
     def unpack(text: str) -> Answered:
         """Return what `pack` packed."""
-        code, local, at_ms, retry_after, reason, warning = text.split("\t")
-        return Answered(int(code), local == "1", int(at_ms), retry_after, reason, warning)
+        code, local, at_ms, *words = text.split("\t")
+        return Answered(int(code), local == "1", int(at_ms), *words)
 
 
 def _plain(word: str) -> str:
-    return word[:200].replace("\t", " ")
+    return word[:LONGEST_WORD].replace("\t", " ")

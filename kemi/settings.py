@@ -13,8 +13,10 @@ from omapush import config
 from omapush.config import Config
 from omapush.errors import MalformedSip
 from omapush.protocol.sip_uri import address_of_record
+from omapush.push.method_choice import Rules
 from omapush.push.outcome import RetryPlan
 from omapush.push.page_mode import Profile, Sender
+from omapush.push.watch import Plan
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,30 @@ class Settings:
             own_aor=address_of_record(values.sip.uri, field="sip.uri"),
             profile=lru_cache(maxsize=1024)(partial(_profile, values)),
         )
+
+    @property
+    def contact(self) -> str:
+        """Our URI in dialogs: where the other end's requests reach this node."""
+        return f"sip:{self.sender.sent_by}"
+
+    @property
+    def watch_plan(self) -> Plan:
+        """How registrations are watched."""
+        section = self.config.registration
+        return Plan(
+            sender_uri=self.sender.uri,
+            sent_by=self.sender.sent_by,
+            ioi=self.sender.ioi,
+            identity=section.identity,
+            expires_s=section.expires_s,
+            first_retry_ms=int(section.first_retry_s * 1000),
+            longest_retry_ms=int(section.longest_retry_s * 1000),
+        )
+
+    def rules(self, application: str) -> Rules:
+        """Return what the application's profile says about sending."""
+        profile = self.config.profile(application)
+        return Rules(profile.when_unregistered, profile.when_no_match, self.config.delivery.message_bytes)
 
     def retry_plan(self, application: str) -> RetryPlan:
         """Return when pushes of this application are tried again."""

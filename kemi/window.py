@@ -27,8 +27,8 @@ def hop_of(next_hop: str) -> str:
     return blake2s(next_hop.encode(), digest_size=2).hexdigest()
 
 
-class _Count:
-    """Requests of one kind: sent here, ended elsewhere."""
+class Count:
+    """Requests of one kind, under a name of its own: sent here, ended in another process."""
 
     def __init__(self, name: str, size: int, longest_s: float) -> None:
         self._name = name
@@ -50,9 +50,9 @@ class _Count:
         elif now - self._moved_at > self._longest_s:
             self._sent, self._moved_at = ended, now
 
-    def sent(self) -> None:
-        """One more is in flight."""
-        self._sent += 1
+    def sent(self, number: int = 1) -> None:
+        """So many more are in flight."""
+        self._sent += number
 
     def is_moving(self, now: float) -> bool:
         """Tell whether something has ended a moment ago."""
@@ -76,8 +76,8 @@ class Window:
         self._sender = sender
         self._hop_size = hop_size
         self._longest_s = longest_s
-        self._all = _Count(f"{sender}", size, longest_s)
-        self._hops: dict[str, _Count] = {}
+        self._all = Count(f"{sender}", size, longest_s)
+        self._hops: dict[str, Count] = {}
 
     def free(self, now: float) -> int:
         """Return how many more requests may be sent, whatever their next hop."""
@@ -87,7 +87,7 @@ class Window:
         return self._all.free
 
     @staticmethod
-    def _is_idle(count: _Count, now: float) -> bool:
+    def _is_idle(count: Count, now: float) -> bool:
         count.look(now)
         return count.in_flight == 0
 
@@ -102,7 +102,7 @@ class Window:
         """Note that a request was sent."""
         self._all.sent()
         if hop not in self._hops:
-            self._hops[hop] = _Count(f"{self._sender}:{hop}", self._hop_size, self._longest_s)
+            self._hops[hop] = Count(f"{self._sender}:{hop}", self._hop_size, self._longest_s)
         self._hops[hop].sent()
 
     @property
@@ -116,7 +116,12 @@ def _ended(name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def add_ended(sender: int, hop: str, number: int) -> None:
-    """Tell a sender that requests of its own have ended; only the one completer process does so."""
-    for name in (f"{sender}", f"{sender}:{hop}"):
-        KSR.htable.sht_seti(_TABLE, name, _ended(name) + number)
+def add_ended(name: str, number: int) -> None:
+    """Tell a counter that requests of its own have ended; for each name only one process does so."""
+    KSR.htable.sht_seti(_TABLE, name, _ended(name) + number)
+
+
+def add_ended_to(sender: int, hop: str, number: int) -> None:
+    """Tell a sender's window the same, in all and for the next hop."""
+    add_ended(f"{sender}", number)
+    add_ended(f"{sender}:{hop}", number)

@@ -20,7 +20,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from omapush.config_forms import (
+    AOR_PATTERN,
     ARI,
+    EVENT,
     HTTP_LISTEN,
     IOI,
     NAME,
@@ -123,6 +125,8 @@ class Delivery(_Section, frozen=True):
     """How long a push without deliver-before may wait before it expires."""
     lease_ms: Annotated[int, Meta(ge=500, le=60_000)] = 5_000
     """How long a silent sender process keeps its user shards."""
+    hold_check_s: Annotated[float, Meta(ge=0.1, le=86_400)] = 300.0
+    """A held push is looked at again after so long even when no change of the registration woke it."""
 
 
 class Notify(_Section, frozen=True):
@@ -138,6 +142,26 @@ class Notify(_Section, frozen=True):
     """A notification older than this is given up; the push keeps its result."""
     concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 32
     """Notifications under way at once."""
+
+
+class RegistrationSection(_Section, frozen=True):
+    """How the server learns who is registered, besides third-party REGISTERs."""
+
+    watch: bool = True
+    """Subscribe to the reg event of each user that a third-party REGISTER names."""
+    identity: Literal["as", "user", "as-then-user"] = "as-then-user"
+    """
+    Whom P-Asserted-Identity of these SUBSCRIBEs names: `sip.uri`, the watched user, or the user once a core
+    has answered 403 to the first.
+    """
+    expires_s: Annotated[int, Meta(ge=1, le=2_419_200)] = 600_000
+    """Duration asked for; refreshed when 80 to 90 % of what was granted has gone."""
+    first_retry_s: Annotated[float, Meta(gt=0, le=3_600)] = 5.0
+    """Wait before a SUBSCRIBE that failed is tried again; doubles each time, Retry-After is obeyed."""
+    longest_retry_s: Annotated[float, Meta(gt=0, le=86_400)] = 3_600.0
+    """Ceiling of the wait."""
+    window: Annotated[int, Meta(ge=1, le=5_000)] = 100
+    """SUBSCRIBEs that one sender process may have in flight."""
 
 
 class Log(_Section, frozen=True):
@@ -177,10 +201,73 @@ class Application(_Section, frozen=True):
     """Compress content (Content-Encoding: gzip) when that makes it smaller; the devices must accept it."""
     unregistered: Literal["send", "refuse"] = "send"
     """When no contact is known: let the core decide, or refuse at once as undeliverable."""
+    no_match: Literal["auto", "send", "refuse", "hold"] = "auto"
+    """
+    When devices are known and none has the application: let the core decide, refuse at once with 2006, or
+    hold until the user's registration changes. `auto`: refuse when accept_contact is strict, else send.
+    `refuse` and `hold` mean a user without registration, too (refused with 2003).
+    """
+    request_uris: tuple[str, ...] = ()
+    """Requests to these addresses of record (shell patterns) are for this application."""
+    events: tuple[str, ...] = ()
+    """Requests with these Event values are for this application; parameters named here must be there."""
     push_id_header: bool = False
     """Add X-Push-Id, so that a receiver can drop the repeat that a crash may cause."""
     retry: Retry = Retry()
     """Retry plan: `retry = { attempts = 4, first_s = 2.0, longest_s = 60.0 }`."""
+
+    @property
+    def when_unregistered(self) -> Literal["send", "refuse", "hold"]:
+        """What to do when no contact is known; `no_match` covers it unless `unregistered` refuses."""
+        if self.unregistered == "refuse" or self.no_match == "auto":
+            return self.unregistered
+        return self.no_match
+
+    @property
+    def when_no_match(self) -> Literal["send", "refuse", "hold"]:
+        """What to do when no device has the application."""
+        if self.no_match != "auto":
+            return self.no_match
+        return "refuse" if self.accept_contact == "strict" else "send"
+
+
+class Routing(_Section, frozen=True):
+    """Which application an inbound request belongs to; the clues stand in `[application.NAME]`."""
+
+    order: tuple[Literal["accept-contact", "event", "request-uri", "content-type"], ...] = (
+        "accept-contact",
+        "event",
+        "request-uri",
+        "content-type",
+    )
+    """Clues in the order they are asked; the first that names one application decides."""
+    unknown: Literal["accept", "refuse"] = "accept"
+    """An application named without a table of its own: take the default profile, or refuse (480 or 404)."""
+    default: str = "wml.ua"
+    """Application of a request without any clue; empty: it is answered 404."""
+
+
+class Capabilities(_Section, frozen=True):
+    """What users' devices take, and how we come to know."""
+
+    least_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
+    """Shortest subscription of a device; a shorter one is refused with 423 and Min-Expires."""
+    most_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 86_400
+    """Longest subscription of a device; who asks for more gets this."""
+    learned_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 86_400
+    """How long a device's refusal (406, 413, 415, 488) is believed; 0: not at all."""
+    fetch: bool = True
+    """Fetch the UAProf documents that devices name."""
+    allow_private: bool = False
+    """Fetch from loopback, link-local and private addresses, too: for laboratories."""
+    fetch_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """Longest time for one document, redirections included."""
+    profile_bytes: Annotated[int, Meta(ge=1_024, le=262_144)] = 262_144
+    """Largest UAProf document."""
+    profile_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 604_800
+    """How long a document is kept before it is fetched again."""
+    presence: bool = False
+    """Watch users' presence for the capabilities of their services."""
 
 
 class Initiator(_Section, frozen=True):
@@ -214,7 +301,10 @@ class Config(Struct, frozen=True, kw_only=True):
     redis: RedisSection = RedisSection()
     delivery: Delivery = Delivery()
     notify: Notify = Notify()
+    registration: RegistrationSection = RegistrationSection()
     log: Log = Log()
+    routing: Routing = Routing()
+    capabilities: Capabilities = Capabilities()
     application: dict[str, Application] = {}
     initiator: dict[str, Initiator] = {}
 
@@ -231,7 +321,10 @@ _SECTIONS: dict[str, type[_Section]] = {
     "redis": RedisSection,
     "delivery": Delivery,
     "notify": Notify,
+    "registration": RegistrationSection,
     "log": Log,
+    "capabilities": Capabilities,
+    "routing": Routing,
 }
 _NAMED: dict[str, type[_Section]] = {"application": Application, "initiator": Initiator}
 
@@ -329,8 +422,29 @@ def _check(config: Config) -> None:
     _check_redis(config)
     for name, initiator in config.initiator.items():
         _check_initiator(config, name, initiator)
-    for ari in config.application:
+    for ari, application in config.application.items():
         _require(config, "application", ari, ARI, '"mms.ua"')
+        _check_addresses(config, ari, application)
+    _check_routing(config)
+
+
+def _check_addresses(config: Config, ari: str, application: Application) -> None:
+    where = f'application."{ari}"'
+    for pattern in application.request_uris:
+        _require(config, f"{where}.request_uris", pattern, AOR_PATTERN, '"sip:mms@home1.example"')
+    for event in application.events:
+        _require(config, f"{where}.events", event, EVENT, '"ua-profile;profile-type=oma-app"')
+        names = [param.partition("=")[0].lower() for param in event.split(";")[1:]]
+        if len(set(names)) < len(names):
+            raise BadConfiguration(f"{config.path}: {where}.events", "names a parameter twice")
+
+
+def _check_routing(config: Config) -> None:
+    order = config.routing.order
+    if len(set(order)) < len(order):
+        raise BadConfiguration(f"{config.path}: routing.order", "names a clue twice; each may stand once")
+    if config.routing.default:
+        _require(config, "routing.default", config.routing.default, ARI, '"wml.ua", or "" for none')
 
 
 def _require(config: Config, key: str, value: str, form: re.Pattern[str], right: str) -> None:
@@ -349,12 +463,13 @@ def _check_next_hop(config: Config) -> None:
 
 
 def _check_memory(config: Config) -> None:
-    needed_mb = config.sip.senders * config.sip.window * _IN_FLIGHT_BYTES // 1_000_000
+    watching = config.registration.window if config.registration.watch else 0
+    needed_mb = config.sip.senders * (config.sip.window + watching) * _IN_FLIGHT_BYTES // 1_000_000
     if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
         raise BadConfiguration(
             f"{config.path}: sip.shared_memory_mb",
-            f"{config.sip.senders} senders x window {config.sip.window} need about {needed_mb} MB in flight, "
-            f"above {_SHARED_MEMORY_IN_FLIGHT:.0%} of {config.sip.shared_memory_mb} MB; "
+            f"{config.sip.senders} senders x window {config.sip.window + watching} need about {needed_mb} MB "
+            f"in flight, above {_SHARED_MEMORY_IN_FLIGHT:.0%} of {config.sip.shared_memory_mb} MB; "
             "make the window smaller or the memory larger",
         )
 

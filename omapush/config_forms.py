@@ -23,6 +23,12 @@ TEL_URI: Final = re.compile(r"tel:\+[0-9\-.()]{0,31}[0-9]", re.IGNORECASE)
 # token, the part of an ioi behind its type               RFC 7315 5.6
 IOI: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,128}")
 ARI: Final = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
+# a public identity, or its beginning and `*`
+AOR_PATTERN: Final = re.compile(r"(?:sips?:|tel:|\*)[^\s<>\";,]{0,256}")
+# event-type, event-param                                 RFC 6665 8.4
+_EVENT_WORD: Final = r"[A-Za-z0-9\-!%*_+`'~]{1,64}"
+_EVENT_PARAM: Final = r"[A-Za-z0-9.\-!%*_+`'~]{1,64}(?:=[A-Za-z0-9.\-!%*_+`'~:/@,]{1,128})?"
+EVENT: Final = re.compile(rf"{_EVENT_WORD}(?:\.{_EVENT_WORD}){{0,4}}(?:;{_EVENT_PARAM}){{0,16}}")
 NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 _WRONG_TYPE: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")

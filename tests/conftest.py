@@ -25,6 +25,9 @@ PROFILES: Settings = {
     'application."gzip.ua"': {"gzip": True},
     'application."marked.ua"': {"push_id_header": True},
     'application."known.ua"': {"unregistered": "refuse"},
+    'application."held.ua"': {"accept_contact": "strict", "no_match": "hold"},
+    'application."choosy.ua"': {"no_match": "refuse"},
+    'application."daring.ua"': {"accept_contact": "strict", "no_match": "send"},
     'application."once.ua"': {"retry": {"attempts": 1, "first_s": 0.05, "longest_s": 0.1}},
     'application."thrice.ua"': {"retry": {"attempts": 3, "first_s": 0.05, "longest_s": 0.1}},
 }

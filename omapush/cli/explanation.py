@@ -22,7 +22,7 @@ class Standing(NamedTuple):
     state: str
     code: str
     where: str
-    "Where its delivery is: ready, waiting, taken, later, nowhere."
+    "Where its delivery is: ready, waiting, taken, later, held, nowhere."
     now: str
     "What has become of it, in a sentence."
     next: str
@@ -86,6 +86,12 @@ def _waiting(
             event = last(known.events, index, "retry")
             said = event.text if event else "the last try failed"
             return f"The last try failed: {said}.", "It is tried again by itself at that time."
+        case "held":
+            event = last(known.events, index, "held")
+            return (
+                f"It is held: {event.text if event else 'no device of the user has the application'}.",
+                "It is sent at once when the user's registration shows a device that has the application.",
+            )
         case "waiting":
             return (
                 "It waits behind an earlier push to the same user: one MESSAGE at a time (RFC 3428).",

@@ -1,22 +1,36 @@
-"""`omapush registrations`: who is there, as far as third-party REGISTERs told."""
+"""`omapush registrations`: who is there, who says so, and how sure that is."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from omapush import clock
-from omapush.cli import terminal
+from omapush.cli import matching, terminal
 from omapush.errors import PushRefused
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.registration import Contact, Registration, applications, is_registered
-from omapush.store import client
+from omapush.push.watch import NO_VERSION, Watch
+from omapush.store import client, watches
 from omapush.store import registrations as store
 
 _AT_ONCE = 500
+_SOURCES: Final = {
+    "register": "the UE's REGISTER",
+    "response": "the registrar's 200",
+    "reginfo": "the reg event",
+    "delivery": "a delivery",
+    "subscribe": "our SUBSCRIBE",
+}
+_STATES: Final = {
+    "asking": "subscribed, no NOTIFY yet",
+    "active": "watched",
+    "resting": "failed, tried again",
+    "waiting": "not watched before the next REGISTER",
+}
 
 
 def registrations(
@@ -24,9 +38,13 @@ def registrations(
     aor: Annotated[
         str | None, typer.Argument(metavar="[AOR]", help="One user, such as sip:alice@home1.example.")
     ] = None,
+    headers: matching.Headers = None,
+    method: matching.Method = "MESSAGE",
     as_json: terminal.AsJson = False,
 ) -> None:
     """List known users, or one user's contacts with tags, expiry, source and age."""
+    if headers and aor is None:
+        raise PushRefused("--match needs AOR: whose contacts?")
     db = client.connect(terminal.settings(context).redis)
     now_ms = clock.now_ms()
     if aor is None:
@@ -36,10 +54,12 @@ def registrations(
     record = store.read(db, identity)
     if record is None:
         raise PushRefused(f"{identity}: no REGISTER about this user was ever seen, or not in the last day")
-    if as_json:
-        terminal.print_json(as_dict(record, now_ms))
+    if headers:
+        matching.show(record, headers, method, now_ms, as_json=as_json)
+    elif as_json:
+        terminal.print_json({**as_dict(record, now_ms), "watch": _watch_dict(watches.read(db, identity))})
     else:
-        _print_user(record, now_ms)
+        _print_user(record, watches.read(db, identity), now_ms)
 
 
 def _all(db: client.Store) -> Iterator[Registration]:
@@ -51,13 +71,17 @@ def _all(db: client.Store) -> Iterator[Registration]:
 def doubts(record: Registration, now_ms: int) -> list[str]:
     """Return what speaks against trusting the record, in words."""
     found = []
-    if record.said_gone_ms:
+    if record.said_gone_ms and not any(doubt.source == "register" for doubt in record.doubts):
         ago = terminal.span(now_ms - record.said_gone_ms)
         found.append(f"{ago} ago a REGISTER with Expires 0 named no contact: maybe nobody is left")
     if is_registered(record, now_ms) and not record.contacts:
         found.append("registered, but no REGISTER showed a contact: its push applications are not known")
     if not record.s_cscf:
         found.append("no S-CSCF is known: core.next_hop is used")
+    found += [
+        f"{terminal.span(now_ms - doubt.at_ms)} ago, {_SOURCES.get(doubt.source, doubt.source)}: {doubt.text}"
+        for doubt in record.doubts
+    ]
     return [*found, *(f"not understood: {problem}" for problem in record.problems)]
 
 
@@ -73,7 +97,27 @@ def as_dict(record: Registration, now_ms: int) -> dict[str, Any]:
         "associated": list(record.associated),
         "contacts": [_contact_dict(contact) for contact in record.contacts],
         "doubts": doubts(record, now_ms),
+        "state_source": record.state_source,
+        "state_at": clock.iso(record.state_ms or record.at_ms),
+        "reg_event_at": clock.iso(record.reginfo_ms) if record.reginfo_ms else None,
         "updated": clock.iso(record.at_ms),
+    }
+
+
+def _watch_dict(watch: Watch | None) -> dict[str, Any] | None:
+    if watch is None:
+        return None
+    return {
+        "state": watch.state,
+        "s_cscf": watch.s_cscf,
+        "identity": watch.identity,
+        "expires": clock.iso(watch.expires_ms) if watch.expires_ms else None,
+        "due": clock.iso(watch.due_ms) if watch.due_ms else None,
+        "failures": watch.attempts,
+        "version": None if watch.doc_version == NO_VERSION else watch.doc_version,
+        "call_id": watch.dialog.call_id,
+        "why": watch.why,
+        "at": clock.iso(watch.at_ms),
     }
 
 
@@ -88,6 +132,8 @@ def _contact_dict(contact: Contact) -> dict[str, Any]:
         "q": contact.q,
         "source": contact.source,
         "at": clock.iso(contact.at_ms),
+        "tags_source": contact.tags_source or contact.source,
+        "tags_at": clock.iso(contact.tags_ms or contact.at_ms),
     }
 
 
@@ -113,7 +159,7 @@ def _print_users(records: Iterable[Registration], now_ms: int, as_json: bool) ->
     terminal.console().print(listing)
 
 
-def _print_user(record: Registration, now_ms: int) -> None:
+def _print_user(record: Registration, watch: Watch | None, now_ms: int) -> None:
     console = terminal.console()
     console.print(
         terminal.pairs(
@@ -126,26 +172,41 @@ def _print_user(record: Registration, now_ms: int) -> None:
                 ("S-CSCF", record.s_cscf or "not known"),
                 ("same user as", ", ".join(record.associated)),
                 ("last REGISTER", f"{terminal.span(now_ms - record.at_ms)} ago"),
+                (
+                    "who says so",
+                    f"{_SOURCES.get(record.state_source, record.state_source)}, "
+                    f"{terminal.span(now_ms - (record.state_ms or record.at_ms))} ago",
+                ),
+                ("reg event", _watch_text(watch, now_ms)),
                 *(("doubt", doubt) for doubt in doubts(record, now_ms)),
             )
         )
     )
     if not record.contacts:
         return
-    listing = terminal.table("CONTACT", "TAGS", "EXPIRES", "SOURCE", "AGE")
+    listing = terminal.table("CONTACT", "TAGS", "EXPIRES", "SOURCE", "AGE", "TAGS BY", "AGE")
     for contact in record.contacts:
         listing.add_row(
             contact.uri,
             "\n".join(name if value is None else f"{name}={value}" for name, value in contact.features)
             or "-",
             _expiry(contact.expires_ms, now_ms),
-            {"register": "the UE's REGISTER", "response": "the registrar's 200"}.get(
-                contact.source, contact.source
-            ),
+            _SOURCES.get(contact.source, contact.source),
             terminal.span(now_ms - contact.at_ms),
+            _SOURCES.get(contact.tags_source or contact.source, contact.tags_source),
+            terminal.span(now_ms - (contact.tags_ms or contact.at_ms)),
         )
     console.print()
     console.print(listing)
+
+
+def _watch_text(watch: Watch | None, now_ms: int) -> str:
+    """Say what the subscription to the user's registration does."""
+    if watch is None:
+        return "not watched"
+    due = f", next step in {terminal.span(max(watch.due_ms - now_ms, 0))}" if watch.due_ms else ""
+    why = f" ({watch.why})" if watch.why else ""
+    return f"{_STATES[watch.state]}{why}{due}, since {terminal.span(now_ms - watch.at_ms)}"
 
 
 def _expiry(at_ms: int, now_ms: int) -> str:

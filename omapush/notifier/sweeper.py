@@ -12,7 +12,7 @@ from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.push.outcome import Outcome, expired
-from omapush.push.values import Event, ticket_delivery
+from omapush.push.values import Event, Result, ticket_delivery
 from omapush.store import finish, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.finish import Ended
@@ -23,7 +23,6 @@ HAND_OVER_LATE_MS = 5_000
 MOST_REPEATS = 5
 "A delivery whose process died so often is not sent again: it may be what kills it."
 _EVERY_S = 0.2
-_EXPIRED = "deliver-before passed while it waited"
 _REST_S = 1.0
 
 
@@ -60,7 +59,7 @@ class Sweeper:
         now_ms = clock.now_ms()
         deliveries = [ticket_delivery(ticket) for ticket in tickets]
         ended = [
-            Ended(ticket, expired(last.sip_code), last.method, last.sip_code, last.attempts, now_ms, _EXPIRED)
+            _ended(ticket, last, now_ms, held=tickets[ticket])
             for ticket, last in zip(tickets, pushes.results_of(self._store, deliveries), strict=True)
             if last is not None
         ]
@@ -115,3 +114,9 @@ class Sweeper:
         ended = [Ended(ticket, verdict, "MESSAGE", 0, MOST_REPEATS, now_ms, text) for ticket in tickets]
         finish.store(self._store, ended, retention_s=self._retention_s)
         log.get().error("deliveries_given_up", number=len(tickets), cause=text)
+
+
+def _ended(ticket: str, last: Result, now_ms: int, *, held: bool) -> Ended:
+    """The end of what waited too long, on top of what its last try said."""
+    verdict = expired(last.sip_code, held=held)
+    return Ended(ticket, verdict, last.method, last.sip_code, last.attempts, now_ms, verdict.desc)

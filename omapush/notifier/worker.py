@@ -1,4 +1,4 @@
-"""The notifier process: result notifications and the sweepers, side by side in one event loop."""
+"""The notifier process: result notifications, sweepers and UAProf fetches, side by side in one event loop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import httpx
 from omapush.config import Config
 from omapush.notifier.results import Notifications
 from omapush.notifier.sweeper import Sweeper
+from omapush.notifier.uaprof_fetch import MOST_AT_ONCE, ProfileFetcher
 from omapush.store import client
 
 
@@ -23,10 +24,15 @@ async def run(config: Config) -> None:
         max_connections=config.notify.concurrency, max_keepalive_connections=config.notify.concurrency
     )
     timeout = httpx.Timeout(config.notify.timeout_s)
+    fetch_limits = httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=0)
     async with (
         httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, follow_redirects=False) as http,
+        httpx.AsyncClient(limits=fetch_limits, trust_env=False, follow_redirects=False) as foreign,
         asyncio.TaskGroup() as tasks,
     ):
-        sweeper = tasks.create_task(Sweeper(config, store).run())
+        background = [tasks.create_task(Sweeper(config, store).run())]
+        if config.capabilities.fetch:
+            background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
         await Notifications(config, store, http).run(stop)
-        sweeper.cancel()
+        for task in background:
+            task.cancel()

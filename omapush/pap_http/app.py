@@ -52,7 +52,7 @@ def create(config: Config) -> Litestar:
         answer = await service.answer(account, content_type, body)
         metrics.answer_time.observe(clock.monotonic() - started)
         metrics.requests.labels(answer.operation, answer.code).inc()
-        return Response(answer.body, status_code=202, media_type="application/xml")
+        return Response(answer.body, status_code=202, media_type=answer.content_type)
 
     @get("/healthz", name="healthz")
     async def healthz() -> dict[str, str]:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http.probes import OutboxGate
-from omapush.store import pushes
+from omapush.store import outbox, pushes
 from omapush.store.client import Store
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -57,7 +57,7 @@ class Metrics:
     async def exposition(self) -> bytes:
         """Return all metrics in Prometheus text format."""
         depth = self._gate.depth
-        for where in ("ready", "waiting", "taken", "later"):
+        for where in outbox.Depth._fields[1:]:
             self._deliveries.labels(where).set(getattr(depth, where))
         try:
             self._owed.set(await asyncio.to_thread(pushes.owed, self._store))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import MalformedMime, MalformedPap, Overloaded
+from omapush.pap_http.capability_service import CapabilityService, with_profile
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.protocol import pap_reader
 from omapush.protocol import pap_values as pap
@@ -34,6 +35,7 @@ class PapAnswer:
     body: bytes
     operation: str
     code: str
+    content_type: str = "application/xml"
 
 
 class PapService:
@@ -46,6 +48,7 @@ class PapService:
         self._store = store
         self._commit = commit
         self._has_room = has_room
+        self._capabilities = CapabilityService(store)
 
     async def answer(self, account: Account, content_type: str, body: bytes) -> PapAnswer:
         """
@@ -69,13 +72,20 @@ class PapService:
                 result = pap.CancelResult("3001", f"cancel is {_NOT_BUILT}", cancel.addresses)
                 response = pap.CancelResponse(cancel.push_id, (result,))
             case pap.CcqMessage() as ccq:
-                response = pap.CcqResponse(ccq.query_id, "3001", f"ccq is {_NOT_BUILT}", ccq.addresses[0])
+                return await self._query(account, ccq, document.version)
             case other:
                 problem = MalformedPap(type(other).__name__, "is no request to a gateway")
                 return _bad_message(problem)
         return PapAnswer(
             write(response, version=document.version), type(document.operation).__name__, _code(response)
         )
+
+    async def _query(self, account: Account, ccq: pap.CcqMessage, version: str) -> PapAnswer:
+        response, profile = await asyncio.to_thread(self._capabilities.query, account, ccq)
+        if profile is None:
+            return PapAnswer(write(response, version=version), "CcqMessage", response.code)
+        body, content_type = with_profile(response, profile, version)
+        return PapAnswer(body, "CcqMessage", response.code, content_type)
 
     async def _push(
         self, account: Account, message: pap.PushMessage, submission: pap_reader.Submission
@@ -86,6 +96,9 @@ class PapService:
         now_ms = order_us // 1000
         try:
             accepted = self._accept(account, message, submission, order_us)
+            if submission.capabilities is not None:
+                compare = self._capabilities.compared
+                accepted = await asyncio.to_thread(compare, accepted, submission.capabilities)
         except NotTaken as refusal:
             log.get().info("push_refused", initiator=account.name, push_id=message.push_id, why=str(refusal))
             return _push_response(message.push_id, refusal.code, refusal.desc, now_ms)
@@ -110,8 +123,6 @@ class PapService:
         submission: pap_reader.Submission,
         order_us: int,
     ) -> acceptance.Accepted:
-        if submission.capabilities is not None:
-            raise NotTaken("3004", f"matching of client capabilities is {_NOT_BUILT}")
         assert submission.content is not None  # noqa: S101 - the reader gives no push without content
         application = acceptance.application_of(submission.content)
         profile = self._config.profile(application)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-ALLOW: Final = "REGISTER, OPTIONS"
+ALLOW: Final = "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY"
 "Methods that the sender agent itself answers; the rest gets 405."
 
 
@@ -51,11 +51,21 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """A SUBSCRIBE for us: look at what it asks for, store it, then answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A NOTIFY in a dialog of ours: store what it says, then answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """An ACK that ends here; nothing answers an ACK."""
 
 
-Decision = Answer | Relay | Capture | Drop
+Decision = Answer | Relay | Capture | Drop | Subscription | Notification
 
 OPTIONS_HEADERS: Final = (
     ("Allow", ALLOW),
@@ -83,6 +93,10 @@ def _answer_ourselves(request: InboundRequest) -> Decision:
     if not request.for_us:
         # No Route value leads on, and relaying by Request-URI would make us an open relay or a loop.
         return Answer(482, "Loop Detected") if request.went_through_us else Answer(404, "No Onward Route")
+    if request.method == "SUBSCRIBE":
+        return Subscription()
+    if request.method == "NOTIFY" and request.in_dialog:
+        return Notification()
     if request.in_dialog or request.method == "CANCEL":
         return Answer(481, "Call/Transaction Does Not Exist")
     return Answer(405, "Method Not Allowed", (("Allow", ALLOW),))

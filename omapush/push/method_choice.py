@@ -2,38 +2,70 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from omapush.push.device_choice import Devices
 from omapush.push.outcome import Outcome
 from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, Request
 from omapush.push.values import Method
 
+Rule = Literal["send", "refuse", "hold"]
+"What to do without a device to send to: let the core decide, end it, or wait for the registration to change."
+
+_REFUSAL: Final = {"unregistered": "2003", "none fits": "2006"}
+
+
+class Rules(NamedTuple):
+    """What the application's profile says about sending."""
+
+    unregistered: Rule
+    "When nobody is known to be there."
+    no_match: Rule
+    "When devices are there, none of which has the application."
+    message_bytes: int
+    "Largest whole MESSAGE; above it the push needs another method (MSG-SIZE)."
+
 
 class Choice(NamedTuple):
-    """The method for one delivery; or none, and the result that follows from that."""
+    """The method for one delivery; or none, and then its result, or that it is held."""
 
     method: Method | None
     why: str
     outcome: Outcome | None = None
+    hold: bool = False
+    "Wait in the outbox until the user's registration changes."
 
 
-def choose(request: Request, *, registered: bool, send_unregistered: bool, message_bytes: int) -> Choice:
+def choose(request: Request, devices: Devices, rules: Rules) -> Choice:
     """
-    Return how `request`, composed as a MESSAGE, leaves; or the result when it can't.
+    Return how `request`, composed as a MESSAGE, leaves; or the result when it can't; or that it is held.
 
-    Above `message_bytes` a MESSAGE is forbidden (MSG-SIZE): the push needs another method.
+    What could never be sent is not held: it is refused at once.
     """
-    if not registered and not send_unregistered:
-        text = "not registered, and the application's profile sends to registered users only"
-        return Choice(None, text, Outcome(None, "undeliverable", "2003", text))
-    if request.size > message_bytes:
+    rule = _rule(devices, rules)
+    if rule == "refuse":
+        why = f"{devices.why}, and the application's profile refuses then"
+        return Choice(None, why, Outcome(None, "undeliverable", _REFUSAL[devices.presence], why))
+    if request.size > rules.message_bytes:
         return _refused(
-            f"MESSAGE would have {request.size} bytes, limit {message_bytes}: needs another method"
+            f"MESSAGE would have {request.size} bytes, limit {rules.message_bytes}: needs another method"
         )
     if len(request.headers.encode()) > LARGEST_HEADERS or len(request.request_uri) > LARGEST_URI:
         return _refused("headers or URI are too long for one SIP request")
-    known = "registered" if registered else "registration unknown, the core decides"
-    return Choice("MESSAGE", f"{request.size} of {message_bytes} bytes, {known}")
+    if rule == "hold":
+        return Choice(None, devices.why, hold=True)
+    core_decides = "" if devices.presence == "fits" else ", the core decides"
+    return Choice("MESSAGE", f"{request.size} of {rules.message_bytes} bytes, {devices.why}{core_decides}")
+
+
+def _rule(devices: Devices, rules: Rules) -> Rule:
+    match devices.presence:
+        case "unregistered":
+            return rules.unregistered
+        case "none fits":
+            return rules.no_match
+        case "fits" | "unknown":
+            return "send"
 
 
 def too_large(content_bytes: int, message_bytes: int) -> Outcome:

@@ -170,17 +170,17 @@ def judge(
     return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply))
 
 
-def expired(last_sip_code: int) -> Outcome:
+def expired(last_sip_code: int, *, held: bool) -> Outcome:
     """
     Return the verdict on a push whose deliver-before passed while it waited.
 
-    `last_sip_code`: the answer to its last try, 0 when it was never tried.
+    `last_sip_code`: the answer to its last try, 0 when it was never tried. `held`: it waited for a device.
     """
     last = row_of(Reply(last_sip_code)) if last_sip_code else None
     if last is _RELAYED:
         return Outcome(None, last.state, last.code, f"{last.meaning} before deliver-before passed")
-    code = "5028" if last is not None and last.code == "5028" else "4000"
-    return Outcome(None, _EXPIRED, code, "deliver-before passed while it waited")
+    unreachable = held or (last is not None and last.code == "5028")
+    return Outcome(None, _EXPIRED, "5028" if unreachable else "4000", "deliver-before passed while it waited")
 
 
 def delivery_method_used(result: Result) -> DeliveryMethod | None:

@@ -74,9 +74,8 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
     lines = [f"Route: <{_loose(next_hop)}>"]
     if profile.asserted:
         lines.append(f"P-Asserted-Identity: <{profile.asserted}>")
-    if profile.accept_contact != "none":
-        strict = profile.accept_contact == "strict"
-        lines.append(f"Accept-Contact: {accept_contact(profile.application, strict=strict)}")
+    if preference := accept_contact_of(profile):
+        lines.append(f"Accept-Contact: {preference}")
     generated = f'icid-value="{call_id}";icid-generated-at={_host(sender.sent_by)}'
     lines.append(f'P-Charging-Vector: {generated};orig-ioi="Type 3{sender.ioi}"')
     lines.extend(_validity(delivery))
@@ -95,6 +94,13 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
         + len(body)
     )
     return Request("MESSAGE", delivery.aor, sender.uri, delivery.aor, next_hop, call_id, headers, body, size)
+
+
+def accept_contact_of(profile: Profile) -> str:
+    """Return the Accept-Contact value that the application's pushes carry; empty: none (PROP-ARI-5)."""
+    if profile.accept_contact == "none":
+        return ""
+    return accept_contact(profile.application, strict=profile.accept_contact == "strict")
 
 
 def _host(sent_by: str) -> str:

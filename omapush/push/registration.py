@@ -1,7 +1,8 @@
 """
 Who is there: the record of one address of record, and how a third-party REGISTER changes it.
 
-PSA-REG-1, spec/events.md 4.1. Nothing in two third-party REGISTERs orders them: arrival does.
+PSA-REG-1, spec/events.md 4.1. Nothing in two third-party REGISTERs orders them: arrival does. What the reg
+event says goes into the same record by reginfo_merge.py; each fact keeps who said it, and when.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ UNSTATED_EXPIRY_S: Final = 3_600
 "A contact registered without any expiry lives as long as RFC 3261 10.2.1.1 suggests."
 LARGEST_EXPIRY_S: Final = 604_800 * 4
 MOST_CONTACTS: Final = 32
+MOST_DOUBTS: Final = 4
+PARTIAL_TAGS: Final = "partial"
+"Source of tags in a reg event whose S-CSCF reports no push tags: which applications there are is not known."
 
 
 class Contact(NamedTuple):
@@ -30,7 +34,20 @@ class Contact(NamedTuple):
     gruu: str
     q: float | None
     source: str
-    "Who said so: `register` (the UE's REGISTER) or `response` (the registrar's 200)."
+    "Who said so: `register` (the UE's REGISTER), `response` (the registrar's 200) or `reginfo` (reg event)."
+    at_ms: int
+    tags_source: str = ""
+    "Who said `applications` and `features`, or `partial`; empty: `source` did."
+    tags_ms: int = 0
+    "When; 0: at `at_ms`."
+
+
+class Doubt(NamedTuple):
+    """A contradiction to the record that nothing has answered yet."""
+
+    source: str
+    "`register`, `reginfo` or `delivery`."
+    text: str
     at_ms: int
 
 
@@ -55,6 +72,16 @@ class Registration(NamedTuple):
     at_ms: int
     problems: tuple[str, ...] = ()
     "What could not be read of the last report."
+    state_source: str = "register"
+    "Who said `expires_ms`: `register` or `reginfo`."
+    state_ms: int = 0
+    "When; 0: at `at_ms`."
+    reginfo_dialog: str = ""
+    "Call-ID of the dialog whose reg event spoke last; empty: none ever did."
+    reginfo_version: int = -1
+    "Version of its document."
+    reginfo_ms: int = 0
+    doubts: tuple[Doubt, ...] = ()
 
 
 class Report(NamedTuple):
@@ -103,7 +130,35 @@ def merge(old: Registration | None, report: Report) -> Registration:
         said_gone_ms=_doubt(old, report),
         at_ms=now,
         problems=report.problems,
+        state_source="register",
+        state_ms=now,
+        reginfo_dialog=old.reginfo_dialog if old else "",
+        reginfo_version=old.reginfo_version if old else -1,
+        reginfo_ms=old.reginfo_ms if old else 0,
+        doubts=_doubts(old, report, contacts),
     )
+
+
+def contradiction(old: Registration | None, new: Registration) -> str:
+    """
+    Return in words why what was just told asks for a look at the reg event now; empty: it does not.
+
+    Only what a subscription that exists would not tell by itself.
+    """
+    if old is None:
+        return ""
+    if old.s_cscf and old.s_cscf != new.s_cscf:
+        return f"S-CSCF changed from {old.s_cscf} to {new.s_cscf}"
+    return next((doubt.text for doubt in new.doubts if doubt not in old.doubts), "")
+
+
+def doubted(record: Registration, doubt: Doubt) -> Registration | None:
+    """Return the record with one doubt more; None when it has that doubt, or nobody is known to be there."""
+    if not is_registered(record, doubt.at_ms):
+        return None
+    if any(known.source == doubt.source and known.text == doubt.text for known in record.doubts):
+        return None
+    return record._replace(doubts=(*record.doubts, doubt)[-MOST_DOUBTS:])
 
 
 def is_registered(registration: Registration | None, now_ms: int) -> bool:
@@ -122,8 +177,7 @@ def applications(registration: Registration, now_ms: int) -> tuple[str, ...]:
 
 
 def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) -> None:
-    for uri in [uri for uri, contact in known.items() if _same(contact, named)]:
-        del known[uri]
+    former = [known.pop(uri) for uri in [uri for uri, contact in known.items() if _same(contact, named)]]
     # A Kamailio S-CSCF also says Expires 0 for a REGISTER that named no expiry at all: that one registers.
     expires_s = UNSTATED_EXPIRY_S if named.expires is None else min(named.expires, LARGEST_EXPIRY_S)
     if expires_s == 0:
@@ -134,7 +188,7 @@ def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) ->
         applications=named.applications,
         features=named.feature_params,
         instance=named.instance or "",
-        gruu=named.pub_gruu or "",
+        gruu=named.pub_gruu or next((contact.gruu for contact in former if contact.gruu), ""),
         q=named.q,
         source=report.source,
         at_ms=report.at_ms,
@@ -163,3 +217,16 @@ def _doubt(old: Registration | None, report: Report) -> int:
     if report.contacts or report.all_contacts:
         return old.said_gone_ms if old else 0
     return report.at_ms
+
+
+def _doubts(old: Registration | None, report: Report, contacts: tuple[Contact, ...]) -> tuple[Doubt, ...]:
+    """A REGISTER that registers answers all doubts; who it was is for the reg event to say if it does not."""
+    if report.expires_s > 0:
+        if report.contacts or old is None or not old.reginfo_ms:
+            return ()
+        return (Doubt("register", "registered again, and the REGISTER names no contact", report.at_ms),)
+    known = old.doubts if old else ()
+    if report.contacts or report.all_contacts or not contacts:
+        return known
+    text = "a REGISTER with Expires 0 named no contact: maybe nobody is left"
+    return (*(doubt for doubt in known if doubt.text != text), Doubt("register", text, report.at_ms))

@@ -9,6 +9,15 @@ LARGEST_HEADERS: Final = 2_048
 LARGEST_URI: Final = 1_024
 
 
+class InDialog(NamedTuple):
+    """What ties a request to a dialog; Kamailio 5.6 would write a tag and a number of its own."""
+
+    local_tag: str
+    remote_tag: str
+    "Empty in the request that creates the dialog."
+    cseq: int
+
+
 class Request(NamedTuple):
     """One request; Kamailio writes Via, Max-Forwards and Content-Length."""
 
@@ -24,3 +33,5 @@ class Request(NamedTuple):
     body: bytes
     size: int
     "Bytes of the whole request on the wire; an upper bound that is at most a few bytes too high."
+    dialog: InDialog | None = None
+    "None: outside of any dialog, as a MESSAGE is."

@@ -7,13 +7,33 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from omapush.errors import PushError
+from omapush.push.capabilities import Capabilities
+from omapush.push.device_subscription import DeviceSubscription, Wanted
+from omapush.push.profile_document import Profile
+from omapush.push.reg_watch import FinalAnswer, Notified
 from omapush.push.registration import Registration, Report
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
+from omapush.push.watch import Watch
 
 _T = TypeVar("_T")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (Delivery, Event, Push, Recipient, Registration, Result)
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (
+        Capabilities,
+        Delivery,
+        DeviceSubscription,
+        Event,
+        FinalAnswer,
+        Notified,
+        Profile,
+        Push,
+        Recipient,
+        Registration,
+        Result,
+        Wanted,
+        Watch,
+    )
 }
 
 
@@ -24,9 +44,58 @@ class BrokenRecord(PushError):
     """Bytes in Redis that are none of our records: a defect, or another writer."""
 
 
-def encode(record: Delivery | Event | Push | Recipient | Registration | Result) -> bytes:
+def encode(
+    record: Capabilities
+    | Delivery
+    | DeviceSubscription
+    | Event
+    | FinalAnswer
+    | Notified
+    | Profile
+    | Push
+    | Recipient
+    | Registration
+    | Result
+    | Wanted
+    | Watch,
+) -> bytes:
     """Return the record as one MessagePack array."""
     return _ENCODER.encode(record)
+
+
+def capabilities(data: bytes) -> Capabilities:
+    """Read what is known of a user's devices."""
+    return _decode(Capabilities, data)
+
+
+def device_subscription(data: bytes) -> DeviceSubscription:
+    """Read a subscription of a device."""
+    return _decode(DeviceSubscription, data)
+
+
+def wanted_subscription(data: bytes) -> Wanted:
+    """Read a SUBSCRIBE on its way from one SIP process to another; it is never stored."""
+    return _decode(Wanted, data)
+
+
+def watch(data: bytes) -> Watch:
+    """Read the watch of a user's registration."""
+    return _decode(Watch, data)
+
+
+def notified(data: bytes) -> Notified:
+    """Read a NOTIFY on its way from one SIP process to another; it is never stored."""
+    return _decode(Notified, data)
+
+
+def final_answer(data: bytes) -> FinalAnswer:
+    """Read the answer to a SUBSCRIBE on the same way."""
+    return _decode(FinalAnswer, data)
+
+
+def profile(data: bytes) -> Profile:
+    """Read a UAProf document, or what came instead of it."""
+    return _decode(Profile, data)
 
 
 def delivery(data: bytes) -> Delivery:

@@ -7,12 +7,15 @@ shard, so that each group lives in one slot of a Redis Cluster.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from omapush.push.values import TARGET_LENGTH, target
 
 SENDERS = "senders"
 "Sorted set of live sender processes, scored by the last sign of life in ms."
+PROFILE_QUEUE = "uaprof-due"
+"Sorted set of UAProf URLs to be fetched, scored by when, in ms."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Layout:
     def ticket_shard(self, ticket: str) -> int:
         """Return the user shard in whose outbox the ticket is; a ticket begins with its target."""
         return _slot(ticket[:TARGET_LENGTH], self.user_shards)
+
+    def target_shard(self, name: str) -> int:
+        """Return the user shard of anything whose name begins with a target."""
+        return _slot(name[:TARGET_LENGTH], self.user_shards)
 
 
 def _slot(hexadecimal: str, shards: int) -> int:
@@ -74,7 +81,42 @@ def outbox(shard_number: int, part: str) -> str:
     """
     One structure of a user shard's outbox.
 
-    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later or expiry; what each
-    holds is in schema/functions/outbox.lua.
+    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later, expiry or held; what
+    each holds is in schema/functions/outbox.lua.
     """
     return f"{part}:{{u{shard_number}}}"
+
+
+def capabilities(shard_number: int, target_name: str) -> str:
+    """What is known of the devices of one user, by target."""
+    return f"cap:{{u{shard_number}}}:{target_name}"
+
+
+def subscription(shard_number: int, subscription_id: str) -> str:
+    """One subscription of a device, by its id, which begins with the user's target."""
+    return f"sub:{{u{shard_number}}}:{subscription_id}"
+
+
+def subscriptions_due(shard_number: int) -> str:
+    """Subscriptions of a user shard, by when there is something to do about each."""
+    return f"sub-due:{{u{shard_number}}}"
+
+
+def profile(url: str) -> str:
+    """UAProf document of one URL; in a slot of its own."""
+    return f"uaprof:{hashlib.blake2s(url.encode(), digest_size=16).hexdigest()}"
+
+
+def watch(shard_number: int, target_name: str, package: str) -> str:
+    """Our own subscription to an event package of one user, by target."""
+    return f"watch:{{u{shard_number}}}:{target_name}:{package}"
+
+
+def watches_due(shard_number: int) -> str:
+    """Addresses of record of a user shard, by when there is something to do about their watch."""
+    return f"watch-due:{{u{shard_number}}}"
+
+
+def core(s_cscf: str) -> str:
+    """What was learnt about one S-CSCF; in a slot of its own."""
+    return f"core:{s_cscf}"

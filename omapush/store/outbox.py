@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omapush.push.values import Delivery, ticket
+from omapush.push.values import Delivery, target, ticket
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
@@ -47,6 +47,14 @@ class Finished(NamedTuple):
     "When to try again; 0: never, the delivery leaves the outbox."
 
 
+class Hold(NamedTuple):
+    """One delivery without a device to go to."""
+
+    ticket: str
+    again_ms: int
+    "When to look again though nothing woke it."
+
+
 class Depth(NamedTuple):
     """How many deliveries are where."""
 
@@ -56,6 +64,9 @@ class Depth(NamedTuple):
     "Behind a busy target."
     taken: int
     later: int
+    "Tries again at a time that is set."
+    held: int = 0
+    "Waits for its user's registration to change; one that a sender looks at again counts here, too."
 
 
 def _names(number: int, *parts: str) -> list[str]:
@@ -142,10 +153,55 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
     batches: dict[int, list[Any]] = {}
     for place, again_ms in finished:
         batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
-    parts = ("delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "expiry")
+    parts = (
+        "delivery",
+        "attempts",
+        "repeats",
+        "taken",
+        "busy",
+        "ready",
+        "waiting",
+        "later",
+        "expiry",
+        "held",
+    )
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
     )
+
+
+def hold(store: Store, holds: Sequence[Hold]) -> list[bool]:
+    """
+    Put deliveries off until `wake_targets` or their time, without counting a try; True: held anew.
+
+    A registration that changes between the look at it and this call wakes nobody: look again afterwards.
+    """
+    batches: dict[int, list[Any]] = {}
+    for place, again_ms in holds:
+        batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
+    parts = ("taken", "later", "held", "busy", "ready", "waiting")
+    answers = call_all(
+        store, (Call("omapush_hold", _names(number, *parts), args) for number, args in batches.items())
+    )
+    new = {
+        place: answer == 1
+        for args, found in zip(batches.values(), answers, strict=True)
+        for place, answer in zip(args[::2], found, strict=True)
+    }
+    return [new[place] for place, _ in holds]
+
+
+def wake_targets(store: Store, aors: Iterable[str]) -> int:
+    """Queue at once what is held for these users, whose registrations changed; returns how many."""
+    batches: dict[int, list[str]] = {}
+    for aor in aors:
+        batches.setdefault(store.layout.user_shard(aor), []).append(target(aor))
+    parts = ("held", "later", "busy", "ready", "waiting")
+    answers = call_all(
+        store,
+        (Call("omapush_wake_targets", _names(number, *parts), args) for number, args in batches.items()),
+    )
+    return sum(answers)
 
 
 def wake(store: Store, *, most: int = 1_000) -> int:
@@ -158,6 +214,23 @@ def wake(store: Store, *, most: int = 1_000) -> int:
         ),
     )
     return sum(answers)
+
+
+def read(store: Store, tickets: Sequence[str]) -> list[Delivery | None]:
+    """Return the deliveries of tickets; None for each that has left the outbox or cannot be read."""
+    with store_errors("read deliveries"):
+        pipe = store.db.pipeline(transaction=False)
+        for place in tickets:
+            pipe.hget(keys.outbox(store.layout.ticket_shard(place), "delivery"), place)
+        found = pipe.execute()
+    return [None if data is None else _readable(data) for data in found]
+
+
+def _readable(data: bytes) -> Delivery | None:
+    try:
+        return codec.delivery(data)
+    except codec.BrokenRecord:
+        return None
 
 
 def put_off(store: Store, tickets: Iterable[str], wait_ms: int) -> None:
@@ -179,24 +252,26 @@ def overdue(store: Store, *, since_ms: int = 0, most: int = 500) -> list[str]:
     Their process is taken as dead.
     """
     shards = range(store.layout.user_shards)
-    answers = call_all(store, (Call("omapush_overdue", _names(number, "taken"), [since_ms, most]) for number in shards))
+    answers = call_all(
+        store, (Call("omapush_overdue", _names(number, "taken"), [since_ms, most]) for number in shards)
+    )
     return [place.decode() for found in answers for place in found]
 
 
-def expire(store: Store, *, transaction_ms: int, most: int = 500) -> list[str]:
+def expire(store: Store, *, transaction_ms: int, most: int = 500) -> dict[str, bool]:
     """
-    Take tickets that wait past their deliver-before; the caller ends them.
+    Take tickets that wait past their deliver-before, each with whether it was held; the caller ends them.
 
     What is at a sender is left to its answer. A ticket that the caller forgets comes back as a lost one.
     """
     answers = call_all(
         store,
         (
-            Call("omapush_expire", _names(number, "expiry", "taken", "later"), [transaction_ms, most])
+            Call("omapush_expire", _names(number, "expiry", "taken", "later", "held"), [transaction_ms, most])
             for number in range(store.layout.user_shards)
         ),
     )
-    return [place.decode() for found in answers for place in found]
+    return {answer[i].decode(): answer[i + 1] == 1 for answer in answers for i in range(0, len(answer), 2)}
 
 
 def send_again(store: Store, tickets: Iterable[str]) -> dict[str, int]:
@@ -229,26 +304,28 @@ def depth(store: Store) -> Depth:
             pipe.zcard(keys.outbox(number, "waiting"))
             pipe.zcard(keys.outbox(number, "taken"))
             pipe.zcard(keys.outbox(number, "later"))
+            pipe.zcard(keys.outbox(number, "held"))
         counts = pipe.execute()
-    return Depth(*(sum(counts[i::5]) for i in range(5)))
+    everything, ready, waiting, taken, later, held = (sum(counts[i::6]) for i in range(6))
+    return Depth(everything, ready, waiting, taken, max(later - held, 0), held)
 
 
 def whereabouts(store: Store, delivery: Delivery) -> str:
-    """Return where a delivery is now: ready, waiting, taken, later, or nowhere (it is finished)."""
+    """Return where a delivery is now: ready, waiting, taken, later, held, or nowhere (it is finished)."""
     place = ticket(delivery)
     number = store.layout.ticket_shard(place)
     with store_errors("whereabouts"):
         pipe = store.db.pipeline(transaction=False)
         pipe.hexists(keys.outbox(number, "delivery"), place)
-        for part in ("taken", "later", "waiting"):
+        for part in ("taken", "later", "held", "waiting"):
             pipe.zscore(keys.outbox(number, part), place)
-        known, taken, later, waiting = pipe.execute()
+        known, taken, later, held, waiting = pipe.execute()
     if not known:
         return "nowhere"
     if taken is not None:
         return "taken"
     if later is not None:
-        return "later"
+        return "later" if held is None else "held"
     return "waiting" if waiting is not None else "ready"
 
 

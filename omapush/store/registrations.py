@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from omapush.errors import TryLater
 from omapush.push import registration as rules
+from omapush.push.device_choice import devices_differ
 from omapush.push.registration import Registration, Report
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call_all, store_errors
@@ -25,7 +28,25 @@ def read_all(store: Store, aors: Sequence[str]) -> list[Registration | None]:
     return [None if data is None else codec.registration(data) for data in _read_bytes(store, aors)]
 
 
-def capture(store: Store, reports: Sequence[Report]) -> None:
+class Changed(NamedTuple):
+    """What changes of records led to, by address of record."""
+
+    devices: list[str]
+    "Users whose devices are not what they were: `outbox.wake_targets` is for them."
+    contradicted: dict[str, str]
+    "Users whose reg event has to be asked now, and why: `watches.hurry` is for them."
+
+
+Rule = Callable[[Registration | None], Registration | None]
+"The record after something; None: it stays as it is. Called again when another writer was faster."
+
+
+def read_readable(store: Store, aors: Sequence[str]) -> list[Registration | None]:
+    """Return the same, where a broken record counts as none and holds up nobody else."""
+    return [_former(data) for data in _read_bytes(store, aors)]
+
+
+def capture(store: Store, reports: Sequence[Report]) -> Changed:
     """
     Merge reports into the records of their users, each atomically, and remember tel aliases.
 
@@ -35,44 +56,82 @@ def capture(store: Store, reports: Sequence[Report]) -> None:
     Raises:
         TryLater: a record was changed by others so often that the merge never got through.
     """
-    left = list(reports)
-    for _ in range(_TRIES):
-        left = _capture_once(store, left)
-        if not left:
-            _remember_aliases(store, reports)
-            return
-    raise TryLater(f"registration of {left[0].aor} is changed too often at once")
-
-
-def _capture_once(store: Store, reports: Sequence[Report]) -> list[Report]:
-    """Return the reports that lost against another writer."""
     by_user: dict[str, list[Report]] = {}
     for report in reports:
         by_user.setdefault(report.aor, []).append(report)
+    changed = change(store, {aor: partial(_merged, told) for aor, told in by_user.items()})
+    _remember_aliases(store, reports)
+    return changed
+
+
+def _merged(reports: Sequence[Report], record: Registration | None) -> Registration | None:
+    for report in reports:
+        record = rules.merge(record, report)
+    return record
+
+
+def change(store: Store, by_user: Mapping[str, Rule]) -> Changed:
+    """
+    Change the records of users, each atomically by its rule.
+
+    Raises:
+        TryLater: a record was changed by others so often that the rule never got through.
+    """
+    left = dict(by_user)
+    changed = Changed([], {})
+    for _ in range(_TRIES):
+        left = _change_once(store, left, changed)
+        if not left:
+            return changed
+    raise TryLater(f"registration of {next(iter(left))} is changed too often at once")
+
+
+def _change_once(store: Store, by_user: Mapping[str, Rule], changed: Changed) -> dict[str, Rule]:
+    """Return the rules that lost against another writer; adds to `changed` what the others led to."""
     users = list(by_user)
-    batches: dict[int, tuple[list[str], list[str], list[bytes | int]]] = {}
+    batches: dict[int, tuple[list[_Step], list[str], list[bytes | int]]] = {}
     for aor, was in zip(users, _read_bytes(store, users), strict=True):
-        record = _former(was)
-        for report in by_user[aor]:
-            record = rules.merge(record, report)
-        assert record is not None  # noqa: S101 - by_user holds no empty list
+        former = _former(was)
+        record = by_user[aor](former)
+        if record is None or record == former:
+            continue
         number = store.layout.user_shard(aor)
-        aors, names, args = batches.setdefault(number, ([], [], []))
-        aors.append(aor)
+        steps, names, args = batches.setdefault(number, ([], [], []))
+        steps.append(_Step(aor, former, record))
         names.append(keys.registration(number, aor))
         args += (was or b"", codec.encode(record), _lifetime_ms(record))
     answers = call_all(store, (Call("omapush_replace", names, args) for _, names, args in batches.values()))
-    return [
-        report
-        for (aors, _, _), answer in zip(batches.values(), answers, strict=True)
-        for aor, won in zip(aors, answer, strict=True)
-        if not won
-        for report in by_user[aor]
-    ]
+    lost: dict[str, Rule] = {}
+    for (steps, _, _), answer in zip(batches.values(), answers, strict=True):
+        for step, won in zip(steps, answer, strict=True):
+            if won:
+                _note(changed, step)
+            else:
+                lost[step.aor] = by_user[step.aor]
+    return lost
+
+
+class _Step(NamedTuple):
+    """One change of a record that is tried."""
+
+    aor: str
+    former: Registration | None
+    record: Registration
+
+
+def _note(changed: Changed, step: _Step) -> None:
+    if devices_differ(step.former, step.record, _told_ms(step.record)):
+        changed.devices.append(step.aor)
+    if why := rules.contradiction(step.former, step.record):
+        changed.contradicted[step.aor] = why
+
+
+def _told_ms(record: Registration) -> int:
+    return max(record.at_ms, record.reginfo_ms)
 
 
 def _former(data: bytes | None) -> Registration | None:
-    """A broken record counts as none: the S-CSCF has just said anew who is there."""
+    """A broken record counts as none: the S-CSCF says anew who is there."""
     try:
         return None if data is None else codec.registration(data)
     except codec.BrokenRecord:
@@ -81,7 +140,7 @@ def _former(data: bytes | None) -> Registration | None:
 
 def _lifetime_ms(record: Registration) -> int:
     end_ms = max([record.expires_ms, *(contact.expires_ms for contact in record.contacts)])
-    return max(end_ms - record.at_ms, 0) + KEPT_AFTER_END_MS
+    return max(end_ms - _told_ms(record), 0) + KEPT_AFTER_END_MS
 
 
 def _read_bytes(store: Store, aors: Sequence[str]) -> list[bytes | None]:

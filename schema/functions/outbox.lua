@@ -13,6 +13,8 @@
 --   waiting  zset    tickets behind a busy target, all with score 0
 --   taken    zset    tickets at a sender; score: when they count as lost, ms
 --   later    zset    tickets that try again; score: when, ms
+--   held     zset    those of them that wait for their user's registration to change, all with score 0; a
+--                    ticket stays here while it is looked at again only because its time has come
 --   expiry   zset    all tickets; score: deliver-before, ms
 --
 -- All times are Redis' own: the clocks of the nodes may differ.
@@ -147,10 +149,11 @@ local function take(keys, args)
 end
 
 -- Finish tries: a final one leaves the outbox, another is put off; the target is free either way.
--- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry
+-- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held
 -- ARGV ticket, when to try again in ms or 0 for final, ticket ...
 local function complete(keys, args)
   local final = {}
+  local any_held = redis.call('EXISTS', keys[9]) == 1
   for i = 1, #args, 2 do
     local ticket, again_ms = args[i], tonumber(args[i + 1])
     if again_ms == 0 then
@@ -158,6 +161,9 @@ local function complete(keys, args)
     elseif redis.call('ZREM', keys[4], ticket) == 1 then
       redis.call('HINCRBY', keys[2], ticket, 1)
       redis.call('ZADD', keys[8], again_ms, ticket)
+      if any_held then
+        redis.call('ZREM', keys[9], ticket)
+      end
       free(keys[5], keys[6], keys[7], ticket)
     end
   end
@@ -166,7 +172,7 @@ local function complete(keys, args)
     redis.call('ZREM', keys[4], unpack(final))
     redis.call('ZREM', keys[9], unpack(final))
     forget({ keys[2], keys[3] }, 'HDEL', final)
-    forget({ keys[7], keys[8] }, 'ZREM', final)
+    forget({ keys[7], keys[8], keys[10] }, 'ZREM', final)
     for _, ticket in ipairs(final) do
       free(keys[5], keys[6], keys[7], ticket)
     end
@@ -207,7 +213,8 @@ end
 
 -- Take, for the caller to end them, tickets that wait past their deliver-before. One that is at a sender is
 -- left to its answer; one that the caller forgets is lost like any other and comes back.
--- KEYS expiry, taken, later    ARGV transaction ms, most
+-- KEYS expiry, taken, later, held    ARGV transaction ms, most
+-- Answers each ticket, followed by 1 when it was held.
 local function expire(keys, args)
   local now, answer = now_ms(), {}
   for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, args[2])) do
@@ -215,9 +222,48 @@ local function expire(keys, args)
       redis.call('ZADD', keys[2], now + args[1], ticket)
       redis.call('ZREM', keys[3], ticket)
       answer[#answer + 1] = ticket
+      answer[#answer + 1] = redis.call('ZREM', keys[4], ticket)
     end
   end
   return answer
+end
+
+-- Put tries off that have no device to go to; the target is free, and no try is counted.
+-- KEYS taken, later, held, busy, ready, waiting    ARGV ticket, when to look again in ms, ticket ...
+-- Answers for each 1 held anew, 0 it was held before and still is, -1 it is not taken (any more).
+local function hold(keys, args)
+  local answer = {}
+  for i = 1, #args, 2 do
+    local ticket = args[i]
+    if redis.call('ZREM', keys[1], ticket) == 1 then
+      redis.call('ZADD', keys[2], args[i + 1], ticket)
+      answer[#answer + 1] = redis.call('ZADD', keys[3], 0, ticket)
+      free(keys[4], keys[5], keys[6], ticket)
+    else
+      answer[#answer + 1] = -1
+    end
+  end
+  return answer
+end
+
+-- Queue what is held for targets, in order of acceptance.
+-- KEYS held, later, busy, ready, waiting    ARGV target ...
+-- Answers how many.
+local function wake_targets(keys, args)
+  if redis.call('EXISTS', keys[1]) == 0 then
+    return 0
+  end
+  local woken = 0
+  for _, target in ipairs(args) do
+    for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '[' .. target, '(' .. target .. '~', 'BYLEX')) do
+      redis.call('ZREM', keys[1], ticket)
+      if redis.call('ZREM', keys[2], ticket) == 1 then
+        queue(keys[3], keys[4], keys[5], ticket)
+        woken = woken + 1
+      end
+    end
+  end
+  return woken
 end
 
 -- Send lost tickets again, each at the head of its queue; a result that came meanwhile wins.
@@ -258,3 +304,5 @@ redis.register_function('omapush_overdue', overdue)
 redis.register_function('omapush_expire', expire)
 redis.register_function('omapush_send_again', send_again)
 redis.register_function('omapush_sign_of_life', sign_of_life)
+redis.register_function('omapush_hold', hold)
+redis.register_function('omapush_wake_targets', wake_targets)

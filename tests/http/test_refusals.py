@@ -51,7 +51,6 @@ def test_the_service_lives_after_all_of_them(initiator: PushInitiator, core: Sip
     ("operation", "code"),
     [
         ('<cancel-message push-id="a@b"/>', "3001"),
-        ('<ccq-message query-id="q1"><address address-value="sip:a@b.example"/></ccq-message>', "3001"),
         ('<resultnotification-response push-id="a" code="1000"><address address-value="x"/>'
          "</resultnotification-response>", "2000"),
     ],
@@ -106,18 +105,6 @@ def test_address_type_and_size_are_checked_before_anything_is_stored(
     initiator: PushInitiator, push_id: str, to: str, app: str, content: bytes, kind: str, code: str
 ) -> None:
     assert initiator.push(push_id, to, content, app=app, content_type=kind).code == code
-
-
-def test_a_capabilities_part_is_not_compared_yet(initiator: PushInitiator, push_id: str) -> None:
-    control = DOCUMENT.format(
-        operation=f'<push-message push-id="{push_id}"><address address-value="{ALICE}"/></push-message>'
-    )
-    parts = (("application/xml", control), ("text/plain", "x"), ("application/rdf+xml", "<rdf/>"))
-    body = "".join(f"--b1\r\nContent-Type: {kind}\r\n\r\n{text}\r\n" for kind, text in parts) + "--b1--\r\n"
-
-    answer = initiator.post(body.encode(), 'multipart/related; boundary=b1; type="application/xml"')
-
-    assert answer.code == "3004"
 
 
 @pytest.mark.parametrize(

@@ -291,8 +291,8 @@ def test_what_expires_is_taken_once_and_what_is_in_flight_is_left(store: Store, 
     take(store)
     outbox.hand_over(store, [over[0]])
 
-    assert outbox.expire(store, transaction_ms=60_000) == [ticket(over[0])]
-    assert outbox.expire(store, transaction_ms=60_000) == []
+    assert outbox.expire(store, transaction_ms=60_000) == {ticket(over[0]): False}
+    assert outbox.expire(store, transaction_ms=60_000) == {}
     finish(store, *over)
     assert take(store) == []
     assert outbox.depth(store) == Depth(0, 0, 0, 0, 0)

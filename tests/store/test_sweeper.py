@@ -86,7 +86,7 @@ def test_a_delivery_whose_result_was_stored_before_the_crash_is_not_sent_again(
     pushes.store_results(store, [stored], now_ms=NOW_MS, retention_s=60)
     sweeper.sweep()
 
-    assert outbox.depth(store) == (0, 0, 0, 0, 0)
+    assert outbox.depth(store) == outbox.Depth(0, 0, 0, 0, 0)
     assert "repeat" not in events(store, delivery.ref)
 
 

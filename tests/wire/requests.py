@@ -56,15 +56,18 @@ def register(
     )
 
 
-def ue_register(aor: str, contact: str, *, expires: int = 600) -> bytes:
-    """What the handset sent to its registrar; travels inside as message/sip."""
+PUSH_TAGS = ';+g.oma.pusheventapp="mms.ua,ulp.ua"'
+
+
+def ue_register(aor: str, contact: str, *, expires: int = 600, tags: str = PUSH_TAGS) -> bytes:
+    """What the handset sent to its registrar; travels inside as message/sip. `tags` follow its Contact."""
     fields = [
         ("Via", "SIP/2.0/UDP 127.0.0.1:5092;branch=z9hG4bKue"),
         ("From", f"<{aor}>;tag=ue"),
         ("To", f"<{aor}>"),
         ("Call-ID", secrets.token_hex(6)),
         ("CSeq", "1 REGISTER"),
-        ("Contact", f'<{contact}>;+g.oma.pusheventapp="mms.ua,ulp.ua"'),
+        ("Contact", f"<{contact}>{tags}"),
         ("Expires", str(expires)),
     ]
     return write("REGISTER sip:home1.example SIP/2.0", fields)

@@ -19,7 +19,7 @@ def test_options_to_us_is_answered_even_to_a_stranger(stack: Stack) -> None:
     with SipPeer(host="127.0.0.2") as stranger:
         for uri in (f"sip:127.0.0.1:{stack.sip[1]}", "sip:psa@home1.example"):
             answer = stranger.ask(request("OPTIONS", uri, stranger.address), stack.sip)
-            assert (answer.status, answer.header("Allow")) == (200, "REGISTER, OPTIONS")
+            assert (answer.status, answer.header("Allow")) == (200, "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY")
             assert "message/sip" in answer.header("Accept")
 
 
@@ -29,7 +29,7 @@ def test_a_method_that_we_do_not_take_gets_405_with_what_we_do(
 ) -> None:
     answer = core.ask(request(method, "sip:psa@home1.example", core.address), stack.sip)
 
-    assert (answer.status, answer.header("Allow")) == (405, "REGISTER, OPTIONS")
+    assert (answer.status, answer.header("Allow")) == (405, "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY")
 
 
 def test_a_method_that_is_not_utf_8_is_answered_once_like_any_unknown_one(

@@ -47,6 +47,7 @@ def pending(*events: Event) -> Known:
         ("waiting", "behind an earlier push", "when the earlier one has its answer"),
         ("taken", "under way", "Without one for 40 s it is sent again"),
         ("later", "last try failed", "tried again"),
+        ("held", "no device of the user has the application", "at once when the user's registration"),
         ("nowhere", "not in the outbox", "notifier hands over"),
     ],
 )
@@ -67,6 +68,12 @@ def test_a_retry_is_quoted(place: Any) -> None:
     place("later")
     retry = Event(START_MS + 5, 0, "retry", "busy (486 Busy Here) after 3 ms; try 2 at 08:00:02")
     assert "busy (486 Busy Here) after 3 ms; try 2 at 08:00:02" in standing(pending(retry)).now
+
+
+def test_the_reason_of_a_hold_is_quoted(place: Any) -> None:
+    place("held")
+    event = Event(START_MS + 5, 0, "held", "none of 1 device fits; until the registration changes")
+    assert "held: none of 1 device fits; until the registration changes." in standing(pending(event)).now
 
 
 def test_a_final_result_says_whether_the_initiator_knows_it(place: Any) -> None:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omapush.push.inbound import Answer, Capture, Drop, InboundRequest, Relay, decide
+from omapush.push.inbound import (
+    Answer,
+    Capture,
+    Drop,
+    InboundRequest,
+    Notification,
+    Relay,
+    Subscription,
+    decide,
+)
 
 REQUEST = InboundRequest(
     method="MESSAGE", trusted=True, onward=False, for_us=False, in_dialog=False, went_through_us=False
@@ -64,16 +73,23 @@ def test_what_ends_here_is_answered(method: str, facts: dict[str, bool], status:
     assert decided(method, **facts) == status
 
 
+@pytest.mark.req("PROP-CAP-2")
+def test_a_subscribe_for_us_is_looked_at_in_a_dialog_and_out_of_one() -> None:
+    assert decided("SUBSCRIBE", for_us=True) == Subscription()
+    assert decided("SUBSCRIBE", for_us=True, in_dialog=True) == Subscription()
+    assert decided("SUBSCRIBE") == 404
+
+
 def test_a_405_says_what_we_take() -> None:
     decision = decide(dataclasses.replace(REQUEST, for_us=True))
     assert isinstance(decision, Answer)
-    assert decision.headers == (("Allow", "REGISTER, OPTIONS"),)
+    assert decision.headers == (("Allow", "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY"),)
 
 
 @given(st.builds(InboundRequest, st.sampled_from(METHODS) | st.text(), *[st.booleans()] * 5))
 def test_every_request_gets_exactly_one_decision_and_only_an_ack_silence(request: InboundRequest) -> None:
     decision = decide(request)
 
-    assert isinstance(decision, (Answer, Relay, Capture, Drop))
+    assert isinstance(decision, (Answer, Relay, Capture, Subscription, Notification, Drop))
     assert not isinstance(decision, Drop) or request.method == "ACK"
-    assert not isinstance(decision, (Relay, Capture)) or request.trusted
+    assert isinstance(decision, (Answer, Drop)) or request.trusted

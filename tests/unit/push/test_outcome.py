@@ -77,12 +77,12 @@ def test_a_202_is_enough_only_when_no_confirmation_was_asked() -> None:
     assert verdict(202, unconfirmed=True)[:3] == (None, "delivered", "1000")
     open_one = verdict(202)
     assert (open_one.retry_at_ms, open_one.state, open_one.code) == (LATER, "pending", "1001")
-    assert expired(202)[:3] == (None, "unknown", "4000")
+    assert expired(202, held=False)[:3] == (None, "unknown", "4000")
 
 
 @pytest.mark.parametrize(("last", "code"), [(0, "4000"), (480, "5028"), (408, "5028"), (503, "4001")])
 def test_an_expired_push_tells_whether_its_user_was_unreachable(last: int, code: str) -> None:
-    verdict_then = expired(last)
+    verdict_then = expired(last, held=False)
 
     assert verdict_then.state == "expired"
     assert verdict_then.code == ("5028" if code == "5028" else "4000")

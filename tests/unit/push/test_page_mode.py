@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.protocol.charging_vector import ChargingVector
-from omapush.push.method_choice import choose
 from omapush.push.page_mode import Profile, Sender, compose
 from omapush.push.request import Request
 from omapush.push.values import Delivery, push_ref, target, ticket, ticket_delivery
@@ -150,30 +149,6 @@ def test_the_size_counts_every_byte_of_what_is_composed(content: bytes, user: st
     assert request.size > sum(map(len, parts)) + len(content) + 2 * len("MESSAGE") + len(SENDER.sent_by)
     bigger = composed(DELIVERY._replace(content=content + b"x", aor=f"sip:{user}@home1.example"))
     assert bigger.size == request.size + 1
-
-
-@pytest.mark.req("MSG-SIZE", "GEN-1")
-def test_a_request_above_the_limit_needs_another_method() -> None:
-    request = composed()
-
-    def chosen(limit: int, **changed: bool) -> tuple[str | None, str]:
-        facts = {"registered": True, "send_unregistered": True, **changed}
-        choice = choose(request, message_bytes=limit, **facts)
-        return choice.method, choice.outcome.code if choice.outcome else ""
-
-    assert chosen(request.size) == ("MESSAGE", "")
-    assert chosen(request.size - 1) == (None, "2006")
-    assert chosen(1_300, registered=False) == ("MESSAGE", "")
-    assert chosen(1_300, registered=False, send_unregistered=False) == (None, "2003")
-
-
-def test_headers_or_a_uri_beyond_what_kamailio_takes_are_refused() -> None:
-    for request in (
-        composed()._replace(headers="X: " + "y" * 2_048),
-        composed()._replace(request_uri="sip:" + "u" * 1_024),
-    ):
-        choice = choose(request, registered=True, send_unregistered=True, message_bytes=100_000)
-        assert (choice.method, choice.outcome is not None) == (None, True)
 
 
 @given(

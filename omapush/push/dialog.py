@@ -1,0 +1,165 @@
+"""
+A SIP dialog as a value (RFC 3261 12): what it takes to send the next request in it, and to know the peer's.
+
+Either end may have begun it. Everything that another process or node needs to go on with a dialog is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from omapush.errors import MalformedSip, TooLarge
+from omapush.protocol.name_addr import parse_list, parse_one
+from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, InDialog, Request
+
+MOST_ROUTES: Final = 16
+"Record-Route values that a route set may have; more would not fit into a request of ours."
+NOT_HEARD: Final = -1
+"Remote CSeq of a dialog in which the peer has sent no request yet."
+
+_CRLF: Final = "\r\n"
+
+
+class Dialog(NamedTuple):
+    """One dialog, as far as it is established."""
+
+    call_id: str
+    local_uri: str
+    remote_uri: str
+    local_tag: str
+    remote_tag: str
+    "Empty until the peer has said it."
+    local_cseq: int
+    "CSeq of the last request that we sent; 0: none yet."
+    remote_cseq: int
+    "CSeq of the last request that the peer sent, NOT_HEARD: none yet."
+    remote_target: str
+    "Request-URI of our next request: the peer's Contact once it is known."
+    route_set: tuple[str, ...]
+    "URIs, the nearest first. In a request that creates the dialog: the way it takes."
+
+
+class Heard(NamedTuple):
+    """What the other end said about the dialog in one message; header values as they came."""
+
+    tag: str
+    "The peer's own tag: of From in its requests, of To in its responses."
+    cseq: int
+    contact: str
+    record_route: str
+    "All values, comma-separated, in their order; empty when absent."
+
+
+def begin(
+    *, call_id: str, local_uri: str, local_tag: str, remote_uri: str, route: Sequence[str] = ()
+) -> Dialog:
+    """Return the dialog that a request of ours to `remote_uri` will create, sent along `route`."""
+    return Dialog(call_id, local_uri, remote_uri, local_tag, "", 0, NOT_HEARD, remote_uri, tuple(route))
+
+
+def answered(*, call_id: str, local_uri: str, local_tag: str, remote_uri: str, heard: Heard) -> Dialog:
+    """
+    Return the dialog that we accept by answering the peer's request with `local_tag` (RFC 3261 12.1.1).
+
+    Raises:
+        MalformedSip: Contact or Record-Route, without which nothing can be sent in it.
+    """
+    if not heard.contact:
+        raise MalformedSip("Contact", "missing in a request that creates a dialog")
+    dialog = begin(call_id=call_id, local_uri=local_uri, local_tag=local_tag, remote_uri=remote_uri)
+    return learn(dialog, heard)
+
+
+def learn(dialog: Dialog, heard: Heard) -> Dialog:
+    """
+    Return the dialog after a request of the peer's: its first establishes tag and routes, each its Contact.
+
+    The caller has checked tags and CSeq.
+
+    Raises:
+        MalformedSip: Contact or Record-Route; the dialog is as it was.
+    """
+    if dialog.remote_cseq == NOT_HEARD:
+        dialog = dialog._replace(remote_tag=heard.tag, route_set=_routes(heard.record_route))
+    return dialog._replace(remote_cseq=heard.cseq, remote_target=_target(heard.contact, dialog.remote_target))
+
+
+def learn_from_answer(dialog: Dialog, heard: Heard) -> Dialog:
+    """
+    Return the dialog after a 2xx to a request of ours: a target refresh.
+
+    For a subscription the NOTIFY establishes it (RFC 6665 4.4.1); until one comes, the 2xx is only kept so
+    that the dialog can be told from another.
+
+    Raises:
+        MalformedSip: Contact.
+    """
+    if dialog.remote_cseq == NOT_HEARD:
+        return dialog._replace(remote_tag=heard.tag or dialog.remote_tag)
+    return dialog._replace(remote_target=_target(heard.contact, dialog.remote_target))
+
+
+def is_lower(dialog: Dialog, cseq: int) -> bool:
+    """Tell whether the peer's CSeq goes back, to be refused with 500 (RFC 3261 12.2.2); equal is repeated."""
+    return dialog.remote_cseq != NOT_HEARD and cseq < dialog.remote_cseq
+
+
+def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b"") -> tuple[Request, Dialog]:
+    """
+    Return the next request of `method` and the dialog after it, to be stored before the request is sent.
+
+    `headers`: lines without CRLF; Route is written here (RFC 3261 12.2.1.1, strict routers included).
+
+    Raises:
+        TooLarge: more headers, or a longer URI, than Kamailio can send.
+    """
+    request_uri, routes = dialog.remote_target, list(dialog.route_set)
+    next_hop = routes[0] if routes else request_uri
+    if routes and not _is_loose(routes[0]):
+        request_uri, routes = routes[0], [*routes[1:], request_uri]
+    lines = [*(f"Route: <{uri}>" for uri in routes), *headers]
+    text = _CRLF.join(lines) + _CRLF
+    if len(text.encode()) > LARGEST_HEADERS:
+        raise TooLarge(f"headers: more than {LARGEST_HEADERS} bytes in a {method}")
+    if max(map(len, (request_uri, next_hop, dialog.remote_uri))) > LARGEST_URI:
+        raise TooLarge(f"URI: longer than {LARGEST_URI} characters in a {method}")
+    after = dialog._replace(local_cseq=dialog.local_cseq + 1)
+    request = Request(
+        method=method,
+        request_uri=request_uri,
+        from_uri=dialog.local_uri,
+        to_uri=dialog.remote_uri,
+        next_hop=next_hop,
+        call_id=dialog.call_id,
+        headers=text,
+        body=body,
+        size=len(text) + len(body) + 2 * len(request_uri) + len(dialog.local_uri) + len(dialog.call_id) + 300,
+        dialog=InDialog(dialog.local_tag, dialog.remote_tag, after.local_cseq),
+    )
+    return request, after
+
+
+def loose(uri: str) -> str:
+    """Return the URI with `;lr`, as a Route value of a loose router has it (RFC 3261 19.1.1)."""
+    return uri if _is_loose(uri) else f"{uri};lr"
+
+
+def _is_loose(uri: str) -> bool:
+    return any(part.partition("=")[0] == "lr" for part in uri.lower().partition("?")[0].split(";")[1:])
+
+
+def _routes(record_route: str) -> tuple[str, ...]:
+    """As the one who got the request: in its order (RFC 3261 12.1.1)."""
+    if not record_route:
+        return ()
+    return tuple(route.uri for route in parse_list(record_route, "Record-Route", MOST_ROUTES))
+
+
+def _target(contact: str, known: str) -> str:
+    if not contact:
+        return known
+    uri = parse_one(contact, "Contact").uri
+    if len(uri) > LARGEST_URI:
+        raise MalformedSip("Contact", f"URI longer than {LARGEST_URI} characters")
+    return uri

@@ -1,0 +1,77 @@
+"""What is known of users' devices: facts merged into one record for each user, one winner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from omapush.errors import TryLater
+from omapush.push import capabilities as rules
+from omapush.push.capabilities import Capabilities, Facts
+from omapush.push.values import target
+from omapush.store import codec, keys
+from omapush.store.client import Call, Store, call_all, store_errors
+
+_TRIES = 8
+
+
+def read(store: Store, aor: str) -> Capabilities | None:
+    """Return what is known of the devices of an address of record, or None."""
+    return read_all(store, [aor])[0]
+
+
+def read_all(store: Store, aors: Sequence[str]) -> list[Capabilities | None]:
+    """Return what is known of many users' devices, in one go; a broken record counts as none."""
+    return [_former(data) for data in _read_bytes(store, aors)]
+
+
+def learn(store: Store, facts: Mapping[str, Iterable[Facts]], now_ms: int) -> None:
+    """
+    Merge facts, by address of record, into what is known; each record atomically.
+
+    Raises:
+        TryLater: a record was changed by others so often that the merge never got through.
+    """
+    left = {aor: tuple(new) for aor, new in facts.items()}
+    for _ in range(_TRIES):
+        left = _learn_once(store, left, now_ms)
+        if not left:
+            return
+    raise TryLater(f"capabilities of {next(iter(left))} are changed too often at once")
+
+
+def _learn_once(
+    store: Store, facts: Mapping[str, tuple[Facts, ...]], now_ms: int
+) -> dict[str, tuple[Facts, ...]]:
+    """Return what lost against another writer."""
+    users = list(facts)
+    calls = []
+    for aor, was in zip(users, _read_bytes(store, users), strict=True):
+        record = rules.merge(_former(was), aor, facts[aor], now_ms)
+        lifetime_ms = max((one.expires_ms - now_ms for one in record.facts), default=1)
+        name = keys.capabilities(store.layout.user_shard(aor), target(aor))
+        calls.append(Call("omapush_replace", [name], [was or b"", codec.encode(record), lifetime_ms]))
+    answers = call_all(store, calls)
+    return {aor: facts[aor] for aor, answer in zip(users, answers, strict=True) if not answer[0]}
+
+
+def _former(data: bytes | None) -> Capabilities | None:
+    try:
+        return None if data is None else codec.capabilities(data)
+    except codec.BrokenRecord:
+        return None
+
+
+def _read_bytes(store: Store, aors: Sequence[str]) -> list[bytes | None]:
+    """One MGET for each shard."""
+    by_shard: dict[int, list[str]] = {}
+    for aor in dict.fromkeys(aors):
+        by_shard.setdefault(store.layout.user_shard(aor), []).append(aor)
+    with store_errors("read capabilities"):
+        pipe = store.db.pipeline(transaction=False)
+        for number, users in by_shard.items():
+            pipe.mget([keys.capabilities(number, target(aor)) for aor in users])
+        answers = pipe.execute()
+    found: dict[str, bytes | None] = {}
+    for users, records in zip(by_shard.values(), answers, strict=True):
+        found.update(zip(users, records, strict=True))
+    return [found[aor] for aor in aors]

@@ -1,0 +1,150 @@
+"""Watches of registrations: each record changed together with the time it is due; and what cores do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from omapush.push.values import TARGET_LENGTH, target
+from omapush.push.watch import PACKAGE, Core, Watch
+from omapush.store import codec, keys
+from omapush.store.client import Call, Store, call_all, store_errors
+
+KEPT_AFTER_END_MS = 86_400_000
+"How long a watch outlives its subscription: what it last met stays to be seen."
+CORE_KEPT_S = 86_400
+"How long what was learnt about a core is believed without being seen again."
+
+
+class Stored(NamedTuple):
+    """A watch as it is in Redis."""
+
+    watch: Watch | None
+    "None: absent, or not readable and as good as absent."
+    data: bytes
+    "What a change must find still there; empty when absent."
+
+
+class Change(NamedTuple):
+    """One watch to replace."""
+
+    was: bytes
+    "As read: `Stored.data`."
+    watch: Watch
+
+
+def want(store: Store, aors: Iterable[str], now_ms: int) -> None:
+    """Note users that may have to be watched; those that are due at some time already stay as they are."""
+    _mark(store, aors, now_ms, only_new=True)
+
+
+def hurry(store: Store, aors: Iterable[str], now_ms: int) -> None:
+    """Make the watches of users due now: something contradicts what is known."""
+    _mark(store, aors, now_ms, only_new=False)
+
+
+def _mark(store: Store, aors: Iterable[str], now_ms: int, *, only_new: bool) -> None:
+    by_shard: dict[int, dict[str, int]] = {}
+    for aor in aors:
+        by_shard.setdefault(store.layout.user_shard(aor), {})[aor] = now_ms
+    if not by_shard:
+        return
+    with store_errors("mark watches"):
+        pipe = store.db.pipeline(transaction=False)
+        for number, members in by_shard.items():
+            pipe.zadd(keys.watches_due(number), dict(members), nx=only_new)
+        pipe.execute()
+
+
+def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list[str]:
+    """Return users whose watches have something to be done now, up to `most` of each shard."""
+    with store_errors("due watches"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in numbers:
+            pipe.zrangebyscore(keys.watches_due(number), "-inf", now_ms, start=0, num=most)
+        return [aor.decode() for found in pipe.execute() for aor in found]
+
+
+def read(store: Store, aor: str) -> Watch | None:
+    """Return the watch of a user, or None."""
+    return read_all(store, [target(aor)])[0].watch
+
+
+def read_all(store: Store, targets: Sequence[str]) -> list[Stored]:
+    """Return watches by the targets of their users; what begins with a target will do."""
+    names = [_key(store, name[:TARGET_LENGTH]) for name in targets]
+    with store_errors("read watches"):
+        pipe = store.db.pipeline(transaction=False)
+        for name in names:
+            pipe.get(name)
+        return [_stored(data) for data in pipe.execute()]
+
+
+def replace(store: Store, changes: Sequence[Change]) -> list[bool]:
+    """Replace watches, each with its time in the same step; False where somebody was faster."""
+    by_shard: dict[int, list[int]] = {}
+    for index, change in enumerate(changes):
+        by_shard.setdefault(store.layout.user_shard(change.watch.aor), []).append(index)
+    answers = call_all(
+        store,
+        (
+            _replacing(store, number, [changes[index] for index in places])
+            for number, places in by_shard.items()
+        ),
+    )
+    won: dict[int, bool] = {}
+    for places, answer in zip(by_shard.values(), answers, strict=True):
+        won.update(zip(places, (one == 1 for one in answer), strict=True))
+    return [won[index] for index in range(len(changes))]
+
+
+def _replacing(store: Store, number: int, changes: Sequence[Change]) -> Call:
+    names = [keys.watches_due(number), *(_key(store, target(change.watch.aor)) for change in changes)]
+    args: list[str | bytes | int] = []
+    for was, watch in changes:
+        args += (watch.aor, was, codec.encode(watch), _lifetime_ms(watch), watch.due_ms)
+    return Call("omapush_replace_watches", names, args)
+
+
+def _lifetime_ms(watch: Watch) -> int:
+    return max(watch.expires_ms - watch.at_ms, watch.due_ms - watch.at_ms, 0) + KEPT_AFTER_END_MS
+
+
+def _key(store: Store, target_name: str) -> str:
+    return keys.watch(store.layout.target_shard(target_name), target_name, PACKAGE)
+
+
+def _stored(data: bytes | None) -> Stored:
+    """A broken record counts as none: its dialog is refused, and a new one is begun."""
+    try:
+        return Stored(None if data is None else codec.watch(data), data or b"")
+    except codec.BrokenRecord:
+        return Stored(None, data or b"")
+
+
+def cores(store: Store, s_cscfs: Iterable[str]) -> dict[str, Core]:
+    """Return what was learnt about S-CSCFs, by URI."""
+    uris = list(dict.fromkeys(s_cscfs))
+    with store_errors("read cores"):
+        pipe = store.db.pipeline(transaction=False)
+        for uri in uris:
+            pipe.hmget(keys.core(uri), ["identity", "push_tags"])
+        answers = pipe.execute()
+    return {
+        uri: Core((identity or b"").decode(), push_tags == b"1")
+        for uri, (identity, push_tags) in zip(uris, answers, strict=True)
+    }
+
+
+def remember_core(store: Store, s_cscf: str, core: Core) -> None:
+    """Remember what was learnt about an S-CSCF; what `core` leaves open stays as it is."""
+    if core == Core():
+        return
+    with store_errors("remember core"):
+        pipe = store.db.pipeline(transaction=False)
+        if core.identity:
+            pipe.hset(keys.core(s_cscf), "identity", core.identity)
+        if core.push_tags:
+            pipe.hset(keys.core(s_cscf), "push_tags", "1")
+        pipe.expire(keys.core(s_cscf), CORE_KEPT_S)
+        pipe.execute()
