@@ -153,7 +153,7 @@ end
 -- ARGV ticket, when to try again in ms or 0 for final, ticket ...
 local function complete(keys, args)
   local final = {}
-  local any_held = redis.call('EXISTS', keys[9]) == 1
+  local any_held = redis.call('EXISTS', keys[10]) == 1
   for i = 1, #args, 2 do
     local ticket, again_ms = args[i], tonumber(args[i + 1])
     if again_ms == 0 then
@@ -162,7 +162,7 @@ local function complete(keys, args)
       redis.call('HINCRBY', keys[2], ticket, 1)
       redis.call('ZADD', keys[8], again_ms, ticket)
       if any_held then
-        redis.call('ZREM', keys[9], ticket)
+        redis.call('ZREM', keys[10], ticket)
       end
       free(keys[5], keys[6], keys[7], ticket)
     end
