@@ -179,7 +179,9 @@ def overdue(store: Store, *, since_ms: int = 0, most: int = 500) -> list[str]:
     Their process is taken as dead.
     """
     shards = range(store.layout.user_shards)
-    answers = call_all(store, (Call("omapush_overdue", _names(number, "taken"), [since_ms, most]) for number in shards))
+    answers = call_all(
+        store, (Call("omapush_overdue", _names(number, "taken"), [since_ms, most]) for number in shards)
+    )
     return [place.decode() for found in answers for place in found]
 
 
