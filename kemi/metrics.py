@@ -6,24 +6,12 @@ from collections import Counter
 
 import KSR
 
-_METHODS = frozenset(
-    [
-        "ACK",
-        "BYE",
-        "CANCEL",
-        "INFO",
-        "INVITE",
-        "MESSAGE",
-        "NOTIFY",
-        "OPTIONS",
-        "PRACK",
-        "PUBLISH",
-        "REFER",
-        "REGISTER",
-        "SUBSCRIBE",
-        "UPDATE",
-    ]
-)
+# fmt: off
+_METHODS = frozenset((
+    "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER",
+    "REGISTER", "SUBSCRIBE", "UPDATE",
+))
+# fmt: on
 _OTHER = "other"
 
 
@@ -57,4 +45,5 @@ def observe(name: str, milliseconds: int) -> None:
 
 def count_received(method: str) -> None:
     """Count a request from outside. A method that we do not know is `other`: peers may make up any number."""
-    KSR.xhttp_prom.counter_inc_l1("sip_requests_received_total", 1, method if method in _METHODS else _OTHER)
+    label = method if method in _METHODS else _OTHER
+    KSR.xhttp_prom.counter_inc_l1("sip_requests_received_total", 1, label)

@@ -14,6 +14,8 @@ def leads_onward(settings: Settings) -> bool:
     Only a topmost value of our own counts: Kamailio would follow another's just as well, and so make an
     open relay of us.
     """
+    if KSR.hdr.is_present("Route") <= 0:
+        return False
     top = ksr_reader.text("$route_uri")
     if not top:
         return False

@@ -187,8 +187,6 @@ class Retry(_Section, frozen=True):
 class Application(_Section, frozen=True):
     """One push application (ARI): `[application."mms.ua"]`."""
 
-    methods: tuple[Literal["message"], ...] = ("message",)
-    """Methods allowed for this application, in order of preference."""
     accept_contact: Literal["bare", "strict", "none"] = "bare"
     """How the feature tag goes out: bare, with require and explicit, or not at all."""
     content_types: tuple[str, ...] = ()

@@ -44,7 +44,7 @@ _TYPES: Final = {
 
 
 def in_words_of_toml(problem: str) -> str:
-    """Return msgspec's complaint about a value's type in an operator's words; other complaints as they are."""
+    """Return msgspec's complaint about a value's type in an operator's words; others as they are."""
     wrong = _WRONG_TYPE.fullmatch(problem)
     if wrong is None or wrong[1] not in _TYPES or wrong[2] not in _TYPES:
         return problem

@@ -63,7 +63,7 @@ def send(
     file: Annotated[
         typer.FileBinaryRead, typer.Option("--file", metavar="FILE", help="Content; - reads standard input.")
     ],
-    method: Annotated[SipMethod | None, typer.Option(help="SIP method; else the policy chooses.")] = None,
+    method: Annotated[SipMethod | None, typer.Option(help="SIP method; this release has one.")] = None,
     initiator: Name = None,
     push_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Name of this push; else one is made up.")

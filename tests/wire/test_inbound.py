@@ -63,6 +63,14 @@ def test_a_cancel_of_nothing_gets_481(stack: Stack, core: SipPeer) -> None:
     assert core.ask(request("CANCEL", "sip:psa@home1.example", core.address), stack.sip).status == 481
 
 
+def test_a_request_without_a_route_is_nothing_to_complain_about(stack: Stack, core: SipPeer) -> None:
+    before = stack.parts["sip"].log_text().count("ERROR")
+    for method in ("OPTIONS", "MESSAGE"):
+        core.ask(request(method, "sip:psa@home1.example", core.address), stack.sip)
+
+    assert stack.parts["sip"].log_text().count("ERROR") == before
+
+
 BROKEN: dict[str, tuple[str, str | None, set[int]]] = {
     "cseq of another method": ("CSeq", "1 INVITE", {400}),
     "cseq without a number": ("CSeq", "MESSAGE", set()),

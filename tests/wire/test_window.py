@@ -44,7 +44,7 @@ def test_a_silent_next_hop_leaves_room_for_the_others(make_stack: MakeStack) -> 
     stack = make_stack({"sip": sizes}, parts=("redis", "sip", "notifier"))
     silent_users = [f"sip:silent{i}@home1.example" for i in range(4 * WINDOW)]
     with (
-        SipPeer(stack.core_port) as core,
+        SipPeer(stack.core_port),
         SipPeer(policy=lambda _: None) as silent,
     ):
         for aor in silent_users:

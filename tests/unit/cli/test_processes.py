@@ -23,6 +23,23 @@ def test_a_listen_address_has_three_parts(listen: str, endpoint: tuple[str, str,
     assert processes.endpoint(listen) == endpoint
 
 
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("psa.home1.example", False),
+    ],
+)
+def test_only_loopback_needs_no_tls(host: str, loopback: bool) -> None:
+    assert processes.is_loopback(host) == loopback
+
+
 def test_files_go_next_to_the_socket_unless_a_directory_is_named(tmp_path: Path) -> None:
     config = parse({"redis": {"url": "unix:///run/omapush/redis.sock"}}, "test.toml")
     assert processes.run_directory(config) == Path("/run/omapush")

@@ -115,10 +115,10 @@ def test_a_boundary_of_seventy_characters_is_the_longest() -> None:
         (RELATED, b"x--b1\r\n\r\none\r\n--b1--", "opening boundary"),
         (RELATED, TWO_PARTS.replace(b"--b1--", b""), "closing boundary is missing"),
         (RELATED, b"--b1\r\n\r\none\r\n--b1", "closing boundary is missing"),
-        (RELATED, b"--b1\r\nno colon\r\n\r\nx\r\n--b1--", "header of part 1: not name: value"),
+        (RELATED, b"--b1\r\nno colon\r\n\r\nx\r\n--b1--", "header of part 1: line 1 is not name: value"),
         (RELATED, b"--b1\r\n folded\r\n\r\nx\r\n--b1--", "header of part 1"),
         (RELATED, b"--b1\r\nA b: c\r\n\r\nx\r\n--b1--", "header of part 1"),
-        (RELATED, b"--b1\r\nA: b\rC: d\r\n\r\nx\r\n--b1--", "control character"),
+        (RELATED, b"--b1\r\nX: y\r\nA: b\rC: d\r\n\r\nx\r\n--b1--", "control character in line 2"),
         (RELATED, b"--b1\r\nA: b\x00\r\n\r\nx\r\n--b1--", "control character"),
         (RELATED, b"--b1\r\nA: \xff\r\n\r\nx\r\n--b1--", "not UTF-8"),
         (RELATED, b"--b1\r\nA: " + b"x" * MAX_HEADER_BLOCK + b"\r\n\r\nx\r\n--b1--", "no blank line"),
@@ -236,3 +236,12 @@ def test_any_text_is_a_media_type_or_the_typed_error(value: str) -> None:
     except MalformedMime:
         return
     assert kind.essence == kind.essence.lower()
+
+
+@pytest.mark.parametrize("secret", [b"PIN 4711", b"PIN: 4711\0"])
+def test_an_error_does_not_repeat_a_line_which_may_be_content(secret: bytes) -> None:
+    """Without the blank line before it, content is read as headers, and errors are logged."""
+    with pytest.raises(MalformedMime) as caught:
+        split(RELATED, b"--b1\r\nContent-Type: text/plain\r\n" + secret + b"\r\n--b1--")
+    assert "line 2" in str(caught.value)
+    assert "4711" not in str(caught.value)

@@ -1,0 +1,1 @@
+"""Pieces of the HTTP front, without a server."""
