@@ -1,7 +1,6 @@
 """The reg event watcher on the wire, against a peer that plays the S-CSCF."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

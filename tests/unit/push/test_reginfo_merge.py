@@ -8,6 +8,15 @@ from hypothesis import strategies as st
 
 from omapush.protocol import reginfo
 from omapush.protocol.third_party_register import EmbeddedContact
+from omapush.push.reginfo_merge import (
+    SETTLED_MS,
+    Told,
+    identities,
+    merge_reginfo,
+    nobody_left,
+    reports_tags,
+    unreadable,
+)
 from omapush.push.registration import (
     MOST_CONTACTS,
     Doubt,
@@ -18,15 +27,6 @@ from omapush.push.registration import (
     doubted,
     is_registered,
     merge,
-)
-from omapush.push.reginfo_merge import (
-    SETTLED_MS,
-    Told,
-    identities,
-    merge_reginfo,
-    nobody_left,
-    reports_tags,
-    unreadable,
 )
 from tests.harness import reg_event
 from tests.harness.reg_event import contact, param
