@@ -122,7 +122,7 @@ class PushAs:
         return suspended.hand_over(completer.REGISTERS, packed) or Capture()
 
     def _subscribe(self) -> Decision:
-        """Refuse a SUBSCRIBE, or suspend it until its subscription is stored; the completer lets it answer."""
+        """Refuse a SUBSCRIBE, or suspend it until it is stored; the completer lets it answer."""
         request = ksr_reader.subscribe()
         if request.to_tag and not device_subscription.is_ours(request.to_tag):
             return Answer(481, "Call/Transaction Does Not Exist")

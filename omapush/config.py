@@ -264,8 +264,6 @@ class Capabilities(_Section, frozen=True):
     """Largest UAProf document."""
     profile_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 604_800
     """How long a document is kept before it is fetched again."""
-    presence: bool = False
-    """Watch users' presence for the capabilities of their services."""
 
 
 class Initiator(_Section, frozen=True):

@@ -263,9 +263,7 @@ def _begun(wanted: Wanted, now_ms: int) -> tuple[DeviceSubscription, Answer]:
     return begun, _taken(begun, now_ms)
 
 
-def _refreshed(
-    old: DeviceSubscription, wanted: Wanted, now_ms: int
-) -> tuple[DeviceSubscription, Answer]:
+def _refreshed(old: DeviceSubscription, wanted: Wanted, now_ms: int) -> tuple[DeviceSubscription, Answer]:
     after = old._replace(
         dialog=dialogs.learn(old.dialog, _heard(wanted.request)),
         vendor=wanted.vendor or old.vendor,
@@ -336,9 +334,7 @@ def notify(
         subscription = subscription._replace(ended="timeout", owed=True)
     if not subscription.owed:
         return None, subscription
-    request, dialog = dialogs.compose(
-        subscription.dialog, "NOTIFY", _headers(subscription, now_ms, contact)
-    )
+    request, dialog = dialogs.compose(subscription.dialog, "NOTIFY", _headers(subscription, now_ms, contact))
     after = subscription._replace(dialog=dialog, owed=False, in_flight_until_ms=now_ms + transaction_ms)
     return request, after
 
@@ -367,4 +363,3 @@ def notified(
     if said_last or sip_code in _ENDING_CODES:
         return None
     return subscription._replace(in_flight_until_ms=0, at_ms=now_ms)
-

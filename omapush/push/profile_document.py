@@ -28,9 +28,7 @@ class Profile(NamedTuple):
     "Why there is no document; empty when there is one."
 
 
-def fetched(
-    url: str, document: bytes, characteristics: PushCharacteristics, now_ms: int
-) -> Profile:
+def fetched(url: str, document: bytes, characteristics: PushCharacteristics, now_ms: int) -> Profile:
     """Return the record of a document that could be read."""
     return Profile(RECORD_VERSION, url, now_ms, document, characteristics, 0, "")
 

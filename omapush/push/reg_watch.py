@@ -249,9 +249,9 @@ class Taken(NamedTuple):
 
 def admit(notified: Notified) -> Answer | None:
     """Return why a NOTIFY can't be one of ours, from the NOTIFY alone; None: its watch has to decide."""
-    if notified.package != PACKAGE:
-        return Answer(489, "Bad Event", (("Allow-Events", PACKAGE),))
-    return None if is_ours(notified.call_id) else _NO_SUBSCRIPTION
+    if not is_ours(notified.call_id):
+        return _NO_SUBSCRIPTION
+    return None if notified.package == PACKAGE else Answer(489, "Bad Event", (("Allow-Events", PACKAGE),))
 
 
 def on_notify(watch: Watch | None, notified: Notified, plan: Plan, *, jitter: float, gone: bool) -> Taken:

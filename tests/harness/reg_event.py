@@ -1,4 +1,4 @@
-"""An S-CSCF's side of the reg event: it takes SUBSCRIBEs, answers as told, and sends NOTIFYs in their dialogs."""
+"""An S-CSCF's side of the reg event: it answers SUBSCRIBEs as told and sends NOTIFYs in their dialogs."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -84,7 +84,7 @@ class Scscf:
         cseq: int | None = None,
         to: Address | None = None,
     ) -> SipText:
-        """Send a NOTIFY in the dialog of `subscribe`, to another node if told, and return its final answer."""
+        """Send a NOTIFY in the dialog of `subscribe`, to another node if told; return its final answer."""
         if cseq is None:
             self._cseq += 1
             cseq = self._cseq

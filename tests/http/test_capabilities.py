@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,9 @@ def aor(push_id: str) -> str:
     return f"sip:cap{push_id.partition('@')[0]}@home1.example"
 
 
-def learn(front: Stack, aor: str, **more: object) -> None:
+def learn(front: Stack, aor: str, **more: Any) -> None:
     now = clock.now_ms()
-    facts = Facts("urn:uuid:a", "uaprof", now, now + 600_000)._replace(**more)  # type: ignore[arg-type]
+    facts = Facts("urn:uuid:a", "uaprof", now, now + 600_000)._replace(**more)
     capabilities.learn(front.store, {aor: [facts]}, now)
 
 
@@ -53,9 +54,9 @@ def ask(initiator: PushInitiator, *addresses: str, app: str = "") -> PapAnswer:
 
 def profile_in(answer: PapAnswer) -> bytes:
     """The RDF that came with a ccq-response."""
-    boundary = re.match(rb"--([^\r\n]+)\r\n", answer.body)
-    assert boundary is not None, answer.body
-    submission = read(f'multipart/related; boundary="{boundary[1].decode()}"', answer.body)
+    boundary = re.match(rb"--([^\r\n]+)\r\n", answer.raw_xml)
+    assert boundary is not None, answer.raw_xml
+    submission = read(f'multipart/related; boundary="{boundary[1].decode()}"', answer.raw_xml)
     assert isinstance(submission.document.operation, pap.CcqResponse)
     assert submission.document.operation.code == "1000"
     assert submission.capabilities is not None
@@ -153,10 +154,8 @@ def test_of_several_recipients_those_that_fit_get_it(
     assert answer.code == "1001"
     core.wait_for_push(other)
     assert core.pushes(aor) == []
-    assert b'code="2005"' in initiator.status(push_id, aor).body
+    assert b'code="2005"' in initiator.status(push_id, aor).raw_xml
 
 
-def test_capabilities_that_cannot_be_read_are_2000(
-    initiator: PushInitiator, push_id: str, aor: str
-) -> None:
+def test_capabilities_that_cannot_be_read_are_2000(initiator: PushInitiator, push_id: str, aor: str) -> None:
     assert push(initiator, push_id, [aor], b"<rdf/>").code == "2000"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -18,77 +15,19 @@ from omapush.notifier.uaprof_fetch import MOST_REDIRECTS, ProfileFetcher, is_pub
 from omapush.push.profile_document import Profile
 from omapush.store import profiles
 from omapush.store.client import Store
+from tests.fakes.vendor import DOCUMENT, Vendor
 from tests.harness.stack import Stack
-
-DOCUMENT = (Path(__file__).parents[1] / "corpora/valid/uaprof/bags.rdf").read_bytes()
 
 pytestmark = pytest.mark.req("PROP-CAP-3", "SIPPUSH-PSA-S-003")
 
 
-class Vendor:
-    """A vendor's web server on the loopback, with good and bad documents."""
-
-    def __init__(self) -> None:
-        vendor = self
-        self.asked: list[str] = []
-        self.hosts: list[str] = []
-        self.ended = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                vendor.asked.append(self.path)
-                vendor.hosts.append(self.headers["Host"])
-                vendor.answer(self)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Stay quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def url(self, path: str, host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self._server.server_address[1]}/{path}"
-
-    def stop(self) -> None:
-        self.ended.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=10)
-
-    def answer(self, to: BaseHTTPRequestHandler) -> None:
-        path = to.path.strip("/")
-        if path.startswith("to-"):
-            to.send_response(302)
-            to.send_header("Location", "http://10.0.0.1/x" if path == "to-private" else f"/{path[3:]}")
-            to.end_headers()
-            return
-        body = {
-            "good": DOCUMENT,
-            "big": b"<rdf>" + b"x" * 300_000,
-            "bomb": gzip.compress(b"x" * 10_000_000),
-            "html": b"<html/>",
-            "lol": b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
-        }.get(path)
-        to.send_response(200 if body is not None or path == "slow" else 404)
-        if path == "bomb":
-            to.send_header("Content-Encoding", "gzip")
-        to.end_headers()
-        if path == "slow":
-            while not self.ended.wait(0.05):
-                to.wfile.write(b"x")
-        to.wfile.write(body or b"")
-
-
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
-    server = Vendor()
-    yield server
-    server.stop()
+    with Vendor() as server:
+        yield server
 
 
-def fetch(store: Store, stack: Stack, url: str, **settings: object) -> Profile:
+def fetch(store: Store, stack: Stack, url: str, **settings: Any) -> Profile:
     """Queue the URL, let a worker do its work once, and return what is remembered."""
     limits = msgspec.structs.replace(
         stack.config.capabilities, **{"allow_private": True, "fetch_timeout_s": 1.0, **settings}
@@ -159,7 +98,9 @@ def test_a_few_redirections_are_followed(store: Store, redis_only: Stack, vendor
     assert fetch(store, redis_only, vendor.url("to-to-to-good")).document == DOCUMENT
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://user:pw@127.0.0.1/", "http://"])
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://user:pw@127.0.0.1/", "http://"]
+)
 def test_other_urls_are_refused(store: Store, redis_only: Stack, url: str) -> None:
     assert "not a plain http or https URL" in fetch(store, redis_only, url).problem
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
 from omapush import clock
 from omapush.push.capabilities import Facts
-from omapush.store import capabilities
+from omapush.store import capabilities, profiles
+from tests.conftest import MakeStack
+from tests.fakes.vendor import Vendor
 from tests.harness.sip_peer import OK, Says, SipPeer
-from tests.harness.stack import Stack
+from tests.harness.stack import ROOT, Stack
+from tests.harness.wait import wait_until
+from tests.wire.test_device_subscription import EVENT, URL, Device
 
-LONG = b"again and " * 100
+LONG = b"again and " * 40
 
 _numbers = itertools.count(1)
 
@@ -24,9 +32,9 @@ def aor() -> str:
     return f"sip:fits{next(_numbers)}@home1.example"
 
 
-def learn(stack: Stack, aor: str, **more: object) -> None:
+def learn(stack: Stack, aor: str, **more: Any) -> None:
     now = clock.now_ms()
-    facts = Facts("urn:uuid:a", "uaprof", now, now + 600_000)._replace(**more)  # type: ignore[arg-type]
+    facts = Facts("urn:uuid:a", "uaprof", now, now + 600_000)._replace(**more)
     capabilities.learn(stack.store, {aor: [facts]}, now)
 
 
@@ -107,3 +115,48 @@ def test_the_wrapped_form_is_for_devices_that_take_it(stack: Stack, core: SipPee
     bare, wrapped = core.wait_for_push(aor, 2)
     assert bare.header("Content-Type") == "text/plain"
     assert wrapped.header("Content-Type") == "application/vnd.oma.push"
+
+
+@pytest.mark.req("PSA-MSG-4", "PROP-CAP-1", "PROP-CAP-3", "SIPPUSH-PSA-S-003")
+def test_from_the_subscription_of_a_device_to_the_push_that_it_cannot_take(make_stack: MakeStack) -> None:
+    """The device names its profile, the notifier process fetches it, the sender holds pushes against it."""
+    stack = make_stack({"capabilities": {"allow_private": True}}, ("redis", "sip", "notifier"))
+    with SipPeer(stack.core_port) as core, Vendor() as vendor:
+        url = vendor.url("good")
+        device = Device(stack, core)
+        device.begin(event=EVENT.replace(URL, url))
+        wait_until(lambda: profiles.read(stack.store, url) is not None, 10, "the profile fetched")
+
+        refused = stack.result(stack.submit(device.aor, b"<html/>", content_type="text/html"))
+        taken = stack.result(stack.submit(device.aor, b"hello"))
+
+        assert (refused.code, taken.state) == ("2006", "delivered")
+        assert "uaprof" in refused.desc
+        shown = shown_by_cli(stack, device.aor)
+        assert [one["types"] for one in shown["facts"] if one["source"] == "uaprof"] == [
+            ["application/vnd.wap.mms-message", "text/plain", "image/*"]
+        ]
+        assert shown["profiles"][0]["state"] == "fetched"
+
+
+def shown_by_cli(stack: Stack, aor: str) -> dict[str, Any]:
+    """What `omapush capabilities AOR --json` prints."""
+    program = [sys.executable, "-m", "omapush.cli.main", "--config", str(stack.config_file)]
+    done = subprocess.run(
+        [*program, "capabilities", aor, "--json"], capture_output=True, check=True, cwd=ROOT
+    )
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
+
+
+def test_the_command_says_what_is_known_or_that_nothing_is(stack: Stack, aor: str) -> None:
+    learn(stack, aor, types=("image/png",), largest_bytes=7)
+    command = [sys.executable, "-m", "omapush.cli.main", "--config", str(stack.config_file), "capabilities"]
+
+    known = subprocess.run([*command, aor], capture_output=True, text=True, cwd=ROOT, check=True)
+    unknown = subprocess.run([*command, "sip:no@home1.example"], capture_output=True, text=True, cwd=ROOT)
+
+    assert "image/png" in known.stdout
+    assert "at most 7 bytes" in known.stdout
+    assert unknown.returncode == 1
+    assert "nothing is known" in unknown.stderr

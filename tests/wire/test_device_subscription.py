@@ -6,6 +6,7 @@ import itertools
 import re
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class Device:
     cseq: int = 0
 
     def ask(
-        self, *, event: str = EVENT, expires: str = "600", accept: str = "", cseq: int = 0, **more: str
+        self, *, event: str = EVENT, expires: str = "600", accept: str = "", cseq: int = 0, **more: Any
     ) -> SipText:
         """Send a SUBSCRIBE, in the dialog once there is one, and return its final answer."""
         return self.core.ask(
@@ -69,7 +70,7 @@ class Device:
             CSeq=f"{self.cseq} SUBSCRIBE",
         )
 
-    def begin(self, **more: str) -> SipText:
+    def begin(self, **more: Any) -> SipText:
         """Subscribe and enter the dialog."""
         answer = self.ask(**more)
         assert answer.status == 200, answer.raw

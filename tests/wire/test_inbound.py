@@ -23,7 +23,7 @@ def test_options_to_us_is_answered_even_to_a_stranger(stack: Stack) -> None:
             assert "message/sip" in answer.header("Accept")
 
 
-@pytest.mark.parametrize("method", ["MESSAGE", "INVITE", "SUBSCRIBE", "PUBLISH", "X-UNHEARD-OF"])
+@pytest.mark.parametrize("method", ["MESSAGE", "INVITE", "PUBLISH", "X-UNHEARD-OF"])
 def test_a_method_that_we_do_not_take_gets_405_with_what_we_do(
     stack: Stack, core: SipPeer, method: str
 ) -> None:

@@ -9,13 +9,13 @@ from omapush.store import outbox
 from tests.conftest import MakeStack
 from tests.harness.reg_event import Scscf, contact, reginfo, registration
 from tests.harness.sip_peer import SipPeer
-from tests.harness.stack import Stack
+from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
 from tests.wire.requests import register, ue_register
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
 
-ON = {"registration": {"watch": True}}
+ON: Settings = {"registration": {"watch": True}}
 A, B = "sip:a@127.0.0.1:5229", "sip:b@127.0.0.1:5999"
 
 
@@ -77,7 +77,7 @@ def test_kill_9_of_redis_loses_no_dialog(make_stack: MakeStack) -> None:
 def test_two_nodes_never_watch_one_user_both(make_stack: MakeStack, tmp_path: Path) -> None:
     """REGISTER storms at both; either takes the NOTIFY, and when one dies the other refreshes."""
     first = make_stack(ON, parts=("redis", "sip"))
-    settings = {
+    settings: Settings = {
         **ON,
         "redis": {"url": first.config.redis.url},
         "core": {"next_hop": first.config.core.next_hop},

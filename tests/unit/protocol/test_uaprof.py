@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,5 @@ def test_every_beginning_of_a_document_is_refused(path: Path) -> None:
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: profile(text)))
 def test_any_input_is_read_or_refused(data: bytes) -> None:
-    try:
+    with suppress(MalformedXml):
         assert isinstance(read(data), PushCharacteristics)
-    except MalformedXml as error:
-        assert str(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from omapush.push.capabilities import (
     Capabilities,
     Content,
     Facts,
+    Source,
     check,
     merge,
     resolved,
@@ -34,8 +37,8 @@ LATER = NOW + 60_000
 TEXT = Content("text/plain", 100, "mms.ua")
 
 
-def facts(device: str = "", source: str = "uaprof", **more: object) -> Facts:
-    base = Facts(device, source, NOW, LATER)  # type: ignore[arg-type]
+def facts(device: str = "", source: Source = "uaprof", **more: Any) -> Facts:
+    base = Facts(device, source, NOW, LATER)
     return base._replace(**more)
 
 
@@ -99,7 +102,7 @@ def test_a_refusal_holds_for_its_application_alone() -> None:
 
 @pytest.mark.req("PROP-CAP-5")
 @pytest.mark.parametrize(("stronger", "weaker"), list(itertools.combinations(STRENGTH, 2)))
-def test_of_two_sources_the_stronger_counts(stronger: str, weaker: str) -> None:
+def test_of_two_sources_the_stronger_counts(stronger: Source, weaker: Source) -> None:
     yes, no = ("text/plain",), ("image/png",)
 
     for order in itertools.permutations((facts(source=stronger, types=yes), facts(source=weaker, types=no))):
@@ -169,7 +172,7 @@ FACTS = st.builds(
 
 @pytest.mark.req("PROP-CAP-5")
 @given(st.lists(FACTS, max_size=8), st.randoms(use_true_random=False))
-def test_any_order_of_sources_gives_one_record(told: list[Facts], chance: object) -> None:
+def test_any_order_of_sources_gives_one_record(told: list[Facts], chance: random.Random) -> None:
     def all_of(order: list[Facts]) -> Capabilities:
         record = None
         for one in order:
@@ -177,7 +180,7 @@ def test_any_order_of_sources_gives_one_record(told: list[Facts], chance: object
         return merge(record, AOR, [], NOW)
 
     shuffled = list(told)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     assert set(all_of(told).facts) == set(all_of(shuffled).facts) == set(all_of([*told, *shuffled]).facts)
 
 
@@ -230,7 +233,8 @@ def test_any_header_of_a_refusal_teaches_or_is_passed_over(accept: str, encoding
 
 PIDF = """<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:c="urn:ietf:params:xml:ns:pidf:caps"
  xmlns:d="urn:ietf:params:xml:ns:pidf:data-model">{tuples}</presence>"""
-TUPLE = """<tuple id="{id}"><status><basic>{basic}</basic></status><c:servcaps><c:type>{types}</c:type></c:servcaps>
+TUPLE = """<tuple id="{id}"><status><basic>{basic}</basic></status>
+<c:servcaps><c:type>{types}</c:type></c:servcaps>
 <d:deviceID>{device}</d:deviceID></tuple>"""
 
 

@@ -27,11 +27,12 @@ pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
 NOW = 1_800_000_000_000
 AOR = "sip:alice@ims.lab"
 SCSCF = "sip:127.0.0.1:6060"
+UNKNOWN = Core()
 PLAN = Plan("sip:psa@ims.lab", "127.0.0.1:5070", "ims.lab", "as-then-user", 600, 1_000, 60_000)
 
 
 def step(
-    watch: Watch, now_ms: int, *, s_cscf: str = SCSCF, registered: bool = True, core: Core = Core()
+    watch: Watch, now_ms: int, *, s_cscf: str = SCSCF, registered: bool = True, core: Core = UNKNOWN
 ) -> tuple[Watch, Request | None]:
     return next_request(
         watch, PLAN, core, s_cscf=s_cscf, registered=registered, token="70ce", jitter=0.5, now_ms=now_ms
@@ -59,8 +60,9 @@ def answer(watch: Watch, code: int, *, at_ms: int = NOW, local: bool = False, **
     )
 
 
-def final(watch: Watch, code: int, **words: str) -> Watch:
-    after = on_final(watch, answer(watch, code, **words), PLAN, jitter=0.5)
+def final(watch: Watch, code: int, *, expires: str = "", min_expires: str = "") -> Watch:
+    said = answer(watch, code, expires=expires, min_expires=min_expires)
+    after = on_final(watch, said, PLAN, jitter=0.5)
     assert after is not None
     return after
 

@@ -1,0 +1,97 @@
+"""Watches in Redis: a record and its time in one step, one winner, and what is remembered of cores."""
+
+from omapush.push.values import target
+from omapush.push.watch import PACKAGE, Core, Watch, wanted
+from omapush.store import keys, watches
+from omapush.store.client import Store
+from omapush.store.watches import Change
+from tests.harness.messagepack import named, unpacked
+from tests.store.conftest import NOW_MS
+
+A, B = "sip:a@home1.example", "sip:b@home1.example"
+ALL = range(4)
+
+
+def due(store: Store, now_ms: int = NOW_MS) -> set[str]:
+    return set(watches.due(store, list(ALL), now_ms, most=100))
+
+
+def stored(store: Store, aor: str, due_ms: int) -> Watch:
+    watch = wanted(aor, NOW_MS)._replace(due_ms=due_ms)
+    was = watches.read_all(store, [target(aor)])[0].data
+    assert watches.replace(store, [Change(was, watch)]) == [True]
+    return watch
+
+
+def test_a_user_is_wanted_once_and_hurried_at_any_time(store: Store) -> None:
+    watches.want(store, [A, B, A], NOW_MS)
+    watches.want(store, [A], NOW_MS + 5_000)
+    assert due(store) == {A, B}
+
+    stored(store, A, NOW_MS + 9_000)
+    watches.want(store, [A], NOW_MS)
+    assert due(store) == {B}
+    watches.hurry(store, [A], NOW_MS)
+    assert due(store) == {A, B}
+
+
+def test_a_watch_that_waits_for_a_register_is_due_no_more_until_one_comes(store: Store) -> None:
+    watches.want(store, [A], NOW_MS)
+    stored(store, A, 0)
+    assert due(store, 2**50) == set()
+
+    watches.want(store, [A], NOW_MS)
+    assert due(store) == {A}
+
+
+def test_of_two_writers_that_read_the_same_one_wins(store: Store, other_store: Store) -> None:
+    first = watches.read_all(store, [target(A), target(B)])
+    second = watches.read_all(other_store, [target(A)])
+    mine = [Change(one.data, wanted(aor, NOW_MS)) for one, aor in zip(first, (A, B), strict=True)]
+    theirs = Change(second[0].data, wanted(A, NOW_MS)._replace(why="other", due_ms=NOW_MS))
+
+    assert watches.replace(other_store, [theirs]) == [True]
+    assert watches.replace(store, mine) == [False, True]
+    assert watches.read(store, A) == theirs.watch
+    assert due(store) == {A}
+
+
+def test_a_broken_watch_is_as_good_as_none_and_can_be_replaced(store: Store) -> None:
+    name = keys.watch(store.layout.user_shard(A), target(A), PACKAGE)
+    store.db.set(name, b"\x93\x01\x02")
+    assert watches.read(store, A) is None
+
+    watch = stored(store, A, NOW_MS)
+    assert watches.read(store, A) == watch
+
+
+def test_a_watch_is_found_by_anything_that_begins_with_its_users_target(store: Store) -> None:
+    watch = stored(store, A, NOW_MS)
+
+    assert watches.read_all(store, [f"{target(A)}-70ce@127.0.0.1"])[0].watch == watch
+
+
+def test_a_watch_is_plain_messagepack_and_goes_a_day_after_its_end(store: Store) -> None:
+    name = keys.watch(store.layout.user_shard(A), target(A), PACKAGE)
+    stored(store, A, NOW_MS + 60_000)
+
+    record = named(Watch, unpacked(store.db.get(name)))
+    assert (record["version"], record["aor"], record["state"]) == (1, A, "waiting")
+    left = store.db.pttl(name)
+    assert isinstance(left, int)
+    assert 0 <= 60_000 + watches.KEPT_AFTER_END_MS - left < 10_000
+
+
+def test_what_a_core_does_is_remembered_piece_by_piece_for_a_day(store: Store) -> None:
+    assert watches.cores(store, ["sip:s"]) == {"sip:s": Core()}
+    watches.remember_core(store, "sip:s", Core())
+    watches.remember_core(store, "sip:s", Core(identity="user"))
+    watches.remember_core(store, "sip:s", Core(push_tags=True))
+
+    assert watches.cores(store, ["sip:s", "sip:t", "sip:s"]) == {
+        "sip:s": Core("user", push_tags=True),
+        "sip:t": Core(),
+    }
+    left = store.db.ttl(keys.core("sip:s"))
+    assert isinstance(left, int)
+    assert 0 < left <= watches.CORE_KEPT_S

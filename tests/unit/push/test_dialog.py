@@ -1,0 +1,118 @@
+"""A dialog as a value: who is who, which way requests go, and what numbers they have."""
+
+import pytest
+
+from omapush.errors import MalformedSip, TooLarge
+from omapush.push.dialog import (
+    NOT_HEARD,
+    Dialog,
+    Heard,
+    answered,
+    begin,
+    compose,
+    is_lower,
+    learn,
+    learn_from_answer,
+    loose,
+)
+
+TARGET = "<sip:reg@10.0.0.1;transport=udp>"
+
+
+def begun() -> Dialog:
+    return begin(
+        call_id="c@h", local_uri="sip:psa@x", local_tag="l", remote_uri="sip:a@x", route=("sip:s.x;lr",)
+    )
+
+
+def established(record_route: str = "") -> Dialog:
+    return learn(begun(), Heard("r", 4, TARGET, record_route))
+
+
+def test_a_request_that_creates_a_dialog_goes_to_the_user_along_the_given_way() -> None:
+    request, after = compose(begun(), "SUBSCRIBE", ["Event: reg"])
+
+    assert (request.request_uri, request.next_hop, request.to_uri) == ("sip:a@x", "sip:s.x;lr", "sip:a@x")
+    assert request.headers == "Route: <sip:s.x;lr>\r\nEvent: reg\r\n"
+    assert request.dialog == ("l", "", 1)
+    assert after.local_cseq == 1
+
+
+def test_the_first_request_of_the_peer_brings_tag_routes_and_target() -> None:
+    dialog = established("<sip:p1;lr>, <sip:p2;lr>")
+    request, _ = compose(dialog, "SUBSCRIBE", [])
+
+    assert (dialog.remote_tag, dialog.remote_cseq) == ("r", 4)
+    assert request.request_uri == "sip:reg@10.0.0.1;transport=udp"
+    assert request.headers == "Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\n"
+    assert request.next_hop == "sip:p1;lr"
+
+
+def test_a_later_request_moves_the_target_and_never_the_routes() -> None:
+    dialog = learn(established("<sip:p1;lr>"), Heard("r", 5, "<sip:other@x>", "<sip:p9;lr>"))
+
+    assert (dialog.route_set, dialog.remote_target, dialog.remote_cseq) == (("sip:p1;lr",), "sip:other@x", 5)
+    assert learn(dialog, Heard("r", 6, "", "")).remote_target == "sip:other@x"
+
+
+def test_a_strict_router_gets_the_request_uri_and_the_target_goes_last() -> None:
+    """RFC 3261 12.2.1.1."""
+    request, _ = compose(established("<sip:strict.x>, <sip:p2;lr>"), "NOTIFY", [])
+
+    assert (request.request_uri, request.next_hop) == ("sip:strict.x", "sip:strict.x")
+    assert request.headers == "Route: <sip:p2;lr>\r\nRoute: <sip:reg@10.0.0.1;transport=udp>\r\n"
+
+
+def test_without_routes_a_request_goes_to_the_target() -> None:
+    request, _ = compose(established(), "NOTIFY", ["Event: reg"])
+
+    assert request.next_hop == request.request_uri == "sip:reg@10.0.0.1;transport=udp"
+
+
+def test_a_200_before_any_request_of_the_peer_tells_its_tag_only() -> None:
+    dialog = learn_from_answer(begun(), Heard("r", 0, TARGET, ""))
+    assert (dialog.remote_tag, dialog.remote_target, dialog.remote_cseq) == ("r", "sip:a@x", NOT_HEARD)
+
+    assert learn_from_answer(established(), Heard("r", 0, "<sip:new@x>", "")).remote_target == "sip:new@x"
+
+
+def test_a_cseq_goes_up_or_is_repeated() -> None:
+    assert [is_lower(established(), cseq) for cseq in (3, 4, 5)] == [True, False, False]
+    assert not is_lower(begun(), 0)
+
+
+def test_a_dialog_that_we_answered_needs_the_peers_contact() -> None:
+    said = Heard("r", 1, TARGET, "<sip:p1;lr>")
+    dialog = answered(call_id="c", local_uri="sip:psa@x", local_tag="l", remote_uri="sip:a@x", heard=said)
+    assert (dialog.remote_tag, dialog.route_set, dialog.local_cseq) == ("r", ("sip:p1;lr",), 0)
+
+    with pytest.raises(MalformedSip, match="Contact"):
+        answered(call_id="c", local_uri="l", local_tag="l", remote_uri="r", heard=said._replace(contact=""))
+
+
+@pytest.mark.parametrize(
+    ("contact", "record_route"),
+    [
+        ("<<", ""),
+        (TARGET, "<sip:p1"),
+        (TARGET, ", ".join(["<sip:p;lr>"] * 17)),
+        (f"<sip:{'a' * 1100}@x>", ""),
+    ],
+)
+def test_what_cannot_be_read_is_a_typed_error(contact: str, record_route: str) -> None:
+    with pytest.raises(MalformedSip):
+        learn(begun(), Heard("r", 1, contact, record_route))
+
+
+def test_what_kamailio_cannot_send_is_a_typed_error() -> None:
+    with pytest.raises(TooLarge):
+        compose(established(), "NOTIFY", ["X: " + "x" * 2_048])
+    with pytest.raises(TooLarge):
+        compose(begun()._replace(remote_uri="sip:" + "x" * 1_100), "NOTIFY", [])
+
+
+@pytest.mark.parametrize(
+    ("uri", "made"), [("sip:s", "sip:s;lr"), ("sip:s;lr", "sip:s;lr"), ("sip:s;lr=on", "sip:s;lr=on")]
+)
+def test_a_route_is_made_loose_once(uri: str, made: str) -> None:
+    assert loose(uri) == made
