@@ -8,29 +8,17 @@ under a key is what an operator reads in the reference (`omapush config referenc
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
-from omapush.config_forms import (
-    AOR_PATTERN,
-    ARI,
-    EVENT,
-    HTTP_LISTEN,
-    IOI,
-    NAME,
-    SIP_LISTEN,
-    SIP_URI,
-    TEL_URI,
-    in_words_of_toml,
-)
+from omapush.config_checks import check
+from omapush.config_forms import in_words_of_toml
 from omapush.errors import BadConfiguration, shortened
 
 DEFAULT_FILE = "omapush.toml"
@@ -147,7 +135,7 @@ class Notify(_Section, frozen=True):
 class RegistrationSection(_Section, frozen=True):
     """How the server learns who is registered, besides third-party REGISTERs."""
 
-    watch: bool = True
+    watch: bool = False
     """Subscribe to the reg event of each user that a third-party REGISTER names."""
     identity: Literal["as", "user", "as-then-user"] = "as-then-user"
     """
@@ -282,6 +270,23 @@ class Initiator(_Section, frozen=True):
     identity: str = ""
     """The identity asserted for it, a SIP or tel URI; empty means that of `sip.uri`."""
 
+    def secret(self, where: str = "initiator") -> str:
+        """
+        Return the password, from the first line of its file if one is named.
+
+        Raises:
+            BadConfiguration: the file cannot be read or is empty; `where` is the key that the text names.
+        """
+        if not self.password_file:
+            return self.password
+        try:
+            first_line = Path(self.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfiguration(f"{where}.password_file", f"cannot be read: {error}") from error
+        if not first_line:
+            raise BadConfiguration(f"{where}.password_file", "is empty")
+        return first_line
+
     def __repr__(self) -> str:
         return f"Initiator(applications={self.applications}, trusted={self.trusted}, password=***)"
 
@@ -325,10 +330,6 @@ _SECTIONS: dict[str, type[_Section]] = {
 _NAMED: dict[str, type[_Section]] = {"application": Application, "initiator": Initiator}
 
 _LONGEST_PROBLEM = 400
-_IN_FLIGHT_BYTES = 45_000
-"Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
-_SHARED_MEMORY_IN_FLIGHT = 0.75
-"Part of the shared memory that requests in flight may take."
 
 
 def load(path: str | None = None) -> Config:
@@ -363,7 +364,7 @@ def parse(tables: dict[str, Any], path: str) -> Config:
             known = ", ".join([*_SECTIONS, *_NAMED])
             raise BadConfiguration(f"{path}: [{shortened(name)}]", f"unknown table; known are {known}")
     config = Config(path=path, **values)
-    _check(config)
+    check(config)
     return config
 
 
@@ -395,112 +396,3 @@ def _explain(path: str, where: str, message: str, kind: type[_Section]) -> tuple
         problem = "unknown key; known are " + ", ".join(fields)
     problem = shortened(in_words_of_toml(problem), _LONGEST_PROBLEM)
     return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem
-
-
-def _check(config: Config) -> None:
-    """Check what a single key's type cannot say."""
-    for value in config.sip.listen:
-        _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
-    _require(config, "api.listen", config.api.listen, HTTP_LISTEN, '"127.0.0.1:8080"')
-    _require(config, "sip.uri", config.sip.uri, SIP_URI, '"sip:psa@home1.example"')
-    _check_next_hop(config)
-    _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')
-    if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
-        raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
-    for network in config.core.trusted_peers:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise BadConfiguration(
-                f"{config.path}: core.trusted_peers", f'{error}; right would be "192.0.2.0/24"'
-            ) from error
-    _check_memory(config)
-    _check_redis(config)
-    for name, initiator in config.initiator.items():
-        _check_initiator(config, name, initiator)
-    for ari, application in config.application.items():
-        _require(config, "application", ari, ARI, '"mms.ua"')
-        _check_addresses(config, ari, application)
-    _check_routing(config)
-
-
-def _check_addresses(config: Config, ari: str, application: Application) -> None:
-    where = f'application."{ari}"'
-    for pattern in application.request_uris:
-        _require(config, f"{where}.request_uris", pattern, AOR_PATTERN, '"sip:mms@home1.example"')
-    for event in application.events:
-        _require(config, f"{where}.events", event, EVENT, '"ua-profile;profile-type=oma-app"')
-        names = [param.partition("=")[0].lower() for param in event.split(";")[1:]]
-        if len(set(names)) < len(names):
-            raise BadConfiguration(f"{config.path}: {where}.events", "names a parameter twice")
-
-
-def _check_routing(config: Config) -> None:
-    order = config.routing.order
-    if len(set(order)) < len(order):
-        raise BadConfiguration(f"{config.path}: routing.order", "names a clue twice; each may stand once")
-    if config.routing.default:
-        _require(config, "routing.default", config.routing.default, ARI, '"wml.ua", or "" for none')
-
-
-def _require(config: Config, key: str, value: str, form: re.Pattern[str], right: str) -> None:
-    if form.fullmatch(value) is None:
-        raise BadConfiguration(
-            f"{config.path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}'
-        )
-
-
-def _check_next_hop(config: Config) -> None:
-    if config.core.next_hop.lower().startswith("sips:"):
-        raise BadConfiguration(
-            f"{config.path}: core.next_hop", 'there is no TLS yet; right would be "sip:192.0.2.20:6060;lr"'
-        )
-    _require(config, "core.next_hop", config.core.next_hop, SIP_URI, '"sip:127.0.0.1:6060;lr"')
-
-
-def _check_memory(config: Config) -> None:
-    watching = config.registration.window if config.registration.watch else 0
-    needed_mb = config.sip.senders * (config.sip.window + watching) * _IN_FLIGHT_BYTES // 1_000_000
-    if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
-        raise BadConfiguration(
-            f"{config.path}: sip.shared_memory_mb",
-            f"{config.sip.senders} senders x window {config.sip.window + watching} need about {needed_mb} MB "
-            f"in flight, above {_SHARED_MEMORY_IN_FLIGHT:.0%} of {config.sip.shared_memory_mb} MB; "
-            "make the window smaller or the memory larger",
-        )
-
-
-def _check_redis(config: Config) -> None:
-    if urlsplit(config.redis.url).scheme not in ("unix", "redis", "rediss"):
-        raise BadConfiguration(
-            f"{config.path}: redis.url",
-            "scheme is not known; right would be unix:///path, redis:// or rediss://",
-        )
-
-
-def _check_initiator(config: Config, name: str, initiator: Initiator) -> None:
-    where = f"{config.path}: initiator.{shortened(name)}"
-    if NAME.fullmatch(name) is None:
-        raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
-    if bool(initiator.password) == bool(initiator.password_file):
-        raise BadConfiguration(where, "needs either password or password_file")
-    identity = initiator.identity
-    if identity and not (SIP_URI.fullmatch(identity) or TEL_URI.fullmatch(identity)):
-        raise BadConfiguration(
-            f"{where}.identity", 'right would be "sip:mmsc@home1.example" or "tel:+15550100"'
-        )
-    if initiator.password_file:
-        password_of(initiator, where)
-
-
-def password_of(initiator: Initiator, where: str = "initiator") -> str:
-    """Return the initiator's password, from the file if one is named (its first line)."""
-    if not initiator.password_file:
-        return initiator.password
-    try:
-        password = Path(initiator.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(f"{where}.password_file", f"cannot be read: {error}") from error
-    if not password:
-        raise BadConfiguration(f"{where}.password_file", "is empty")
-    return password

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from omapush.config import Config, Initiator, password_of
+from omapush.config import Config, Initiator
 from omapush.errors import PushError, PushRefused, StoreUnavailable
 from omapush.protocol import multipart, pap_reader, pap_writer
 from omapush.protocol import pap_values as pap
@@ -54,7 +54,7 @@ def submit(config: Config, name: str, message: pap.PushMessage, content: Content
         StoreUnavailable: the api cannot be reached, or cannot take the push now.
     """
     content_type, body = compose(message, content)
-    answer = _post(url(config), (name, password_of(_account(config, name))), content_type, body)
+    answer = _post(url(config), (name, _account(config, name).secret()), content_type, body)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise PushRefused(f"the api does not accept initiator {name} with its password (401)")
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:

@@ -7,7 +7,7 @@ import binascii
 import hmac
 from hashlib import sha256
 
-from omapush.config import Config, password_of
+from omapush.config import Config
 from omapush.push.acceptance import Account
 
 LONGEST_CREDENTIALS = 512
@@ -22,7 +22,7 @@ class Accounts:
             for name, initiator in config.initiator.items()
         }
         self._digests = {
-            name: _digest(password_of(initiator)) for name, initiator in config.initiator.items()
+            name: _digest(initiator.secret()) for name, initiator in config.initiator.items()
         }
         self._nobody = _digest("")
 

@@ -129,7 +129,7 @@ def test_a_password_is_never_shown() -> None:
     values = config.parse({"initiator": {"pi": {"password": "hunter2"}}}, "omapush.toml")
 
     assert "hunter2" not in repr(values)
-    assert config.password_of(values.initiator["pi"]) == "hunter2"
+    assert values.initiator["pi"].secret() == "hunter2"
 
 
 def test_a_password_file_gives_its_first_line(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_password_file_gives_its_first_line(tmp_path: Path) -> None:
     file.write_text("hunter2\nsecond line\n")
     values = config.parse({"initiator": {"pi": {"password_file": str(file)}}}, "omapush.toml")
 
-    assert config.password_of(values.initiator["pi"]) == "hunter2"
+    assert values.initiator["pi"].secret() == "hunter2"
     file.write_text("\n")
     assert "is empty" in problem({"initiator": {"pi": {"password_file": str(file)}}})
 

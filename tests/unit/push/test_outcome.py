@@ -146,6 +146,8 @@ def test_every_verdict_is_final_with_a_code_or_a_try_to_come(
         assert found.state != "pending"
         assert found.code.isdecimal()
         assert len(found.code) == 4
+    elif row_of(Reply(sip_code)).again == "wait":
+        assert (found.retry_at_ms, found.state, found.code) == (LATER, "pending", "1001")
     else:
         assert attempt < attempts
         assert (found.state, found.code) == ("pending", "1001")

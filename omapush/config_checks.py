@@ -1,0 +1,115 @@
+"""What the configuration must keep beyond the type of each single key."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from omapush.config_forms import AOR_PATTERN, ARI, EVENT, HTTP_LISTEN, IOI, NAME, SIP_LISTEN, SIP_URI, TEL_URI
+from omapush.errors import BadConfiguration, shortened
+
+if TYPE_CHECKING:
+    from omapush.config import Application, Config, Initiator
+
+_IN_FLIGHT_BYTES = 45_000
+"Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
+_SHARED_MEMORY_IN_FLIGHT = 0.75
+"Part of the shared memory that requests in flight may take."
+
+
+def check(config: Config) -> None:
+    """Check what a single key's type cannot say."""
+    for value in config.sip.listen:
+        _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
+    _require(config, "api.listen", config.api.listen, HTTP_LISTEN, '"127.0.0.1:8080"')
+    _require(config, "sip.uri", config.sip.uri, SIP_URI, '"sip:psa@home1.example"')
+    _check_next_hop(config)
+    _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')
+    if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
+        raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
+    for network in config.core.trusted_peers:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise BadConfiguration(
+                f"{config.path}: core.trusted_peers", f'{error}; right would be "192.0.2.0/24"'
+            ) from error
+    _check_memory(config)
+    _check_redis(config)
+    for name, initiator in config.initiator.items():
+        _check_initiator(config, name, initiator)
+    for ari, application in config.application.items():
+        _require(config, "application", ari, ARI, '"mms.ua"')
+        _check_addresses(config, ari, application)
+    _check_routing(config)
+
+
+def _check_addresses(config: Config, ari: str, application: Application) -> None:
+    where = f'application."{ari}"'
+    for pattern in application.request_uris:
+        _require(config, f"{where}.request_uris", pattern, AOR_PATTERN, '"sip:mms@home1.example"')
+    for event in application.events:
+        _require(config, f"{where}.events", event, EVENT, '"ua-profile;profile-type=oma-app"')
+        names = [param.partition("=")[0].lower() for param in event.split(";")[1:]]
+        if len(set(names)) < len(names):
+            raise BadConfiguration(f"{config.path}: {where}.events", "names a parameter twice")
+
+
+def _check_routing(config: Config) -> None:
+    order = config.routing.order
+    if len(set(order)) < len(order):
+        raise BadConfiguration(f"{config.path}: routing.order", "names a clue twice; each may stand once")
+    if config.routing.default:
+        _require(config, "routing.default", config.routing.default, ARI, '"wml.ua", or "" for none')
+
+
+def _require(config: Config, key: str, value: str, form: re.Pattern[str], right: str) -> None:
+    if form.fullmatch(value) is None:
+        raise BadConfiguration(
+            f"{config.path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}'
+        )
+
+
+def _check_next_hop(config: Config) -> None:
+    if config.core.next_hop.lower().startswith("sips:"):
+        raise BadConfiguration(
+            f"{config.path}: core.next_hop", 'there is no TLS yet; right would be "sip:192.0.2.20:6060;lr"'
+        )
+    _require(config, "core.next_hop", config.core.next_hop, SIP_URI, '"sip:127.0.0.1:6060;lr"')
+
+
+def _check_memory(config: Config) -> None:
+    watching = config.registration.window if config.registration.watch else 0
+    needed_mb = config.sip.senders * (config.sip.window + watching) * _IN_FLIGHT_BYTES // 1_000_000
+    if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
+        raise BadConfiguration(
+            f"{config.path}: sip.shared_memory_mb",
+            f"{config.sip.senders} senders x window {config.sip.window + watching} need about {needed_mb} MB "
+            f"in flight, above {_SHARED_MEMORY_IN_FLIGHT:.0%} of {config.sip.shared_memory_mb} MB; "
+            "make the window smaller or the memory larger",
+        )
+
+
+def _check_redis(config: Config) -> None:
+    if urlsplit(config.redis.url).scheme not in ("unix", "redis", "rediss"):
+        raise BadConfiguration(
+            f"{config.path}: redis.url",
+            "scheme is not known; right would be unix:///path, redis:// or rediss://",
+        )
+
+
+def _check_initiator(config: Config, name: str, initiator: Initiator) -> None:
+    where = f"{config.path}: initiator.{shortened(name)}"
+    if NAME.fullmatch(name) is None:
+        raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
+    if bool(initiator.password) == bool(initiator.password_file):
+        raise BadConfiguration(where, "needs either password or password_file")
+    identity = initiator.identity
+    if identity and not (SIP_URI.fullmatch(identity) or TEL_URI.fullmatch(identity)):
+        raise BadConfiguration(
+            f"{where}.identity", 'right would be "sip:mmsc@home1.example" or "tel:+15550100"'
+        )
+    if initiator.password_file:
+        initiator.secret(where)
