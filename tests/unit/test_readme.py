@@ -23,7 +23,9 @@ _PATH = re.compile(r"(?<![\w/.-])(?:\.ci|bench|demo|docs|kemi|omapush|schema|stu
 _ROOT_FILE = re.compile(r"[\w-]+\.(?:md|toml|cfg|txt)|Makefile|Procfile|LICENSE")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 _COMMAND = re.compile(r"(?:^|bin/)omapush (?:--config \S+ )?([a-z]+)(?: ([a-z]+))?")
-_SETTING = re.compile(r"(?:sip|core|api|redis|delivery|notify|log)\.[a-z_]+")
+_SETTING = re.compile(
+    r"(?:sip|core|api|redis|delivery|notify|registration|capabilities|routing|log)\.[a-z_]+"
+)
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 

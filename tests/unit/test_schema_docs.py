@@ -5,8 +5,14 @@ from typing import NamedTuple
 
 import pytest
 
-from omapush.push.registration import Contact, Registration
+from omapush.protocol.uaprof import PushCharacteristics
+from omapush.push.capabilities import Capabilities, Facts
+from omapush.push.device_subscription import DeviceSubscription
+from omapush.push.dialog import Dialog
+from omapush.push.profile_document import Profile
+from omapush.push.registration import Contact, Doubt, Registration
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
+from omapush.push.watch import Watch
 from omapush.store import keys
 from tests.harness import markdown
 from tests.harness.markdown import ROOT
@@ -14,7 +20,23 @@ from tests.harness.markdown import ROOT
 KEYS = (ROOT / "schema" / "keys.md").read_text()
 RECORDS = (ROOT / "schema" / "records.md").read_text()
 FUNCTIONS = (ROOT / "schema" / "README.md").read_text()
-KINDS: tuple[type[NamedTuple], ...] = (Push, Recipient, Result, Event, Delivery, Registration, Contact)
+KINDS: tuple[type[NamedTuple], ...] = (
+    Push,
+    Recipient,
+    Result,
+    Event,
+    Delivery,
+    Registration,
+    Contact,
+    Doubt,
+    Watch,
+    Dialog,
+    Capabilities,
+    Facts,
+    DeviceSubscription,
+    Profile,
+    PushCharacteristics,
+)
 
 _PART = re.compile(r"^--   ([a-z]+) +(hash|list|zset) ", re.MULTILINE)
 _FUNCTION = re.compile(r"register_function\('omapush_([a-z_]+)'")
@@ -53,7 +75,7 @@ def _below(heading: str) -> str:
 def test_every_key_is_described_and_no_other() -> None:
     parts = _PART.findall((ROOT / "schema" / "functions" / "outbox.lua").read_text())
 
-    assert len(parts) == 10
+    assert len(parts) == 11
     assert written_keys() == {
         keys.push(0, "ref").replace("0", "N"),
         keys.push_log(0, "ref").replace("0", "N"),
@@ -62,7 +84,15 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.registration(0, "aor").replace("0", "N"),
         keys.alias(0, "tel:...").replace("0", "N"),
         *(keys.outbox(0, part).replace("0", "N") for part, _ in parts),
+        keys.capabilities(0, "target").replace("0", "N"),
+        keys.subscription(0, "id").replace("0", "N"),
+        keys.subscriptions_due(0).replace("0", "N"),
+        keys.watch(0, "target", "reg").replace("0", "N"),
+        keys.watches_due(0).replace("0", "N"),
         keys.SENDERS,
+        keys.core("URI"),
+        keys.PROFILE_QUEUE,
+        keys.profile("https://vendor.example/model.xml").partition(":")[0] + ":hash",
     }
 
 

@@ -18,7 +18,7 @@ VALID = ROOT / "valid" / "pidf"
 INVALID = ROOT / "invalid" / "pidf"
 EXPECTED = tomllib.loads((INVALID / "expected.toml").read_text())
 
-pytestmark = pytest.mark.req("PROP-CAP-5", "SIPPUSH-PSA-S-002")
+pytestmark = pytest.mark.req("PROP-CAP-5")
 
 
 def test_what_each_service_can_do_is_read() -> None:

@@ -238,7 +238,7 @@ TUPLE = """<tuple id="{id}"><status><basic>{basic}</basic></status>
 <d:deviceID>{device}</d:deviceID></tuple>"""
 
 
-@pytest.mark.req("SIPPUSH-PSA-S-002", "PROP-CAP-5")
+@pytest.mark.req("PROP-CAP-5")
 def test_presence_adds_up_the_open_services_of_each_device() -> None:
     tuples = "".join(
         TUPLE.format(id=number, basic=basic, types=types, device=device)
