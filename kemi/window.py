@@ -8,6 +8,7 @@ that an S-CSCF that is silent cannot take the place of those that answer.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2s
 
 import KSR
@@ -20,8 +21,12 @@ _BUSY_WAIT_MS = 100
 _SILENT_WAIT_MS = 5_000
 "Wait for a hop that is full and silent: its transactions end only after half a minute."
 _SILENT_S = 1.0
+_TRY_OTHERS_S = 0.05
+_OTHERS = 16
+"Deliveries taken while the only hop in use is full."
 
 
+@lru_cache(maxsize=1024)
 def hop_of(next_hop: str) -> str:
     """Return the short name under which a next hop is counted; two hops may share one."""
     return blake2s(next_hop.encode(), digest_size=2).hexdigest()
@@ -78,13 +83,26 @@ class Window:
         self._longest_s = longest_s
         self._all = Count(f"{sender}", size, longest_s)
         self._hops: dict[str, Count] = {}
+        self._tried_others_at = 0.0
 
     def free(self, now: float) -> int:
-        """Return how many more requests may be sent, whatever their next hop."""
+        """
+        Return how many deliveries are worth taking.
+
+        Most cores have one S-CSCF: what is taken beyond its room would only be put off again. So while one
+        hop alone is in use, its room counts; when it has none, a few are still tried now and then, for they
+        may be for another.
+        """
         self._all.look(now)
         for hop in [hop for hop, count in self._hops.items() if self._is_idle(count, now)]:
             del self._hops[hop]
-        return self._all.free
+        if len(self._hops) > 1:
+            return self._all.free
+        room = next((count.free for count in self._hops.values()), self._hop_size)
+        if room <= 0 and now - self._tried_others_at > _TRY_OTHERS_S:
+            self._tried_others_at = now
+            return min(self._all.free, _OTHERS)
+        return min(self._all.free, max(room, 0))
 
     @staticmethod
     def _is_idle(count: Count, now: float) -> bool:
