@@ -381,7 +381,8 @@ def _section(path: str, where: str, table: object, kind: type[_T]) -> _T:
 def _named(path: str, name: str, tables: object) -> dict[str, _Section]:
     if not isinstance(tables, dict):
         raise BadConfiguration(f"{path}: {name}", f'expected tables such as [{name}."..."]')
-    return {key: _section(path, f'{name}."{shortened(key)}"', table, _NAMED[name]) for key, table in tables.items()}
+    kind = _NAMED[name]
+    return {key: _section(path, f'{name}."{shortened(key)}"', table, kind) for key, table in tables.items()}
 
 
 def _explain(path: str, where: str, message: str, kind: type[_Section]) -> tuple[str, str]:

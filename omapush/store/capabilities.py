@@ -11,7 +11,7 @@ from omapush.push.values import target
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call_all, store_errors
 
-_TRIES = 8
+_TRIES = 32
 
 
 def read(store: Store, aor: str) -> Capabilities | None:
