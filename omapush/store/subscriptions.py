@@ -13,7 +13,7 @@ from omapush.store.client import Call, Store, call, store_errors
 
 KEPT_AFTER_END_MS = 3_600_000
 "How long a subscription whose last NOTIFY could never be sent is kept."
-_TRIES = 8
+_TRIES = 32
 
 _T = TypeVar("_T")
 
