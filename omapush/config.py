@@ -135,7 +135,7 @@ class Notify(_Section, frozen=True):
 class RegistrationSection(_Section, frozen=True):
     """How the server learns who is registered, besides third-party REGISTERs."""
 
-    watch: bool = False
+    watch: bool = True
     """Subscribe to the reg event of each user that a third-party REGISTER names."""
     identity: Literal["as", "user", "as-then-user"] = "as-then-user"
     """
