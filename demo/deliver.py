@@ -177,9 +177,7 @@ def _deliver(stack: Stack, folder: Path, console: Console) -> int:
         PushInitiator(stack.http, INITIATOR, PASSWORD) as initiator,
     ):
         _wait_for_registration(stack)
-        print(
-            f"{ALICE} is registered with mms.ua and ulp.ua, and watched by reg event; pushing ...", flush=True
-        )
+        print(f"{ALICE} is registered with mms.ua and ulp.ua and watched; pushing ...", flush=True)
         for sample in SAMPLES:
             _push(initiator, sample, sink.url)
         notifications = sink.wait_for(len(SAMPLES), _DEADLINE_S)

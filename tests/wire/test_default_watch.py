@@ -40,18 +40,17 @@ def record_of(stack: Stack) -> Registration:
     return record
 
 
-def told_by_reg_event(stack: Stack, contacts: int, apps: tuple[str, ...]) -> None:
-    """Return when the reg event, and not the REGISTER, has said so."""
+def reg_event_told(stack: Stack, version: int, contacts: int, apps: tuple[str, ...]) -> None:
+    """Return when the document of that version is merged, and the REGISTER that it came with."""
 
     def is_told() -> bool:
         record, watch = stack.registration(ALICE), watch_of(stack)
-        if record is None or watch is None or (watch.state, record.state_source) != ("active", "reginfo"):
+        if record is None or watch is None or (watch.state, watch.doc_version) != ("active", version):
             return False
-        live = {contact.source for contact in record.contacts}
-        known = (len(record.contacts), live <= {"reginfo"}, applications(record, record.reginfo_ms))
-        return known == (contacts, True, apps)
+        known = (record.reginfo_dialog, record.reginfo_version, len(record.contacts))
+        return known == (watch.dialog.call_id, version, contacts) and apps == applications(record, 0)
 
-    wait_until(is_told, 10, lambda: f"{contacts} contacts with {apps}: {stack.registration(ALICE)}")
+    wait_until(is_told, 10, lambda: f"version {version}, {contacts} contacts: {stack.registration(ALICE)}")
 
 
 def leaves_in_silence(handset: HandsetThread) -> None:
@@ -65,12 +64,12 @@ def leaves_in_silence(handset: HandsetThread) -> None:
 def test_by_default_the_reg_event_tells_what_no_register_does(make_stack: MakeStack, tmp_path: Path) -> None:
     stack = make_stack(BY_DEFAULT, ("redis", "sip"))
     with core(stack, tmp_path) as scscf, handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone:
-        told_by_reg_event(stack, 1, BOTH)
+        reg_event_told(stack, 0, 1, BOTH)
         with handset_in_thread(ALICE, scscf.address, apps=("x.ua",)):
-            told_by_reg_event(stack, 2, (*BOTH, "x.ua"))
-        told_by_reg_event(stack, 1, BOTH)
+            reg_event_told(stack, 1, 2, (*BOTH, "x.ua"))
+        reg_event_told(stack, 2, 1, BOTH)
         phone.register(apps=("ulp.ua",))
-        told_by_reg_event(stack, 1, ("ulp.ua",))
+        reg_event_told(stack, 3, 1, ("ulp.ua",))
         watch = watch_of(stack)
         assert watch is not None
         assert watch.dialog.local_cseq == 1, "all of this in one subscription, never refreshed"
@@ -82,7 +81,7 @@ def test_by_default_the_reg_event_tells_what_no_register_does(make_stack: MakeSt
 
         phone.handset.expires_s = 600
         phone.register(apps=BOTH)
-        told_by_reg_event(stack, 1, BOTH)
+        reg_event_told(stack, 0, 1, BOTH)
         again = watch_of(stack)
         assert again is not None
         assert again.dialog.call_id != watch.dialog.call_id
@@ -92,7 +91,7 @@ def test_after_a_restart_of_everything_the_same_dialog_goes_on(make_stack: MakeS
     """Nothing is subscribed twice, and what happens meanwhile or later is told."""
     stack = make_stack(BY_DEFAULT, ("redis", "sip"))
     with core(stack, tmp_path) as scscf, handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone:
-        told_by_reg_event(stack, 1, BOTH)
+        reg_event_told(stack, 0, 1, BOTH)
         before = watch_of(stack)
         wait_until(lambda: int(stack.db.info("persistence")["aof_pending_bio_fsync"]) == 0, 5, "written")
         stack.kill("sip")
@@ -100,7 +99,7 @@ def test_after_a_restart_of_everything_the_same_dialog_goes_on(make_stack: MakeS
         stack.start("sip")
 
         phone.register(apps=("ulp.ua",))
-        told_by_reg_event(stack, 1, ("ulp.ua",))
+        reg_event_told(stack, 1, 1, ("ulp.ua",))
         after = watch_of(stack)
         assert before is not None
         assert after is not None
@@ -111,10 +110,10 @@ def test_after_a_restart_of_everything_the_same_dialog_goes_on(make_stack: MakeS
 def test_an_s_cscf_that_forgot_everything_is_subscribed_to_anew(
     make_stack: MakeStack, tmp_path: Path
 ) -> None:
-    """A push that finds nobody makes us ask; 481, then 480, says that nobody is there until a REGISTER does."""
+    """A push that finds nobody makes us ask; 481, then 480, stand until the next REGISTER."""
     stack = make_stack({**BY_DEFAULT, 'application."mms.ua"': {"retry": {"attempts": 1}}}, ("redis", "sip"))
     with core(stack, tmp_path) as scscf, handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone:
-        told_by_reg_event(stack, 1, BOTH)
+        reg_event_told(stack, 0, 1, BOTH)
         before = watch_of(stack)
         scscf.stop()
         scscf.start()
@@ -124,7 +123,7 @@ def test_an_s_cscf_that_forgot_everything_is_subscribed_to_anew(
         wait_until(lambda: {doubt.source for doubt in record_of(stack).doubts} == both, 5, "both doubts")
 
         phone.register(apps=BOTH)
-        told_by_reg_event(stack, 1, BOTH)
+        reg_event_told(stack, 0, 1, BOTH)
         after = watch_of(stack)
         assert before is not None
         assert after is not None
@@ -142,7 +141,7 @@ def test_an_s_cscf_that_wants_the_user_asserted_is_watched_all_the_same(
         core(stack, tmp_path, "WITH_REG_FOR_USER_ONLY") as scscf,
         handset_in_thread(ALICE, scscf.address, apps=BOTH),
     ):
-        told_by_reg_event(stack, 1, BOTH)
+        reg_event_told(stack, 0, 1, BOTH)
         watch = watch_of(stack)
         assert watch is not None
         assert watch.identity == "user"
