@@ -27,7 +27,7 @@ from watcher import WatchCompleter
 
 from omapush import clock, log
 from omapush.errors import BadConfiguration, PushError
-from omapush.push import device_subscription, inbound, reg_watch, registrar
+from omapush.push import device_subscription, inbound, registrar, watch_rules
 from omapush.push.inbound import Answer, Capture, Decision, Notification, Relay, Subscription
 
 DONE = 1
@@ -138,7 +138,7 @@ class PushAs:
     def _notified(self) -> Decision:
         """Refuse a NOTIFY, or suspend it until what it says is stored; the completer lets it answer."""
         notified = ksr_reader.notified()
-        refusal = reg_watch.admit(notified)
+        refusal = watch_rules.admit(notified)
         if refusal is not None:
             return refusal
         return suspended.hand_over(watcher.NOTIFIES, watcher.pack_notify(notified)) or Notification()

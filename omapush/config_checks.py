@@ -81,7 +81,8 @@ def _check_next_hop(config: Config) -> None:
 
 
 def _check_memory(config: Config) -> None:
-    watching = config.registration.window if config.registration.watch else 0
+    watches = config.registration.watch or config.capabilities.presence
+    watching = config.registration.window if watches else 0
     needed_mb = config.sip.senders * (config.sip.window + watching) * _IN_FLIGHT_BYTES // 1_000_000
     if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
         raise BadConfiguration(

@@ -1,4 +1,4 @@
-"""The rules of a subscription to the reg event, without a network."""
+"""The rules of our own subscriptions, without a network."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,22 @@ from hypothesis import strategies as st
 
 from omapush.errors import TooLarge
 from omapush.push.dialog import Heard
-from omapush.push.reg_watch import (
+from omapush.push.request import Request
+from omapush.push.watch import (
+    NO_VERSION,
+    PRESENCE,
+    REG,
+    Core,
+    Plan,
+    Subject,
+    Watch,
+    call_of,
+    place_of,
+    place_of_call,
+    wanted,
+)
+from omapush.push.watch_rules import (
+    ACCEPT,
     KILLS,
     TIMER_N_MS,
     FinalAnswer,
@@ -19,8 +34,6 @@ from omapush.push.reg_watch import (
     on_final,
     on_notify,
 )
-from omapush.push.request import Request
-from omapush.push.watch import NO_VERSION, Core, Plan, Watch, call_of, wanted
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
 
@@ -223,8 +236,29 @@ def test_versions_begin_anywhere_a_gap_asks_again_and_old_ones_are_no_news() -> 
 
 
 def test_a_document_that_cannot_be_read_asks_for_full_state() -> None:
-    broken = on_broken_document(active())
+    broken = on_broken_document(active(), "XML: cut off", jitter=0.5)
+
     assert (broken.full, broken.due_ms) == ("wanted", broken.at_ms)
+    assert broken.why == "the last document cannot be read: XML: cut off"
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_a_second_broken_document_in_a_row_is_not_asked_about_again(answered_first: bool) -> None:
+    """It would go round in a circle; the gap stays to be seen until a good document comes."""
+    asked_again, request = step(on_broken_document(active(), "first", jitter=0.5), NOW)
+    assert request is not None
+    watch = final(asked_again, 200, expires="600") if answered_first else asked_again
+    after = on_notify(watch, notified(watch, cseq=5), PLAN, jitter=0.5, gone=False).watch
+    assert after is not None
+    watch = on_broken_document(after, "second", jitter=0.5)
+    if not answered_first:
+        watch = final(watch, 200, expires="600")
+
+    assert (watch.state, watch.full, watch.why.rpartition(" ")[2]) == ("active", "", "second")
+    assert watch.due_ms > NOW + TIMER_N_MS
+    good = on_notify(watch, notified(watch, cseq=6), PLAN, jitter=0.5, gone=False).watch
+    assert good is not None
+    assert on_document(good, 9, full=True, jitter=0.5).why == ""
 
 
 def test_nobody_is_refreshed_who_is_not_there() -> None:
@@ -263,6 +297,31 @@ def test_a_notify_without_expires_counts_on_what_the_200_granted() -> None:
 
     assert after is not None
     assert after.expires_ms == NOW + 100_000
+
+
+def test_each_package_of_a_user_has_dialogs_of_its_own() -> None:
+    reg, presence = (Subject(AOR, package) for package in (REG, PRESENCE))
+    for subject in (reg, presence):
+        watch, request = step(wanted(AOR, NOW, subject.package), NOW)
+        assert request is not None
+        assert f"Event: {subject.package}\r\nAccept: {ACCEPT[subject.package]}\r\n" in request.headers
+        assert place_of_call(watch.dialog.call_id) == place_of(subject)
+        assert place_of_call(call_of(watch.dialog.call_id)) == place_of(subject)
+        mine = notified(watch)._replace(package=subject.package)
+        assert admit(mine) is None
+        assert on_notify(watch, mine, PLAN, jitter=0.5, gone=False).watch is not None
+    assert place_of(reg) != place_of(presence)
+    assert place_of_call("0123456789abcdef-dialog-70ce@x") is None
+
+
+def test_a_package_without_versions_has_news_in_every_document() -> None:
+    watch = on_document(active(), NO_VERSION, full=True, jitter=0.5)
+    broken = on_broken_document(watch, "x", jitter=0.5)
+    asked_again, _ = step(broken, NOW)
+    assert is_news(asked_again, NO_VERSION)
+
+    after = on_document(asked_again, NO_VERSION, full=True, jitter=0.5)
+    assert (after.full, after.doc_version) == ("", NO_VERSION)
 
 
 def test_another_package_is_489_and_a_strangers_call_id_481() -> None:
