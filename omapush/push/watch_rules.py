@@ -203,8 +203,8 @@ def _granted(watch: Watch, answer: FinalAnswer, plan: Plan, jitter: float) -> Wa
     asked_s = max(plan.expires_s, watch.min_expires_s)
     granted_s = _seconds(answer.expires)
     granted_s = asked_s if granted_s is None else min(granted_s, asked_s)
-    if granted_s == 0:
-        return again_later(watch, plan, jitter, None, "granted for no time", answer.at_ms)
+    if granted_s == 0:  # not given, or taken away
+        return again_later(resting(watch), plan, jitter, None, "granted for no time", answer.at_ms)
     try:
         dialog = dialogs.learn_from_answer(watch.dialog, Heard(answer.to_tag, 0, answer.contact, ""))
     except MalformedSip:

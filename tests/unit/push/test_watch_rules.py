@@ -1,5 +1,7 @@
 """The rules of our own subscriptions, without a network."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,6 +163,17 @@ def test_481_to_a_refresh_begins_a_new_dialog_at_once() -> None:
     assert request is not None
     assert request.dialog is not None
     assert (request.dialog.cseq, again.doc_version) == (1, NO_VERSION)
+
+
+@pytest.mark.parametrize("begin", [asked, active])
+def test_a_200_for_no_time_is_an_end_and_a_new_dialog_begins_later(begin: Callable[[], Watch]) -> None:
+    watch, _ = step(begin(), NOW + 500_000) if begin is active else (begin(), None)
+    after = final(watch, 200, expires="0")
+    assert (after.state, after.dialog.call_id, after.attempts) == ("resting", "", 1)
+
+    again, request = step(after, after.due_ms)
+    assert request is not None
+    assert (again.state, again.dialog.local_cseq) == ("asking", 1)
 
 
 def test_403_then_asserts_the_user_and_403_again_waits() -> None:
