@@ -87,7 +87,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.capabilities(0, "target").replace("0", "N"),
         keys.subscription(0, "id").replace("0", "N"),
         keys.subscriptions_due(0).replace("0", "N"),
-        keys.watch(0, "target", "reg").replace("0", "N"),
+        keys.watch(0, "target", "package").replace("0", "N"),
         keys.watches_due(0).replace("0", "N"),
         keys.SENDERS,
         keys.core("URI"),
