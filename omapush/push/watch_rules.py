@@ -333,7 +333,8 @@ def on_document(watch: Watch, version: int, *, full: bool, jitter: float) -> Wat
     """
     Return the watch after a document of its dialog that is news.
 
-    A gap is answered by a refresh: for full state unless this was it (RFC 3680 5.2).
+    A gap is answered by a refresh for full state (RFC 3680 5.2), once: a notifier that always skips versions
+    must not make us ask all the time. Full state is what the refresh would bring, so after it none is due.
     """
     known = watch.doc_version
     if watch.state != "active":
@@ -341,11 +342,10 @@ def on_document(watch: Watch, version: int, *, full: bool, jitter: float) -> Wat
     watch = watch._replace(doc_version=version)
     if watch.full and full:
         due_ms = watch.at_ms + refresh_in_ms(watch.expires_ms - watch.at_ms, jitter)
-        watch = watch._replace(full="", due_ms=watch.due_ms if watch.asked_ms else due_ms)
-    if known == NO_VERSION or version == known + 1:
+        return watch._replace(full="", due_ms=watch.due_ms if watch.asked_ms else due_ms)
+    if full or watch.full or known == NO_VERSION or version == known + 1:
         return watch
-    why = f"version {version} came after {known}"
-    return watch._replace(full=watch.full if full else "wanted", due_ms=watch.at_ms, why=why)
+    return watch._replace(full="wanted", due_ms=watch.at_ms, why=f"version {version} came after {known}")
 
 
 def on_broken_document(watch: Watch, problem: str, *, jitter: float) -> Watch:

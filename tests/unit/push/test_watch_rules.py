@@ -248,6 +248,16 @@ def test_versions_begin_anywhere_a_gap_asks_again_and_old_ones_are_no_news() -> 
     assert (refreshed.full, refreshed.dialog.call_id) == ("asked", watch.dialog.call_id)
 
 
+def test_a_notifier_that_skips_versions_all_the_time_is_not_asked_all_the_time() -> None:
+    watch = on_document(active(), 10, full=True, jitter=0.5)
+    full = on_document(watch, 20, full=True, jitter=0.5)
+    assert (full.doc_version, full.full, full.due_ms) == (20, "", watch.due_ms)
+
+    asked_for, _ = step(on_document(full, 30, full=False, jitter=0.5), NOW)
+    partial = on_document(final(asked_for, 200, expires="600"), 40, full=False, jitter=0.5)
+    assert (partial.full, partial.due_ms) == ("asked", NOW + TIMER_N_MS)
+
+
 def test_a_document_that_cannot_be_read_asks_for_full_state() -> None:
     broken = on_broken_document(active(), "XML: cut off", jitter=0.5)
 
@@ -371,6 +381,7 @@ EVENTS = st.lists(
         st.tuples(st.just("answer"), CODES),
         st.tuples(st.just("notify"), STATES),
         st.tuples(st.just("document"), st.tuples(st.integers(0, 9), st.booleans())),
+        st.tuples(st.just("broken"), st.just("XML")),
         st.tuples(st.just("early"), st.just(0)),
     ),
     max_size=30,
@@ -401,6 +412,8 @@ def test_whatever_happens_a_watch_is_due_again_or_waits_for_a_register(
                     if is_news(watch, version)
                     else watch
                 )
+            case "broken", str() as problem:
+                watch = on_broken_document(watch, problem, jitter=jitter)
             case _:
                 watch, _ = step(watch, now)
         if watch.dialog.call_id == before.dialog.call_id:
