@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from omapush.cli import capabilities, configuration, doctor, processes, push, registrations, route, terminal
+from omapush.cli import (
+    capabilities,
+    configuration,
+    doctor,
+    processes,
+    push,
+    receiver,
+    registrations,
+    route,
+    terminal,
+)
 from omapush.errors import PushError
 
 app = typer.Typer(
@@ -21,6 +31,7 @@ app.add_typer(push.app, name="push")
 app.command(name="registrations")(registrations.registrations)
 app.command(name="capabilities")(capabilities.capabilities)
 app.command(name="route")(route.route)
+app.add_typer(receiver.app, name="receiver")
 app.add_typer(configuration.app, name="config")
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier):
