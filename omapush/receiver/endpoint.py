@@ -131,6 +131,10 @@ class Endpoint:
         """Close the transport; requests still waiting for an answer end with their timer."""
         await self.transport.close()
 
+    async def ready(self) -> None:
+        """Have a way for requests to us before a Contact is written; raises TransportFailed."""
+        await self.transport.ready(self.first_hop)
+
     def attach(self, user: str, device: Device) -> str:
         """Return the user part of the Contact under which requests reach `device`."""
         chosen = user

@@ -17,7 +17,8 @@ SERVICE_PREFIX: Final = "omapush:"
 _ASKED_S: Final = 3_600
 _RETRY_S: Final = 32.0
 _LONGEST_RETRY_S: Final = 3_600.0
-_GOODBYE_S: Final = 2.0
+_GOODBYE: Final = 4
+"Times T1: how long a stopping device waits for the answer."
 _METHODS: Final = ("MESSAGE", "NOTIFY", "REFER")
 
 
@@ -59,7 +60,7 @@ class Publication:
         """Take the document away."""
         if self.etag:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_S):
+                async with asyncio.timeout(_GOODBYE * self._agent.settings.timers.t1_s):
                     await self._send(0, b"")
             self.etag = ""
 

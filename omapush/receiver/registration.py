@@ -114,6 +114,10 @@ class Registration:
         if self._dialog is None:
             self._dialog = Dialog(agent, agent.uri)
         uri = f"sip:{agent.home}"
+        try:
+            await agent.endpoint.ready()
+        except PushError as error:
+            raise RegistrationFailed(0, str(error)) from error
         headers = [
             ("Contact", f"<{agent.contact_uri}>{agent.feature_tags()};expires={expires_s}"),
             ("Expires", str(expires_s)),
@@ -124,8 +128,6 @@ class Registration:
         ]
         try:
             return await self._dialog.request("REGISTER", headers, target=uri)
-        except RegistrationFailed:
-            raise
         except PushError as error:
             raise RegistrationFailed(0, str(error)) from error
 

@@ -18,8 +18,8 @@ from omapush.receiver.delivery import Answer, respond
 from omapush.receiver.endpoint import Request
 from omapush.receiver.subscriber_rules import KILLS_DIALOG, Ending, refresh_in, retry_in
 
-_GOODBYE_S: Final = 2.0
-"How long a stopping device waits for the last NOTIFY."
+_GOODBYE: Final = 4
+"Times T1: how long a stopping device waits for the last NOTIFY."
 _LEAST_REFRESH_S: Final = 0.2
 
 Content = Callable[[Request], Awaitable[Answer]]
@@ -56,6 +56,7 @@ class Subscription:
         self._asked_s = expires_s
         self._again = again
         self._stopping = False
+        self._goodbye_s = _GOODBYE * agent.settings.timers.t1_s
         self._dialog: Dialog | None = None
         self._ended: asyncio.Future[Ending] | None = None
         self._notified = asyncio.Event()
@@ -163,7 +164,7 @@ class Subscription:
             self._end(Ending(0, "stopped"))
             return
         with suppress(PushError, TimeoutError):
-            async with asyncio.timeout(_GOODBYE_S):
+            async with asyncio.timeout(self._goodbye_s):
                 response = await self._subscribe(dialog, 0)
                 if response.status == 200:
                     await asyncio.shield(ended)
@@ -182,7 +183,7 @@ class Subscription:
         either: list[asyncio.Future[Any]] = [asking, ended]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
-            await asyncio.wait([asking], timeout=_GOODBYE_S)  # the 200 may come after the last NOTIFY
+            await asyncio.wait([asking], timeout=self._goodbye_s)  # the 200 may come after the last NOTIFY
             asking.cancel()
             return ended.result()
         failed = asking.result()

@@ -160,7 +160,8 @@ class ServerTransactions:
     def of_cancelled(self, message: SipMessage, core: Core) -> bool:
         """Tell whether the request that a CANCEL names is known (RFC 3261 9.2)."""
         via = core.via
-        return any(isinstance(key, tuple) and key[:2] == (via.branch, _sent_by(core)) for key in self._known)
+        named = (via.branch, _sent_by(core))
+        return any(isinstance(key, tuple) and key[:2] == named and key[2] != "CANCEL" for key in self._known)
 
 
 def _sent_by(core: Core) -> str:

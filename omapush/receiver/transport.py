@@ -60,6 +60,10 @@ class Transport(ABC):
     async def send(self, data: bytes, to: Address) -> None:
         """Hand over a request; raises TransportFailed."""
 
+    async def ready(self, first_hop: Address) -> None:
+        """Make `local` what peers can reach now; raises TransportFailed."""
+        return
+
     @abstractmethod
     async def close(self) -> None:
         """Close everything."""
@@ -169,9 +173,8 @@ class StreamTransport(Transport):
         return self._client is None or self._server_context is not None
 
     async def start(self, first_hop: Address) -> None:
-        if not self._listens:  # requests to us come over the connection that we open
-            connection = await self._connection(first_hop)
-            self.local = connection.transport.get_extra_info("sockname")[:2]
+        if not self._listens:
+            await self.ready(first_hop)
             return
         loop = asyncio.get_running_loop()
         try:
@@ -182,6 +185,12 @@ class StreamTransport(Transport):
             place = f"{self.name.lower()} {self.local[0]}:{self.local[1]}"
             raise TransportFailed(f"{place}: {error.strerror}") from error
         self.local = self._server.sockets[0].getsockname()[:2]
+
+    async def ready(self, first_hop: Address) -> None:
+        """Without a listener requests to us come over the connection that we opened."""
+        if not self._listens:
+            connection = await self._connection(first_hop)
+            self.local = connection.transport.get_extra_info("sockname")[:2]
 
     async def send(self, data: bytes, to: Address) -> None:
         (await self._connection(to)).write(data)
@@ -209,8 +218,6 @@ class StreamTransport(Transport):
                     )
             except (OSError, TimeoutError, ssl.SSLError) as error:
                 raise TransportFailed(f"{self.name} to {to[0]}:{to[1]}: {error or 'timed out'}") from error
-            if not self._listens:
-                self.local = opened.transport.get_extra_info("sockname")[:2]
             return opened
 
     def opened(self, connection: _Connection) -> None:

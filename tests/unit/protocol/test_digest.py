@@ -34,14 +34,18 @@ def test_what_cannot_be_answered_is_no_challenge(value: str) -> None:
     assert parse_challenge(value) is None
 
 
-@pytest.mark.parametrize("value", ['Digest realm="x"', "Digest nonce", 'Digest realm="x, nonce="y"', "Digest ,"])
+@pytest.mark.parametrize(
+    "value", ['Digest realm="x"', "Digest nonce", 'Digest realm="x, nonce="y"', "Digest ,"]
+)
 def test_a_broken_challenge_is_a_typed_error(value: str) -> None:
     with pytest.raises(MalformedSip, match="WWW-Authenticate"):
         parse_challenge(value)
 
 
 def test_the_stronger_of_two_hashes_is_taken_and_aka_only_with_a_sim() -> None:
-    values = [f'Digest realm="r", nonce="{name}", algorithm={name}' for name in ("MD5", "SHA-256", "AKAv1-MD5")]
+    values = [
+        f'Digest realm="r", nonce="{name}", algorithm={name}' for name in ("MD5", "SHA-256", "AKAv1-MD5")
+    ]
 
     without, sim = strongest(values, aka=False), strongest(values, aka=True)
     assert without is not None
@@ -92,7 +96,14 @@ def test_synchronisation_and_first_register_name_the_user() -> None:
     challenge = parse_challenge('Digest realm="r", nonce="n", algorithm=AKAv1-MD5, qop="auth"')
     assert challenge is not None
     value = authorization(
-        challenge, username="u", password=b"", method="REGISTER", uri="sip:r", cnonce="c", count=1, auts="QUJD"
+        challenge,
+        username="u",
+        password=b"",
+        method="REGISTER",
+        uri="sip:r",
+        cnonce="c",
+        count=1,
+        auts="QUJD",
     )
 
     assert value.endswith('auts="QUJD"')

@@ -28,7 +28,9 @@ def test_the_request_is_formed_without_method_parameter_and_with_escapes_undone(
 
 
 def test_other_uri_parameters_stay_and_accept_is_not_dictated() -> None:
-    referral = read_refer_to(("<sip:psa@x.example;gr=a1;method=SUBSCRIBE?o=ua-profile&Accept=a%2Fb&Expires=60>",))
+    referral = read_refer_to(
+        ("<sip:psa@x.example;gr=a1;method=SUBSCRIBE?o=ua-profile&Accept=a%2Fb&Expires=60>",)
+    )
 
     assert referral.uri == "sip:psa@x.example;gr=a1"
     assert referral.headers == {"Event": "ua-profile", "Expires": "60"}

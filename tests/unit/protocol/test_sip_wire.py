@@ -129,7 +129,14 @@ def test_what_identifies_a_request_is_saved_from_one_that_cannot_be_read() -> No
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\0" * 40, OTHER, REQUEST.replace(b"Call-ID", b"X-ID"), REQUEST.replace(b"MESSAGE sip", b"ACK sip")]
+    "data",
+    [
+        b"",
+        b"\0" * 40,
+        OTHER,
+        REQUEST.replace(b"Call-ID", b"X-ID"),
+        REQUEST.replace(b"MESSAGE sip", b"ACK sip"),
+    ],
 )
 def test_nobody_is_answered_who_could_not_recognise_the_answer(data: bytes) -> None:
     assert salvage(data) is None

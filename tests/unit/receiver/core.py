@@ -1,6 +1,6 @@
 """A SIP core of a few lines for the receiver: registrar, and whatever a test wants besides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -51,9 +51,13 @@ def wait_for(peer: SipPeer, method: str, number: int = 1, deadline_s: float = 10
 
 
 def request(
-    peer: SipPeer, method: str, headers: dict[str, str | None] | None = None, body: bytes = b"", **changes: str
+    peer: SipPeer,
+    method: str,
+    headers: Mapping[str, str | None] | None = None,
+    body: bytes = b"",
+    **changes: str,
 ) -> bytes:
-    """A request of the core to the device; a header that is None is left out, `line` replaces the start line."""
+    """A request of the core to the device; a header that is None is left out; `line`: another start line."""
     number = next(_numbers)
     fields: dict[str, str | None] = {
         "Via": f"SIP/2.0/UDP 127.0.0.1:{peer.port};branch=z9hG4bKcore{number}",
@@ -76,7 +80,7 @@ def notify(
     subscribe: SipText,
     state: str = "active;expires=600",
     body: bytes = b"",
-    headers: dict[str, str | None] | None = None,
+    headers: Mapping[str, str | None] | None = None,
     *,
     tag: str = "psa",
     cseq: int = 1,

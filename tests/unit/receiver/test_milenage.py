@@ -86,7 +86,9 @@ def test_a_network_without_the_key_is_not_answered() -> None:
         SIM.answer(challenge(other, 5), 0)
 
 
-@pytest.mark.parametrize(("key", "op", "opc"), [(b"", bytes(16), b""), (bytes(16), b"", b""), (bytes(16), b"x", b"")])
+@pytest.mark.parametrize(
+    ("key", "op", "opc"), [(b"", bytes(16), b""), (bytes(16), b"", b""), (bytes(16), b"x", b"")]
+)
 def test_secrets_of_a_wrong_length_are_refused(key: bytes, op: bytes, opc: bytes) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         Sim.of(key, op=op, opc=opc)

@@ -65,7 +65,9 @@ def test_the_binding_is_refreshed_before_it_ends() -> None:
 
 @pytest.mark.parametrize(("granted", "wait"), [(600_000, 599_400), (1_201, 601), (1_200, 600), (60, 30)])
 @pytest.mark.req("PRA-REG-8")
-def test_a_long_lifetime_is_refreshed_600_s_before_its_end_and_a_short_one_at_half(granted: int, wait: int) -> None:
+def test_a_long_lifetime_is_refreshed_600_s_before_its_end_and_a_short_one_at_half(
+    granted: int, wait: int
+) -> None:
     assert refresh_in(granted) == wait
 
 
@@ -146,7 +148,9 @@ def test_service_route_and_gruu_are_used_from_then_on() -> None:
         contact = f'{request.header("Contact")};pub-gruu="{gruu}"'
         other = "<sip:alice@192.0.2.9>;expires=5"
         route = "<sip:orig@scscf.home1.example;lr>"
-        return Says(200, "OK", {"Contact": f"{other}, {contact}", "Service-Route": route, "Path": "<sip:p;lr>"})
+        return Says(
+            200, "OK", {"Contact": f"{other}, {contact}", "Service-Route": route, "Path": "<sip:p;lr>"}
+        )
 
     with registered(policy, subscribe_to=(("mms.ua", "sip:psa@home1.example"),)) as (peer, _):
         subscribe = wait_for(peer, "SUBSCRIBE")
@@ -221,7 +225,9 @@ def aka_challenge(sqn: int, key: bytes = K) -> dict[str, str]:
     vector = sim.vector(bytes(16), number, b"\x80\x00")
     hidden = bytes(a ^ b for a, b in zip(number, vector.ak, strict=True))
     nonce = base64.b64encode(bytes(16) + hidden + b"\x80\x00" + vector.mac_a).decode()
-    return {"WWW-Authenticate": f'Digest realm="home1.example", nonce="{nonce}", algorithm=AKAv1-MD5, qop="auth"'}
+    return {
+        "WWW-Authenticate": f'Digest realm="home1.example", nonce="{nonce}", algorithm=AKAv1-MD5, qop="auth"'
+    }
 
 
 def test_a_sim_answers_aka_after_synchronisation() -> None:
