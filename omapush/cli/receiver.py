@@ -25,6 +25,7 @@ from omapush.receiver import (
     Listen,
     Push,
     Receiver,
+    RegistrationFailed,
     Senders,
     Trusted,
     Whitelist,
@@ -123,7 +124,7 @@ def run(
     refer_interval: ReferInterval = 30.0,
     as_json: Annotated[bool, _Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Register a device and show each push as it comes, until Ctrl-C or SIGTERM."""
+    """Register a device and show each push as it comes, until Ctrl-C or SIGTERM; SIGUSR1 leaves or joins push."""
     log.setup("receiver", level="warning", form="logfmt")
     host, port = _host_and_port(listen, "--listen")
     settings: dict[str, Any] = {
@@ -230,7 +231,7 @@ async def _run(
         await running.enter_async_context(receiver)
         host, port = receiver.address
         reporter.happened("ready", {"uri": uri, "at": f"{host}:{port}", "applications": ",".join(apps)})
-        await stop.wait()
+        await _until_stopped(receiver, reporter, stop)
     reporter.happened(
         "stopped",
         {
@@ -240,6 +241,26 @@ async def _run(
             "refusals": dict(receiver.delivery.refusals),
         },
     )
+
+
+async def _until_stopped(receiver: Receiver, reporter: Reporter, stop: asyncio.Event) -> None:
+    """Wait for the end; each SIGUSR1 takes the device out of push, or back into it (PRA-REG-6)."""
+    toggles: asyncio.Queue[None] = asyncio.Queue()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, toggles.put_nowait, None)
+
+    async def toggle() -> None:
+        while True:
+            await toggles.get()
+            try:
+                await (receiver.leave_push() if receiver.agent.in_push else receiver.join_push())
+            except RegistrationFailed as error:
+                reporter.happened("registration_lost", {"uri": receiver.agent.uri, "reason": str(error)})
+            else:
+                reporter.happened("in_push" if receiver.agent.in_push else "out_of_push", {})
+
+    toggling = asyncio.create_task(toggle())
+    await stop.wait()
+    toggling.cancel()
 
 
 async def _fleet(fleet: Fleet, seconds: float, every: float, *, as_json: bool) -> int:

@@ -173,7 +173,11 @@ class Dialog:
         for _ in range(_MOST_TRIES):
             self._cseq += 1
             response = await self._agent.endpoint.request(
-                method, uri, [*self._headers(method), *_without(headers, proof), *proof], body
+                method,
+                uri,
+                [*self._headers(method), *_without(headers, proof), *proof],
+                body,
+                in_dialog=bool(self.remote_tag),
             )
             answer = self._agent.authenticator.answer(response, method, uri)
             if answer is None:

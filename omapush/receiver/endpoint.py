@@ -155,29 +155,35 @@ class Endpoint:
         return f"sip:{user}@{shown}:{port}{transport}"
 
     async def request(
-        self, method: str, uri: str, headers: Sequence[tuple[str, str]], body: bytes = b""
+        self,
+        method: str,
+        uri: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes = b"",
+        *,
+        in_dialog: bool = False,
     ) -> SipMessage:
         """
-        Send a request to its first Route, else to the proxy, and return the final response.
+        Send a request and return its final response.
+
+        It goes to its first Route, in a dialog without route set to the remote target (RFC 3261 12.2.1.1),
+        else to the proxy; also where those are names, which are the proxy's business to resolve.
 
         Raises:
             NoAnswer, TransportFailed: there is none.
         """
-        return await self.client.request(method, uri, headers, body, await self._next_hop(headers))
-
-    async def _next_hop(self, headers: Sequence[tuple[str, str]]) -> Address:
-        """The proxy, unless the first Route names another numeric address (an own record-routing hop)."""
         route = next((value for name, value in headers if name.lower() == "route"), "")
-        uri = route.partition("<")[2].partition(">")[0]
+        hop = route.partition("<")[2].partition(">")[0] or (uri if in_dialog else "")
+        return await self.client.request(method, uri, headers, body, self._address_of(hop))
+
+    def _address_of(self, uri: str) -> Address:
         if not uri:
             return self.first_hop
         try:
             parsed = SipUri.parse(uri, "Route")
             host = parsed.host.strip("[]")
             ipaddress.ip_address(host)
-        except ValueError:
-            return self.first_hop
-        except MalformedSip:
+        except (ValueError, MalformedSip):
             return self.first_hop
         scheme = (parsed.param("transport") or "udp").lower()
         if scheme != self.scheme:
