@@ -124,7 +124,7 @@ def run(
     refer_interval: ReferInterval = 30.0,
     as_json: Annotated[bool, _Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Register a device and show each push as it comes, until Ctrl-C or SIGTERM; SIGUSR1 leaves or joins push."""
+    """Register a device and show each push, until Ctrl-C or SIGTERM; SIGUSR1 leaves or joins push."""
     log.setup("receiver", level="warning", form="logfmt")
     host, port = _host_and_port(listen, "--listen")
     settings: dict[str, Any] = {

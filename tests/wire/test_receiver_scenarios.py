@@ -114,7 +114,7 @@ def _check_told(device: Device, wanted: Mapping[str, Any]) -> None:
     """Wait for the pushes and events that must come, and see that no other push did."""
     for number, name in enumerate(wanted.get("signals", ()), start=1):
         device.send_signal(getattr(signal, name))
-        device.wait_until(lambda count=number: device.count("registered") > count, 10, "REGISTER")
+        device.wait_for_event("registered", number + 1)
     events = [name for name in wanted.get("events", ()) if name != "stopped"]
     for name in set(events):
         device.wait_for_event(name, events.count(name))

@@ -69,7 +69,7 @@ def test_a_sip_and_a_tel_identity_together_are_one_sender() -> None:
 
 @pytest.mark.req("PRA-MSG-1")
 def test_an_identity_from_outside_the_trust_domain_does_not_count() -> None:
-    with registered() as (peer, device), SipPeer(host="127.0.0.2") as stranger:
+    with registered() as (_, device), SipPeer(host="127.0.0.2") as stranger:
         answer = stranger.ask(request(stranger, "MESSAGE", body=b"x"), device.receiver.address)
         assert answer.status == 403
         assert "trusted" in answer.header("Warning")
