@@ -46,6 +46,13 @@ class Answer(NamedTuple):
 OK: Final = Answer(200, "OK")
 
 
+class _Expected(NamedTuple):
+    """What a subscription knows of a push before it comes; nothing for a MESSAGE."""
+
+    application: str = ""
+    notifier: str = ""
+
+
 class Delivery:
     """The way of pushes to the applications of one device."""
 
@@ -63,13 +70,18 @@ class Delivery:
 
     async def page_mode(self, request: Request, own: FeatureSet) -> Answer:
         """Return the answer to a MESSAGE, once its application decided."""
-        return await self._once(request, "", own)
+        return await self._once(request, _Expected(), own)
 
-    async def of_subscription(self, request: Request, application: str) -> Answer:
-        """Return the answer to the content in a NOTIFY, which is for the application that subscribed."""
-        return await self._once(request, application, None)
+    async def of_subscription(self, request: Request, application: str, notifier: str) -> Answer:
+        """
+        Return the answer to the content in a NOTIFY, which is for the application that subscribed.
 
-    async def _once(self, request: Request, application: str, own: FeatureSet | None) -> Answer:
+        `notifier`: whom it subscribed at. The dialog vouches for it where a NOTIFY has no
+        P-Asserted-Identity, which inside of dialogs it need not have.
+        """
+        return await self._once(request, _Expected(application, notifier), None)
+
+    async def _once(self, request: Request, expected: _Expected, own: FeatureSet | None) -> Answer:
         core = request.core
         call = ("call", core.call_id, core.cseq, core.from_.param("tag"))
         push_id = request.message.first("x-push-id")
@@ -84,7 +96,7 @@ class Delivery:
         self._remember(keys, future)
         answer = Answer(500, "Server Internal Error")
         try:
-            answer = await self._decided(request, application, own)
+            answer = await self._decided(request, expected, own)
         finally:
             future.set_result(answer)
             if answer.status != 200:  # a later try of the same push is a new question
@@ -97,13 +109,13 @@ class Delivery:
         while len(self._seen) > self._settings.limits.remembered:
             self._seen.popitem(last=False)
 
-    async def _decided(self, request: Request, application: str, own: FeatureSet | None) -> Answer:
+    async def _decided(self, request: Request, expected: _Expected, own: FeatureSet | None) -> Answer:
         try:
-            push, name = self._read(request, application, own)
+            push, name = self._read(request, expected, own)
             await self._hand_over(push, self._applications[name][1])
         except Refused as error:
             self._count(error.reason.value if not isinstance(error, AnswerWith) else str(error), request)
-            return _refusal(error, self._accepted(application))
+            return _refusal(error, self._accepted(expected.application))
         except PushError as error:
             self._count(str(error), request)
             return _of_error(error)
@@ -122,9 +134,9 @@ class Delivery:
 
     # ---- checks -----------------------------------------------------------------------------------------
 
-    def senders(self, request: Request) -> tuple[str, ...]:
+    def senders(self, request: Request, notifier: str = "") -> tuple[str, ...]:
         """
-        Return the identities that the core asserts of the sender.
+        Return the identities that the core asserts of the sender, else `notifier`.
 
         Raises:
             AnswerWith: 403, there are none that count.
@@ -133,11 +145,13 @@ class Delivery:
             return (request.core.from_.uri,)
         if not request.trusted and self._settings.require_identity:
             raise _forbidden("the request does not come from the trusted core")
+        if notifier and request.message.first("p-asserted-identity") is None:
+            return (notifier,)
         return asserted_identities(request)
 
-    def _read(self, request: Request, application: str, own: FeatureSet | None) -> tuple[Push, str]:
+    def _read(self, request: Request, expected: _Expected, own: FeatureSet | None) -> tuple[Push, str]:
         """The record for the application, and under which name it is known here."""
-        senders = self.senders(request)
+        senders = self.senders(request, expected.notifier)
         if why_not := self._settings.whitelist.why_not(senders):
             raise _forbidden(why_not)
         message = request.message
@@ -145,7 +159,7 @@ class Delivery:
             preferences.check_preferences(message, own)
         push = self._record(request, senders[0])
         essence = _essence(push.content_type)
-        name = application.lower() or preferences.application_of(
+        name = expected.application.lower() or preferences.application_of(
             message,
             {ari: self._accepted(ari) for ari in self._applications},
             default=self._settings.default_application.lower(),

@@ -202,10 +202,12 @@ class Receiver:
         self._start(("device", sender), subscription)
 
     def _content_subscription(
-        self, application: str, target: str, preference: str, expires_s: int | None, *, again: bool = True
+        self, application: str, target: str, preference: str, expires_s: int | None, *, referrer: str = ""
     ) -> Subscription:
+        """`referrer`: who asked for it; what it asks for is done once and not by itself again."""
+
         async def content(request: Request) -> Answer:
-            return await self.delivery.of_subscription(request, application)
+            return await self.delivery.of_subscription(request, application, referrer or target)
 
         accept = self.applications[application].accept or self.settings.accept
         subscription = Subscription(
@@ -220,16 +222,16 @@ class Receiver:
             ],
             expires_s=self.settings.subscription_s if expires_s is None else expires_s,
             name=f"{application} at {target}",
-            again=again,
+            again=not referrer,
         )
         self._start((application, target), subscription)
         return subscription
 
-    def _refer(self, referral: Referral, application: str, expires_s: int) -> Subscription:
+    def _refer(self, referral: Referral, application: str, expires_s: int, referrer: str) -> Subscription:
         """The SUBSCRIBE that a REFER asks for: in a dialog of its own (PRA-REF-6)."""
         name = next(known for known in self.applications if known.lower() == application)
         preference = referral.headers["Accept-Contact"]
-        return self._content_subscription(name, referral.uri, preference, expires_s, again=False)
+        return self._content_subscription(name, referral.uri, preference, expires_s, referrer=referrer)
 
     def _start(self, key: tuple[str, str], subscription: Subscription) -> None:
         former = self._subscriptions.pop(key, None)

@@ -28,8 +28,8 @@ SIPFRAG: Final = "message/sipfrag;version=2.0"
 _REPORT_S: Final = 60
 "Lifetime of the implicit subscription: longer than Timer N, when the outcome is known at the latest."
 
-Subscribe = Callable[[Referral, str, int], Subscription]
-"Starts the content subscription that a referral asks for, for an application and a lifetime."
+Subscribe = Callable[[Referral, str, int, str], Subscription]
+"Starts what a referral asks for: for an application, a lifetime, and by the wish of a sender."
 
 
 class _Wanted(NamedTuple):
@@ -180,7 +180,7 @@ class Referrals:
         """The status line that says how the SUBSCRIBE went, once its first NOTIFY came (PRA-REF-7)."""
         told = {"application": wanted.application, "target": wanted.referral.uri, "sender": wanted.sender}
         self._agent.tell("referred", told)
-        subscription = self._subscribe(wanted.referral, wanted.application, wanted.expires_s)
+        subscription = self._subscribe(wanted.referral, wanted.application, wanted.expires_s, wanted.sender)
         self.carried_out += 1
         longest_s = self._agent.settings.timers.longest_s
         known: list[asyncio.Future[Any]] = [subscription.first_notify, subscription.answered]

@@ -56,11 +56,22 @@ def test_the_subscription_decides_not_the_accept_contact_of_the_notify() -> None
 
 
 @pytest.mark.req("PRA-NOT-3")
-def test_content_without_asserted_identity_is_refused_in_a_notify_too() -> None:
+def test_the_dialog_vouches_for_a_notify_without_identity_and_a_broken_one_is_refused() -> None:
     with registered(**CONTENT) as (peer, device):
         subscribe = wait_for(peer, "SUBSCRIBE")
-        bare = {"P-Asserted-Identity": None}
-        assert ask(peer, device, notify(peer, subscribe, body=b"x", headers=bare)).status == 403
+        bare = notify(peer, subscribe, body=b"x", headers={"P-Asserted-Identity": None})
+        assert ask(peer, device, bare).status == 200
+        assert device.pushes[0].sender == PSA
+        broken = {"P-Asserted-Identity": "<http://x.example>"}
+        assert ask(peer, device, notify(peer, subscribe, body=b"y", headers=broken, cseq=2)).status == 403
+        assert len(device.pushes) == 1
+
+
+def test_a_notify_from_outside_the_trust_domain_is_refused() -> None:
+    with registered(**CONTENT) as (peer, device), SipPeer(host="127.0.0.2") as stranger:
+        raw = notify(peer, wait_for(peer, "SUBSCRIBE"), body=b"x").replace(b"127.0.0.1:", b"127.0.0.2:", 1)
+        raw = raw.replace(str(peer.port).encode(), str(stranger.port).encode(), 1)
+        assert stranger.ask(raw, device.receiver.address).status == 403
         assert device.pushes == []
 
 
