@@ -170,9 +170,7 @@ def test_content_that_no_message_could_carry_arrives_by_notify(stack: Stack, scs
 
 
 @pytest.mark.req("PRA-REF-1", "PRA-REF-2", "PRA-REF-3", "PRA-REF-5", "PRA-REF-6", "PRA-REF-7", "PSA-REF-0")
-def test_a_refer_makes_the_device_subscribe_and_the_push_follows(
-    stack: Stack, scscf: Scscf, aor: str
-) -> None:
+def test_a_refer_makes_the_device_subscribe_and_a_push_follows(stack: Stack, scscf: Scscf, aor: str) -> None:
     with receiver_in_thread(aor, proxy(scscf), apps=("asking.ua",)) as device:
         known_to(stack, aor)
         ref = stack.submit(aor, BINARY, app="asking.ua")
@@ -194,9 +192,7 @@ def test_a_refer_makes_the_device_subscribe_and_the_push_follows(
 
 
 @pytest.mark.req("PRA-REF-4", "SEC-13")
-def test_a_device_that_does_not_trust_the_sender_refuses_its_refer(
-    stack: Stack, scscf: Scscf, aor: str
-) -> None:
+def test_a_device_that_does_not_trust_it_refuses_a_refer(stack: Stack, scscf: Scscf, aor: str) -> None:
     whitelist = Whitelist((Trusted("sip:someone@else.example"),))
     with receiver_in_thread(aor, proxy(scscf), apps=("asking.ua",), whitelist=whitelist) as device:
         known_to(stack, aor)
