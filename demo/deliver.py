@@ -1,5 +1,5 @@
 """
-`make demo`: pushes go from a content provider to a device by MESSAGE, NOTIFY and REFER, and results come back.
+`make demo`: pushes go from a content provider to a device, by MESSAGE, NOTIFY and REFER; results come back.
 
 The device is a push receiver (`omapush.receiver`) that registered with the stand-in S-CSCF.
 
@@ -321,7 +321,7 @@ def _report(console: Console, seen: Sequence[Seen]) -> None:
 def _received(one: Seen) -> str:
     if one.received is None:
         return "nothing"
-    return f"{len(one.received)} bytes, {'equal' if one.received == one.sample.content else 'CHANGED'}"
+    return "the same" if one.received == one.sample.content else f"{len(one.received)} bytes, CHANGED"
 
 
 def _explain(console: Console, known: Known) -> None:

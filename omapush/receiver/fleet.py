@@ -78,6 +78,7 @@ class Fleet:
             )
         self._plan = plan
         self._settings = settings
+        self.endpoints: list[Endpoint] = []
         self._devices: list[Receiver] = []
         self.failures: Counter[str] = Counter()
         self._register_s = 0.0
@@ -92,13 +93,13 @@ class Fleet:
             TransportFailed: no way to the proxy.
         """
         defaults = Settings("", self._plan.proxy, **self._settings)
-        self._endpoints = [
+        self.endpoints = [
             Endpoint(
                 self._plan.proxy, Listen(self._plan.host), timers=defaults.timers, trusted=defaults.trusted
             )
             for _ in range(self._plan.sockets)
         ]
-        for endpoint in self._endpoints:
+        for endpoint in self.endpoints:
             await endpoint.start()
         applications = {
             name: self._counted(one if isinstance(one, Application) else Application(one))
@@ -109,7 +110,7 @@ class Fleet:
                 self._plan.uri_pattern.replace(NUMBER, str(number)),
                 self._plan.proxy,
                 applications,
-                endpoint=self._endpoints[number % len(self._endpoints)],
+                endpoint=self.endpoints[number % len(self.endpoints)],
                 **self._settings,
             )
             for number in range(1, self._plan.count + 1)
@@ -121,7 +122,7 @@ class Fleet:
     async def stop(self) -> None:
         """De-register everybody."""
         await self._each(lambda device: device.stop())
-        for endpoint in self._endpoints:
+        for endpoint in self.endpoints:
             await endpoint.close()
 
     def report(self) -> Report:
@@ -138,8 +139,8 @@ class Fleet:
             received=received,
             refused=sum(sum(device.delivery.refusals.values()) for device in self._devices),
             duplicates=sum(device.delivery.duplicates for device in self._devices),
-            repeated=sum(endpoint.server.repeated for endpoint in self._endpoints),
-            malformed=sum(endpoint.malformed for endpoint in self._endpoints),
+            repeated=sum(endpoint.server.repeated for endpoint in self.endpoints),
+            malformed=sum(endpoint.malformed for endpoint in self.endpoints),
             register_s=round(self._register_s, 3),
             registers_per_s=round(registered / self._register_s, 1) if self._register_s else 0.0,
             push_s=round(push_s, 3),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from omapush.errors import MalformedSip
 from omapush.protocol.sip_uri import address_of_record
@@ -35,7 +36,7 @@ class Whitelist:
         """
         if not self.entries:
             return ""
-        known = tuple(canonical(sender) for sender in senders)
+        known = [uri for sender in senders if (uri := canonical(sender))]
         of_sender = [entry for entry in self.entries if any(_fits(one, entry.sender) for one in known)]
         if not of_sender:
             return "sender is not on the whitelist"
@@ -48,15 +49,23 @@ class Whitelist:
 
 
 def canonical(uri: str) -> str:
-    """Return the form in which identities are compared; what is no SIP or tel URI stays as it is."""
+    """Return the form in which identities are compared; empty for no SIP or tel URI: it fits nothing."""
     try:
         return address_of_record(uri)
     except MalformedSip:
-        return uri
+        return ""
 
 
 def _fits(uri: str, pattern: str) -> bool:
-    return fnmatchcase(uri, pattern if any(char in pattern for char in "*?[") else canonical(pattern))
+    if "*" in pattern or "?" in pattern:
+        return _compiled(pattern).fullmatch(uri) is not None
+    return uri == canonical(pattern)
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    pieces = (".*" if char == "*" else "." if char == "?" else re.escape(char) for char in pattern)
+    return re.compile("".join(pieces))
 
 
 def _holds(names: tuple[str, ...], name: str) -> bool:

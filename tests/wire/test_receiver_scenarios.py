@@ -53,7 +53,7 @@ class Device(Process):
 
     def told(self) -> list[dict[str, Any]]:
         """Its events so far."""
-        return list(_json_lines(self.log_text()))
+        return list(json_lines(self.log_text()))
 
     def wait_for_event(self, event: str, count: int = 1) -> None:
         """Return once it told of an event so often."""
@@ -64,7 +64,8 @@ class Device(Process):
         return sum(one["event"] == event for one in self.told())
 
 
-def _json_lines(text: str) -> Iterator[dict[str, Any]]:
+def json_lines(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects among the lines of an output."""
     for line in text.splitlines():
         if line.startswith("{") and line.endswith("}"):
             yield json.loads(line)
