@@ -16,6 +16,7 @@ from omapush.cli import (
     receiver,
     registrations,
     route,
+    subscriptions,
     terminal,
 )
 from omapush.errors import PushError
@@ -32,6 +33,8 @@ app.command(name="registrations")(registrations.registrations)
 app.command(name="capabilities")(capabilities.capabilities)
 app.command(name="route")(route.route)
 app.add_typer(receiver.app, name="receiver")
+app.command(name="subscriptions")(subscriptions.subscriptions)
+app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(configuration.app, name="config")
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier):
