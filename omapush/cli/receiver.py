@@ -226,8 +226,7 @@ async def _run(
             reporter.happened("profile_served", {"url": served})
             url = url or served
         settings["senders"] = Senders(senders, model=url)
-        receiver = Receiver(uri, proxy, dict.fromkeys(apps, on_push), **settings)
-        receiver.agent.tell = reporter.happened
+        receiver = Receiver(uri, proxy, dict.fromkeys(apps, on_push), on_event=reporter.happened, **settings)
         await running.enter_async_context(receiver)
         host, port = receiver.address
         reporter.happened("ready", {"uri": uri, "at": f"{host}:{port}", "applications": ",".join(apps)})

@@ -48,7 +48,6 @@ class Agent:
         self.home = SipUri.parse(settings.uri, "uri").host
         self.applications = tuple(applications)
         self.tell: Tell = _nobody
-        "Told of what happens, for people who watch."
         self.in_push = True
         "False: the device left push and stays registered (PRA-REG-6)."
         self.instance = settings.instance or f"urn:uuid:{uuid.uuid4()}"

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from omapush import log
-from omapush.errors import MalformedSip, Overloaded, PushError, TryLater
+from omapush.errors import BadConfiguration, MalformedSip, Overloaded, PushError, TryLater
 from omapush.protocol import content_coding
 from omapush.protocol.name_addr import split_quoted
 from omapush.protocol.sip_core import Core, read_core
@@ -117,10 +117,13 @@ class Endpoint:
 
         Raises:
             TransportFailed: no such host, no free port, or no connection.
+            BadConfiguration: an address to listen on that nobody could be told.
         """
         port = self._uri.port or _DEFAULT_PORT[self.scheme]
         self.first_hop = await _resolved(self._uri.host.strip("[]"), port)
         host = self._listen.host or _address_towards(self.first_hop)
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - refused, for a Contact has to name a place
+            raise BadConfiguration("listen", f"peers need an address to reach, not {host}")
         self.transport = self._transport(host)
         self.transport.lost = self._lost
         await self.transport.start(self.first_hop)

@@ -14,7 +14,7 @@ from omapush.protocol.feature_sets import FeatureSet
 from omapush.protocol.feature_tags import accept_contact
 from omapush.protocol.name_addr import parse_one, quote
 from omapush.protocol.refer_to import Referral
-from omapush.receiver.agent import Agent
+from omapush.receiver.agent import Agent, Tell
 from omapush.receiver.delivery import Answer, Delivery, respond
 from omapush.receiver.endpoint import Endpoint, Request
 from omapush.receiver.presence import Publication
@@ -42,10 +42,11 @@ class Receiver:
         applications: Applications,
         *,
         endpoint: Endpoint | None = None,
+        on_event: Tell | None = None,
         **settings: Any,
     ) -> None:
         """
-        `settings` are the fields of `Settings`.
+        `settings` are the fields of `Settings`; `on_event` is told of what happens, by name and fields.
 
         Raises:
             MalformedSip, BadConfiguration: a value that cannot work.
@@ -62,6 +63,8 @@ class Receiver:
             for name, one in applications.items()
         }
         self.agent = Agent(self.settings, self.endpoint, tuple(self.applications))
+        if on_event is not None:
+            self.agent.tell = on_event
         self.delivery = Delivery(self.agent, self.applications)
         self._registration = Registration(self.agent, self._on_registered, self._on_lost)
         self._publication = Publication(self.agent, self._accept_by_application())

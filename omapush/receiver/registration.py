@@ -155,13 +155,15 @@ class Registration:
         self.granted_s = granted
 
     def _own_contact(self, response: SipMessage) -> NameAddr | None:
-        """The Contact with our instance, else with our URI; registrars list all of a user."""
+        """Ours among all of the user: both URI and instance fit, else either of them."""
         found = [one for value in response.all("contact") for one in parse_list(value, "Contact")]
         instance = f"<{self._agent.instance}>"
         for one in found:
             if one.param("+sip.instance") == instance and one.uri == self._agent.contact_uri:
                 return one
-        return next((one for one in found if one.uri == self._agent.contact_uri), None)
+        return next((one for one in found if one.uri == self._agent.contact_uri), None) or next(
+            (one for one in found if one.param("+sip.instance") == instance), None
+        )
 
     # ---- keeping it -------------------------------------------------------------------------------------
 

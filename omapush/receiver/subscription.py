@@ -45,7 +45,7 @@ class Subscription:
         name: str = "",
         again: bool = True,
     ) -> None:
-        """`event` is the whole Event value, `headers` come with it; `again`: retry by rule when it ends."""
+        """`event`: the whole Event value; `again`: retry by rule, even when there never was one."""
         self._agent = agent
         self.target = target
         self.event = event
@@ -147,7 +147,8 @@ class Subscription:
             self._dialog = None
             self.state = ""
             failures = 0 if self._notified.is_set() and not self.ending.status else failures + 1
-            wait_s = retry_in(self.ending, max(failures, 1)) if self._again else None
+            by_rule = self._again or self.first_notify.done()
+            wait_s = retry_in(self.ending, max(failures, 1)) if by_rule else None
             if self._stopping or wait_s is None:
                 break
             told = {"name": self.name, "ending": str(self.ending), "again_in_s": wait_s}

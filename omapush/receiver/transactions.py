@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 from omapush import clock
@@ -176,6 +176,3 @@ def _key(message: SipMessage, core: Core) -> Hashable:
     return (
         message.request_uri, core.call_id, core.cseq, core.from_.param("tag"), core.to.param("tag"), via,
     )  # fmt: skip
-
-
-Send = Callable[[str, str, Sequence[tuple[str, str]], bytes, Address], Awaitable[SipMessage]]

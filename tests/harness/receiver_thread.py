@@ -27,8 +27,10 @@ class ReceiverThread:
         self.events: list[tuple[str, dict[str, object]]] = []
         self.decide: Decide = lambda _: None
         applications = {app: Application(self._take, accept.get(app, ())) for app in apps}
-        self.receiver = Receiver(uri, proxy, applications, **settings)
-        self.receiver.agent.tell = lambda event, fields: self.events.append((event, dict(fields)))
+        self.receiver = Receiver(uri, proxy, applications, on_event=self._told, **settings)
+
+    def _told(self, event: str, fields: Mapping[str, object]) -> None:
+        self.events.append((event, dict(fields)))
 
     async def _take(self, push: Push) -> None:
         self.decide(push)

@@ -187,6 +187,19 @@ def test_nobody_else_may_subscribe_to_the_device(headers: dict[str, str | None],
         assert ask(peer, device, request(peer, "SUBSCRIBE", headers)).status == status
 
 
+def test_a_referred_subscription_that_was_there_is_made_again_by_rule() -> None:
+    with registered(**FAST_REPORT) as (peer, device):
+        assert ask(peer, device, refer(peer)).status == 200
+        subscribe = wait_for(peer, "SUBSCRIBE")
+        assert ask(peer, device, notify(peer, subscribe)).status == 200
+        assert (
+            ask(peer, device, notify(peer, subscribe, "terminated;reason=deactivated", cseq=2)).status == 200
+        )
+        again = wait_for(peer, "SUBSCRIBE", 2)
+        assert again.header("Call-ID") != subscribe.header("Call-ID")
+        assert again.header("Accept-Contact") == subscribe.header("Accept-Contact")
+
+
 def test_a_lost_issuer_does_not_stop_the_subscription() -> None:
     def policy(one: SipText) -> Says | None:
         return Says(481, "Gone") if one.method == "NOTIFY" else grant(one)

@@ -11,6 +11,7 @@ import pytest
 from omapush.errors import BadConfiguration, MalformedSip
 from omapush.receiver import (
     Credentials,
+    Listen,
     PreferencesNotSupported,
     Receiver,
     RegistrationFailed,
@@ -21,7 +22,7 @@ from omapush.receiver.registration import refresh_in
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import Policy, Says
 from tests.harness.wait import wait_until
-from tests.unit.receiver.core import ALICE, grant, registered, requests, wait_for
+from tests.unit.receiver.core import ALICE, grant, registered, request, requests, wait_for
 
 
 def refused(policy: Policy, **settings: object) -> RegistrationFailed:
@@ -283,9 +284,21 @@ def test_settings_that_cannot_work_stop_the_start() -> None:
         Receiver(ALICE, "sip:127.0.0.1", {}, credentials=Credentials(key=b"short", op=bytes(16)))
 
 
-def test_a_port_that_is_taken_is_told() -> None:
-    from omapush.receiver import Listen
+def test_an_address_that_nobody_can_reach_is_not_announced() -> None:
+    with pytest.raises(BadConfiguration, match=r"listen: .*0\.0\.0\.0"), registered(listen=Listen("0.0.0.0")):
+        pass
 
+
+def test_a_registrar_that_writes_our_contact_otherwise_is_understood() -> None:
+    def policy(request: SipText) -> Says:
+        contact = re.sub("<sip:alice@([0-9.:]+)>", r"<sip:alice@\1;ob>", request.header("Contact"))
+        return Says(200, "OK", {"Contact": contact})
+
+    with registered(policy) as (_, device):
+        assert device.receiver.is_registered
+
+
+def test_a_port_that_is_taken_is_told() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -294,8 +307,6 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 
 def test_options_says_what_the_device_takes() -> None:
-    from tests.unit.receiver.core import request
-
     with registered(uri=ALICE) as (peer, device):
         answer = peer.ask(request(peer, "OPTIONS"), device.receiver.address)
         assert answer.status == 200
