@@ -25,7 +25,7 @@ help: ## list the targets
 deps: $(VENV)/.packages $(VENV)/.libraries ## install what is missing: Debian packages, Python libraries in .venv
 
 demo: deps ## start everything on free loopback ports, deliver pushes, show the outcome
-	@echo "demo: a content provider, omapush, a stand-in S-CSCF and a handset, all on this machine"
+	@echo "demo: a content provider, omapush, a stand-in S-CSCF and a push receiver, all on this machine"
 	@python -m demo.deliver
 
 run: deps ## the same stack, stays up; CONFIG=FILE runs yours, STANDIN=no leaves out S-CSCF and handset

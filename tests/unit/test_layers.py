@@ -37,7 +37,7 @@ LIBRARIES: dict[str, set[str]] = {
     "pap_http": {"litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
     "notifier": {"httpx"},
     "msrp_agent": set(),
-    "receiver": set(),
+    "receiver": {"cryptography"},
     "kemi": {"KSR"},
     "cli": {"typer", "rich", "uvicorn", "httpx", "redis", "msgspec"},
     "config": {"msgspec"},
