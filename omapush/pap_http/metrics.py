@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import httpx
+from litestar import Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from omapush.config import Config
 from omapush.errors import PushError
+from omapush.pap_http.json_paths import is_json
 from omapush.pap_http.probes import OutboxGate
 from omapush.store import outbox, pushes
 from omapush.store.client import Store
@@ -38,6 +40,12 @@ class Metrics:
             ("status",),
             registry=self._registry,
         )
+        self._json = Counter(
+            "omapush_json_requests_total",
+            "Requests of the JSON interface answered",
+            ("operation", "status"),
+            registry=self._registry,
+        )
         self.answer_time = Histogram(
             "omapush_pap_answer_seconds",
             "From PAP request read to answer ready",
@@ -53,6 +61,16 @@ class Metrics:
         self._kamailio_up = Gauge(
             "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
         )
+
+    async def answered(self, request: Request[Any, Any, Any]) -> None:
+        """Count an answer that its route gave, if it is one of the JSON interface."""
+        if is_json(request):
+            self.count_json(request, getattr(request.route_handler, "status_code", 200))
+
+    def count_json(self, request: Request[Any, Any, Any], status: int) -> None:
+        """Count an answer of the JSON interface under the name of its route; empty when there is none."""
+        route = request.scope.get("route_handler")
+        self._json.labels(getattr(route, "name", "") or "", str(status)).inc()
 
     async def exposition(self) -> bytes:
         """Return all metrics in Prometheus text format."""

@@ -56,6 +56,8 @@ class Push(NamedTuple):
     source_reference: str
     order_us: int = 0
     "Place among pushes to one target: microseconds of acceptance, strictly increasing in one api process."
+    method: str = ""
+    "SIP method that the initiator wants; empty: ours to choose."
 
 
 class Recipient(NamedTuple):
@@ -115,6 +117,8 @@ class Delivery(NamedTuple):
     order_us: int = 0
     size: int = 0
     "Bytes of content. More than `content` has: too large for a MESSAGE in any form, it stayed with the push."
+    method: str = ""
+    "SIP method that the initiator wants; empty: ours to choose."
 
     @property
     def id(self) -> str:

@@ -140,6 +140,7 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
         deadline_given=push.deadline_given,
         order_us=push.order_us,
         size=len(content),
+        method=push.method,
     )
 
 

@@ -1,0 +1,87 @@
+"""`/v1/pushes`: submit a push, see where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+from litestar import Controller, Request, Response, get, post
+
+from omapush import log
+from omapush.errors import NotKnown, shortened
+from omapush.pap_http import media
+from omapush.pap_http.intake import Intake
+from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
+from omapush.pap_http.json_values import NewPush, PushState, offer_of, state_of
+from omapush.pap_http.problems import refusals
+from omapush.push.acceptance import Account, NotTaken
+from omapush.push.values import REF_LENGTH, push_ref
+from omapush.store import pushes
+from omapush.store.client import Store
+from omapush.store.pushes import Known
+
+_REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
+_REFUSALS: Final = refusals(
+    _400="A field is missing or wrong",
+    _403="Your account may not do that",
+    _409="You have used the push_id before",
+    _413="Body or content is too large",
+    _415="The body is not application/json",
+    _422="Not possible as asked",
+    _503="Not now: try again after Retry-After seconds",
+)
+_UNKNOWN: Final = refusals(
+    _400="The path or the query is wrong", _404="You have no such push, or not any more"
+)
+
+
+class JsonPushes(Controller):
+    """Pushes of the initiator that asks."""
+
+    path = f"{JSON_ROOT}/pushes"
+    tags = ("pushes",)
+
+    @post(
+        status_code=201,
+        name="push_submit",
+        operation_id="push_submit",
+        before_request=media.json_only,
+        responses=_REFUSALS,
+    )
+    async def submit(
+        self, request: Request[Account, Any, Any], data: NewPush, intake: Intake
+    ) -> Response[PushState]:
+        """Store a push; from this answer on it will be delivered or come to another end."""
+        account = request.user
+        try:
+            accepted = await intake.take(account, offer_of(data, account))
+        except NotTaken as refusal:
+            log.get().info(
+                "push_refused", initiator=account.name, push_id=data.push_id or "", why=str(refusal)
+            )
+            raise
+        known = Known(accepted.push, accepted.recipients, accepted.results, ())
+        return Response(
+            state_of(known),
+            status_code=201,
+            headers={"Location": location("pushes", accepted.push.push_id)},
+        )
+
+    @get("/{push:str}", name="push_show", operation_id="push_show", responses=_UNKNOWN)
+    async def show(
+        self, request: Request[Account, Any, Any], push: str, store: Store, events: bool = False
+    ) -> PushState:
+        """Return a push by its push-id or reference, with the state of each recipient."""
+        known = await asyncio.to_thread(_find, store, request.user, unescaped(push, "push"))
+        return state_of(known, events=events)
+
+
+def _find(store: Store, account: Account, name: str) -> Known:
+    """The initiator's push of this push-id or reference; one of another initiator does not exist for it."""
+    refs = [push_ref(account.name, name), *([name] if _REF.fullmatch(name) else [])]
+    for ref in refs:
+        known = pushes.read(store, ref)
+        if known is not None and known.push.initiator == account.name:
+            return known
+    raise NotKnown("push", f"no push {shortened(name)} of yours is known, or not any more")
