@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from litestar import Litestar
-from litestar.di import Provide
+from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from omapush.config import Config
@@ -26,6 +26,7 @@ from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.openapi import DESCRIPTION
 from omapush.pap_http.pap_route import PapRoute
 from omapush.pap_http.pap_service import PapService
+from omapush.pap_http.parts import Parts
 from omapush.pap_http.probes import OutboxGate
 from omapush.pap_http.problems import Problems
 from omapush.store import client
@@ -38,18 +39,12 @@ def create(config: Config) -> Litestar:
     intake = Intake(config, GroupCommit(store), gate.has_room)
     metrics = Metrics(config, store, gate)
     problems = Problems(metrics)
-    parts = {
-        "config": config,
-        "store": store,
-        "metrics": metrics,
-        "intake": intake,
-        "service": PapService(config, store, intake),
-    }
+    parts = Parts(
+        config, store, metrics, Door(Accounts(config), Brake()), intake, PapService(config, store, intake)
+    )
     return EscapedPaths(
         [PapRoute, JsonPushes, JsonRegistrations, HealthRoutes],
-        guards=[Door(Accounts(config), Brake()).admit],
-        after_response=metrics.answered,
-        dependencies={name: _always(part) for name, part in parts.items()},
+        state=State({"parts": parts}, deep_copy=False),
         lifespan=[partial(_watched, gate)],
         exception_handlers={
             HTTPException: problems.of_http,
@@ -60,11 +55,6 @@ def create(config: Config) -> Litestar:
         openapi_config=DESCRIPTION,
         logging_config=None,
     )
-
-
-def _always(part: object) -> Provide:
-    """Give every route that names the part this one."""
-    return Provide(lambda: part, use_cache=True, sync_to_thread=False)
 
 
 @asynccontextmanager

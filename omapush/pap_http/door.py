@@ -6,33 +6,29 @@ from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
-from litestar.handlers import BaseRouteHandler
 
 from omapush.pap_http.authentication import Accounts, claimed_name
 from omapush.pap_http.brake import Brake
+from omapush.push.acceptance import Account
 
-OPEN: Final = "open"
-"Option of a route that everybody may use."
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="omapush"'}
 _WRONG: Final = "user name or password is wrong"
 
 
 class Door:
-    """A guard for all routes but the open ones; behind it `request.user` is the initiator's account."""
+    """HTTP Basic against the accounts of the configuration; one for the whole process."""
 
     def __init__(self, accounts: Accounts, brake: Brake) -> None:
         self._accounts = accounts
         self._brake = brake
 
-    async def admit(self, connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
+    async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Account:
         """
-        Let an initiator in before anything of its request is read.
+        Return the initiator's account, before anything of its request is read.
 
         Raises:
             HTTPException: 401, late for an address that has failed often.
         """
-        if route.opt.get(OPEN):
-            return
         authorization = connection.headers.get("authorization")
         account = self._accounts.authenticate(authorization)
         if account is None:
@@ -44,4 +40,4 @@ class Door:
                 headers=_CHALLENGE,
                 extra=[{"key": "Authorization", "message": _WRONG}],
             )
-        connection.scope["user"] = account
+        return account

@@ -6,14 +6,16 @@ import asyncio
 import re
 from typing import Any, Final
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Request, Response, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from omapush import log
 from omapush.errors import NotKnown, shortened
 from omapush.pap_http import media
-from omapush.pap_http.intake import Intake
 from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
+from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import NewPush, PushState, offer_of, state_of
+from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
 from omapush.push.acceptance import Account, NotTaken
 from omapush.push.values import REF_LENGTH, push_ref
@@ -36,7 +38,7 @@ _UNKNOWN: Final = refusals(
 )
 
 
-class JsonPushes(Controller):
+class JsonPushes(JsonRoute):
     """Pushes of the initiator that asks."""
 
     path = f"{JSON_ROOT}/pushes"
@@ -50,12 +52,12 @@ class JsonPushes(Controller):
         responses=_REFUSALS,
     )
     async def submit(
-        self, request: Request[Account, Any, Any], data: NewPush, intake: Intake
+        self, request: Request[Account, Any, Any], data: JSONBody[NewPush]
     ) -> Response[PushState]:
         """Store a push; from this answer on it will be delivered or come to another end."""
         account = request.user
         try:
-            accepted = await intake.take(account, offer_of(data, account))
+            accepted = await parts_of(request).intake.take(account, offer_of(data, account))
         except NotTaken as refusal:
             log.get().info(
                 "push_refused", initiator=account.name, push_id=data.push_id or "", why=str(refusal)
@@ -70,10 +72,10 @@ class JsonPushes(Controller):
 
     @get("/{push:str}", name="push_show", operation_id="push_show", responses=_UNKNOWN)
     async def show(
-        self, request: Request[Account, Any, Any], push: str, store: Store, events: bool = False
+        self, request: Request[Account, Any, Any], push: FromPath[str], events: FromQuery[bool] = False
     ) -> PushState:
         """Return a push by its push-id or reference, with the state of each recipient."""
-        known = await asyncio.to_thread(_find, store, request.user, unescaped(push, "push"))
+        known = await asyncio.to_thread(_find, parts_of(request).store, request.user, unescaped(push, "push"))
         return state_of(known, events=events)
 
 

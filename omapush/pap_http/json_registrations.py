@@ -6,20 +6,22 @@ import asyncio
 from datetime import datetime
 from typing import Any, Final
 
-from litestar import Controller, Request, get
+from litestar import Request, get
+from litestar.params import FromPath
 from msgspec import Struct
 
 from omapush import clock
 from omapush.errors import MalformedAddress, NotKnown, PushError
 from omapush.pap_http.json_paths import JSON_ROOT, unescaped
+from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import moment
+from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
 from omapush.push.acceptance import Account, NotAllowed
 from omapush.push.registration import Contact, Registration, is_registered
 from omapush.store import registrations
-from omapush.store.client import Store
 
 _REFUSALS: Final = refusals(
     _400="Not an address that SIP can reach",
@@ -51,19 +53,19 @@ class RegistrationState(Struct, frozen=True):
     updated: datetime
 
 
-class JsonRegistrations(Controller):
+class JsonRegistrations(JsonRoute):
     """Users that the initiator may push to."""
 
     path = f"{JSON_ROOT}/registrations"
     tags = ("registrations",)
 
     @get("/{aor:str}", name="registration_show", operation_id="registration_show", responses=_REFUSALS)
-    async def show(self, request: Request[Account, Any, Any], aor: str, store: Store) -> RegistrationState:
+    async def show(self, request: Request[Account, Any, Any], aor: FromPath[str]) -> RegistrationState:
         """Return whether a user is registered, and with which of the initiator's applications."""
         user = _user(unescaped(aor, "aor"))
         if not request.user.may_reach(user):
             raise NotAllowed("aor", "initiator may not push to this recipient")
-        record = await asyncio.to_thread(registrations.read, store, user)
+        record = await asyncio.to_thread(registrations.read, parts_of(request).store, user)
         if record is None:
             raise NotKnown("aor", f"no REGISTER about {user} was seen, or not in the last day")
         return registration_state(record, request.user, clock.now_ms())

@@ -12,7 +12,7 @@ _PAP_TYPES: Final = ("multipart/related", "application/xml", "text/xml")
 _JSON_TYPES: Final = ("application/json",)
 
 
-async def pap_only(request: Request[Any, Any, Any]) -> None:
+def require_pap(request: Request[Any, Any, Any]) -> None:
     """Raise 415 for a body that is not PAP, or that would have to be unpacked first."""
     _require(request, _PAP_TYPES, "multipart/related or application/xml expected")
 

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from omapush.config import Config
 from omapush.errors import PushError
-from omapush.pap_http.json_paths import is_json
 from omapush.pap_http.probes import OutboxGate
 from omapush.store import outbox, pushes
 from omapush.store.client import Store
@@ -61,11 +60,6 @@ class Metrics:
         self._kamailio_up = Gauge(
             "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
         )
-
-    async def answered(self, request: Request[Any, Any, Any]) -> None:
-        """Count an answer that its route gave, if it is one of the JSON interface."""
-        if is_json(request):
-            self.count_json(request, getattr(request.route_handler, "status_code", 200))
 
     def count_json(self, request: Request[Any, Any, Any], status: int) -> None:
         """Count an answer of the JSON interface under the name of its route; empty when there is none."""

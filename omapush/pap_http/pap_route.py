@@ -8,9 +8,7 @@ from litestar import Controller, Request, Response, post
 
 from omapush import clock
 from omapush.pap_http import media
-from omapush.pap_http.metrics import Metrics
-from omapush.pap_http.pap_service import PapService
-from omapush.push.acceptance import Account
+from omapush.pap_http.parts import parts_of
 
 
 class PapRoute(Controller):
@@ -19,14 +17,15 @@ class PapRoute(Controller):
     path = "/pap"
     include_in_schema = False
 
-    @post(status_code=202, name="pap", before_request=media.pap_only)
-    async def answer(
-        self, request: Request[Account, Any, Any], service: PapService, metrics: Metrics
-    ) -> Response[bytes]:
+    @post(status_code=202, name="pap")
+    async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Take one PAP document of a push initiator."""
+        parts = parts_of(request)
+        account = await parts.door.admit(request)
+        media.require_pap(request)
         body = await request.body()
         started = clock.monotonic()
-        answer = await service.answer(request.user, request.headers["content-type"], body)
-        metrics.answer_time.observe(clock.monotonic() - started)
-        metrics.requests.labels(answer.operation, answer.code).inc()
+        answer = await parts.pap.answer(account, request.headers["content-type"], body)
+        parts.metrics.answer_time.observe(clock.monotonic() - started)
+        parts.metrics.requests.labels(answer.operation, answer.code).inc()
         return Response(answer.body, status_code=202, media_type=answer.content_type)
