@@ -58,6 +58,11 @@ class Push(NamedTuple):
     "Place among pushes to one target: microseconds of acceptance, strictly increasing in one api process."
     method: str = ""
     "SIP method that the initiator wants; empty: ours to choose."
+    subscribers: tuple[str, ...] = ()
+    """
+    Not empty: for all subscribers of the application whose address of record fits one of these patterns,
+    which are those of the initiator's account. Such a push has no recipients of its own.
+    """
 
 
 class Recipient(NamedTuple):
@@ -119,6 +124,8 @@ class Delivery(NamedTuple):
     "Bytes of content. More than `content` has: too large for a MESSAGE in any form, it stayed with the push."
     method: str = ""
     "SIP method that the initiator wants; empty: ours to choose."
+    subscription: str = ""
+    "Id of the one subscription that it may travel in, for it is one of a fan-out; empty: ours to choose."
 
     @property
     def id(self) -> str:

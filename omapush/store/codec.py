@@ -9,6 +9,7 @@ import msgspec
 from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
 from omapush.push.device_subscription import DeviceSubscription, Wanted
+from omapush.push.fan_out import FanOut
 from omapush.push.profile_document import Profile
 from omapush.push.reg_watch import FinalAnswer, Notified
 from omapush.push.registration import Registration, Report
@@ -24,6 +25,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Delivery,
         DeviceSubscription,
         Event,
+        FanOut,
         FinalAnswer,
         Notified,
         Profile,
@@ -49,6 +51,7 @@ def encode(
     | Delivery
     | DeviceSubscription
     | Event
+    | FanOut
     | FinalAnswer
     | Notified
     | Profile
@@ -106,6 +109,11 @@ def delivery(data: bytes) -> Delivery:
 def event(data: bytes) -> Event:
     """Read one line of an event log."""
     return _decode(Event, data)
+
+
+def fan_out(data: bytes) -> FanOut:
+    """Read a push to subscribers, as a user shard keeps it."""
+    return _decode(FanOut, data)
 
 
 def push(data: bytes) -> Push:
