@@ -125,7 +125,7 @@ def close(store: Store, job: Job, *, retention_s: int) -> None:
     Only for a job that is over, with nothing of it in the outbox.
     """
     number = store.layout.push_shard(job.ref)
-    names = [keys.push(number, job.ref), keys.push_log(number, job.ref), keys.push_told(number, job.ref)]
+    names = [keys.push(number, job.ref), keys.push_log(number, job.ref), keys.push_counted(number, job.ref)]
     call(store, Call("omapush_told_all", names, [job.shard, job.progress.made, retention_s]))
     names = [*_jobs(job.shard), keys.outbox(job.shard, "halted")]
     call(store, Call("omapush_fan_drop", names, [job.ref, str(job.progress)]))

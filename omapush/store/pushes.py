@@ -171,6 +171,13 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
     )
 
 
+def content(store: Store, ref: str) -> bytes | None:
+    """Return the content of a push; None when it is forgotten."""
+    with store_errors("content"):
+        body = store.db.hget(_push_keys(store, ref)[0], "body")
+    return body if isinstance(body, bytes) else None
+
+
 def open_fan_out(store: Store, ref: str) -> tuple[FanOut, FanOutState] | None:
     """
     Return what the user shards have to know of a push to subscribers, and its state.
@@ -199,7 +206,7 @@ def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, reten
         names += (
             keys.push(number, one.ref),
             keys.push_log(number, one.ref),
-            keys.push_told(number, one.ref),
+            keys.push_counted(number, one.ref),
         )
         record, event = codec.encode(one.result), codec.encode(one.event)
         args += (one.ref, one.recipient, record, 1 if one.final else 0, event)
@@ -222,7 +229,7 @@ def are_final(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[bool]
         pipe = store.db.pipeline(transaction=False)
         for ref, index in deliveries:
             pipe.hmget(_push_keys(store, ref)[0], f"a{index}", f"f{index}", "shards")
-            pipe.getbit(keys.push_told(store.layout.push_shard(ref), ref), index)
+            pipe.getbit(keys.push_counted(store.layout.push_shard(ref), ref), index)
         answers = pipe.execute()
     return [
         final is not None or (bool(counted) if shards is not None else recipient is None)

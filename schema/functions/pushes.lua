@@ -5,7 +5,7 @@
 --                    notify (when results were asked for), a<i> recipient, r<i> result, f<i> final mark
 --                    of a push to subscribers instead: shards (not told yet), t<n> deliveries of user shard n,
 --                    total of those, done, n:<state> of those, state (running, paused, aborted), logged
---   told      string of a push to subscribers: a bit for each delivery whose result is counted
+--   counted   string of a push to subscribers: a bit for each delivery whose result is counted
 --   log       list   its event log, MessagePack
 --   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
 --   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
@@ -14,19 +14,19 @@ local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
 local MOST_LOGGED = 1000 -- failures of one push to subscribers that its event log has
 
 -- A push to subscribers ends with the last result of the last shard.
-local function end_fan_out(push, log, told, retention_s)
+local function end_fan_out(push, log, counted, retention_s)
   local open = redis.call('HMGET', push, 'shards', 'total', 'done')
   if open[1] == '0' and open[2] == open[3] then
     redis.call('HDEL', push, 'body')
     redis.call('EXPIRE', push, retention_s)
     redis.call('EXPIRE', log, retention_s)
-    redis.call('EXPIRE', told, retention_s)
+    redis.call('EXPIRE', counted, retention_s)
   end
 end
 
 -- Count the final result of one delivery to a subscriber. Answers 0 when it was counted before.
-local function count(push, log, told, index, record, event)
-  if redis.call('SETBIT', told, index, 1) == 1 then
+local function count(push, log, counted, index, record, event)
+  if redis.call('SETBIT', counted, index, 1) == 1 then
     return 0
   end
   local state = cmsgpack.unpack(record)[1]
@@ -58,20 +58,20 @@ local function accept(keys, args)
 end
 
 -- Store results. A recipient that is final stays as it is. Results of a push to subscribers are counted.
--- KEYS notify, then for each result: push, log, told
+-- KEYS notify, then for each result: push, log, counted
 -- ARGV now ms, retention s, then for each result: ref, index, result, 1 when final, event
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
   local answer = {}
   local a = 3
   for k = 2, #keys, 3 do
-    local push, log, told = keys[k], keys[k + 1], keys[k + 2]
+    local push, log, counted = keys[k], keys[k + 1], keys[k + 2]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
     local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards')
     if known[5] then
-      answer[#answer + 1] = final == '1' and count(push, log, told, index, record, event) or 0
-      end_fan_out(push, log, told, args[2])
+      answer[#answer + 1] = final == '1' and count(push, log, counted, index, record, event) or 0
+      end_fan_out(push, log, counted, args[2])
     elseif not known[1] or known[2] then
       answer[#answer + 1] = 0
     elseif final ~= '1' then
@@ -97,7 +97,7 @@ local function result(keys, args)
 end
 
 -- Note how many deliveries one user shard made of a push to subscribers: there will be no more.
--- KEYS push, log, told    ARGV shard, deliveries, retention s
+-- KEYS push, log, counted    ARGV shard, deliveries, retention s
 -- Answers 1, or 0 when that was known or the push is gone.
 local function told_all(keys, args)
   if redis.call('HEXISTS', keys[1], 'shards') == 0

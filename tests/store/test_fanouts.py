@@ -367,8 +367,8 @@ def test_nothing_of_a_finished_push_is_left_but_its_counts(store: Store, make: M
 
     names: list[bytes] = store.db.keys()  # type: ignore[assignment]
     left = {name.decode().partition(":")[0] for name in names}
-    assert left <= {"push", "log", "told", "fanned", "owner"}
-    assert store.db.strlen(keys.push_told(store.layout.push_shard(ref), ref)) <= 300 // 8 + 20
+    assert left <= {"push", "log", "counted", "fanned", "owner"}
+    assert store.db.strlen(keys.push_counted(store.layout.push_shard(ref), ref)) <= 300 // 8 + 20
 
 
 def test_tickets_of_one_fan_out_are_apart_for_two_subscriptions_of_one_user(make: Make) -> None:
