@@ -22,6 +22,7 @@ from omapush.pap_http.intake import Intake
 from omapush.pap_http.json_paths import EscapedPaths
 from omapush.pap_http.json_pushes import JsonPushes
 from omapush.pap_http.json_registrations import JsonRegistrations
+from omapush.pap_http.json_subscriptions import JsonSubscriptions
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.openapi import DESCRIPTION
 from omapush.pap_http.pap_route import PapRoute
@@ -43,7 +44,7 @@ def create(config: Config) -> Litestar:
         config, store, metrics, Door(Accounts(config), Brake()), intake, PapService(config, store, intake)
     )
     return EscapedPaths(
-        [PapRoute, JsonPushes, JsonRegistrations, HealthRoutes],
+        [PapRoute, JsonPushes, JsonRegistrations, JsonSubscriptions, HealthRoutes],
         state=State({"parts": parts}, deep_copy=False),
         lifespan=[partial(_watched, gate)],
         exception_handlers={

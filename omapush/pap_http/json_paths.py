@@ -7,7 +7,9 @@ from urllib.parse import quote, unquote
 
 from litestar import Litestar, Request
 
-from omapush.errors import PeerIsWrong
+from omapush.errors import MalformedAddress, PeerIsWrong, PushError
+from omapush.protocol.sip_uri import address_of_record
+from omapush.protocol.wappush_address import recipient as sip_target
 
 JSON_ROOT: Final = "/v1"
 _PREFIX: Final = f"{JSON_ROOT}/".encode()
@@ -21,7 +23,7 @@ class EscapedPaths(Litestar):
     """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        raw: bytes = scope.get("raw_path") or b""
+        raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
         if raw.startswith(_PREFIX):
             scope["path"] = raw.decode("latin-1")
         await super().__call__(scope, receive, send)
@@ -44,6 +46,19 @@ def unescaped(text: str, field: str) -> str:
         return unquote(text.encode("latin-1").decode(), errors="strict")
     except UnicodeDecodeError as error:
         raise PeerIsWrong(field, "is not UTF-8") from error
+
+
+def user_of(address: str, field: str) -> str:
+    """
+    Return the address of record that an address means, in any form that pushes take.
+
+    Raises:
+        MalformedAddress: SIP reaches nobody there; the text names the parameter.
+    """
+    try:
+        return address_of_record(sip_target(address), field=field)
+    except PushError as error:
+        raise MalformedAddress(field, getattr(error, "problem", str(error))) from error
 
 
 def location(*names: str) -> str:

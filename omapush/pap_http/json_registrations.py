@@ -11,14 +11,12 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from omapush import clock
-from omapush.errors import MalformedAddress, NotKnown, PushError
-from omapush.pap_http.json_paths import JSON_ROOT, unescaped
+from omapush.errors import NotKnown
+from omapush.pap_http.json_paths import JSON_ROOT, unescaped, user_of
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import moment
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
-from omapush.protocol.sip_uri import address_of_record
-from omapush.protocol.wappush_address import recipient as sip_target
 from omapush.push.acceptance import Account, NotAllowed
 from omapush.push.registration import Contact, Registration, is_registered
 from omapush.store import registrations
@@ -62,21 +60,13 @@ class JsonRegistrations(JsonRoute):
     @get("/{aor:str}", name="registration_show", operation_id="registration_show", responses=_REFUSALS)
     async def show(self, request: Request[Account, Any, Any], aor: FromPath[str]) -> RegistrationState:
         """Return whether a user is registered, and with which of the initiator's applications."""
-        user = _user(unescaped(aor, "aor"))
+        user = user_of(unescaped(aor, "aor"), "aor")
         if not request.user.may_reach(user):
             raise NotAllowed("aor", "initiator may not push to this recipient")
         record = await asyncio.to_thread(registrations.read, parts_of(request).store, user)
         if record is None:
             raise NotKnown("aor", f"no REGISTER about {user} was seen, or not in the last day")
         return registration_state(record, request.user, clock.now_ms())
-
-
-def _user(address: str) -> str:
-    """The address of record that an address means; an error names the parameter."""
-    try:
-        return address_of_record(sip_target(address), field="aor")
-    except PushError as error:
-        raise MalformedAddress("aor", getattr(error, "problem", str(error))) from error
 
 
 def registration_state(record: Registration, account: Account, now_ms: int) -> RegistrationState:

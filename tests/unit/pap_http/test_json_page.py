@@ -11,6 +11,7 @@ import pytest
 from omapush.config import parse
 from omapush.pap_http.app import create
 from omapush.pap_http.json_registrations import RegistrationState
+from omapush.pap_http.json_subscriptions import SubscriptionPage
 from omapush.pap_http.json_values import NewPush, PushState
 from omapush.pap_http.problems import Problem
 from tests.harness import markdown
@@ -31,7 +32,8 @@ def test_every_member_of_a_push_is_described_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "kind"), [*zip(EXAMPLES, (PushState, RegistrationState, Problem), strict=True)]
+    ("example", "kind"),
+    [*zip(EXAMPLES, (PushState, RegistrationState, SubscriptionPage, Problem), strict=True)],
 )
 def test_an_example_is_what_the_type_gives(example: str, kind: Any) -> None:
     shown = msgspec.json.decode(example, type=kind)
