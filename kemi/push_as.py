@@ -143,7 +143,9 @@ class PushAs:
     def _notified(self) -> Decision:
         """Refuse a NOTIFY, or suspend it until what it says is stored; the completer lets it answer."""
         notified = ksr_reader.notified()
-        if notified.package == referral.PACKAGE and referral.id_of_call(notified.call_id):
+        if referral.id_of_call(notified.call_id):
+            if notified.package != referral.PACKAGE:
+                return Answer(489, "Bad Event", (("Allow-Events", referral.PACKAGE),))
             packed = referring.pack_told(ksr_reader.told())
             return suspended.hand_over(referring.NOTIFIES, packed) or Notification()
         refusal = reg_watch.admit(notified)
