@@ -9,7 +9,8 @@ from omapush import clock, log
 from omapush.push import fan_out as rules
 from omapush.push.fan_out import FanOut, Subscriber
 from omapush.push.outcome import DELIVERED_CODE, Outcome
-from omapush.store import fanouts, finish
+from omapush.push.subscription import is_live
+from omapush.store import fanouts, finish, subscriptions
 from omapush.store.client import Store
 from omapush.store.codec import BrokenRecord
 from omapush.store.fanouts import Job
@@ -22,6 +23,19 @@ _ABORTED: Final = Outcome(None, "cancelled", DELIVERED_CODE, "the push was abort
 
 Directory = Callable[[Store, int, str, str, int], tuple[list[str], list[Subscriber]]]
 "Of a shard and an application: the ids after a cursor, so many at most; and which of them are active."
+
+
+def active_subscribers(
+    store: Store, shard: int, application: str, after: str, most: int
+) -> tuple[list[str], list[Subscriber]]:
+    """Return one page of an application's subscriptions in a shard: all ids, and the active ones."""
+    ids = subscriptions.page(store, shard, application, after=after, most=most)
+    now_ms = clock.now_ms()
+    return ids, [
+        Subscriber(one.id, one.aor)
+        for one in subscriptions.read_all(store, ids)
+        if one is not None and is_live(one, now_ms)
+    ]
 
 
 class Expander:

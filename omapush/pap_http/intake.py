@@ -44,7 +44,8 @@ class Intake:
         if compare is not None:
             accepted = await asyncio.to_thread(compare, accepted)
         push = accepted.push
-        text = f"{len(accepted.recipients)} recipient(s), {push.size} bytes of {push.content_type}"
+        whom = "all subscribers" if push.subscribers else f"{len(accepted.recipients)} recipient(s)"
+        text = f"{whom}, {push.size} bytes of {push.content_type}"
         event = Event(push.accepted_ms, -1, "accepted", f"{text} for {push.application} from {account.name}")
         submission = pushes.Submission(push, accepted.recipients, accepted.results, accepted.content, event)
         if not await self._commit.accept(submission):
@@ -56,7 +57,7 @@ class Intake:
         return acceptance.accept(
             offer,
             account=account,
-            rules=ContentRules(profile.content_types, profile.max_bytes),
+            rules=ContentRules(profile.content_types, profile.max_bytes, self._config.delivery.notify_bytes),
             order_us=clock.order_us(),
             lifetime_s=self._config.delivery.lifetime_s,
         )

@@ -13,6 +13,7 @@ from omapush.errors import MalformedMime, shortened
 from omapush.protocol.multipart import media_type
 from omapush.push.acceptance import Account, NotTaken, Offer, application_of, travels
 from omapush.push.values import PENDING, Event, Recipient, Result, State
+from omapush.store.fanouts import Reach
 from omapush.store.pushes import Known
 
 _AS_IT_IS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii"}
@@ -21,9 +22,14 @@ _AS_IT_IS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii"}
 class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A push to be stored and delivered."""
 
-    to: Annotated[list[str], Meta(min_length=1, description="Recipients: sip, sips or tel URIs.")]
     application: Annotated[str, Meta(description="Push application, such as mms.ua.")]
     content_type: Annotated[str, Meta(description="Travels to the device as it is.")]
+    to: Annotated[list[str], Meta(min_length=1, description="Recipients: sip, sips or tel URIs.")] | None = (
+        None
+    )
+    subscribers: Annotated[
+        bool, Meta(description="Instead of to: for all subscribers of the application, as they are then.")
+    ] = False
     content: Annotated[str | None, Meta(description="Content that is text; sent as UTF-8.")] = None
     content_base64: Annotated[bytes | None, Meta(description="Any other content.")] = None
     content_headers: Annotated[
@@ -66,6 +72,18 @@ class LogLine(Struct, frozen=True):
     text: str
 
 
+class Subscribers(Struct, frozen=True):
+    """How far a push to all subscribers is."""
+
+    subscribed: int
+    "Subscriptions to the application now."
+    made: int
+    "Deliveries made so far, one for each subscription."
+    ended: int
+    "Deliveries with a final state."
+    aborted: bool
+
+
 class PushState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A push and where it stands."""
 
@@ -80,9 +98,10 @@ class PushState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notify_url: str
     accepted: datetime
     deliver_before: datetime
-    state: Literal["running", "finished"]
+    state: Literal["running", "paused", "aborted", "finished"]
     counts: dict[str, int]
     recipients: list[RecipientState]
+    subscribers: Subscribers | None = None
     events: list[LogLine] | None = None
 
 
@@ -96,7 +115,8 @@ def offer_of(new: NewPush, account: Account) -> Offer:
     push_id = f"{secrets.token_hex(16)}@{account.name}" if new.push_id is None else new.push_id
     return Offer(
         push_id=push_id,
-        addresses=tuple(new.to),
+        addresses=tuple(new.to or ()),
+        subscribers=new.subscribers,
         application=application_of(new.application),
         content_type=new.content_type,
         content=_content(new),
@@ -109,10 +129,13 @@ def offer_of(new: NewPush, account: Account) -> Offer:
     )
 
 
-def state_of(known: Known, *, events: bool = False) -> PushState:
-    """Return a push as the interface shows it; `events` adds its event log."""
+def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) -> PushState:
+    """Return a push as the interface shows it, `reach` how far one to subscribers is; with its event log."""
     push = known.push
     counts: Counter[str] = Counter(result.state for result in known.results)
+    counted = known.subscribers
+    if counted is not None:
+        counts.update(counted.by_state)
     return PushState(
         push_id=push.push_id,
         ref=push.ref,
@@ -125,11 +148,20 @@ def state_of(known: Known, *, events: bool = False) -> PushState:
         notify_url=push.notify_url,
         accepted=moment(push.accepted_ms),
         deliver_before=moment(push.deliver_before_ms),
-        state="running" if counts[PENDING] else "finished",
+        state=_state(known),
         counts=dict(counts),
         recipients=[_recipient(*pair) for pair in zip(known.recipients, known.results, strict=True)],
+        subscribers=None
+        if counted is None or reach is None
+        else Subscribers(reach.subscribed, reach.made, counted.ended, counted.is_aborted),
         events=[_line(event) for event in known.events] if events else None,
     )
+
+
+def _state(known: Known) -> Literal["running", "paused", "aborted", "finished"]:
+    if known.subscribers is not None:
+        return known.subscribers.state
+    return "running" if any(result.state == PENDING for result in known.results) else "finished"
 
 
 def moment(ms: int) -> datetime:

@@ -107,6 +107,8 @@ class ContentRules:
 
     content_types: tuple[str, ...]
     max_bytes: int
+    notify_bytes: int = 30_000
+    "Largest content of a push to subscribers."
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Offer:
     notify_url: str = ""
     deliver_before_ms: int | None = None
     source_reference: str = ""
+    subscribers: bool = False
+    "For all subscribers of the application instead of `addresses`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ def accept(
         raise NotAllowed("application", f"initiator may not push to application {offer.application}")
     notify_url = _notify_url(offer.notify_url)
     _check_content(offer, rules)
+    _check_audience(offer, account, rules)
     recipients, results = _recipients(offer.addresses, account, now_ms)
     before_ms = offer.deliver_before_ms
     if before_ms is not None and before_ms <= now_ms:
@@ -197,6 +202,7 @@ def accept(
         source_reference=offer.source_reference,
         order_us=order_us,
         method=offer.method,
+        subscribers=account.recipients if offer.subscribers else (),
     )
     return Accepted(push, recipients, results, offer.content)
 
@@ -246,6 +252,26 @@ def _check_content(offer: Offer, rules: ContentRules) -> None:
             raise NotTaken(
                 "2000", "content_headers", f"{shortened(name)}: too long, or has control characters"
             )
+
+
+def _check_audience(offer: Offer, account: Account, rules: ContentRules) -> None:
+    """Recipients or all subscribers; these are reached by NOTIFY only, and their results are only counted."""
+    if offer.subscribers == bool(offer.addresses):
+        raise NotTaken("2000", "to", "needed: either recipients or all subscribers")
+    if not offer.subscribers:
+        return
+    if not account.recipients:
+        raise NotAllowed("subscribers", "initiator may not push to anybody")
+    if offer.method not in ("", "NOTIFY"):
+        raise NotPossible("2006", "method", f"{offer.method} does not go to subscribers, only NOTIFY does")
+    if offer.notify_url:
+        raise NotPossible("3001", "notify_url", "results of a push to subscribers are counted, not posted")
+    if len(offer.content) > rules.notify_bytes:
+        raise NotPossible(
+            "2006",
+            "content",
+            f"{len(offer.content)} bytes, a NOTIFY to subscribers carries {rules.notify_bytes}",
+        )
 
 
 def _is_unfit(value: str) -> bool:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from omapush.push.fan_out import FanOut, FanOutState, Page, Progress
 from omapush.push.values import Event, ticket
-from omapush.store import codec, keys
+from omapush.store import codec, keys, subscriptions
 from omapush.store.client import Call, Store, call, call_all, store_errors
+from omapush.store.pushes import Known
 
 
 class Job(NamedTuple):
@@ -21,6 +22,30 @@ class Job(NamedTuple):
     "Its deliveries in the shard's outbox."
     ready: int
     "Deliveries of all pushes that are next in the shard's outbox."
+
+
+class Reach(NamedTuple):
+    """How far a push to subscribers is, besides its results."""
+
+    subscribed: int
+    "Subscriptions to its application now."
+    made: int
+    "Deliveries made so far."
+
+
+def reach(store: Store, known: Known) -> Reach | None:
+    """Return how far a push is; None when it names its recipients."""
+    counted = known.subscribers
+    if counted is None:
+        return None
+    going_on = [number for number in range(store.layout.user_shards) if number not in counted.made]
+    with store_errors("reach of a push"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in going_on:
+            pipe.hget(keys.fan_outs(number, "fanning"), known.push.ref)
+        found = [Progress.read(text.decode()) for text in pipe.execute() if text is not None]
+    made = sum(counted.made.values()) + sum(progress.made for progress in found)
+    return Reach(subscriptions.count(store, known.push.application), made)
 
 
 def _jobs(number: int) -> list[str]:

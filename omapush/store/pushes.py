@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from omapush.push.fan_out import FanOut, FanOutState
 from omapush.push.outcome import TAKEN_CODE
@@ -42,14 +42,19 @@ class Stored(NamedTuple):
 class Counted(NamedTuple):
     """What is known of the deliveries of a push to subscribers, which are only counted."""
 
-    state: str
-    "running, paused or aborted, as it was last told to be; finished."
+    state: Literal["running", "paused", "aborted", "finished"]
+    "As it was last told to be, until it is finished."
+    is_aborted: bool
     ended: int
     "Deliveries with a final result."
     by_state: dict[str, int]
     "The same by their states."
     made: dict[int, int]
     "Deliveries that each user shard made which has no more to make."
+
+
+NONE_COUNTED: Final = Counted("running", False, 0, {}, {})
+"How it begins."
 
 
 class Known(NamedTuple):
@@ -259,9 +264,11 @@ def read(store: Store, ref: str) -> Known | None:
 
 def _counted(fields: dict[bytes, bytes]) -> Counted:
     finished = fields[b"shards"] == b"0" and fields[b"total"] == fields[b"done"]
+    told = fields[b"state"].decode()
     numbers = {name.decode(): value for name, value in fields.items()}
     return Counted(
-        state="finished" if finished else fields[b"state"].decode(),
+        state="finished" if finished else told,  # type: ignore[arg-type]
+        is_aborted=told == "aborted",
         ended=int(fields[b"done"]),
         by_state={
             name.partition(":")[2]: int(value) for name, value in numbers.items() if name.startswith("n:")

@@ -11,6 +11,7 @@
 --   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
+local MOST_NOTED = 20000 -- lines of an event log; results come on top
 local MOST_LOGGED = 1000 -- failures of one push to subscribers that its event log has
 
 -- A push to subscribers ends with the last result of the last shard.
@@ -129,11 +130,13 @@ local function steer(keys, args)
   return known[1]
 end
 
--- Add events to logs of pushes that are still known.
+-- Add events to logs of pushes that are still known; not to one that is too long.
 -- KEYS log ...    ARGV event for each
 local function note(keys, args)
   for i, event in ipairs(args) do
-    redis.call('RPUSHX', keys[i], event)
+    if redis.call('RPUSHX', keys[i], event) > MOST_NOTED then
+      redis.call('RPOP', keys[i])
+    end
   end
   return #args
 end
