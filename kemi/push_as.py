@@ -68,6 +68,7 @@ class PushAs:
         self._registers: RegisterCompleter | None = None
         self._subscribes: SubscriptionCompleter | None = None
         self._watches: WatchCompleter | None = None
+        ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
     def child_init(self, _rank: int) -> int:
