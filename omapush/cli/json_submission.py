@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -18,7 +19,7 @@ from omapush.push.outcome import TAKEN_CODE
 
 
 def compose(message: pap.PushMessage, content: Content, method: str) -> dict[str, Any]:
-    """Return the members of the body that submits the push."""
+    """Return the members of the body that submits the push; without addresses it is for all subscribers."""
     wishes = {
         "deliver_before": message.deliver_before and clock.iso(message.deliver_before * 1000),
         "notify_url": message.notify_url,
@@ -26,7 +27,7 @@ def compose(message: pap.PushMessage, content: Content, method: str) -> dict[str
     }
     return {
         "push_id": message.push_id,
-        "to": list(message.addresses),
+        **({"to": list(message.addresses)} if message.addresses else {"subscribers": True}),
         "application": content.application,
         "content_type": content.content_type,
         "content_base64": base64.b64encode(content.data).decode(),
@@ -49,6 +50,22 @@ def submit(config: Config, name: str, members: dict[str, Any]) -> Taken:
     if answer.status_code == httpx.codes.CREATED:
         return Taken(TAKEN_CODE, "accepted for delivery")
     raise refusal(answer)
+
+
+def steer(config: Config, name: str, push_id: str, what: str) -> dict[str, Any]:
+    """
+    Pause, resume or abort a push of initiator `name`; returns the push as it is afterwards.
+
+    Raises:
+        PushRefused: it is no push to subscribers, or another refusal.
+        StoreUnavailable: the api cannot be reached, or cannot do it now.
+    """
+    path = f"/v1/pushes/{quote(push_id, safe='')}/{what}"
+    answer = api_client.ask(config, name, "POST", path)
+    if answer.status_code != httpx.codes.OK:
+        raise refusal(answer)
+    push: dict[str, Any] = answer.json()
+    return push
 
 
 def refusal(answer: httpx.Response) -> PushRefused:

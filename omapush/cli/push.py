@@ -1,4 +1,4 @@
-"""`omapush push`: submit a push, look at one, explain what happened to it."""
+"""`omapush push`: submit a push, look at one, steer one, explain what happened to it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from omapush import clock
-from omapush.cli import explanation, ladder, push_send, terminal
+from omapush.cli import explanation, json_submission, ladder, push_send, terminal
 from omapush.cli.push_send import Name
-from omapush.cli.push_view import as_dict, find, summary
-from omapush.store import client
+from omapush.cli.push_view import as_dict, find, reached, summary
+from omapush.store import client, fanouts
 
-app = typer.Typer(help="Submit a push, look at one, explain one.", no_args_is_help=True)
+app = typer.Typer(help="Submit a push, look at one, steer one, explain one.", no_args_is_help=True)
 app.command(name="send")(push_send.send)
 
 PushId = Annotated[str, typer.Argument(metavar="ID", help="Push-id, or our own reference of 20 digits.")]
@@ -24,12 +24,18 @@ def show(
 ) -> None:
     """Show a push and the state of each recipient."""
     config = terminal.settings(context)
-    known = find(client.connect(config.redis), config, push, initiator)
+    store = client.connect(config.redis)
+    known = find(store, config, push, initiator)
+    reach = fanouts.reach(store, known)
     if as_json:
-        terminal.print_json(as_dict(known))
+        terminal.print_json({**as_dict(known), **(reach._asdict() if reach else {})})
         return
     console = terminal.console()
     console.print(summary(known))
+    if reach is not None:
+        console.print()
+        console.print(reached(known, reach))
+        return
     listing = terminal.table("RECIPIENT", "STATE", "CODE", "SIP", "METHOD", "TRIES", "AFTER", "WHY")
     for recipient, result in zip(known.recipients, known.results, strict=True):
         listing.add_row(
@@ -44,6 +50,32 @@ def show(
         )
     console.print()
     console.print(listing)
+
+
+@app.command()
+def pause(context: typer.Context, push: PushId, initiator: Name = None) -> None:
+    """Send nothing more of a push to all subscribers until it is resumed."""
+    _steer(context, push, initiator, "pause")
+
+
+@app.command()
+def resume(context: typer.Context, push: PushId, initiator: Name = None) -> None:
+    """Go on with a push that is paused."""
+    _steer(context, push, initiator, "resume")
+
+
+@app.command()
+def abort(context: typer.Context, push: PushId, initiator: Name = None) -> None:
+    """End a push to all subscribers for those to whom nothing was sent yet."""
+    _steer(context, push, initiator, "abort")
+
+
+def _steer(context: typer.Context, push: str, initiator: str | None, what: str) -> None:
+    config = terminal.settings(context)
+    known = find(client.connect(config.redis), config, push, initiator).push
+    now = json_submission.steer(config, known.initiator, known.ref, what)
+    reach = now["subscribers"]
+    print(f"{now['state']}  {reach['ended']} of {reach['made']} deliveries have ended")
 
 
 @app.command()
@@ -63,6 +95,10 @@ def explain(
     console.print()
     for line in ladder.draw(known, width=console.width):
         console.print(line, soft_wrap=True)
+    reach = fanouts.reach(store, known)
+    if reach is not None:
+        console.print()
+        console.print(reached(known, reach))
     for index, standing in enumerate(standings):
         whom = f"[{index}] {standing.address}" if len(standings) > 1 else standing.address
         console.print(f"\n{whom}\n  now:  {standing.now}\n  next: {standing.next}", soft_wrap=True)

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import secrets
-import sys
-import time
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from omapush.cli import json_submission, submission, terminal
-from omapush.cli.push_view import outcome_line, recipients
+from omapush.cli import json_submission, push_progress, submission, terminal
+from omapush.cli.push_view import outcome_of
 from omapush.config import Config
-from omapush.errors import PushRefused
 from omapush.protocol import pap_values as pap
-from omapush.push.values import PENDING, push_ref
-from omapush.store import client, pushes
-from omapush.store.client import Store
-from omapush.store.pushes import Known
-
-_POLL_S: Final = 0.01
+from omapush.push.values import push_ref
+from omapush.store import client
 
 
 class SipMethod(StrEnum):
@@ -49,9 +40,6 @@ Name = Annotated[
 
 def send(
     context: typer.Context,
-    to: Annotated[
-        list[str], typer.Option("--to", metavar="URI", help="Recipient; may be given several times.")
-    ],
     application: Annotated[
         str, typer.Option("--app", metavar="ARI", help="Push application, such as mms.ua.")
     ],
@@ -59,6 +47,12 @@ def send(
     file: Annotated[
         typer.FileBinaryRead, typer.Option("--file", metavar="FILE", help="Content; - reads standard input.")
     ],
+    to: Annotated[
+        list[str] | None, typer.Option("--to", metavar="URI", help="Recipient; may be given several times.")
+    ] = None,
+    subscribers: Annotated[
+        bool, typer.Option("--subscribers", help="To all subscribers of the application, by NOTIFY.")
+    ] = False,
     method: Annotated[
         SipMethod | None, typer.Option(case_sensitive=False, help="SIP method; else the server chooses.")
     ] = None,
@@ -79,29 +73,31 @@ def send(
     as_json: terminal.AsJson = False,
 ) -> None:
     """Submit a push and print its push-id; 1 when it was refused or, with --wait, not delivered."""
+    if subscribers == bool(to):
+        raise typer.BadParameter("needed: either --to or --subscribers", param_hint="--to")
     config = terminal.settings(context)
     name = initiator or _only_initiator(config)
     message = pap.PushMessage(
         push_id=push_id or f"{secrets.token_hex(8)}@{name}.cli",
-        addresses=tuple(to),
+        addresses=tuple(to or ()),
         deliver_before=None if deliver_before is None else int(deliver_before.timestamp()),
         notify_url=notify_url,
     )
     content = submission.Content(application, content_type, file.read())
-    accepted = (
-        submission.submit(config, name, message, content)
-        if method is None
-        else json_submission.submit(config, name, json_submission.compose(message, content, method.value))
-    )
+    if method is None and not subscribers:
+        accepted = submission.submit(config, name, message, content)
+    else:
+        wish = method.value if method else ""
+        accepted = json_submission.submit(config, name, json_submission.compose(message, content, wish))
     ref = push_ref(name, message.push_id)
     if not as_json:
         print(message.push_id, flush=True)
-    known = _wait(client.connect(config.redis), ref) if wait else None
+    known = push_progress.wait(client.connect(config.redis), ref) if wait else None
     if as_json:
         answer = {"push_id": message.push_id, "ref": ref, **accepted._asdict()}
-        terminal.print_json({**answer, **({"recipients": recipients(known)} if known else {})})
+        terminal.print_json({**answer, **(outcome_of(known) if known else {})})
     if known is not None:
-        _conclude(known, quiet=as_json)
+        push_progress.conclude(known, quiet=as_json)
 
 
 def _only_initiator(config: Config) -> str:
@@ -111,35 +107,3 @@ def _only_initiator(config: Config) -> str:
             f"needed: {config.path} has several or no initiators ({known})", param_hint="--initiator"
         )
     return next(iter(config.initiator))
-
-
-def _wait(store: Store, ref: str) -> Known:
-    """Show progress on standard error until all recipients are final."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    errors = Console(stderr=True)
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("waiting for results", total=None)
-        while True:
-            known = pushes.read(store, ref)
-            if known is None:
-                raise PushRefused("the push is not in the store: do api and command line use the same Redis?")
-            pending = [result.desc for result in known.results if result.state == PENDING]
-            total = len(known.results)
-            why = next((desc for desc in pending if desc), "waiting for results")
-            progress.update(task, total=total, completed=total - len(pending), description=why)
-            if not pending:
-                return known
-            time.sleep(_POLL_S)
-
-
-def _conclude(known: Known, *, quiet: bool) -> None:
-    """Print the results; exit 1 when one is not delivered."""
-    for recipient, result in zip(known.recipients, known.results, strict=True):
-        if not quiet:
-            whom = f"{recipient.address}  " if len(known.recipients) > 1 else ""
-            print(whom + outcome_line(result, known.push.accepted_ms))
-    failed = sum(result.state != "delivered" for result in known.results)
-    if failed:
-        sys.stdout.flush()
-        hint = f"omapush push explain {known.push.push_id}"
-        raise terminal.fail(f"not delivered to {failed} of {len(known.results)} recipients; why: {hint}")

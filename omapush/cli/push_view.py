@@ -14,6 +14,7 @@ from omapush.errors import PushRefused
 from omapush.push.values import REF_LENGTH, Result, push_ref
 from omapush.store import pushes
 from omapush.store.client import Store
+from omapush.store.fanouts import Reach
 from omapush.store.pushes import Known
 
 _REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
@@ -55,8 +56,21 @@ def as_dict(known: Known) -> dict[str, Any]:
         "accepted": clock.iso(push.accepted_ms),
         "deliver_before": clock.iso(push.deliver_before_ms),
         "notify_url": push.notify_url,
-        "recipients": recipients(known),
+        **outcome_of(known),
         "events": [{**event._asdict(), "at": clock.iso(event.at_ms)} for event in known.events],
+    }
+
+
+def outcome_of(known: Known) -> dict[str, Any]:
+    """Return the results of a push as `--json` shows them: of each recipient, or how many of subscribers."""
+    counted = known.subscribers
+    if counted is None:
+        return {"recipients": recipients(known)}
+    return {
+        "state": counted.state,
+        "aborted": counted.is_aborted,
+        "ended": counted.ended,
+        "counts": counted.by_state,
     }
 
 
@@ -80,6 +94,22 @@ def recipients(known: Known) -> list[dict[str, Any]]:
         {**recipient._asdict(), **result._asdict(), "at": clock.iso(result.at_ms)}
         for recipient, result in zip(known.recipients, known.results, strict=True)
     ]
+
+
+def reached(known: Known, reach: Reach) -> Table:
+    """Return how far a push to subscribers is."""
+    counted = known.subscribers
+    assert counted is not None  # noqa: S101 - it has a reach
+    aborted = ", aborted" if counted.is_aborted and counted.state == "finished" else ""
+    return terminal.pairs(
+        (
+            ("state", counted.state + aborted),
+            ("subscribed now", str(reach.subscribed)),
+            ("deliveries made", str(reach.made)),
+            ("ended", str(counted.ended)),
+            *((f"  {state}", str(number)) for state, number in sorted(counted.by_state.items())),
+        )
+    )
 
 
 def summary(known: Known) -> Table:
