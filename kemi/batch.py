@@ -33,7 +33,9 @@ class Batch:
         return min(self._put_off, default=None)
 
     def note(self, one: Taken, event: Event) -> None:
-        """Write a line into the push's event log."""
+        """Write a line into the push's event log; one to all subscribers would have too many of them."""
+        if one.delivery.subscription:
+            return
         self._notes.append((one.delivery.ref, event))
 
     def end(self, ended: finish.Ended) -> None:

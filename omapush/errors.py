@@ -97,6 +97,20 @@ class PushRefused(PushError):
     pap_code = "2001"
 
 
+class NotKnown(PushRefused):
+    """What is asked about is not known, or not any more."""
+
+    sip_status = 404
+    sip_reason = "Not Found"
+    http_status = 404
+    pap_code = "2004"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
 class TooLarge(PushRefused):
     """The request or its content is above a configured size."""
 

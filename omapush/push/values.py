@@ -58,6 +58,11 @@ class Push(NamedTuple):
     "Place among pushes to one target: microseconds of acceptance, strictly increasing in one api process."
     method: str = ""
     "Method that the initiator wants; empty: the application's profile decides."
+    subscribers: tuple[str, ...] = ()
+    """
+    Not empty: for all subscribers of the application whose address of record fits one of these patterns,
+    which are those of the initiator's account. Such a push has no recipients of its own.
+    """
 
 
 class Recipient(NamedTuple):

@@ -8,6 +8,7 @@ import msgspec
 
 from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
+from omapush.push.fan_out import FanOut
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report
@@ -25,6 +26,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Capabilities,
         Delivery,
         Event,
+        FanOut,
         FinalAnswer,
         Notified,
         Profile,
@@ -52,6 +54,7 @@ def encode(
     record: Capabilities
     | Delivery
     | Event
+    | FanOut
     | FinalAnswer
     | Notified
     | Profile
@@ -122,6 +125,11 @@ def delivery(data: bytes) -> Delivery:
 def event(data: bytes) -> Event:
     """Read one line of an event log."""
     return _decode(Event, data)
+
+
+def fan_out(data: bytes) -> FanOut:
+    """Read a push to subscribers, as a user shard keeps it."""
+    return _decode(FanOut, data)
 
 
 def push(data: bytes) -> Push:

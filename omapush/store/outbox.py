@@ -140,7 +140,19 @@ def take(
     None for a shard that this process does not own (any more). What is taken and not completed within
     `transaction_ms` counts as lost and is sent again.
     """
-    parts = ("owner", "ready", "delivery", "attempts", "taken", "busy", "waiting", "told")
+    parts = (
+        "owner",
+        "ready",
+        "delivery",
+        "attempts",
+        "taken",
+        "busy",
+        "waiting",
+        "told",
+        "halted",
+        "parked",
+        "later",
+    )
     answers = call_all(
         store,
         (Call("omapush_take", _names(number, *parts), [*owner, transaction_ms, most]) for number in numbers),
@@ -201,6 +213,8 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
         "expiry",
         "held",
         "told",
+        "backlog",
+        "parked",
     )
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
