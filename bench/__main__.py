@@ -17,6 +17,7 @@ from bench import (
     reg_event,
     register_capture,
     sip_latency,
+    subscribe_notify,
 )
 from bench.figure import Figure, machine
 
@@ -28,6 +29,7 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "register_capture_watched": register_capture.measure_watched,
     "reg_notifies": reg_event.measure_notifies,
     "watches_started": reg_event.measure_started,
+    "subscribe_notify": subscribe_notify.measure,
     "sip_latency_p99": sip_latency.measure,
     "redis_bytes_per_user": redis_bytes.measure_user,
     "redis_bytes_registration": redis_bytes.measure_registration,

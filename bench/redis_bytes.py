@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from bench import full_size, stored_users
@@ -43,7 +44,7 @@ def _round(folder: Path) -> tuple[float, float, float]:
         known.append(_used(stack.store))
         stored_users.put_subscriptions(stack.store, _USERS, _DEVICE_PORT)
         known.append(_used(stack.store))
-    first, second, third = ((after - before) / _USERS for before, after in zip(known, known[1:], strict=False))
+    first, second, third = ((after - before) / _USERS for before, after in pairwise(known))
     return first, second, third
 
 

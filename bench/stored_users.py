@@ -31,7 +31,8 @@ _REGISTER = (
     "REGISTER sip:home1.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5092;branch=z9hG4bKue\r\n"
     "From: <{aor}>;tag=ue\r\nTo: <{aor}>\r\nCall-ID: ue@127.0.0.1\r\nCSeq: 1 REGISTER\r\n"
     'Contact: <{uri}>;+g.oma.pusheventapp="mms.ua";+g.3gpp.smsip;+sip.instance="{instance}"\r\n'
-    "Expires: 3600\r\nPath: <sip:term@127.0.0.1:5090;lr>\r\nSupported: path, gruu\r\nContent-Length: 0\r\n\r\n"
+    "Expires: 3600\r\nPath: <sip:term@127.0.0.1:5090;lr>\r\nSupported: path, gruu\r\n"
+    "Content-Length: 0\r\n\r\n"
 )
 
 
@@ -48,8 +49,6 @@ class User(NamedTuple):
         """Return the user; two of different numbers differ in everything."""
         name = f"u{number}@home1.example"
         return User(f"sip:{name}", f"sip:u{number}@127.0.0.1:5229", f"<urn:uuid:{_UUID}{number:012d}>")
-
-
 
 
 def _call_id(user: User) -> str:
@@ -102,7 +101,8 @@ def subscription(user: User, port: int, now_ms: int) -> DeviceSubscription:
     notify, told = device_subscription.notify(
         begun, now_ms, contact=f"sip:{_PLAN.sent_by}", transaction_ms=40_000
     )
-    assert notify is not None and notify.dialog is not None
+    assert notify is not None
+    assert notify.dialog is not None
     idle = device_subscription.notified(told, notify.dialog.cseq, 200, now_ms)
     assert idle is not None
     return idle
