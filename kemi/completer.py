@@ -6,8 +6,10 @@ import base64
 import random
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 
 import holding
+import in_subscriptions
 import KSR
 import ksr_reader
 import learning
@@ -26,7 +28,7 @@ from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
-from omapush.store import client, codec, finish, registrations
+from omapush.store import client, codec, finish, outbox, registrations
 
 RESULTS = "results"
 REGISTERS = "registers"
@@ -36,57 +38,91 @@ _REST_S = 0.25
 _LONGEST_RETRY_AFTER_S = 86_400
 
 
+@dataclass
+class Results:
+    """Answers to pushes that are not stored yet, by what they lead to."""
+
+    ended: list[finish.Ended] = field(default_factory=list)
+    "Tries that came to their end."
+    again: list[tuple[str, outbox.Told | None]] = field(default_factory=list)
+    "Deliveries whose method is chosen anew."
+    notifies: list[in_subscriptions.AnsweredNotify] = field(default_factory=list)
+    refusals: list[learning.Refused] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """How many answers there are."""
+        return len(self.ended) + len(self.again)
+
+
 class ResultCompleter:
-    """Judges final answers and stores what they mean."""
+    """Judges final answers to pushes and stores what they mean."""
 
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._retention_s = settings.config.delivery.retention_s
         self._watch = settings.config.registration.watch
         self._learned_s = settings.config.capabilities.learned_s
-        self._batch: list[finish.Ended] = []
-        self._refusals: list[learning.Refused] = []
+        self._batch = Results()
         self._counts = metrics.Counts()
         self._pace = Pace()
 
     def run_once(self) -> None:
         """Store all results that wait. Those that Redis did not take are kept and tried again."""
-        while self._batch or self._fetch():
+        while self._batch.number or self._fetch():
             try:
-                learning.store(self._store, self._refusals, learned_s=self._learned_s)
-                if self._watch:
-                    watching.after_results(self._store, self._batch)
-                finish.store(self._store, self._batch, retention_s=self._retention_s)
+                self._store_batch(self._batch)
             except PushError as error:
-                log.get().warning("store_trouble", problem=str(error), kept=len(self._batch))
+                log.get().warning("store_trouble", problem=str(error), kept=self._batch.number)
                 time.sleep(_REST_S)
                 return
             except Exception:
-                self._batch = []  # a defect; what was in the batch is found as lost and judged again
-                self._refusals = []
+                self._batch = Results()  # a defect; what was in it is found as lost and judged again
                 raise
             now_ms = clock.now_ms()
-            for one in self._batch:
+            for one in self._batch.ended:
                 metrics.observe("reply_to_stored_seconds", now_ms - one.at_ms)
-            self._batch = []
-            self._refusals = []
+            self._batch = Results()
             self._pace.worked()
         self._pace.rest()
+
+    def _store_batch(self, batch: Results) -> None:
+        """Each step may be repeated; the delivery leaves the outbox, or becomes ready again, last."""
+        learning.store(self._store, batch.refusals, learned_s=self._learned_s)
+        if self._watch:
+            watching.after_results(self._store, batch.ended)
+        in_subscriptions.store(self._store, batch.notifies)
+        if batch.ended:
+            finish.store(self._store, batch.ended, retention_s=self._retention_s)
+        if batch.again:
+            outbox.choose_again(self._store, batch.again)
 
     def _fetch(self) -> int:
         """Judge up to one batch of answers; returns how many."""
         ended: Counter[tuple[int, str]] = Counter()
-        while len(self._batch) < _MOST_RESULTS and (queued := ksr_reader.next_queued(RESULTS)):
+        batch = self._batch
+        while batch.number < _MOST_RESULTS and (queued := ksr_reader.next_queued(RESULTS)):
             sent = Sent.unpack(queued[0])
             answered = Answered.unpack(queued[1])
-            self._batch.append(self._judge(sent, answered))
-            if answered.sip_code in LEARNING_CODES and not answered.local:
-                self._refusals.append(learning.Refused(sent.ticket, answered))
+            self._take(batch, sent, answered)
             ended[sent.sender, sent.hop] += 1
         for (sender, hop), number in ended.items():
             window.add_ended_to(sender, hop, number)
         self._counts.flush()
-        return len(self._batch)
+        return batch.number
+
+    def _take(self, batch: Results, sent: Sent, answered: Answered) -> None:
+        code = "timeout" if answered.local else str(answered.sip_code)
+        self._counts.add("sip_responses_total", sent.method, code)
+        metrics.observe("sent_to_reply_seconds", answered.at_ms - sent.sent_ms)
+        if answered.sip_code in LEARNING_CODES and not answered.local:
+            batch.refusals.append(learning.Refused(sent.ticket, answered))
+        if sent.notify is not None:
+            batch.notifies.append(in_subscriptions.AnsweredNotify(sent, sent.notify, answered))
+            if (again := in_subscriptions.chosen_again(sent.notify, answered)) is not None:
+                batch.again.append((sent.ticket, again.told))
+                return
+        batch.ended.append(self._judge(sent, answered))
 
     def _judge(self, sent: Sent, answered: Answered) -> finish.Ended:
         reply = Reply(
@@ -105,25 +141,17 @@ class ResultCompleter:
             deliver_before_ms=sent.deliver_before_ms,
             jitter=random.random(),
         )
-        took_ms = answered.at_ms - sent.sent_ms
-        said = f"{verdict.desc} after {took_ms} ms"
-        if verdict.retry_at_ms is not None:
-            waits = verdict.retry_at_ms >= sent.deliver_before_ms
-            next_step = "open until" if waits else f"try {sent.attempt + 1} at"
-            said += f"; {next_step} {clock.iso(verdict.retry_at_ms)}"
-        self._count(reply, verdict, took_ms)
-        return finish.Ended(
-            sent.ticket, verdict, "MESSAGE", reply.sip_code, sent.attempt, answered.at_ms, said
-        )
-
-    def _count(self, reply: Reply, verdict: outcome.Outcome, took_ms: int) -> None:
-        code = "timeout" if reply.local else str(reply.sip_code)
-        self._counts.add("sip_responses_total", "MESSAGE", code)
-        metrics.observe("sent_to_reply_seconds", took_ms)
+        said = f"{verdict.desc} after {answered.at_ms - sent.sent_ms} ms"
         if verdict.retry_at_ms is None:
             self._counts.add("deliveries_finished_total", verdict.state)
         else:
             self._counts.add("deliveries_retried_total")
+            waits = verdict.retry_at_ms >= sent.deliver_before_ms
+            next_step = "open until" if waits else f"try {sent.attempt + 1} at"
+            said += f"; {next_step} {clock.iso(verdict.retry_at_ms)}"
+        return finish.Ended(
+            sent.ticket, verdict, sent.method, reply.sip_code, sent.attempt, answered.at_ms, said
+        )
 
 
 def _seconds(retry_after: str) -> int | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from omapush import clock
 from omapush.protocol.uaprof import PushCharacteristics
 from omapush.push import capabilities as rules
+from omapush.push.body import WRAPPED_TYPE
 from omapush.push.capabilities import Content, Facts, Refusal
 from omapush.push.capability_sources import devices_of
-from omapush.push.page_mode import WRAPPED_TYPE, Profile
+from omapush.push.page_mode import Profile
 from omapush.push.registration import Registration
 from omapush.push.values import Delivery
 from omapush.store import capabilities, profiles

@@ -12,11 +12,12 @@ from settings import Settings
 from omapush import clock
 from omapush.protocol.event_header import parse_event
 from omapush.push.capability_sources import LEARNING_CODES
-from omapush.push.device_subscription import Subscribe
 from omapush.push.dialog import Heard
 from omapush.push.inbound import InboundRequest
+from omapush.push.referral import Told
 from omapush.push.reg_watch import FinalAnswer, Notified
 from omapush.push.registrar import ThirdPartyRegister
+from omapush.push.subscribe import Subscribe, is_for_itself, is_served
 
 _LOCAL_REPLY = 2
 "$uac_req(evtype): the final code is Kamailio's own, nobody answered."
@@ -66,7 +67,12 @@ def request(settings: Settings, *, onward: bool) -> InboundRequest:
         for_us=_is_ours(uri, settings),
         in_dialog=KSR.siputils.has_totag() > 0,
         went_through_us=not onward and settings.sender.sent_by in text("$(hdr(Via)[1])"),
+        for_own_profile=onward and method() == "SUBSCRIBE" and _is_for_own_profile(),
     )
+
+
+def _is_for_own_profile() -> bool:
+    return is_served(text("$hdr(Event)")) and is_for_itself(subscribe())
 
 
 def _is_ours(uri: str, settings: Settings) -> bool:
@@ -104,6 +110,10 @@ def subscribe() -> Subscribe:
         to_tag=text("$tt"),
         call_id=text("$ci"),
         cseq=number("$cs"),
+        request_uri=text("$ru"),
+        accept_contact=text("$(hdr(Accept-Contact)[*])"),
+        accept_encoding=text("$(hdr(Accept-Encoding)[*])"),
+        charging_vector=text("$hdr(P-Charging-Vector)"),
     )
 
 
@@ -130,6 +140,18 @@ def notified() -> Notified:
         package=parse_event(event).package if event else "",
         subscription_state=text("$hdr(Subscription-State)"),
         content_type=text("$hdr(Content-Type)"),
+        body=body(),
+        at_ms=clock.now_ms(),
+    )
+
+
+def told() -> Told:
+    """Return the NOTIFY in hand as one of the refer event."""
+    return Told(
+        call_id=text("$ci"),
+        our_tag=text("$tt"),
+        heard=Heard(text("$ft"), number("$cs"), text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])")),
+        subscription_state=text("$hdr(Subscription-State)"),
         body=body(),
         at_ms=clock.now_ms(),
     )

@@ -10,24 +10,25 @@ from __future__ import annotations
 import gc
 
 import completer
-import device_completer
-import device_notifier
 import KSR
 import ksr_reader
 import ksr_writer
 import metrics
+import referring
 import route_set
+import subscription_completer
+import subscription_notifier
 import suspended
 import watcher
 from completer import RegisterCompleter, ResultCompleter
-from device_completer import SubscribeCompleter
 from sender import SenderProcess
 from settings import Settings
+from subscription_completer import SubscriptionCompleter
 from watcher import WatchCompleter
 
 from omapush import clock, log
 from omapush.errors import BadConfiguration, PushError
-from omapush.push import device_subscription, inbound, reg_watch, registrar
+from omapush.push import inbound, referral, reg_watch, registrar, subscribe
 from omapush.push.inbound import Answer, Capture, Decision, Notification, Relay, Subscription
 
 DONE = 1
@@ -40,6 +41,11 @@ Not its Expires check, which refuses numbers that RFC 3261 20.19 tells us to tak
 _SANITY_URIS = (1024, 7)
 "Request-URI, From and To can be read: for requests that end here; others' URIs are none of our business."
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 20_000
+_QUEUES = {
+    subscription_notifier.REFERENCE: subscription_notifier.NOTIFIED,
+    referring.REFERENCE: referring.ANSWERS,
+}
+"Where answers go, by how the reference of the request begins; all others are to pushes."
 
 
 def mod_init() -> PushAs:
@@ -60,7 +66,7 @@ class PushAs:
         self._sender: SenderProcess | None = None
         self._results: ResultCompleter | None = None
         self._registers: RegisterCompleter | None = None
-        self._subscribes: SubscribeCompleter | None = None
+        self._subscribes: SubscriptionCompleter | None = None
         self._watches: WatchCompleter | None = None
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
@@ -124,20 +130,22 @@ class PushAs:
     def _subscribe(self) -> Decision:
         """Refuse a SUBSCRIBE, or suspend it until it is stored; the completer lets it answer."""
         request = ksr_reader.subscribe()
-        if request.to_tag and not device_subscription.is_ours(request.to_tag):
+        if request.to_tag and not subscribe.is_ours(request.to_tag):
             return Answer(481, "Call/Transaction Does Not Exist")
-        limits = self._settings.config.capabilities
-        wanted = device_subscription.admit(request, device_subscription.Bounds(limits.least_s, limits.most_s))
+        wanted = subscribe.admit(request, self._settings.terms)
         if isinstance(wanted, Answer):
             return wanted
         if not request.to_tag:
             ksr_writer.set_to_tag(wanted.id)
-        packed = device_completer.pack_subscribe(wanted)
-        return suspended.hand_over(device_completer.SUBSCRIBES, packed) or Subscription()
+        packed = subscription_completer.pack_subscribe(wanted)
+        return suspended.hand_over(subscription_completer.SUBSCRIBES, packed) or Subscription()
 
     def _notified(self) -> Decision:
         """Refuse a NOTIFY, or suspend it until what it says is stored; the completer lets it answer."""
         notified = ksr_reader.notified()
+        if notified.package == referral.PACKAGE and referral.id_of_call(notified.call_id):
+            packed = referring.pack_told(ksr_reader.told())
+            return suspended.hand_over(referring.NOTIFIES, packed) or Notification()
         refusal = reg_watch.admit(notified)
         if refusal is not None:
             return refusal
@@ -170,11 +178,7 @@ class PushAs:
                 self._answered_subscribe(watcher.Reference.unpack(ksr_reader.reference()))
                 return DONE
             reference, answered = ksr_reader.final_answer()
-            if reference.startswith(device_notifier.REFERENCE):
-                queue = device_completer.NOTIFIED
-            else:
-                queue = completer.RESULTS
-            KSR.mqueue.mq_add(queue, reference, answered.pack())
+            KSR.mqueue.mq_add(_QUEUES.get(reference[:2], completer.RESULTS), reference, answered.pack())
         except Exception:
             log.get().exception("uac_event_crashed")
         return DONE
@@ -217,7 +221,7 @@ class PushAs:
         """In the process that stores subscriptions of devices, again and again."""
         try:
             if self._subscribes is None:
-                self._subscribes = SubscribeCompleter(self._settings)
+                self._subscribes = SubscriptionCompleter(self._settings)
             self._subscribes.run_once()
         except Exception:
             log.get().exception("completer_crashed", queue="subscribes")

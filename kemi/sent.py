@@ -2,21 +2,39 @@
 The reference that travels with a request through Kamailio and comes back with its final answer.
 
 It holds all that judging the answer takes, so that no process has to look anything up on the way. Kamailio
-gives it 128 bytes (`$uac_req(evparam)`).
+gives it 128 bytes (`$uac_req(evparam)`): the numbers are packed.
 """
 
 from __future__ import annotations
 
+import base64
+import struct
 from typing import Final, NamedTuple
 
 from omapush.push.outcome import RetryPlan
+from omapush.push.values import TARGET_LENGTH, Method
 
 LONGEST_WORD: Final = 1_000
 "Characters of what a peer says that travel on; a list of content types is longer than a phrase."
 
+# attempt, attempts, first_ms, longest_ms, sent_ms, sender, hop, deliver_before_ms, flags
+_NUMBERS: Final = struct.Struct(">BBIIQBHQB")
+_IN_SUBSCRIPTION: Final = struct.Struct(">8sI")
+_UNCONFIRMED: Final = 1
+_OTHERS: Final = 2
+
+
+class InSubscription(NamedTuple):
+    """The NOTIFY that carries a push."""
+
+    id: str
+    cseq: int
+    others: bool
+    "The user has further subscriptions to the application, which get it afterwards."
+
 
 class Sent(NamedTuple):
-    """One request in flight."""
+    """One push in flight."""
 
     ticket: str
     attempt: int
@@ -25,33 +43,51 @@ class Sent(NamedTuple):
     sender: int
     "Index of the sender process whose window it fills."
     hop: str
-    "Next hop whose window it fills, by its short name."
+    "Next hop whose window it fills, by its short name: four hexadecimal digits."
     deliver_before_ms: int
     unconfirmed: bool
+    notify: InSubscription | None = None
+    "None: it is a MESSAGE."
+
+    @property
+    def method(self) -> Method:
+        """How it left."""
+        return "NOTIFY" if self.notify else "MESSAGE"
 
     def pack(self) -> str:
-        """Return the reference as text, at most 128 bytes."""
-        return "|".join(
-            (
-                self.ticket,
-                str(self.attempt),
-                *map(str, self.plan),
-                str(self.sent_ms),
-                str(self.sender),
-                self.hop,
-                str(self.deliver_before_ms),
-                "u" if self.unconfirmed else "c",
-            )
+        """Return the reference as text, at most 127 bytes."""
+        notify = self.notify
+        flags = (_UNCONFIRMED if self.unconfirmed else 0) | (_OTHERS if notify and notify.others else 0)
+        hop = int(self.hop, 16)
+        packed = _NUMBERS.pack(
+            self.attempt, *self.plan, self.sent_ms, self.sender, hop, self.deliver_before_ms, flags
         )
+        if notify:
+            # The subscription's id begins with the target, as the ticket does.
+            packed += _IN_SUBSCRIPTION.pack(bytes.fromhex(notify.id[TARGET_LENGTH:]), notify.cseq)
+        return f"{self.ticket}|{base64.urlsafe_b64encode(packed).decode()}"
 
     @staticmethod
     def unpack(text: str) -> Sent:
         """Return what `pack` packed."""
-        ticket, attempt, attempts, first_ms, longest_ms, sent_ms, sender, hop, before_ms, flag = text.split(
-            "|"
+        ticket, _, encoded = text.partition("|")
+        packed = base64.urlsafe_b64decode(encoded)
+        attempt, *plan, sent_ms, sender, hop, before_ms, flags = _NUMBERS.unpack_from(packed)
+        notify = None
+        if len(packed) > _NUMBERS.size:
+            suffix, cseq = _IN_SUBSCRIPTION.unpack_from(packed, _NUMBERS.size)
+            notify = InSubscription(ticket[:TARGET_LENGTH] + suffix.hex(), cseq, bool(flags & _OTHERS))
+        return Sent(
+            ticket=ticket,
+            attempt=attempt,
+            plan=RetryPlan(*plan),
+            sent_ms=sent_ms,
+            sender=sender,
+            hop=f"{hop:04x}",
+            deliver_before_ms=before_ms,
+            unconfirmed=bool(flags & _UNCONFIRMED),
+            notify=notify,
         )
-        plan = RetryPlan(int(attempts), int(first_ms), int(longest_ms))
-        return Sent(ticket, int(attempt), plan, int(sent_ms), int(sender), hop, int(before_ms), flag == "u")
 
 
 class Answered(NamedTuple):

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from omapush import config
-from omapush.config import Config
+from omapush.config import Application, Config
 from omapush.errors import MalformedSip
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.method_choice import Rules
 from omapush.push.outcome import RetryPlan
 from omapush.push.page_mode import Profile, Sender
+from omapush.push.subscribe import Terms
+from omapush.push.subscription import Notifier
 from omapush.push.watch import Plan
 
 
@@ -32,6 +34,12 @@ class Settings:
     own_aor: str
     profile: Callable[[str, str], Profile]
     "How pushes of an application (ARI) and an initiator leave. Peers name applications: few are remembered."
+    rules: Callable[[str], Rules]
+    "What an application's profile says about sending."
+    terms: Terms
+    "On what terms devices may subscribe."
+    notifier: Notifier
+    "Who we are in the dialogs of subscribers."
 
     @staticmethod
     def load() -> Settings:
@@ -45,12 +53,16 @@ class Settings:
             sender=Sender(values.sip.uri, sent_by, values.core.ioi, values.core.next_hop),
             own_aor=address_of_record(values.sip.uri, field="sip.uri"),
             profile=lru_cache(maxsize=1024)(partial(_profile, values)),
+            rules=lru_cache(maxsize=1024)(partial(_rules, values)),
+            terms=Terms(
+                values.subscriptions.least_s,
+                values.subscriptions.most_s,
+                values.routing,
+                values.application,
+                Application(),
+            ),
+            notifier=Notifier(f"sip:{sent_by}", values.core.ioi),
         )
-
-    @property
-    def contact(self) -> str:
-        """Our URI in dialogs: where the other end's requests reach this node."""
-        return f"sip:{self.sender.sent_by}"
 
     @property
     def watch_plan(self) -> Plan:
@@ -65,11 +77,6 @@ class Settings:
             first_retry_ms=int(section.first_retry_s * 1000),
             longest_retry_ms=int(section.longest_retry_s * 1000),
         )
-
-    def rules(self, application: str) -> Rules:
-        """Return what the application's profile says about sending."""
-        profile = self.config.profile(application)
-        return Rules(profile.when_unregistered, profile.when_no_match, self.config.delivery.message_bytes)
 
     def retry_plan(self, application: str) -> RetryPlan:
         """Return when pushes of this application are tried again."""
@@ -96,6 +103,18 @@ def _profile(values: Config, application: str, initiator: str) -> Profile:
         gzip=settings.gzip,
         push_id_header=settings.push_id_header,
         asserted=(account.identity or values.sip.uri) if account is not None and trusted else "",
+    )
+
+
+def _rules(values: Config, application: str) -> Rules:
+    profile = values.profile(application)
+    return Rules(
+        profile.when_unregistered,
+        profile.when_no_match,
+        values.delivery.message_bytes,
+        values.delivery.notify_bytes,
+        profile.methods,
+        profile.form == "wrapped",
     )
 
 

@@ -55,6 +55,8 @@ class Sip(_Section, frozen=True):
     """Kamailio's shared memory; the start is refused when all windows together would not fit."""
     package_memory_mb: Annotated[int, Meta(ge=8, le=1_024)] = 32
     """Kamailio's private memory for each process."""
+    tcp_above: Annotated[int, Meta(ge=0, le=65_507)] = 1_300
+    """Requests of our own larger than this leave by TCP (RFC 3261 18.1.1); 0: as their next hop says."""
     udp_mtu: Annotated[int, Meta(ge=0, le=65_507)] = 0
     """Relayed requests larger than this leave by TCP; 0 leaves the transport of users' traffic alone."""
     record_route: bool = False
@@ -105,6 +107,8 @@ class Delivery(_Section, frozen=True):
 
     message_bytes: Annotated[int, Meta(ge=400, le=1_300)] = 1_300
     """Largest whole MESSAGE request, as it leaves us (RFC 3428: never above 1,300)."""
+    notify_bytes: Annotated[int, Meta(ge=0, le=30_000)] = 30_000
+    """Largest content that a NOTIFY carries; 0: none does."""
     transaction_s: Annotated[int, Meta(ge=5, le=300)] = 40
     """A request without a result for so long is sent again. Kamailio waits 8 s less for it, 32 s at most."""
     retention_s: Seconds = 86_400
@@ -197,6 +201,13 @@ class Application(_Section, frozen=True):
     """Requests to these addresses of record (shell patterns) are for this application."""
     events: tuple[str, ...] = ()
     """Requests with these Event values are for this application; parameters named here must be there."""
+    methods: tuple[Literal["NOTIFY", "REFER", "MESSAGE"], ...] = ("NOTIFY", "MESSAGE")
+    """
+    Methods that may carry its pushes, in order of preference: NOTIFY in a live subscription, REFER to ask for
+    one where there is none, MESSAGE. What an initiator names is tried alone.
+    """
+    subscribers: Literal["grant", "refuse", "pend"] = "grant"
+    """Devices that subscribe to its pushes: take them, refuse them (403), or let them wait for approval."""
     push_id_header: bool = False
     """Add X-Push-Id, so that a receiver can drop the repeat that a crash may cause."""
     retry: Retry = Retry()
@@ -233,13 +244,27 @@ class Routing(_Section, frozen=True):
     """Application of a request without any clue; empty: it is answered 404."""
 
 
+class Subscriptions(_Section, frozen=True):
+    """Subscriptions of devices to `ua-profile`: to an application's pushes, and about the device itself."""
+
+    least_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
+    """Shortest subscription; a shorter one is refused with 423 and Min-Expires."""
+    most_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 86_400
+    """Longest subscription; who asks for more gets this."""
+    window: Annotated[int, Meta(ge=1, le=5_000)] = 200
+    """NOTIFYs without content that one sender process may have in flight."""
+    refer_to: Literal["user", "psa"] = "user"
+    """
+    Whom a REFER makes the device subscribe to: its own identity, so that the user's filter criteria lead to
+    this server, or `sip.uri`.
+    """
+    refer_wait_s: Annotated[float, Meta(gt=0, le=3_600)] = 40.0
+    """How long a push waits for the subscription that a REFER asked for."""
+
+
 class Capabilities(_Section, frozen=True):
     """What users' devices take, and how we come to know."""
 
-    least_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
-    """Shortest subscription of a device; a shorter one is refused with 423 and Min-Expires."""
-    most_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 86_400
-    """Longest subscription of a device; who asks for more gets this."""
     learned_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 86_400
     """How long a device's refusal (406, 413, 415, 488) is believed; 0: not at all."""
     fetch: bool = True
@@ -305,6 +330,7 @@ class Config(Struct, frozen=True, kw_only=True):
     registration: RegistrationSection = RegistrationSection()
     log: Log = Log()
     routing: Routing = Routing()
+    subscriptions: Subscriptions = Subscriptions()
     capabilities: Capabilities = Capabilities()
     application: dict[str, Application] = {}
     initiator: dict[str, Initiator] = {}
@@ -324,6 +350,7 @@ _SECTIONS: dict[str, type[_Section]] = {
     "notify": Notify,
     "registration": RegistrationSection,
     "log": Log,
+    "subscriptions": Subscriptions,
     "capabilities": Capabilities,
     "routing": Routing,
 }

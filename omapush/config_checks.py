@@ -43,6 +43,7 @@ def check(config: Config) -> None:
     for ari, application in config.application.items():
         _require(config, "application", ari, ARI, '"mms.ua"')
         _check_addresses(config, ari, application)
+        _check_methods(config, ari, application)
     _check_routing(config)
 
 
@@ -55,6 +56,14 @@ def _check_addresses(config: Config, ari: str, application: Application) -> None
         names = [param.partition("=")[0].lower() for param in event.split(";")[1:]]
         if len(set(names)) < len(names):
             raise BadConfiguration(f"{config.path}: {where}.events", "names a parameter twice")
+
+
+def _check_methods(config: Config, ari: str, application: Application) -> None:
+    methods = application.methods
+    if not methods or len(set(methods)) < len(methods):
+        raise BadConfiguration(
+            f'{config.path}: application."{ari}".methods', "needs at least one method, and each only once"
+        )
 
 
 def _check_routing(config: Config) -> None:
@@ -82,11 +91,12 @@ def _check_next_hop(config: Config) -> None:
 
 def _check_memory(config: Config) -> None:
     watching = config.registration.window if config.registration.watch else 0
-    needed_mb = config.sip.senders * (config.sip.window + watching) * _IN_FLIGHT_BYTES // 1_000_000
+    window = config.sip.window + config.subscriptions.window + watching
+    needed_mb = config.sip.senders * window * _IN_FLIGHT_BYTES // 1_000_000
     if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
         raise BadConfiguration(
             f"{config.path}: sip.shared_memory_mb",
-            f"{config.sip.senders} senders x window {config.sip.window + watching} need about {needed_mb} MB "
+            f"{config.sip.senders} senders x window {window} need about {needed_mb} MB "
             f"in flight, above {_SHARED_MEMORY_IN_FLIGHT:.0%} of {config.sip.shared_memory_mb} MB; "
             "make the window smaller or the memory larger",
         )

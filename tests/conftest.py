@@ -28,6 +28,12 @@ PROFILES: Settings = {
     'application."held.ua"': {"accept_contact": "strict", "no_match": "hold"},
     'application."choosy.ua"': {"no_match": "refuse"},
     'application."daring.ua"': {"accept_contact": "strict", "no_match": "send"},
+    'application."dialog.ua"': {"methods": ["NOTIFY"], "no_match": "hold"},
+    'application."asking.ua"': {"methods": ["NOTIFY", "REFER"]},
+    'application."asking-first.ua"': {"methods": ["NOTIFY", "REFER", "MESSAGE"]},
+    'application."closed.ua"': {"subscribers": "refuse"},
+    'application."pending.ua"': {"subscribers": "pend"},
+    'application."typed.ua"': {"content_types": ["image/*"]},
     'application."once.ua"': {"retry": {"attempts": 1, "first_s": 0.05, "longest_s": 0.1}},
     'application."thrice.ua"': {"retry": {"attempts": 3, "first_s": 0.05, "longest_s": 0.1}},
 }

@@ -21,9 +21,7 @@ class Accounts:
             name: Account(name, initiator.applications, initiator.recipients)
             for name, initiator in config.initiator.items()
         }
-        self._digests = {
-            name: _digest(initiator.secret()) for name, initiator in config.initiator.items()
-        }
+        self._digests = {name: _digest(initiator.secret()) for name, initiator in config.initiator.items()}
         self._nobody = _digest("")
 
     def authenticate(self, authorization: str | None) -> Account | None:

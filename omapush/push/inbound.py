@@ -29,6 +29,8 @@ class InboundRequest:
     "The To header has a tag."
     went_through_us: bool
     "One of the Via values is ours."
+    for_own_profile: bool = False
+    "A SUBSCRIBE to a profile that we serve, which filter criteria bring on its way to the subscriber itself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ def decide(request: InboundRequest) -> Decision:
         return Answer(200, "OK", OPTIONS_HEADERS)
     if not request.trusted:
         return Answer(403, "Not a Trusted Peer")
+    if request.for_own_profile and not request.in_dialog:
+        return Subscription()
     if request.onward:
         return Relay()
     return _answer_ourselves(request)

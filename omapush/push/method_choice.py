@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+from omapush.errors import PushError
+from omapush.push import outcome, referral
+from omapush.push.body import WRAPPED_TYPE
+from omapush.push.capabilities import Refusal
 from omapush.push.device_choice import Devices
-from omapush.push.outcome import Outcome
+from omapush.push.outcome import Outcome, Reply
+from omapush.push.referral import Referral
 from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, Request
-from omapush.push.values import Method
+from omapush.push.subscribe import in_ranges
+from omapush.push.subscription import Subscription
+from omapush.push.values import Delivery, Method
 
 Rule = Literal["send", "refuse", "hold"]
 "What to do without a device to send to: let the core decide, end it, or wait for the registration to change."
 
 _REFUSAL: Final = {"unregistered": "2003", "none fits": "2006"}
+_NO_METHOD: Final = "2006"
+_GONE: Final = "5027"
+_NOT_SUBSCRIBED: Final = "no live subscription"
 
 
 class Rules(NamedTuple):
@@ -21,9 +32,28 @@ class Rules(NamedTuple):
     unregistered: Rule
     "When nobody is known to be there."
     no_match: Rule
-    "When devices are there, none of which has the application."
+    "When devices are there, none of which has the application; or no subscription, where only that would do."
     message_bytes: int
     "Largest whole MESSAGE; above it the push needs another method (MSG-SIZE)."
+    notify_bytes: int
+    "Largest content of a NOTIFY."
+    methods: tuple[Method, ...]
+    "In order of preference."
+    wrapped: bool = False
+    "Content travels as application/vnd.oma.push where the device takes it."
+
+
+class Situation(NamedTuple):
+    """What is known when a delivery is to leave."""
+
+    delivery: Delivery
+    devices: Devices
+    subscriptions: tuple[Subscription, ...] = ()
+    "Live ones to the application that have not got it yet."
+    referral: Referral | None = None
+    refusal: Refusal | None = None
+    "Why no device takes the content, as far as capabilities tell (PSA-MSG-4)."
+    now_ms: int = 0
 
 
 class Choice(NamedTuple):
@@ -33,46 +63,145 @@ class Choice(NamedTuple):
     why: str
     outcome: Outcome | None = None
     hold: bool = False
-    "Wait in the outbox until the user's registration changes."
+    "Wait in the outbox until something about the user changes."
+    until_ms: int = 0
+    "Held no longer than that; 0: no such bound."
+    request: Request | None = None
+    "The MESSAGE."
+    subscription: Subscription | None = None
+    "In which the NOTIFY goes."
 
 
-def choose(request: Request, devices: Devices, rules: Rules) -> Choice:
+_Step = Choice | str
+"What a method comes to: it is chosen or decides; or why it is not the one."
+
+
+def choose(situation: Situation, rules: Rules, message: Callable[[], Request]) -> Choice:
     """
-    Return how `request`, composed as a MESSAGE, leaves; or the result when it can't; or that it is held.
+    Return how the delivery leaves; or the result when it can't; or that it is held.
 
-    What could never be sent is not held: it is refused at once.
+    `message` composes the MESSAGE, asked only when it comes to that. What could never be sent is not held:
+    it is refused at once.
     """
-    rule = _rule(devices, rules)
-    if rule == "refuse":
-        why = f"{devices.why}, and the application's profile refuses then"
-        return Choice(None, why, Outcome(None, "undeliverable", _REFUSAL[devices.presence], why))
+    if situation.delivery.subscription:
+        return _to_subscriber(situation, rules)
+    methods = (situation.delivery.method,) if situation.delivery.method else rules.methods
+    reasons: list[str] = []
+    for method in methods:
+        match method:
+            case "NOTIFY":
+                step = _notify(situation, rules)
+            case "REFER":
+                step = _refer(situation, rules)
+            case _:
+                step = _message(situation, rules, message)
+        if isinstance(step, Choice):
+            told = [reason for reason in reasons if reason != _NOT_SUBSCRIBED]
+            return step._replace(why="; ".join([*told, step.why]))
+        reasons.append(step)
+    return _none(situation, rules, "; ".join(reasons))
+
+
+def _notify(situation: Situation, rules: Rules) -> _Step:
+    if not situation.subscriptions:
+        return _NOT_SUBSCRIBED
+    if situation.delivery.length > rules.notify_bytes:
+        return f"{situation.delivery.length} bytes, a NOTIFY carries {rules.notify_bytes}"
+    for one in situation.subscriptions:
+        if not _is_acceptable(one, situation, rules):
+            continue
+        others = len(situation.subscriptions) - 1
+        more = f", {others} more to follow" if others else ""
+        return Choice("NOTIFY", f"subscribed as {one.device or one.id}{more}", subscription=one)
+    return f"subscribed, and takes no {situation.delivery.media_type} there"
+
+
+def _is_acceptable(one: Subscription, situation: Situation, rules: Rules) -> bool:
+    """What a device says in its SUBSCRIBE counts for more than what is otherwise known of it (PROP-X-3)."""
+    if not one.accept:
+        return situation.refusal is None
+    wrapped = rules.wrapped and in_ranges(WRAPPED_TYPE, one.accept)
+    return wrapped or in_ranges(situation.delivery.media_type, one.accept)
+
+
+def _to_subscriber(situation: Situation, rules: Rules) -> Choice:
+    """A push to all subscribers is for those who are it still, and for nobody by another way."""
+    step = _notify(situation, rules)
+    if isinstance(step, Choice):
+        return step
+    code = _NO_METHOD if situation.subscriptions else _GONE
+    why = step if situation.subscriptions else "no longer subscribed"
+    return Choice(None, why, Outcome(None, "undeliverable", code, why))
+
+
+def _refer(situation: Situation, rules: Rules) -> _Step:
+    asked, delivery, now_ms = situation.referral, situation.delivery, situation.now_ms
+    if situation.subscriptions:
+        return "subscribed already: nothing to ask for"
+    if not delivery.aor.startswith(("sip:", "sips:")):
+        return "a REFER needs a SIP identity (PSA-REF-2)"
+    if delivery.length > rules.notify_bytes:
+        return f"{delivery.length} bytes would not fit into the NOTIFY that follows"
+    failed = referral.failed_for(asked, delivery.accepted_ms, now_ms)
+    if failed is not None:
+        return failed.why
+    if asked is not None and referral.is_waited_for(asked, now_ms):
+        why = f"waits for the device to subscribe: {asked.why}"
+        return Choice(None, why, hold=True, until_ms=asked.deadline_ms)
+    nobody = _without_device(situation.devices, rules)
+    return nobody or Choice("REFER", "no live subscription, the device is asked to subscribe")
+
+
+def _message(situation: Situation, rules: Rules, message: Callable[[], Request]) -> _Step:
+    delivery, devices = situation.delivery, situation.devices
+    if delivery.length > len(delivery.content):
+        return f"content has {delivery.length} bytes, a MESSAGE at most {rules.message_bytes} in all"
+    try:
+        request = message()
+    except PushError as error:
+        return _refused(str(error), error.pap_code)
+    if situation.refusal is not None:
+        return _refused(situation.refusal.why, situation.refusal.code)
+    nobody = _without_device(devices, rules)
+    if nobody is not None and nobody.outcome is not None:
+        return nobody
     if request.size > rules.message_bytes:
-        return _refused(
-            f"MESSAGE would have {request.size} bytes, limit {rules.message_bytes}: needs another method"
-        )
+        return f"MESSAGE would have {request.size} bytes, limit {rules.message_bytes}"
     if len(request.headers.encode()) > LARGEST_HEADERS or len(request.request_uri) > LARGEST_URI:
-        return _refused("headers or URI are too long for one SIP request")
-    if rule == "hold":
-        return Choice(None, devices.why, hold=True)
+        return "headers or URI are too long for one SIP request"
+    if nobody is not None:
+        return nobody
     core_decides = "" if devices.presence == "fits" else ", the core decides"
-    return Choice("MESSAGE", f"{request.size} of {rules.message_bytes} bytes, {devices.why}{core_decides}")
+    why = f"{request.size} of {rules.message_bytes} bytes, {devices.why}{core_decides}"
+    return Choice("MESSAGE", why, request=request)
 
 
-def _rule(devices: Devices, rules: Rules) -> Rule:
+def _without_device(devices: Devices, rules: Rules) -> Choice | None:
+    """What the profile says when no device is known to be there for the push; None: it may be sent."""
     match devices.presence:
         case "unregistered":
-            return rules.unregistered
+            rule = rules.unregistered
         case "none fits":
-            return rules.no_match
+            rule = rules.no_match
         case "fits" | "unknown":
-            return "send"
+            return None
+    if rule == "refuse":
+        why = f"{devices.why}, and the application's profile refuses then"
+        return _refused(why, _REFUSAL[devices.presence])
+    return Choice(None, devices.why, hold=True) if rule == "hold" else None
 
 
-def too_large(content_bytes: int, message_bytes: int) -> Outcome:
-    """Return the result of a push whose content no MESSAGE can carry in any form."""
-    why = f"content has {content_bytes} bytes, a MESSAGE at most {message_bytes} in all: needs another method"
-    return Outcome(None, "undeliverable", "2006", why)
+def _none(situation: Situation, rules: Rules, why: str) -> Choice:
+    """No method is left: the referral's failure is the result, or what is missing may yet come, or 2006."""
+    failed = referral.failed_for(situation.referral, situation.delivery.accepted_ms, situation.now_ms)
+    if failed is not None and "REFER" in (situation.delivery.method, *rules.methods):
+        row = outcome.row_of(Reply(failed.code or 408))
+        return Choice(None, why, Outcome(None, row.state, row.code, f"{row.meaning} ({failed.why})"))
+    is_subscription_missing = not situation.subscriptions and situation.delivery.length <= rules.notify_bytes
+    if rules.no_match == "hold" and is_subscription_missing and "MESSAGE" not in rules.methods:
+        return Choice(None, why, hold=True)
+    return _refused(f"{why}: needs another method", _NO_METHOD)
 
 
-def _refused(why: str) -> Choice:
-    return Choice(None, why, Outcome(None, "undeliverable", "2006", why))
+def _refused(why: str, code: str) -> Choice:
+    return Choice(None, why, Outcome(None, "undeliverable", code, why))

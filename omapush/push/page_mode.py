@@ -7,15 +7,13 @@ composed here, and the size of the whole is known before anything is sent.
 
 from __future__ import annotations
 
-import gzip
 from email.utils import formatdate
 from typing import Final, NamedTuple
 
 from omapush.protocol.feature_tags import accept_contact
+from omapush.push.body import body_of
 from omapush.push.request import Request
 from omapush.push.values import Delivery
-
-WRAPPED_TYPE: Final = "application/vnd.oma.push"
 
 _CRLF: Final = "\r\n"
 _GENERATED_BYTES: Final = sum(
@@ -69,7 +67,7 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
     number and so its Call-ID, by which a receiver can tell that it has seen the push already.
     """
     next_hop = s_cscf or sender.next_hop
-    body_headers, body = _body(delivery, profile)
+    body_headers, body = body_of(delivery, wrapped=profile.wrapped, compress=profile.gzip)
     call_id = f"{delivery.id}.{attempt}@{_host(sender.sent_by)}"
     lines = [f"Route: <{_loose(next_hop)}>"]
     if profile.asserted:
@@ -78,7 +76,7 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
         lines.append(f"Accept-Contact: {preference}")
     generated = f'icid-value="{call_id}";icid-generated-at={_host(sender.sent_by)}'
     lines.append(f'P-Charging-Vector: {generated};orig-ioi="Type 3{sender.ioi}"')
-    lines.extend(_validity(delivery))
+    lines.extend(validity(delivery))
     if profile.push_id_header:
         lines.append(f"X-Push-Id: {delivery.id}")
     lines.extend(body_headers)
@@ -112,45 +110,9 @@ def _loose(uri: str) -> str:
     return uri if ";lr" in uri.lower() else f"{uri};lr"
 
 
-def _validity(delivery: Delivery) -> list[str]:
-    """Date and Expires tell the device until when the push is worth showing (RFC 3428 8)."""
+def validity(delivery: Delivery) -> list[str]:
+    """Return Date and Expires, which tell the device until when the push is worth showing (RFC 3428 8)."""
     if not delivery.deadline_given:
         return []
     lifetime_s = max(1, (delivery.deliver_before_ms - delivery.accepted_ms) // 1000)
     return [f"Date: {formatdate(delivery.accepted_ms / 1000, usegmt=True)}", f"Expires: {lifetime_s}"]
-
-
-def _body(delivery: Delivery, profile: Profile) -> tuple[list[str], bytes]:
-    """Return the content's header lines and bytes: native or wrapped, compressed when that helps."""
-    content_type, body = delivery.content_type, delivery.content
-    headers: list[str] = []
-    if profile.wrapped:
-        content_type, body = WRAPPED_TYPE, _wrap(delivery)
-    else:
-        headers = [f"{name}: {value}" for name, value in delivery.content_headers if _travels(name)]
-    if profile.gzip and not any(line.lower().startswith("content-encoding:") for line in headers):
-        smaller = gzip.compress(body, mtime=0)
-        if len(smaller) < len(body):
-            body = smaller
-            headers.append("Content-Encoding: gzip")
-    headers.append(f"Content-Type: {content_type}")
-    return headers, body
-
-
-_NATIVE: Final = frozenset({"content-language", "content-encoding", "content-disposition"})
-"Control lines of a content part that are SIP headers of their own (PROP-CTRL-1, native form)."
-
-
-def _travels(name: str) -> bool:
-    return name.lower() in _NATIVE
-
-
-def _wrap(delivery: Delivery) -> bytes:
-    """Return the wrapped form: control lines, an empty line, the content bytes (PROP-CTRL-1)."""
-    lines = [f"X-Wap-Application-Id: {delivery.application}", f"Content-Type: {delivery.content_type}"]
-    lines.extend(
-        f"{name}: {value}"
-        for name, value in delivery.content_headers
-        if name.lower() not in ("x-wap-application-id", "content-type", "content-length")
-    )
-    return (_CRLF.join(lines) + _CRLF * 2).encode() + delivery.content

@@ -18,8 +18,8 @@ State = Literal[
 PENDING: Final[State] = "pending"
 "The only state that is not final."
 
-Method = Literal["MESSAGE"]
-"SIP methods that carry a push."
+Method = Literal["NOTIFY", "REFER", "MESSAGE"]
+"SIP methods by which a push leaves; a REFER asks for the subscription in which it then does."
 
 REF_LENGTH: Final = 20
 TARGET_LENGTH: Final = 16
@@ -56,6 +56,8 @@ class Push(NamedTuple):
     source_reference: str
     order_us: int = 0
     "Place among pushes to one target: microseconds of acceptance, strictly increasing in one api process."
+    method: str = ""
+    "Method that the initiator wants; empty: the application's profile decides."
 
 
 class Recipient(NamedTuple):
@@ -115,6 +117,20 @@ class Delivery(NamedTuple):
     order_us: int = 0
     size: int = 0
     "Bytes of content. More than `content` has: too large for a MESSAGE in any form, it stayed with the push."
+    method: str = ""
+    "Method that the initiator wants; empty: the application's profile decides."
+    subscription: str = ""
+    "Id of the one subscription that it is for; empty: for the user."
+
+    @property
+    def length(self) -> int:
+        """Bytes of content, wherever it is."""
+        return max(self.size, len(self.content))
+
+    @property
+    def media_type(self) -> str:
+        """Content type in lower case, without parameters."""
+        return self.content_type.partition(";")[0].strip().lower()
 
     @property
     def id(self) -> str:

@@ -8,10 +8,12 @@ import msgspec
 
 from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
-from omapush.push.device_subscription import DeviceSubscription, Wanted
 from omapush.push.profile_document import Profile
+from omapush.push.referral import Referral, Told
 from omapush.push.reg_watch import FinalAnswer, Notified
 from omapush.push.registration import Registration, Report
+from omapush.push.subscribe import Wanted
+from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
 from omapush.push.watch import Watch
 
@@ -22,15 +24,17 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
     for kind in (
         Capabilities,
         Delivery,
-        DeviceSubscription,
         Event,
         FinalAnswer,
         Notified,
         Profile,
         Push,
         Recipient,
+        Referral,
         Registration,
         Result,
+        Subscription,
+        Told,
         Wanted,
         Watch,
     )
@@ -47,15 +51,17 @@ class BrokenRecord(PushError):
 def encode(
     record: Capabilities
     | Delivery
-    | DeviceSubscription
     | Event
     | FinalAnswer
     | Notified
     | Profile
     | Push
     | Recipient
+    | Referral
     | Registration
     | Result
+    | Subscription
+    | Told
     | Wanted
     | Watch,
 ) -> bytes:
@@ -68,14 +74,24 @@ def capabilities(data: bytes) -> Capabilities:
     return _decode(Capabilities, data)
 
 
-def device_subscription(data: bytes) -> DeviceSubscription:
+def subscription(data: bytes) -> Subscription:
     """Read a subscription of a device."""
-    return _decode(DeviceSubscription, data)
+    return _decode(Subscription, data)
 
 
 def wanted_subscription(data: bytes) -> Wanted:
     """Read a SUBSCRIBE on its way from one SIP process to another; it is never stored."""
     return _decode(Wanted, data)
+
+
+def referral(data: bytes) -> Referral:
+    """Read a request to subscribe."""
+    return _decode(Referral, data)
+
+
+def told(data: bytes) -> Told:
+    """Read a NOTIFY of the refer event on its way between SIP processes; it is never stored."""
+    return _decode(Told, data)
 
 
 def watch(data: bytes) -> Watch:

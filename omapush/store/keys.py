@@ -81,10 +81,15 @@ def outbox(shard_number: int, part: str) -> str:
     """
     One structure of a user shard's outbox.
 
-    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later, expiry or held; what
-    each holds is in schema/functions/outbox.lua.
+    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later, expiry, held or told;
+    what each holds is in schema/functions/outbox.lua.
     """
     return f"{part}:{{u{shard_number}}}"
+
+
+def referral(shard_number: int, referral_id: str) -> str:
+    """Our request to one user's device to subscribe to one application."""
+    return f"refer:{{u{shard_number}}}:{referral_id}"
 
 
 def capabilities(shard_number: int, target_name: str) -> str:
@@ -97,9 +102,18 @@ def subscription(shard_number: int, subscription_id: str) -> str:
     return f"sub:{{u{shard_number}}}:{subscription_id}"
 
 
-def subscriptions_due(shard_number: int) -> str:
-    """Subscriptions of a user shard, by when there is something to do about each."""
-    return f"sub-due:{{u{shard_number}}}"
+def subscriptions_of(shard_number: int, profile: str, application: str) -> str:
+    """Ids of one application's subscriptions (profile `oma-app`), or of all device profiles."""
+    return f"subs:{{u{shard_number}}}:{profile}:{application}"
+
+
+def subscription_part(shard_number: int, part: str) -> str:
+    """
+    One structure of a user shard's subscriptions.
+
+    `part`: expiry, owed, cseq, flight or kinds; what each holds is in schema/functions/subscriptions.lua.
+    """
+    return f"sub-{part}:{{u{shard_number}}}"
 
 
 def profile(url: str) -> str:

@@ -23,6 +23,13 @@ class Owner(NamedTuple):
     sender: int
 
 
+class Told(NamedTuple):
+    """What one of several subscriptions of a user answered to a push."""
+
+    subscription_id: str
+    sip_code: int
+
+
 class Taken(NamedTuple):
     """One delivery that a sender has to send now."""
 
@@ -30,6 +37,8 @@ class Taken(NamedTuple):
     delivery: Delivery
     attempt: int
     "Counts from 1."
+    told: tuple[Told, ...] = ()
+    "What subscriptions of the user answered to it already."
 
 
 class Unreadable(NamedTuple):
@@ -106,7 +115,11 @@ def claim(
     answers = call_all(
         store,
         (
-            Call("omapush_claim", _names(number, "owner", "taken"), [*owner, lease_ms, transaction_ms])
+            Call(
+                "omapush_claim",
+                [*_names(number, "owner", "taken"), keys.subscription_part(number, "flight")],
+                [*owner, lease_ms, transaction_ms],
+            )
             for number in numbers
         ),
     )
@@ -127,7 +140,7 @@ def take(
     None for a shard that this process does not own (any more). What is taken and not completed within
     `transaction_ms` counts as lost and is sent again.
     """
-    parts = ("owner", "ready", "delivery", "attempts", "taken", "busy", "waiting")
+    parts = ("owner", "ready", "delivery", "attempts", "taken", "busy", "waiting", "told")
     answers = call_all(
         store,
         (Call("omapush_take", _names(number, *parts), [*owner, transaction_ms, most]) for number in numbers),
@@ -138,14 +151,37 @@ def take(
 def _taken(answer: list[Any] | None) -> list[Taken | Unreadable] | None:
     if answer is None:
         return None
-    return [_one_taken(*answer[i : i + 3]) for i in range(0, len(answer), 3)]
+    return [_one_taken(*answer[i : i + 4]) for i in range(0, len(answer), 4)]
 
 
-def _one_taken(place: bytes, record: bytes, attempts: bytes | None) -> Taken | Unreadable:
+def _one_taken(place: bytes, record: bytes, attempts: bytes | None, told: bytes | None) -> Taken | Unreadable:
     try:
-        return Taken(place.decode(), codec.delivery(record), int(attempts or 0) + 1)
+        delivery = codec.delivery(record)
+        return Taken(place.decode(), delivery, int(attempts or 0) + 1, _told(told) if told else ())
     except codec.BrokenRecord as error:
         return Unreadable(place.decode(), str(error))
+
+
+def _told(text: bytes) -> tuple[Told, ...]:
+    words = text.decode().split()
+    return tuple(Told(name, int(code)) for name, code in zip(words[::2], words[1::2], strict=True))
+
+
+def choose_again(store: Store, again: Iterable[tuple[str, Told | None]]) -> None:
+    """
+    Make tickets ready again at once, so that their method is chosen anew; that is no try.
+
+    What a subscription answered is remembered until the delivery is finished, or tried again as a whole.
+    """
+    batches: dict[int, list[str]] = {}
+    for place, told in again:
+        text = f"{told.subscription_id} {told.sip_code} " if told else ""
+        batches.setdefault(store.layout.ticket_shard(place), []).extend((place, text))
+    parts = ("taken", "ready", "told")
+    call_all(
+        store,
+        (Call("omapush_choose_again", _names(number, *parts), args) for number, args in batches.items()),
+    )
 
 
 def complete(store: Store, finished: Iterable[Finished]) -> None:
@@ -164,6 +200,7 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
         "later",
         "expiry",
         "held",
+        "told",
     )
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())

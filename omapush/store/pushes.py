@@ -140,7 +140,15 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
         deadline_given=push.deadline_given,
         order_us=push.order_us,
         size=len(content),
+        method=push.method,
     )
+
+
+def content(store: Store, ref: str) -> bytes | None:
+    """Return the content of a push; None when it is forgotten."""
+    with store_errors("content"):
+        body = store.db.hget(_push_keys(store, ref)[0], "body")
+    return body if isinstance(body, bytes) else None
 
 
 def _recipients(fields: dict[bytes, bytes]) -> int:

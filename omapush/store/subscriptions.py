@@ -1,90 +1,323 @@
-"""Subscriptions of devices: one winner for each change, and what is due in a user shard."""
+"""Subscriptions of devices: one winner for each change, one NOTIFY at a time, lists by application."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from omapush.errors import TryLater
-from omapush.push import device_subscription as rules
-from omapush.push.device_subscription import DeviceSubscription
+from omapush.push.subscribe import CONTENT, DEVICE
+from omapush.push.subscription import Subscription
+from omapush.push.values import target
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call, store_errors
+from omapush.store.client import Call, Store, call_all, store_errors
 
-KEPT_AFTER_END_MS = 3_600_000
+KEPT_AFTER_END_MS: Final = 3_600_000
 "How long a subscription whose last NOTIFY could never be sent is kept."
-_TRIES = 32
+_TRIES: Final = 64
+_PAGE: Final = 500
 
 _T = TypeVar("_T")
 
 
-def read(store: Store, subscription_id: str) -> DeviceSubscription | None:
+class Placed(NamedTuple, Generic[_T]):
+    """What a rule makes of one subscription."""
+
+    new: Subscription | None
+    "To be stored; None: deleted. The same as before: nothing happens."
+    owed_ms: int | None
+    "In how many ms a NOTIFY is owed; None: none is, by this."
+    answer: _T
+
+
+Rule = Callable[[Subscription | None], Placed[_T]]
+
+
+class Begun(NamedTuple):
+    """A NOTIFY that may be sent now."""
+
+    subscription: Subscription
+    cseq: int
+    "0: another one is under way in this dialog."
+
+
+class Due(NamedTuple):
+    """Subscriptions about which there is something to do now."""
+
+    owed: list[str]
+    "Ids to which a NOTIFY is owed."
+    run_out: list[str]
+    "Ids whose time is over."
+
+
+def read(store: Store, subscription_id: str) -> Subscription | None:
     """Return a subscription, or None."""
-    data = _read_bytes(store, subscription_id)
-    return None if data is None else codec.device_subscription(data)
+    return read_all(store, [subscription_id])[0]
 
 
-def change(
-    store: Store,
-    subscription_id: str,
-    rule: Callable[[DeviceSubscription | None], tuple[DeviceSubscription | None, _T]],
-) -> _T:
+def read_all(store: Store, ids: Sequence[str]) -> list[Subscription | None]:
+    """Return subscriptions by their ids; a broken record counts as none."""
+    return [_former(data) for data in _read_bytes(store, ids)]
+
+
+def change(store: Store, subscription_id: str, rule: Rule[_T]) -> _T:
+    """Change one subscription atomically; see `change_all`."""
+    return change_all(store, {subscription_id: rule})[subscription_id]
+
+
+def change_all(store: Store, rules: Mapping[str, Rule[_T]]) -> dict[str, _T]:
     """
-    Change a subscription atomically by `rule`, which returns it as it shall be (None: gone) and an answer.
+    Change subscriptions, each atomically by its rule, and return what the rules answered.
 
-    `rule` is asked again when another process was faster. The answer is that of the change that was stored.
+    A rule is asked again when another process was faster; the answer is that of the change that was stored.
 
     Raises:
-        TryLater: others changed the subscription so often that this change never got through.
+        TryLater: others changed one so often that this change never got through.
     """
+    answers: dict[str, _T] = {}
+    waiting = list(rules)
     for _ in range(_TRIES):
-        was = _read_bytes(store, subscription_id)
-        old = _former(was)
-        new, answer = rule(old)
-        if (new is None and was is None) or (new is not None and new == old):
-            return answer
-        if _place(store, subscription_id, was, new):
-            return answer
-    raise TryLater(f"subscription {subscription_id} is changed too often at once")
+        if not waiting:
+            return answers
+        changes: list[_Change] = []
+        for name, was in zip(waiting, _read_bytes(store, waiting), strict=True):
+            old = _former(was)
+            placed = rules[name](old)
+            answers[name] = placed.answer
+            is_same = placed.new == old and placed.owed_ms is None and (old is not None or was is None)
+            if not is_same:
+                changes.append(_Change(name, was or b"", old, placed.new, placed.owed_ms))
+        waiting = _place(store, changes)
+    raise TryLater(f"subscription {waiting[0]} is changed too often at once")
 
 
-def due(store: Store, shards: Sequence[int], now_ms: int, *, most: int) -> list[str]:
-    """Return up to `most` ids of each shard about which there is something to do."""
-    with store_errors("due subscriptions"):
+class _Change(NamedTuple):
+    id: str
+    was: bytes
+    old: Subscription | None
+    new: Subscription | None
+    owed_ms: int | None
+
+
+def _place(store: Store, changes: Sequence[_Change]) -> list[str]:
+    """Return the ids of changes that lost."""
+    by_shard: dict[int, list[_Change]] = {}
+    for change_ in changes:
+        by_shard.setdefault(store.layout.target_shard(change_.id), []).append(change_)
+    answers = call_all(store, (_placing(number, found) for number, found in by_shard.items()))
+    return [
+        one.id
+        for found, won in zip(by_shard.values(), answers, strict=True)
+        for one, is_won in zip(found, won, strict=True)
+        if not is_won
+    ]
+
+
+def _placing(number: int, changes: Sequence[_Change]) -> Call:
+    names = [keys.subscription_part(number, part) for part in ("expiry", "owed", "cseq", "flight", "kinds")]
+    args: list[str | bytes | int] = []
+    for name, was, old, new, owed in changes:
+        names += (keys.subscription(number, name), _index(number, new or old))
+        if new is None:
+            args += (name, was, b"", 0, "")
+        else:
+            args += (name, was, codec.encode(new), end_of(new), "" if owed is None else owed)
+    return Call("omapush_place_subscriptions", names, args)
+
+
+def _index(number: int, known: Subscription | None) -> str:
+    if known is None:
+        return keys.subscriptions_of(number, DEVICE, "")
+    return keys.subscriptions_of(number, known.profile, known.application)
+
+
+def end_of(subscription: Subscription) -> int:
+    """Return when the owner of the shard has to end the subscription, or forget one that has ended."""
+    if subscription.state == "terminated":
+        return subscription.at_ms + KEPT_AFTER_END_MS
+    return subscription.expires_ms
+
+
+# NOTIFYs --------------------------------------------------------------------------------------------
+
+
+def begin_notifies(store: Store, ids: Sequence[str], *, transaction_ms: int) -> list[Begun | None]:
+    """
+    Take the next CSeq in each of these dialogs; None for one that is gone.
+
+    Whoever takes a number sends at once, and tells `end_notifies` when it has its answer: until then, or for
+    `transaction_ms`, nobody else gets one.
+    """
+    found: dict[str, Begun | None] = {}
+    by_shard = _by_shard(store, ids)
+    calls = [
+        Call(
+            "omapush_begin_notifies",
+            [
+                *(keys.subscription_part(number, part) for part in ("cseq", "flight", "owed", "expiry")),
+                *(keys.subscription(number, name) for name in names),
+            ],
+            [transaction_ms, *names],
+        )
+        for number, names in by_shard.items()
+    ]
+    for names, answer in zip(by_shard.values(), call_all(store, calls), strict=True):
+        for place, name in enumerate(names):
+            record = _former(answer[2 * place])
+            found[name] = None if record is None else Begun(record, int(answer[2 * place + 1]))
+    return [found[name] for name in ids]
+
+
+def end_notifies(store: Store, ended: Iterable[tuple[str, int]]) -> None:
+    """Note that NOTIFYs with these (id, CSeq) have their final answer; an older one changes nothing."""
+    by_shard: dict[int, list[str | int]] = {}
+    for name, cseq in ended:
+        by_shard.setdefault(store.layout.target_shard(name), []).extend((name, cseq))
+    call_all(
+        store,
+        (
+            Call(
+                "omapush_end_notifies",
+                [keys.subscription_part(number, part) for part in ("cseq", "flight", "owed")],
+                args,
+            )
+            for number, args in by_shard.items()
+        ),
+    )
+
+
+def remove_all(store: Store, ids: Iterable[str]) -> None:
+    """Delete subscriptions with all that is kept about them."""
+    change_all(store, dict.fromkeys(ids, _removed))
+
+
+def _removed(_old: Subscription | None) -> Placed[None]:
+    return Placed(None, None, None)
+
+
+def due(store: Store, shards: Sequence[int], *, most: int) -> Due:
+    """Return up to `most` of each kind from each shard; a NOTIFY whose process died is owed anew by this."""
+    parts = ("owed", "flight", "expiry")
+    answers = call_all(
+        store,
+        (
+            Call(
+                "omapush_due_subscriptions",
+                [keys.subscription_part(number, part) for part in parts],
+                [most],
+            )
+            for number in shards
+        ),
+    )
+    return Due(
+        [name.decode() for owed, _ in answers for name in owed],
+        [name.decode() for _, run_out in answers for name in run_out],
+    )
+
+
+# Lists ----------------------------------------------------------------------------------------------
+
+
+def of_users(store: Store, wanted: Sequence[tuple[str, str]]) -> list[tuple[Subscription, ...]]:
+    """Return, for each (address of record, application), the user's subscriptions to it; mostly none."""
+    with store_errors("subscriptions of users"):
         pipe = store.db.pipeline(transaction=False)
-        for number in shards:
-            pipe.zrangebyscore(keys.subscriptions_due(number), "-inf", now_ms, start=0, num=most)
-        return [name.decode() for found in pipe.execute() for name in found]
+        for aor, application in wanted:
+            name = target(aor)
+            index = keys.subscriptions_of(store.layout.target_shard(name), CONTENT, application)
+            pipe.zrange(index, f"[{name}", f"({name}~", bylex=True)
+        found = [[one.decode() for one in ids] for ids in pipe.execute()]
+    ids = [name for names in found for name in names]
+    records = dict(zip(ids, read_all(store, ids), strict=True)) if ids else {}
+    return [tuple(one for name in names if (one := records[name]) is not None) for names in found]
 
 
-def forget(store: Store, subscription_id: str) -> None:
-    """Take a subscription whose record has run out from what is due."""
-    number = store.layout.target_shard(subscription_id)
-    with store_errors("forget subscription"):
-        store.db.zrem(keys.subscriptions_due(number), subscription_id)
+def of_user(store: Store, aor: str) -> list[Subscription]:
+    """Return all subscriptions of a user, content and device profiles."""
+    number = store.layout.user_shard(aor)
+    name = target(aor)
+    with store_errors("subscriptions of user"):
+        pipe = store.db.pipeline(transaction=False)
+        for index in _indexes(store, number):
+            pipe.zrange(index, f"[{name}", f"({name}~", bylex=True)
+        ids = [one.decode() for found in pipe.execute() for one in found]
+    return [one for one in read_all(store, ids) if one is not None]
 
 
-def _read_bytes(store: Store, subscription_id: str) -> bytes | None:
-    number = store.layout.target_shard(subscription_id)
-    with store_errors("read subscription"):
-        data = store.db.get(keys.subscription(number, subscription_id))
-    return data if isinstance(data, bytes) else None
+def of_application(store: Store, application: str) -> Iterator[Subscription]:
+    """Yield the subscriptions to an application, page by page; those that come meanwhile may be missed."""
+    for number in range(store.layout.user_shards):
+        yield from _pages(store, keys.subscriptions_of(number, CONTENT, application))
 
 
-def _former(data: bytes | None) -> DeviceSubscription | None:
+def everything(store: Store) -> Iterator[Subscription]:
+    """Yield all subscriptions, page by page."""
+    for number in range(store.layout.user_shards):
+        for index in _indexes(store, number):
+            yield from _pages(store, index)
+
+
+def page(store: Store, number: int, application: str, *, after: str, most: int) -> list[str]:
+    """Return up to `most` ids of an application's subscriptions in one user shard that come after `after`."""
+    return _page(store, keys.subscriptions_of(number, CONTENT, application), after, most)
+
+
+def count(store: Store, application: str) -> int:
+    """Return how many subscriptions an application has."""
+    with store_errors("count subscriptions"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in range(store.layout.user_shards):
+            pipe.zcard(keys.subscriptions_of(number, CONTENT, application))
+        return int(sum(pipe.execute()))
+
+
+def _page(store: Store, index: str, after: str, most: int) -> list[str]:
+    with store_errors("page of subscriptions"):
+        found = store.db.zrange(
+            index,
+            f"({after}" if after else "-",
+            "+",
+            bylex=True,
+            offset=0,
+            num=most,
+        )
+    return [name.decode() for name in found]  # type: ignore[union-attr]
+
+
+def _pages(store: Store, index: str) -> Iterator[Subscription]:
+    after = ""
+    while ids := _page(store, index, after, _PAGE):
+        yield from (one for one in read_all(store, ids) if one is not None)
+        after = ids[-1]
+
+
+def _indexes(store: Store, number: int) -> list[str]:
+    with store_errors("kinds of subscriptions"):
+        kinds = store.db.smembers(keys.subscription_part(number, "kinds"))
+    profiles = (kind.decode().partition(":") for kind in kinds)  # type: ignore[union-attr]
+    return sorted(keys.subscriptions_of(number, profile, application) for profile, _, application in profiles)
+
+
+def _read_bytes(store: Store, ids: Sequence[str]) -> list[bytes | None]:
+    if not ids:
+        return []
+    with store_errors("read subscriptions"):
+        pipe = store.db.pipeline(transaction=False)
+        for name in ids:
+            pipe.get(keys.subscription(store.layout.target_shard(name), name))
+        return list(pipe.execute())
+
+
+def _former(data: bytes | None) -> Subscription | None:
     """A broken record counts as none: the device subscribes again when it is told 481."""
     try:
-        return None if data is None else codec.device_subscription(data)
+        return None if data is None else codec.subscription(data)
     except codec.BrokenRecord:
         return None
 
 
-def _place(store: Store, subscription_id: str, was: bytes | None, new: DeviceSubscription | None) -> bool:
-    number = store.layout.target_shard(subscription_id)
-    names = [keys.subscription(number, subscription_id), keys.subscriptions_due(number)]
-    if new is None:
-        args: list[str | bytes | int] = [subscription_id, was or b"", b"", 0, 0]
-    else:
-        lifetime_ms = max(new.expires_ms - new.at_ms, 0) + KEPT_AFTER_END_MS
-        args = [subscription_id, was or b"", codec.encode(new), lifetime_ms, rules.due_ms(new)]
-    return bool(call(store, Call("omapush_place_subscription", names, args)))
+def _by_shard(store: Store, ids: Iterable[str]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for name in ids:
+        found.setdefault(store.layout.target_shard(name), []).append(name)
+    return found

@@ -15,6 +15,8 @@
 --   later    zset    tickets that try again; score: when, ms
 --   held     zset    those of them that wait for their user's registration to change, all with score 0; a
 --                    ticket stays here while it is looked at again only because its time has come
+--   told     hash    ticket -> what each subscription answered to it: "<id> <SIP code> " ..., for a push that goes
+--                    to several of one user in turn; absent: nothing yet
 --   expiry   zset    all tickets; score: deliver-before, ms
 --
 -- All times are Redis' own: the clocks of the nodes may differ.
@@ -76,8 +78,8 @@ local function hand_over(keys, args)
 end
 
 -- Become or stay the shard's owner. A node that comes back with another run is known to have died: what it
--- had taken is due for repetition at once.
--- KEYS owner, taken    ARGV node, run, sender, lease ms, transaction ms
+-- had taken is due for repetition at once, and its NOTIFYs are no longer under way.
+-- KEYS owner, taken, sub-flight    ARGV node, run, sender, lease ms, transaction ms
 -- Answers 1 owned, 0 somebody else's.
 local function claim(keys, args)
   local node, run, sender = args[1], args[2], args[3]
@@ -93,12 +95,16 @@ local function claim(keys, args)
   end
   if restarted then
     local from = tonumber(owner[5]) + tonumber(args[5])
-    for _, ticket in ipairs(redis.call('ZRANGE', keys[2], from, '+inf', 'BYSCORE')) do
-      redis.call('ZADD', keys[2], now, ticket)
+    for _, in_flight in ipairs({ keys[2], keys[3] }) do
+      for _, name in ipairs(redis.call('ZRANGE', in_flight, from, '+inf', 'BYSCORE')) do
+        redis.call('ZADD', in_flight, now, name)
+      end
     end
   end
+  -- Senders of one run share out shards anew while requests are in flight: those are of this ownership, too.
+  local since = (owner[1] == node and owner[2] == run) and owner[5] or now
   redis.call('HSET', keys[1], 'node', node, 'run', run, 'sender', sender, 'until_ms', now + args[4],
-    'since_ms', now)
+    'since_ms', since)
   return 1
 end
 
@@ -114,9 +120,9 @@ local function release(keys, args)
 end
 
 -- Take what is ready, for its owner only.
--- KEYS owner, ready, delivery, attempts, taken, busy, waiting
+-- KEYS owner, ready, delivery, attempts, taken, busy, waiting, told
 -- ARGV node, run, sender, transaction ms, most
--- Answers false for a stranger, else ticket, record, attempts (or false), ticket ...
+-- Answers false for a stranger, else ticket, record, attempts (or false), told (or false), ticket ...
 local function take(keys, args)
   local owner = redis.call('HMGET', keys[1], 'node', 'run', 'sender', 'until_ms')
   local now = now_ms()
@@ -129,6 +135,7 @@ local function take(keys, args)
   end
   local records = redis.call('HMGET', keys[3], unpack(tickets))
   local attempts = redis.call('HMGET', keys[4], unpack(tickets))
+  local told = redis.call('EXISTS', keys[8]) == 1 and redis.call('HMGET', keys[8], unpack(tickets)) or {}
   local taken, answer = {}, {}
   local lost_at = now + args[4]
   for i, ticket in ipairs(tickets) do
@@ -138,6 +145,7 @@ local function take(keys, args)
       answer[#answer + 1] = ticket
       answer[#answer + 1] = records[i]
       answer[#answer + 1] = attempts[i]
+      answer[#answer + 1] = told[i] or false
     else
       free(keys[6], keys[2], keys[7], ticket)
     end
@@ -149,11 +157,12 @@ local function take(keys, args)
 end
 
 -- Finish tries: a final one leaves the outbox, another is put off; the target is free either way.
--- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held
+-- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held, told
 -- ARGV ticket, when to try again in ms or 0 for final, ticket ...
 local function complete(keys, args)
   local final = {}
   local any_held = redis.call('EXISTS', keys[10]) == 1
+  local any_told = redis.call('EXISTS', keys[11]) == 1
   for i = 1, #args, 2 do
     local ticket, again_ms = args[i], tonumber(args[i + 1])
     if again_ms == 0 then
@@ -164,6 +173,9 @@ local function complete(keys, args)
       if any_held then
         redis.call('ZREM', keys[10], ticket)
       end
+      if any_told then
+        redis.call('HDEL', keys[11], ticket)
+      end
       free(keys[5], keys[6], keys[7], ticket)
     end
   end
@@ -171,7 +183,7 @@ local function complete(keys, args)
     redis.call('HDEL', keys[1], unpack(final))
     redis.call('ZREM', keys[4], unpack(final))
     redis.call('ZREM', keys[9], unpack(final))
-    forget({ keys[2], keys[3] }, 'HDEL', final)
+    forget({ keys[2], keys[3], keys[11] }, 'HDEL', final)
     forget({ keys[7], keys[8], keys[10] }, 'ZREM', final)
     for _, ticket in ipairs(final) do
       free(keys[5], keys[6], keys[7], ticket)
@@ -203,6 +215,22 @@ local function put_off(keys, args)
     end
   end
   return #args - 1
+end
+
+-- Make tickets ready again at once, for another choice of their method: no try is counted, and their targets stay
+-- theirs.
+-- KEYS taken, ready, told    ARGV ticket, "<subscription id> <SIP code> " to be remembered or '', ticket ...
+local function choose_again(keys, args)
+  for i = 1, #args, 2 do
+    local ticket, told = args[i], args[i + 1]
+    if redis.call('ZREM', keys[1], ticket) == 1 then
+      if told ~= '' then
+        redis.call('HSET', keys[3], ticket, (redis.call('HGET', keys[3], ticket) or '') .. told)
+      end
+      redis.call('LPUSH', keys[2], ticket)
+    end
+  end
+  return #args / 2
 end
 
 -- Find tickets whose sender never told a result.
@@ -300,6 +328,7 @@ redis.register_function('omapush_take', take)
 redis.register_function('omapush_complete', complete)
 redis.register_function('omapush_wake', wake)
 redis.register_function('omapush_put_off', put_off)
+redis.register_function('omapush_choose_again', choose_again)
 redis.register_function('omapush_overdue', overdue)
 redis.register_function('omapush_expire', expire)
 redis.register_function('omapush_send_again', send_again)

@@ -1,7 +1,10 @@
 """Loopback ports that nobody uses, on UDP and TCP alike."""
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,6 +12,11 @@ from pathlib import Path
 # by the next connect() of a neighbour before its owner binds it.
 LOWEST, HIGHEST = 20_000, 32_000
 TRIES = 1_000
+
+# A port given out here is often bound later, or not all the time: until this process ends no other test run
+# on this machine gets it, which finds it locked.
+_LOCKS = Path(tempfile.gettempdir()) / f"omapush-test-ports-{os.getuid()}"
+_held: list[int] = []
 
 
 def free_port() -> int:
@@ -29,7 +37,7 @@ def free_ports(count: int) -> list[int]:
             if len(found) == count:
                 return found
             port = random.randint(LOWEST, HIGHEST)
-            if _take(port, held):
+            if port not in found and _take(port, held) and _lock(port):
                 found.append(port)
     raise OSError(f"only {len(found)} of {count} free loopback ports after {TRIES} tries")
 
@@ -54,4 +62,17 @@ def _take(port: int, held: ExitStack) -> bool:
             holder.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return True
+
+
+def _lock(port: int) -> bool:
+    """Keep the port for this process; False when another run has it. The lock goes with the process."""
+    _LOCKS.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(_LOCKS / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return False
+    _held.append(lock)
     return True

@@ -1,4 +1,4 @@
-"""Capabilities, profiles and subscriptions in Redis: one winner, gone after their time."""
+"""Capabilities and profiles in Redis: one winner, gone after their time."""
 
 from __future__ import annotations
 
@@ -8,30 +8,19 @@ import pytest
 
 from omapush import clock
 from omapush.protocol.uaprof import PushCharacteristics
-from omapush.push import device_subscription as rules
 from omapush.push import profile_document
 from omapush.push.capabilities import Facts
-from omapush.push.device_subscription import DeviceSubscription
-from omapush.push.dialog import Dialog
 from omapush.push.values import target
-from omapush.store import capabilities, keys, profiles, subscriptions
+from omapush.store import capabilities, keys, profiles
 from omapush.store.client import Store
 
 AOR = "sip:a@home1.example"
 URL = "http://maker.example/p.rdf"
-ID = target(AOR) + "f" * 16
 
 
 def facts(device: str, seconds: int = 600) -> Facts:
     now = clock.now_ms()
     return Facts(device, "uaprof", now, now + seconds * 1000, types=("text/plain",))
-
-
-def subscription(expires_ms: int | None = None) -> DeviceSubscription:
-    now = clock.now_ms()
-    dialog = Dialog("call", "sip:us", AOR, ID, "ft", 0, 1, "sip:a@192.0.2.1", ())
-    end = now + 600_000 if expires_ms is None else expires_ms
-    return DeviceSubscription(1, ID, AOR, dialog, "", "a", "v", URL, "1", end, "", True, 0, now)
 
 
 @pytest.mark.req("PROP-CAP-3")
@@ -69,50 +58,6 @@ def test_a_broken_record_counts_as_none_and_is_replaced(store: Store) -> None:
     capabilities.learn(store, {AOR: [facts("a")]}, clock.now_ms())
 
     assert capabilities.read(store, AOR) is not None
-
-
-def test_a_subscription_and_its_place_among_the_due_change_together(store: Store) -> None:
-    shard = store.layout.target_shard(ID)
-    subscriptions.change(store, ID, lambda old: (subscription(), None))
-
-    later = clock.now_ms() + rules.NOTIFY_AFTER_MS
-    assert subscriptions.due(store, [shard], later, most=10) == [ID]
-    assert subscriptions.due(store, [shard], later - 10_000, most=10) == []
-
-    subscriptions.change(store, ID, lambda old: (None, None))
-    assert subscriptions.read(store, ID) is None
-    assert subscriptions.due(store, [shard], later, most=10) == []
-
-
-def test_of_two_owners_one_takes_the_notify(store: Store, other_store: Store) -> None:
-    """Never two outstanding in a dialog, and no CSeq twice."""
-    subscriptions.change(store, ID, lambda old: (subscription(), None))
-    start = threading.Barrier(2)
-    taken: list[int] = []
-
-    def take(through: Store) -> None:
-        def rule(old: DeviceSubscription | None) -> tuple[DeviceSubscription | None, int]:
-            assert old is not None
-            request, after = rules.notify(old, clock.now_ms(), contact="sip:us", transaction_ms=40_000)
-            return after, request.dialog.cseq if request is not None and request.dialog else 0
-
-        start.wait()
-        taken.append(subscriptions.change(through, ID, rule))
-
-    owners = [threading.Thread(target=take, args=(each,)) for each in (store, other_store)]
-    for owner in owners:
-        owner.start()
-    for owner in owners:
-        owner.join()
-
-    assert sorted(taken) == [0, 1]
-
-
-def test_a_subscription_that_nobody_ends_goes_by_itself(store: Store) -> None:
-    subscriptions.change(store, ID, lambda old: (subscription(), None))
-
-    left = store.db.pttl(keys.subscription(store.layout.target_shard(ID), ID))
-    assert 600_000 < left <= 600_000 + subscriptions.KEPT_AFTER_END_MS
 
 
 @pytest.mark.req("PROP-CAP-3")

@@ -135,6 +135,19 @@ def test_a_shard_that_is_given_back_can_be_had_at_once(store: Store) -> None:
     assert own(store, OTHER) == [True, True, False, False]
 
 
+def test_what_was_taken_before_a_shard_changed_its_sender_is_due_as_well(store: Store, make: Make) -> None:
+    """Senders of one run share out shards anew while requests are in flight."""
+    outbox.hand_over(store, [make.delivery()])
+    own(store)
+    assert len(take(store)) == 1
+    outbox.release(store, SHARDS, ONE)
+    assert all(own(store, ONE._replace(sender=1)))
+
+    assert all(own(store, ONE._replace(run="run-b")))
+
+    assert len(outbox.overdue(store)) == 1
+
+
 def test_a_node_that_restarted_gets_its_shards_at_once_and_what_it_had_taken_is_due(
     store: Store, make: Make
 ) -> None:

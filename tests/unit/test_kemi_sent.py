@@ -3,17 +3,19 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sent import Answered, Sent
+from sent import Answered, InSubscription, Sent
 
 from omapush.push.outcome import RetryPlan
 
 KAMAILIO_TAKES = 128
 "Bytes of $uac_req(evparam), the end of its C string included."
-LONGEST_TICKET = "f" * 16 + "9" * 16 + "f" * 20 + ".99999"
+LONGEST_TICKET = "f" * 16 + "9" * 16 + "f" * 20 + ".99999999"
+NOTIFY = InSubscription("f" * 32, 2**31 - 1, True)
 
 
-@pytest.mark.parametrize("ticket", ["0" * 52 + ".0", LONGEST_TICKET])
-def test_the_reference_comes_back_as_it_went_and_fits(ticket: str) -> None:
+@pytest.mark.parametrize("notify", [None, NOTIFY, NOTIFY._replace(others=False)])
+@pytest.mark.parametrize("ticket", [f"{'f' * 16}{'0' * 36}.0", LONGEST_TICKET])
+def test_the_reference_comes_back_as_it_went_and_fits(ticket: str, notify: InSubscription | None) -> None:
     longest = Sent(
         ticket,
         100,
@@ -23,6 +25,7 @@ def test_the_reference_comes_back_as_it_went_and_fits(ticket: str) -> None:
         "ffff",
         9_999_999_999_999,
         True,
+        notify,
     )
 
     assert Sent.unpack(longest.pack()) == longest

@@ -7,10 +7,11 @@ import pytest
 
 from omapush.protocol.uaprof import PushCharacteristics
 from omapush.push.capabilities import Capabilities, Facts
-from omapush.push.device_subscription import DeviceSubscription
 from omapush.push.dialog import Dialog
 from omapush.push.profile_document import Profile
+from omapush.push.referral import Referral
 from omapush.push.registration import Contact, Doubt, Registration
+from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
 from omapush.push.watch import Watch
 from omapush.store import keys
@@ -33,12 +34,14 @@ KINDS: tuple[type[NamedTuple], ...] = (
     Dialog,
     Capabilities,
     Facts,
-    DeviceSubscription,
+    Subscription,
+    Referral,
     Profile,
     PushCharacteristics,
 )
 
 _PART = re.compile(r"^--   ([a-z]+) +(hash|list|zset) ", re.MULTILINE)
+_PLACE = re.compile(r"^--   sub-([a-z]+) +(hash|set|zset) ", re.MULTILINE)
 _FUNCTION = re.compile(r"register_function\('omapush_([a-z_]+)'")
 
 
@@ -74,8 +77,10 @@ def _below(heading: str) -> str:
 
 def test_every_key_is_described_and_no_other() -> None:
     parts = _PART.findall((ROOT / "schema" / "functions" / "outbox.lua").read_text())
+    places = _PLACE.findall((ROOT / "schema" / "functions" / "subscriptions.lua").read_text())
 
-    assert len(parts) == 11
+    assert len(parts) == 12
+    assert len(places) == 5
     assert written_keys() == {
         keys.push(0, "ref").replace("0", "N"),
         keys.push_log(0, "ref").replace("0", "N"),
@@ -86,7 +91,9 @@ def test_every_key_is_described_and_no_other() -> None:
         *(keys.outbox(0, part).replace("0", "N") for part, _ in parts),
         keys.capabilities(0, "target").replace("0", "N"),
         keys.subscription(0, "id").replace("0", "N"),
-        keys.subscriptions_due(0).replace("0", "N"),
+        keys.subscriptions_of(0, "profile", "application").replace("0", "N"),
+        *(keys.subscription_part(0, part).replace("0", "N") for part, _ in places),
+        keys.referral(0, "id").replace("0", "N"),
         keys.watch(0, "target", "reg").replace("0", "N"),
         keys.watches_due(0).replace("0", "N"),
         keys.SENDERS,

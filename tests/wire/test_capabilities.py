@@ -18,8 +18,8 @@ from tests.conftest import MakeStack
 from tests.fakes.vendor import Vendor
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import ROOT, Stack
+from tests.harness.subscriber import DEVICE_EVENT, URL, Subscriber
 from tests.harness.wait import wait_until
-from tests.wire.test_device_subscription import EVENT, URL, Device
 
 LONG = b"again and " * 40
 
@@ -123,8 +123,8 @@ def test_from_the_subscription_of_a_device_to_the_push_that_it_cannot_take(make_
     stack = make_stack({"capabilities": {"allow_private": True}}, ("redis", "sip", "notifier"))
     with SipPeer(stack.core_port) as core, Vendor() as vendor:
         url = vendor.url("good")
-        device = Device(stack, core)
-        device.begin(event=EVENT.replace(URL, url))
+        device = Subscriber(stack, core)
+        device.begin(event=DEVICE_EVENT.replace(URL, url))
         wait_until(lambda: profiles.read(stack.store, url) is not None, 10, "the profile fetched")
 
         refused = stack.result(stack.submit(device.aor, b"<html/>", content_type="text/html"))

@@ -1,26 +1,104 @@
-"""Whether a MESSAGE is sent, refused or held: the profile's rules on what is known of the devices."""
+"""Which method carries a push: subscriptions, referrals, and the profile's rules on what is known."""
 
+from functools import partial
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omapush.push import referral as referrals
+from omapush.push.capabilities import Refusal
 from omapush.push.device_choice import Devices, Presence
-from omapush.push.method_choice import Choice, Rule, Rules, choose
+from omapush.push.dialog import begin
+from omapush.push.method_choice import Choice, Rule, Rules, Situation, choose
+from omapush.push.referral import Referral
 from omapush.push.request import Request
+from omapush.push.subscription import RECORD_VERSION, Subscription
+from omapush.push.values import Delivery, Method
 
 REQUEST = Request(
     "MESSAGE", "sip:a@b.example", "sip:psa@b.example", "sip:a@b.example", "", "id", "", b"", 900
 )
 PRESENCES: tuple[Presence, ...] = get_args(Presence)
 RULES: tuple[Rule, ...] = get_args(Rule)
+NOW = 1_800_000_000_000
+DELIVERY = Delivery(
+    version=1,
+    ref="f" * 20,
+    recipient=0,
+    aor="sip:a@b.example",
+    application="mms.ua",
+    initiator="pi",
+    push_id="1",
+    content_type="Text/Plain; charset=utf-8",
+    content_headers=(),
+    content=b"hello",
+    delivery_method="notspecified",
+    accepted_ms=NOW - 5,
+    deliver_before_ms=NOW + 60_000,
+    deadline_given=False,
+)
+DIALOG = begin(call_id="c", local_uri="sip:psa@b.example", local_tag="t", remote_uri="sip:a@b.example")
+SUBSCRIPTION = Subscription(
+    version=RECORD_VERSION,
+    id="a" * 32,
+    aor="sip:a@b.example",
+    profile="oma-app",
+    application="mms.ua",
+    state="active",
+    reason="",
+    dialog=DIALOG,
+    event_id="",
+    accept=(),
+    encodings=(),
+    device="urn:uuid:1",
+    vendor="",
+    model="",
+    profile_version="",
+    icid="",
+    expires_ms=NOW + 60_000,
+    at_ms=NOW,
+)
+ASKED = Referral(
+    version=1,
+    id="a" * 24,
+    aor="sip:a@b.example",
+    application="mms.ua",
+    ticket="t",
+    state="asked",
+    dialog=DIALOG,
+    code=0,
+    why="REFER sent",
+    wait_ms=40_000,
+    deadline_ms=NOW + 40_000,
+    at_ms=NOW,
+)
+FITS = Devices("fits", "so it is")
+ALL: tuple[Method, ...] = ("NOTIFY", "REFER", "MESSAGE")
+
+
+def decided(
+    *methods: Method,
+    delivery: Delivery = DELIVERY,
+    devices: Devices = FITS,
+    subscriptions: tuple[Subscription, ...] = (),
+    referral: Referral | None = None,
+    refusal: Refusal | None = None,
+    no_match: Rule = "send",
+    wrapped: bool = False,
+) -> Choice:
+    """What comes of a situation under a profile with these methods."""
+    situation = Situation(delivery, devices, subscriptions, referral, refusal, NOW)
+    rules = Rules("send", no_match, 1_300, 10, methods or ("NOTIFY", "MESSAGE"), wrapped)
+    return choose(situation, rules, lambda: REQUEST)
 
 
 def chosen(
     presence: Presence, *, unregistered: Rule = "send", no_match: Rule = "send", limit: int = 1_300
 ) -> Choice:
-    return choose(REQUEST, Devices(presence, "so it is"), Rules(unregistered, no_match, limit))
+    rules = Rules(unregistered, no_match, limit, 30_000, ("NOTIFY", "MESSAGE"))
+    return choose(Situation(DELIVERY, Devices(presence, "so it is")), rules, lambda: REQUEST)
 
 
 def code(choice: Choice) -> str:
@@ -40,8 +118,13 @@ def test_headers_or_a_uri_beyond_what_kamailio_takes_are_refused() -> None:
         REQUEST._replace(headers="X: " + "y" * 2_048),
         REQUEST._replace(request_uri="sip:" + "u" * 1_024),
     ):
-        choice = choose(request, Devices("fits", ""), Rules("send", "send", 100_000))
+        rules = Rules("send", "send", 100_000, 0, ("MESSAGE",))
+        choice = choose(Situation(DELIVERY, Devices("fits", "")), rules, partial(_same, request))
         assert (choice.method, code(choice)) == (None, "2006")
+
+
+def _same(request: Request) -> Request:
+    return request
 
 
 @pytest.mark.req("PROP-ARI-5", "PSA-MSG-4")
@@ -97,3 +180,147 @@ def test_exactly_one_thing_happens_and_there_is_a_reason(
 
     assert [choice.method is not None, choice.outcome is not None, choice.hold].count(True) == 1
     assert choice.why
+
+
+# NOTIFY ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.req("GEN-1", "PSA-SUB-1")
+def test_a_live_subscription_comes_first_whoever_is_registered() -> None:
+    nobody = Devices("unregistered", "not registered")
+
+    choice = decided(subscriptions=(SUBSCRIPTION,), devices=nobody)
+
+    assert (choice.method, choice.subscription) == ("NOTIFY", SUBSCRIPTION)
+    assert "subscribed as urn:uuid:1" in choice.why
+
+
+def test_content_above_the_limit_of_a_notify_goes_by_the_next_method_and_says_why() -> None:
+    large = DELIVERY._replace(content=b"x" * 11)
+
+    choice = decided(delivery=large, subscriptions=(SUBSCRIPTION,))
+
+    assert choice.method == "MESSAGE"
+    assert choice.why.startswith("11 bytes, a NOTIFY carries 10; ")
+
+
+@pytest.mark.req("PROP-X-3")
+@pytest.mark.parametrize(
+    ("accept", "wrapped", "method"),
+    [
+        (("text/plain",), False, "NOTIFY"),
+        (("text/*",), False, "NOTIFY"),
+        (("image/png",), False, "MESSAGE"),
+        (("application/vnd.oma.push",), False, "MESSAGE"),
+        (("application/vnd.oma.push",), True, "NOTIFY"),
+    ],
+)
+def test_accept_of_the_subscription_decides_over_what_else_is_known(
+    accept: tuple[str, ...], wrapped: bool, method: Method
+) -> None:
+    choosy = SUBSCRIPTION._replace(accept=accept)
+
+    assert decided(subscriptions=(choosy,), wrapped=wrapped).method == method
+    refusal = Refusal("2006", "the device does not take text/plain")
+    expected = None if method == "MESSAGE" else method
+    assert decided(subscriptions=(choosy,), wrapped=wrapped, refusal=refusal).method == expected
+
+
+def test_the_first_subscription_that_takes_it_is_chosen() -> None:
+    first = SUBSCRIPTION._replace(id="b" * 32, accept=("image/png",))
+
+    choice = decided(subscriptions=(first, SUBSCRIPTION))
+
+    assert choice.subscription == SUBSCRIPTION
+    assert "1 more to follow" in choice.why
+
+
+def test_without_a_subscription_where_only_that_would_do_the_rule_for_no_match_counts() -> None:
+    assert code(decided("NOTIFY")) == "2006"
+    assert decided("NOTIFY", no_match="hold").hold
+    assert code(decided("NOTIFY", no_match="hold", delivery=DELIVERY._replace(content=b"x" * 11))) == "2006"
+
+
+def test_what_the_initiator_wants_is_tried_alone() -> None:
+    wish = DELIVERY._replace(method="MESSAGE")
+
+    assert decided(delivery=wish, subscriptions=(SUBSCRIPTION,)).method == "MESSAGE"
+    assert code(decided(delivery=DELIVERY._replace(method="NOTIFY"))) == "2006"
+    assert decided(delivery=DELIVERY._replace(method="REFER")).method == "REFER"
+
+
+def test_a_push_to_subscribers_goes_to_nobody_else() -> None:
+    to_one = DELIVERY._replace(subscription=SUBSCRIPTION.id)
+
+    assert decided(delivery=to_one, subscriptions=(SUBSCRIPTION,)).method == "NOTIFY"
+    gone = decided(delivery=to_one)
+    assert (code(gone), gone.why) == ("5027", "no longer subscribed")
+
+
+# REFER ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.req("PSA-REF-0")
+def test_a_device_without_a_subscription_is_asked_for_one_before_a_message_is_sent() -> None:
+    assert decided(*ALL).method == "REFER"
+    assert decided(*ALL, subscriptions=(SUBSCRIPTION,)).method == "NOTIFY"
+
+
+def test_while_it_is_asked_the_push_waits_and_no_second_refer_goes_out() -> None:
+    waits = decided(*ALL, referral=ASKED)
+
+    assert (waits.method, waits.hold, waits.until_ms) == (None, True, ASKED.deadline_ms)
+
+
+def test_a_refer_whose_process_died_is_sent_anew() -> None:
+    lost = ASKED._replace(deadline_ms=NOW)
+
+    assert decided(*ALL, referral=lost).method == "REFER"
+
+
+@pytest.mark.parametrize(
+    ("failed", "pap"), [(403, "5027"), (603, "5026"), (408, "5028"), (404, "2003"), (500, "5026")]
+)
+def test_a_referral_that_failed_is_the_result_or_makes_the_next_method_be_tried(
+    failed: int, pap: str
+) -> None:
+    referral = ASKED._replace(state="failed", code=failed, why="so it failed")
+
+    last = decided("NOTIFY", "REFER", referral=referral)
+    assert (code(last), last.method) == (pap, None)
+    assert "so it failed" in last.why
+    onward = decided(*ALL, referral=referral)
+    assert onward.method == "MESSAGE"
+    assert onward.why.startswith("so it failed; ")
+
+
+def test_a_failure_counts_for_pushes_accepted_before_it_alone() -> None:
+    long_ago = ASKED._replace(state="failed", code=403, at_ms=DELIVERY.accepted_ms - 1)
+
+    assert decided(*ALL, referral=long_ago).method == "REFER"
+
+
+def test_an_accepted_refer_without_a_subscribe_in_time_has_failed() -> None:
+    accepted = ASKED._replace(state="accepted", deadline_ms=NOW)
+
+    assert referrals.is_waited_for(accepted._replace(deadline_ms=NOW + 1), NOW)
+    assert code(decided("NOTIFY", "REFER", referral=accepted)) == "5028"
+
+
+@pytest.mark.req("PSA-REF-2")
+def test_who_has_no_sip_identity_cannot_be_referred() -> None:
+    tel = DELIVERY._replace(aor="tel:+15550100")
+
+    assert decided(*ALL, delivery=tel).method == "MESSAGE"
+    assert code(decided("REFER", delivery=tel)) == "2006"
+
+
+@pytest.mark.parametrize("rule", ["refuse", "hold"])
+def test_a_refer_needs_a_device_as_a_message_does(rule: Rule) -> None:
+    choice = decided("NOTIFY", "REFER", devices=Devices("none fits", "none"), no_match=rule)
+
+    assert (choice.method, choice.hold, code(choice)) == (
+        None,
+        rule == "hold",
+        "" if rule == "hold" else "2006",
+    )

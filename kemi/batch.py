@@ -1,0 +1,67 @@
+"""What becomes of one batch of deliveries, stored in as few trips to Redis as there are kinds of it."""
+
+from __future__ import annotations
+
+import holding
+import KSR
+import referring
+
+from omapush.push.referral import Referral
+from omapush.push.request import Request
+from omapush.push.values import Event
+from omapush.store import finish, outbox, pushes
+from omapush.store.client import Store
+from omapush.store.outbox import Taken, Told
+
+
+class Batch:
+    """Collects what is decided; `store` carries it out."""
+
+    def __init__(self, store: Store, retention_s: int) -> None:
+        self._store = store
+        self._retention_s = retention_s
+        self._notes: list[tuple[str, Event]] = []
+        self._ended: list[finish.Ended] = []
+        self._held: list[holding.Held] = []
+        self._again: list[tuple[str, Told | None]] = []
+        self._put_off: dict[int, list[str]] = {}
+        self._refers: list[tuple[Referral, Request]] = []
+
+    def note(self, one: Taken, event: Event) -> None:
+        """Write a line into the push's event log."""
+        self._notes.append((one.delivery.ref, event))
+
+    def end(self, ended: finish.Ended) -> None:
+        """End a try."""
+        self._ended.append(ended)
+
+    def hold(self, held: holding.Held) -> None:
+        """Hold a delivery."""
+        self._held.append(held)
+
+    def choose_again(self, ticket: str) -> None:
+        """Choose the method anew at once: what it was chosen on has changed."""
+        self._again.append((ticket, None))
+
+    def put_off(self, ticket: str, wait_ms: int) -> None:
+        """Take a delivery again after so many ms; that is no try."""
+        self._put_off.setdefault(wait_ms, []).append(ticket)
+
+    def refer(self, referral: Referral, request: Request) -> None:
+        """Send a REFER once all else is stored: the SUBSCRIBE must find the delivery held."""
+        self._refers.append((referral, request))
+
+    def store(self) -> None:
+        """Store everything, then send what waited for that."""
+        for wait_ms, tickets in self._put_off.items():
+            outbox.put_off(self._store, tickets, wait_ms)
+        if self._notes:
+            pushes.note(self._store, self._notes)
+        if self._ended:
+            finish.store(self._store, self._ended, retention_s=self._retention_s)
+        if self._again:
+            outbox.choose_again(self._store, self._again)
+        if self._held:
+            KSR.xhttp_prom.counter_inc_l0("deliveries_held_total", holding.store(self._store, self._held))
+        for referral, request in self._refers:
+            referring.send(referral, request)

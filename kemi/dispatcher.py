@@ -1,0 +1,318 @@
+"""Deliveries that are ready in the shards of a sender process: each leaves, ends, or is put off."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import device_facts
+import holding
+import KSR
+import ksr_writer
+import metrics
+import referring
+from batch import Batch
+from knowledge import Knowledge, Known
+from sent import InSubscription, Sent
+from settings import Settings
+from shards import Shards
+from window import Window, hop_of
+
+from omapush import clock, log
+from omapush.errors import PushError
+from omapush.push import notify_mode, outcome
+from omapush.push.device_choice import devices_for
+from omapush.push.method_choice import Choice, Situation, choose
+from omapush.push.outcome import Outcome, Reply
+from omapush.push.page_mode import Profile, accept_contact_of, compose
+from omapush.push.request import Request
+from omapush.push.subscription import Subscription, is_live
+from omapush.push.values import Event
+from omapush.store import finish, outbox, pushes, subscriptions
+from omapush.store.client import Store
+from omapush.store.outbox import Owner, Taken, Unreadable
+
+_MOST_AT_ONCE = 64
+"Deliveries taken from one shard in one go."
+_BUSY_DIALOG_MS = 20
+"Wait for a dialog in which another NOTIFY is under way."
+
+
+class Dispatcher:
+    """Part of a sender process."""
+
+    def __init__(self, settings: Settings, store: Store, owner: Owner, shards: Shards) -> None:
+        self._settings = settings
+        self._delivery = settings.config.delivery
+        self._transaction_ms = settings.config.delivery.transaction_s * 1000
+        self._store = store
+        self._owner = owner
+        self._shards = shards
+        self._window = Window(
+            owner.sender,
+            size=settings.config.sip.window,
+            hop_size=settings.config.sip.window_per_hop,
+            longest_s=self._delivery.transaction_s,
+        )
+        self._counts = metrics.Counts()
+        self._knowledge = Knowledge(settings, store)
+
+    def send_ready(self) -> int:
+        """Send one batch, as far as the window allows; returns how many deliveries it had."""
+        free = self._window.free(clock.monotonic())
+        KSR.xhttp_prom.gauge_set_l1(
+            "requests_in_flight", str(self._window.in_flight), str(self._owner.sender)
+        )
+        shards = outbox.ready(self._store, self._shards.owned) if free > 0 else []
+        if not shards:
+            return 0
+        if free < len(shards):  # one each of some of them, chosen anew each time so that none is always last
+            shards = random.sample(shards, free)
+        most = min(_MOST_AT_ONCE, free // len(shards))
+        taken = outbox.take(self._store, shards, self._owner, transaction_ms=self._transaction_ms, most=most)
+        self._shards.lost(number for number, found in taken.items() if found is None)
+        everything = [one for found in taken.values() for one in found or ()]
+        self._end_unreadable([one for one in everything if isinstance(one, Unreadable)])
+        self._send_all([one for one in everything if isinstance(one, Taken)])
+        return len(everything)
+
+    def _end_unreadable(self, broken: list[Unreadable]) -> None:
+        """A delivery whose record cannot be read ends here, before it holds up its queue for ever."""
+        if not broken:
+            return
+        log.get().error("delivery_records_broken", number=len(broken), problem=broken[0].problem)
+        now_ms = clock.now_ms()
+        verdict = Outcome(None, "undeliverable", PushError.pap_code, "its record in the outbox is broken")
+        ended = [finish.Ended(one.ticket, verdict, "", 0, 0, now_ms, verdict.desc) for one in broken]
+        finish.store(self._store, ended, retention_s=self._delivery.retention_s)
+
+    def _send_all(self, taken: list[Taken]) -> None:
+        if not taken:
+            return
+        batch = Batch(self._store, self._delivery.retention_s)
+        notifies: list[tuple[Taken, Known, Choice]] = []
+        for one, known in zip(taken, self._knowledge.of(taken, clock.now_ms()), strict=True):
+            choice = self._decide(one, known, batch)
+            if choice is not None and choice.method == "NOTIFY":
+                notifies.append((one, known, choice))
+        self._notify_all(notifies, batch)
+        self._counts.flush()
+        batch.store()
+
+    # The decision --------------------------------------------------------------------------------
+
+    def _decide(self, one: Taken, known: Known, batch: Batch) -> Choice | None:
+        """Have one delivery sent or ended; returns the choice of a NOTIFY, which is sent by the caller."""
+        delivery, now_ms = one.delivery, clock.now_ms()
+        if self._is_at_a_relay(one):
+            batch.end(self._expired(one, now_ms, held=False))
+            return None
+        told = {each.subscription_id for each in one.told}
+        left = tuple(sub for sub in known.subscriptions if sub.id not in told)
+        profile = device_facts.fitted(
+            self._settings.profile(delivery.application, delivery.initiator), known.facts
+        )
+        choice = self._choose(one, known._replace(subscriptions=left), profile, now_ms)
+        if now_ms >= delivery.deliver_before_ms:
+            batch.end(self._expired(one, now_ms, held=choice.hold))
+        elif one.told and choice.method != "NOTIFY":  # where it can go it has been
+            batch.end(self._all_told(one, now_ms))
+        elif choice.outcome is not None:
+            batch.end(self._end(one, choice.outcome, now_ms, sip_code=0))
+        elif choice.hold:
+            batch.hold(self._held(one, known, choice, now_ms))
+        elif choice.method == "REFER":
+            self._refer(one, known, choice, batch)
+        elif choice.method == "NOTIFY":
+            return choice
+        else:
+            self._send_message(one, choice, batch)
+        return None
+
+    def _choose(self, one: Taken, known: Known, profile: Profile, now_ms: int) -> Choice:
+        delivery, record = one.delivery, known.record
+        subs = known.subscriptions
+        if delivery.subscription:
+            subs = tuple(sub for sub in subs if sub.id == delivery.subscription)
+        situation = Situation(
+            delivery,
+            devices_for(record, accept_contact_of(profile), now_ms),
+            subs,
+            known.referral,
+            device_facts.refusal(delivery, known.facts, record, now_ms),
+            now_ms,
+        )
+        s_cscf = record.s_cscf if record else ""
+        return choose(
+            situation,
+            self._settings.rules(delivery.application),
+            lambda: compose(delivery, self._settings.sender, profile, s_cscf, one.attempt),
+        )
+
+    # MESSAGE -------------------------------------------------------------------------------------
+
+    def _send_message(self, one: Taken, choice: Choice, batch: Batch) -> None:
+        request, now_ms = choice.request, clock.now_ms()
+        assert request is not None  # noqa: S101 - a choice of MESSAGE has it
+        if wait_ms := self._window.wait_ms(hop_of(request.next_hop), clock.monotonic()):
+            batch.put_off(one.ticket, wait_ms)
+        elif self._send(one, request, now_ms, None):
+            batch.note(one, self._sent(one, request, f"({choice.why})", now_ms))
+        else:
+            batch.end(self._not_sent(one, now_ms))
+
+    # NOTIFY --------------------------------------------------------------------------------------
+
+    def _notify_all(self, wanted: Sequence[tuple[Taken, Known, Choice]], batch: Batch) -> None:
+        """Numbers are taken for all of them in one go, then each is sent."""
+        going: list[tuple[Taken, Known, Choice, Subscription]] = []
+        for one, known, choice in wanted:
+            sub = choice.subscription
+            assert sub is not None  # noqa: S101 - a choice of NOTIFY has it
+            if wait_ms := self._window.wait_ms(hop_of(next_hop_of(sub)), clock.monotonic()):
+                batch.put_off(one.ticket, wait_ms)
+            else:
+                going.append((one, known, choice, sub))
+        begun = subscriptions.begin_notifies(
+            self._store, [sub.id for *_, sub in going], transaction_ms=self._transaction_ms
+        )
+        for (one, known, choice, _), begin in zip(going, begun, strict=True):
+            if begin is None:
+                batch.choose_again(one.ticket)
+            elif not begin.cseq:
+                batch.put_off(one.ticket, _BUSY_DIALOG_MS)
+            else:
+                self._notify(one, known, choice, begin, batch)
+
+    def _notify(
+        self, one: Taken, known: Known, choice: Choice, begun: subscriptions.Begun, batch: Batch
+    ) -> None:
+        sub, now_ms = begun.subscription, clock.now_ms()
+        if not is_live(sub, now_ms):  # it ended between the two looks
+            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
+            batch.choose_again(one.ticket)
+            return
+        told = {each.subscription_id for each in one.told}
+        others = bool(one.told) or any(
+            each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
+        )
+        try:
+            request = self._compose_notify(one, known, sub, begun.cseq, now_ms)
+        except PushError as error:
+            log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
+            subscriptions.remove_all(self._store, [sub.id])
+            batch.choose_again(one.ticket)
+            return
+        if self._send(one, request, now_ms, InSubscription(sub.id, begun.cseq, others)):
+            batch.note(one, self._sent(one, request, f"in subscription {sub.id} ({choice.why})", now_ms))
+        else:
+            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
+            batch.end(self._not_sent(one, now_ms))
+
+    def _compose_notify(self, one: Taken, known: Known, sub: Subscription, cseq: int, now_ms: int) -> Request:
+        delivery = one.delivery
+        if delivery.size > len(delivery.content):
+            content = pushes.content(self._store, delivery.ref)
+            delivery = delivery._replace(content=content or b"")
+        profile = device_facts.fitted(
+            self._settings.profile(delivery.application, delivery.initiator), known.facts
+        )
+        return notify_mode.compose(delivery, profile, sub, cseq, self._settings.notifier, now_ms)
+
+    def _all_told(self, one: Taken, now_ms: int) -> finish.Ended:
+        """Each subscription of the user has answered: one that took it is enough."""
+        taken = [told for told in one.told if 200 <= told.sip_code < 300]
+        if taken:
+            said = f"delivered in {len(taken)} of {len(one.told)} subscriptions"
+            verdict = Outcome(None, "delivered", outcome.DELIVERED_CODE, said)
+            return self._end(one, verdict, now_ms, sip_code=taken[0].sip_code, method="NOTIFY")
+        code = one.told[0].sip_code
+        verdict = self._judge(one, Reply(code, f"in each of {len(one.told)} subscriptions"), now_ms)
+        return self._end(one, verdict, now_ms, sip_code=code, method="NOTIFY")
+
+    # REFER ---------------------------------------------------------------------------------------
+
+    def _refer(self, one: Taken, known: Known, choice: Choice, batch: Batch) -> None:
+        now_ms = clock.now_ms()
+        begun = referring.begin(self._settings, self._store, one, known.record, now_ms)
+        if begun is None:  # another has just begun one for the same user and application
+            batch.choose_again(one.ticket)
+            return
+        referral, request = begun
+        batch.note(one, self._sent(one, request, f"({choice.why})", now_ms))
+        waits = Choice(None, "waits for the device to subscribe", hold=True, until_ms=referral.deadline_ms)
+        batch.hold(self._held(one, known, waits, now_ms))
+        batch.refer(referral, request)
+
+    # What becomes of it --------------------------------------------------------------------------
+
+    def _held(self, one: Taken, known: Known, choice: Choice, now_ms: int) -> holding.Held:
+        check_ms = now_ms + int(self._delivery.hold_check_s * 1000)
+        again_ms = min(choice.until_ms or check_ms, one.delivery.deliver_before_ms)
+        return holding.Held(one.ticket, one.delivery, known.record, now_ms, again_ms, choice.why)
+
+    def _is_at_a_relay(self, one: Taken) -> bool:
+        """A relay that said 202 has the push; it is never sent again, whatever our clocks say."""
+        if one.attempt == 1:
+            return False
+        last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
+        return last is not None and last.sip_code == 202
+
+    def _expired(self, one: Taken, now_ms: int, *, held: bool) -> finish.Ended:
+        """Deliver-before passed while it waited: for its first try, for its next, or after a relay's 202."""
+        last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
+        verdict = outcome.expired(last.sip_code if last is not None else 0, held=held)
+        ended = self._end(one, verdict, now_ms, sip_code=last.sip_code if last is not None else 0)
+        return ended._replace(attempt=one.attempt - 1, method=last.method if last is not None else "")
+
+    def _send(self, one: Taken, request: Request, now_ms: int, notify: InSubscription | None) -> bool:
+        hop = hop_of(request.next_hop)
+        reference = Sent(
+            ticket=one.ticket,
+            attempt=one.attempt,
+            plan=self._settings.retry_plan(one.delivery.application),
+            sent_ms=now_ms,
+            sender=self._owner.sender,
+            hop=hop,
+            deliver_before_ms=one.delivery.deliver_before_ms,
+            unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
+            notify=notify,
+        )
+        if not ksr_writer.send(request, reference.pack()):
+            return False
+        self._window.sent(hop)
+        return True
+
+    def _sent(self, one: Taken, request: Request, why: str, now_ms: int) -> Event:
+        self._counts.add("sip_requests_sent_total", request.method)
+        metrics.observe("accepted_to_sent_seconds", now_ms - one.delivery.accepted_ms)
+        text = f"{request.method} try {one.attempt} to {request.next_hop} {why}"
+        return Event(now_ms, one.delivery.recipient, "sent", text)
+
+    def _not_sent(self, one: Taken, now_ms: int) -> finish.Ended:
+        """Kamailio could not send at all: judged like a 503 of the next hop."""
+        reply = Reply(503, "could not be sent: next hop unknown or memory short")
+        return self._end(one, self._judge(one, reply, now_ms), now_ms, sip_code=503)
+
+    def _judge(self, one: Taken, reply: Reply, now_ms: int) -> Outcome:
+        return outcome.judge(
+            reply,
+            attempt=one.attempt,
+            plan=self._settings.retry_plan(one.delivery.application),
+            unconfirmed=False,
+            now_ms=now_ms,
+            deliver_before_ms=one.delivery.deliver_before_ms,
+            jitter=random.random(),
+        )
+
+    def _end(
+        self, one: Taken, verdict: Outcome, now_ms: int, *, sip_code: int, method: str = ""
+    ) -> finish.Ended:
+        if verdict.retry_at_ms is None:
+            self._counts.add("deliveries_finished_total", verdict.state)
+        return finish.Ended(one.ticket, verdict, method, sip_code, one.attempt, now_ms, verdict.desc)
+
+
+def next_hop_of(sub: Subscription) -> str:
+    """Return where the NOTIFYs of a subscription go first."""
+    return sub.dialog.route_set[0] if sub.dialog.route_set else sub.dialog.remote_target

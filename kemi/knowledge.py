@@ -1,0 +1,76 @@
+"""What the choice of a method looks at, read for a whole batch of deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from device_facts import DeviceFacts
+from settings import Settings
+
+from omapush import log
+from omapush.push.capabilities import Facts
+from omapush.push.referral import Referral, referral_id
+from omapush.push.registration import Registration
+from omapush.push.subscription import Subscription, is_live
+from omapush.push.values import Delivery
+from omapush.store import referrals, registrations, subscriptions
+from omapush.store.client import Store
+from omapush.store.codec import BrokenRecord
+from omapush.store.outbox import Taken
+
+
+class Known(NamedTuple):
+    """What is known of one delivery's user."""
+
+    record: Registration | None
+    facts: tuple[Facts, ...]
+    subscriptions: tuple[Subscription, ...]
+    "Live ones to the delivery's application."
+    referral: Referral | None
+
+
+class Knowledge:
+    """Reads it."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._device_facts = DeviceFacts(store)
+
+    def of(self, batch: Sequence[Taken], now_ms: int) -> list[Known]:
+        """Return what is known now, in the order of the batch."""
+        deliveries = [one.delivery for one in batch]
+        aors = [delivery.aor for delivery in deliveries]
+        records = self._registrations(aors)
+        facts = self._device_facts.of(aors, now_ms)
+        found = subscriptions.of_users(self._store, [(one.aor, one.application) for one in deliveries])
+        asked = self._referrals(deliveries)
+        return [
+            Known(record, of_devices, tuple(sub for sub in subs if is_live(sub, now_ms)), referral)
+            for record, of_devices, subs, referral in zip(records, facts, found, asked, strict=True)
+        ]
+
+    def _referrals(self, deliveries: Sequence[Delivery]) -> list[Referral | None]:
+        """Read only where a REFER may be sent."""
+        ids = [
+            referral_id(one.aor, one.application)
+            if "REFER" in (one.method, *self._settings.rules(one.application).methods)
+            else ""
+            for one in deliveries
+        ]
+        wanted = [name for name in ids if name]
+        found = dict(zip(wanted, referrals.read_all(self._store, wanted), strict=True))
+        return [found.get(name) for name in ids]
+
+    def _registrations(self, aors: Sequence[str]) -> list[Registration | None]:
+        """One record that is broken counts as unknown and holds up nobody else."""
+        try:
+            return registrations.read_all(self._store, aors)
+        except BrokenRecord as error:
+            if len(aors) > 1:
+                return [self._registrations([aor])[0] for aor in aors]
+            log.get().error(
+                "registration_broken", aor=aors[0], problem=str(error), action="sent as to one unknown"
+            )
+            return [None]

@@ -1,0 +1,54 @@
+"""Which user shards a sender process owns: a fair share, held by leases in Redis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from settings import Settings
+
+from omapush import clock
+from omapush.store import outbox
+from omapush.store.client import Store
+from omapush.store.outbox import Owner
+
+
+class Shards:
+    """The shards of one sender process."""
+
+    def __init__(self, settings: Settings, store: Store, owner: Owner) -> None:
+        self._store = store
+        self._owner = owner
+        self._lease_ms = settings.config.delivery.lease_ms
+        self._transaction_ms = settings.config.delivery.transaction_s * 1000
+        self._all = settings.config.redis.user_shards
+        self._renew_at = 0.0
+        self.owned: list[int] = []
+
+    def keep(self) -> None:
+        """Renew the lease when it is time, and hold no more and no fewer shards than a fair share."""
+        if clock.monotonic() < self._renew_at:
+            return
+        senders = outbox.sign_of_life(self._store, self._owner, lease_ms=self._lease_ms)
+        share = math.ceil(self._all / max(senders, 1))
+        outbox.release(self._store, self.owned[share:], self._owner)
+        self.owned = self._claim(self.owned[:share])
+        start = self._owner.sender * self._all // max(senders, 1)
+        for offset in range(self._all):
+            if len(self.owned) >= share:
+                break
+            candidate = (start + offset) % self._all
+            if candidate not in self.owned:
+                self.owned += self._claim([candidate])
+        self._renew_at = clock.monotonic() + self._lease_ms / 3000
+
+    def lost(self, numbers: Iterable[int]) -> None:
+        """Note shards that turned out to be another's."""
+        gone = set(numbers)
+        self.owned = [number for number in self.owned if number not in gone]
+
+    def _claim(self, numbers: list[int]) -> list[int]:
+        owned = outbox.claim(
+            self._store, numbers, self._owner, lease_ms=self._lease_ms, transaction_ms=self._transaction_ms
+        )
+        return [number for number, is_ours in zip(numbers, owned, strict=True) if is_ours]

@@ -1,0 +1,115 @@
+"""What the owner of a user shard tells subscribers without content: that they are in, and that it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import KSR
+import ksr_writer
+import metrics
+from sent import Answered
+from settings import Settings
+from window import Count
+
+from omapush import clock, log
+from omapush.errors import TooLarge
+from omapush.push import subscription as rules
+from omapush.push.subscription import Subscription
+from omapush.store import subscriptions
+from omapush.store.client import Store
+from omapush.store.subscriptions import Begun, Placed
+
+REFERENCE = "s|"
+"How references of these NOTIFYs begin."
+NOTIFIED = "notified"
+_EVERY_S = 0.02
+_MOST_AT_ONCE = 128
+_NOT_SENT = 503
+
+
+class Reference(NamedTuple):
+    """What comes back with the final answer to a NOTIFY."""
+
+    subscription_id: str
+    cseq: int
+    sender: int
+    last: bool
+    "It said that the subscription is terminated."
+
+    def pack(self) -> str:
+        """Return the reference as text."""
+        return f"{REFERENCE}{self.subscription_id}|{self.cseq}|{self.sender}|{int(self.last)}"
+
+    @staticmethod
+    def unpack(text: str) -> Reference:
+        """Return what `pack` packed."""
+        _, subscription_id, cseq, sender, last = text.split("|")
+        return Reference(subscription_id, int(cseq), int(sender), last == "1")
+
+
+def window_name(sender: int) -> str:
+    """Return the name under which a sender's NOTIFYs without content are counted."""
+    return f"{sender}.notify"
+
+
+class SubscriptionNotifier:
+    """Part of a sender process."""
+
+    def __init__(self, settings: Settings, store: Store, sender: int) -> None:
+        self._store = store
+        self._sender = sender
+        self._notifier = settings.notifier
+        self._transaction_ms = settings.config.delivery.transaction_s * 1000
+        self._window = Count(
+            window_name(sender), settings.config.subscriptions.window, settings.config.delivery.transaction_s
+        )
+        self._counts = metrics.Counts()
+        self._look_at = 0.0
+
+    def send_due(self, shards: Sequence[int]) -> None:
+        """Send the NOTIFYs that are due in our shards, as far as the window allows; looks every 20 ms."""
+        now = clock.monotonic()
+        if now < self._look_at or not shards:
+            return
+        self._look_at = now + _EVERY_S
+        self._window.look(now)
+        most = min(_MOST_AT_ONCE, self._window.free // len(shards))
+        if most <= 0:
+            return
+        due = subscriptions.due(self._store, shards, most=most)
+        if due.run_out:
+            subscriptions.change_all(self._store, dict.fromkeys(due.run_out, _run_out))
+        if due.owed:
+            self._send_all(due.owed)
+
+    def _send_all(self, ids: Sequence[str]) -> None:
+        begun = subscriptions.begin_notifies(self._store, ids, transaction_ms=self._transaction_ms)
+        for one in begun:
+            if one is not None and one.cseq:
+                self._send(one)
+        self._counts.flush()
+
+    def _send(self, begun: Begun) -> None:
+        sub = begun.subscription
+        try:
+            request = rules.notify(sub, begun.cseq, self._notifier, clock.now_ms())
+        except TooLarge as error:
+            log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
+            subscriptions.remove_all(self._store, [sub.id])
+            return
+        reference = Reference(sub.id, begun.cseq, self._sender, sub.state == "terminated").pack()
+        self._counts.add("sip_requests_sent_total", "NOTIFY")
+        self._window.sent()
+        if not ksr_writer.send(request, reference):
+            unsent = Answered(_NOT_SENT, True, clock.now_ms(), "", "could not be sent", "")
+            KSR.mqueue.mq_add(NOTIFIED, reference, unsent.pack())
+
+
+def _run_out(old: Subscription | None) -> Placed[None]:
+    """One that has run out is told so; one that could not be told for long is forgotten."""
+    now_ms = clock.now_ms()
+    if old is None or subscriptions.end_of(old) > now_ms:
+        return Placed(old, None, None)
+    ended = rules.terminated(old, "timeout", now_ms)
+    return Placed(ended, 0 if ended else None, None)
