@@ -9,20 +9,23 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import full_size
+from bench import full_size, message_push
 from bench.figure import Figure, compared
 from bench.native_presence import Presence
+from omapush.store import outbox, subscriptions
 from tests.harness.ports import free_port
 from tests.harness.processes import Process
-from tests.harness.stack import ROOT
+from tests.harness.stack import ROOT, Stack
 
+APPLICATION = "news.ua"
 _NATIVE_MOST = 10_000
 "The module's cost grows with the square of this number."
 _SUBSCRIBED_WITHIN_S = 180
 _TOLD_WITHIN_S = 120
 _PUBLICATION = (
     '<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf" '
-    'entity="sip:application@home1.example"><tuple id="t"><status><basic>open</basic></status></tuple></presence>'
+    'entity="sip:application@home1.example"><tuple id="t"><status><basic>open</basic></status></tuple>'
+    "</presence>"
 )
 _PUBLISH = (
     "PUBLISH sip:application@home1.example SIP/2.0\r\n"
@@ -48,14 +51,36 @@ def _measure(number: int, folder: Path, rounds: int) -> Figure:
     return compared(name, "NOTIFY/s", f"native presence, {native:,} subscribers", ours, theirs)
 
 
+def _ours(folder: Path, number: int) -> float:
+    """Until the last subscriber has its NOTIFY; all results have to be stored soon after."""
+    with (
+        full_size.stack(folder, ("redis", "sip")) as stack,
+        _subscribers(folder, "application", stack.sip[1], stack.core_port, number) as subscribers,
+    ):
+        _wait_for(subscribers, "subscribed", _SUBSCRIBED_WITHIN_S)
+        assert subscriptions.count(stack.store, APPLICATION) == number
+        started = time.monotonic()
+        _push_to_all(stack)
+        told = _told(subscribers)
+        stack.parts["sip"].wait_until(lambda: outbox.depth(stack.store).all == 0, 30, "results")
+        return number / (told - started)
+
+
+def _push_to_all(stack: Stack) -> None:
+    """The one place where the push goes to all subscribers of the application."""
+    aors = [sub.aor for sub in subscriptions.of_application(stack.store, APPLICATION)]
+    message_push.fill(stack, [int(aor[5:].partition("@")[0]) for aor in aors], application=APPLICATION)
+
+
 def _native(folder: Path, number: int) -> float:
-    with Presence(folder, "memory") as presence:
-        subscribers = _subscribers(folder, "presence", presence.port, free_port(), number)
-        with subscribers:
-            subscribers.wait_until(lambda: "subscribed" in subscribers.log_text(), _SUBSCRIBED_WITHIN_S, "dialogs")
-            started = time.monotonic()
-            _publish(presence.port)
-            return number / (_told(subscribers) - started)
+    with (
+        Presence(folder, "memory") as presence,
+        _subscribers(folder, "presence", presence.port, free_port(), number) as subscribers,
+    ):
+        _wait_for(subscribers, "subscribed", _SUBSCRIBED_WITHIN_S)
+        started = time.monotonic()
+        _publish(presence.port)
+        return number / (_told(subscribers) - started)
 
 
 def _publish(port: int) -> None:
@@ -75,5 +100,9 @@ def _subscribers(folder: Path, kind: str, server: int, own: int, number: int) ->
 
 def _told(subscribers: Process) -> float:
     """Return when the last subscriber had its NOTIFY."""
-    subscribers.wait_until(lambda: "told" in subscribers.log_text(), _TOLD_WITHIN_S, "all subscribers told")
+    _wait_for(subscribers, "told", _TOLD_WITHIN_S)
     return float(subscribers.log_text().split()[-1])
+
+
+def _wait_for(subscribers: Process, word: str, within_s: float) -> None:
+    subscribers.wait_until(lambda: word in subscribers.log_text(), within_s, f"all subscribers {word}")

@@ -57,11 +57,11 @@ def drained(stack: Stack, number: int) -> float:
     return left / (time.monotonic() - started)
 
 
-def fill(stack: Stack, users: Sequence[int], *, wave: int = 0) -> None:
+def fill(stack: Stack, users: Sequence[int], *, wave: int = 0, application: str = "mms.ua") -> None:
     """Accept and hand over a push to each of the users; a user has one push in each wave."""
     now = clock.now_ms()
     for start in range(0, len(users), _BATCH):
-        batch = [_submission(number, wave, now) for number in users[start : start + _BATCH]]
+        batch = [_submission(number, wave, application, now) for number in users[start : start + _BATCH]]
         pushes.accept_all(stack.store, batch)
         outbox.hand_over(
             stack.store, (pushes.delivery_of(one.push, 0, one.recipients[0], one.content) for one in batch)
@@ -69,14 +69,14 @@ def fill(stack: Stack, users: Sequence[int], *, wave: int = 0) -> None:
         pushes.handed_over(stack.store, (one.push.ref for one in batch))
 
 
-def _submission(user: int, wave: int, now: int) -> Submission:
+def _submission(user: int, wave: int, application: str, now: int) -> Submission:
     push_id, aor = f"{user}/{wave}", User.number(user).aor
     push = Push(
         version=1,
         ref=push_ref("trusted", push_id),
         initiator="trusted",
         push_id=push_id,
-        application="mms.ua",
+        application=application,
         content_type="application/vnd.wap.mms-message",
         content_headers=(),
         size=len(CONTENT),

@@ -1,4 +1,4 @@
-"""million_users: the rate of message_push with 1,000,000 users stored, against the same with 10,000."""
+"""million_users: pushes a second with 1,000,000 users stored, against the same with 10,000."""
 
 from __future__ import annotations
 
@@ -19,17 +19,31 @@ _WAVES = 3
 "Of one round, each to FEW different users, taken in turn by both sides."
 
 
+SUBSCRIBED = "news.ua"
+"Application to which all are subscribed."
+
+
 def measure(folder: Path, rounds: int) -> Figure:
+    """Pushes by MESSAGE, to an application without subscribers."""
+    return _measure("million_users", "mms.ua", folder, rounds)
+
+
+def measure_dialogs(folder: Path, rounds: int) -> Figure:
+    """Pushes by NOTIFY, in the dialogs."""
+    return _measure("million_dialogs", SUBSCRIBED, folder, rounds)
+
+
+def _measure(name: str, application: str, folder: Path, rounds: int) -> Figure:
     """Both Redis servers are up all the time; one Kamailio at a time works on one of them."""
     with ExitStack() as running:
         many = running.enter_context(_Side(folder / "many", MANY))
         few = running.enter_context(_Side(folder / "few", FEW))
         ours, theirs = [], []
         for _ in range(rounds):
-            rates = [(many.wave(), few.wave()) for _ in range(_WAVES)]
+            rates = [(many.wave(application), few.wave(application)) for _ in range(_WAVES)]
             ours.append(median(rate for rate, _ in rates))
             theirs.append(median(rate for _, rate in rates))
-    figure = compared("million_users", "MESSAGE/s", f"the same with {FEW:,} users stored", ours, theirs)
+    figure = compared(name, "pushes/s", f"the same with {FEW:,} users stored", ours, theirs)
     stored = f"; {many.filled_s:.0f} s to store the million, {many.bytes / 1e9:.1f} GB"
     return figure._replace(against=figure.against + stored)
 
@@ -64,7 +78,7 @@ class _Side:
         db.config_set("auto-aof-rewrite-percentage", 0)
         started = time.monotonic()
         stored_users.put_registrations(self._stack.store, self._users, f"sip:127.0.0.1:{port}")
-        stored_users.put_subscriptions(self._stack.store, self._users, port)
+        stored_users.put_subscriptions(self._stack.store, self._users, SUBSCRIBED, port)
         self.filled_s = time.monotonic() - started
         self.bytes = int(db.info("memory")["used_memory"])
         # Both sides begin with a file that has just been rewritten, so that none is in the middle of it.
@@ -76,12 +90,13 @@ class _Side:
         state = self._stack.db.info("persistence")
         return not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
 
-    def wave(self) -> float:
+    def wave(self, application: str) -> float:
         """Return the deliveries a second of one wave."""
         first = self._waves * FEW
         users = [(first + index) * _STRIDE % self._users for index in range(FEW)]
-        with sipp_rate.receiver(self._folder, self._stack.core_port):
-            message_push.fill(self._stack, users, wave=self._waves)
+        scenario = "notified" if application == SUBSCRIBED else "receiver"
+        with sipp_rate.receiver(self._folder, self._stack.core_port, scenario):
+            message_push.fill(self._stack, users, wave=self._waves, application=application)
             self._waves += 1
             self._stack.start("sip")
             try:

@@ -11,7 +11,7 @@ from omapush.store.client import Store, load_functions
 
 _USERS = 20_000
 _S_CSCF = "sip:127.0.0.1:6060"
-_DEVICE_PORT = 5_229
+_PORT = 6_060
 
 
 def measure_registration(folder: Path, rounds: int) -> Figure:
@@ -25,7 +25,7 @@ def measure_watch(folder: Path, rounds: int) -> Figure:
 
 
 def measure_user(folder: Path, rounds: int) -> Figure:
-    """One registration and one idle subscription of the user's device."""
+    """One registration and one idle subscription of the user's device to an application."""
     values = []
     for number in range(rounds):
         registered, _, subscribed = _round(folder / str(number))
@@ -42,7 +42,7 @@ def _round(folder: Path) -> tuple[float, float, float]:
         known.append(_used(stack.store))
         stored_users.put_watches(stack.store, _USERS, _S_CSCF)
         known.append(_used(stack.store))
-        stored_users.put_subscriptions(stack.store, _USERS, _DEVICE_PORT)
+        stored_users.put_subscriptions(stack.store, _USERS, "news.ua", _PORT)
         known.append(_used(stack.store))
     first, second, third = ((after - before) / _USERS for before, after in pairwise(known))
     return first, second, third

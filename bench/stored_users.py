@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from redis.client import Pipeline
 
 from omapush import clock
-from omapush.push import device_subscription, reg_watch, registrar, watch
-from omapush.push.device_subscription import Bounds, DeviceSubscription, Subscribe
+from omapush.config import Application, Routing
+from omapush.push import reg_watch, registrar, watch
+from omapush.push import subscription as rules
 from omapush.push.dialog import Heard
 from omapush.push.reg_watch import Notified
 from omapush.push.registrar import ThirdPartyRegister
 from omapush.push.registration import Registration, merge
+from omapush.push.subscribe import Subscribe, Terms, Wanted, admit, subscription_id
+from omapush.push.subscription import Subscription
 from omapush.push.values import target
 from omapush.push.watch import Core, Plan, Watch
 from omapush.store import codec, keys, registrations, subscriptions, watches
 from omapush.store.client import Store
+from omapush.store.subscriptions import Placed
 from omapush.store.watches import Change
 
 _AT_ONCE = 1_000
 _HOUR_S = 3_600
 _WEEK_S = 604_800
 _PLAN = Plan("sip:psa@home1.example", "127.0.0.1:5070", "home1.example", "as", _WEEK_S, 5_000, 3_600_000)
+_TERMS = Terms(60, _WEEK_S, Routing(), {}, Application())
+_TRANSACTION_MS = 40_000
 _TOKEN = "0123456789abcdef"
 _UUID = "00000000-0000-1000-8000-"
 _REGISTER = (
@@ -78,34 +85,30 @@ def registration(user: User, s_cscf: str, now_ms: int) -> Registration:
     return merge(None, registrar.read_report(register, now_ms))
 
 
-def subscription(user: User, port: int, now_ms: int) -> DeviceSubscription:
-    """Return the subscription of the user's device, which listens on `port`, its first NOTIFY answered."""
+def subscription(user: User, application: str, port: int, now_ms: int) -> Subscription:
+    """Return the subscription of the user's device to an application; it came by an S-CSCF on `port`."""
     request = Subscribe(
-        event='ua-profile;profile-type=device;vendor="maker.example";model="PX200";version="3.1"',
-        accept="application/vnd.oma.push, message/external-body",
+        event="ua-profile;profile-type=oma-app",
+        accept="application/vnd.oma.push, */*",
         expires=str(_WEEK_S),
         contact=f'<sip:ue@127.0.0.1:{port}>;+sip.instance="{user.instance}"',
-        record_route="",
-        asserted="",
+        record_route=f"<sip:127.0.0.1:{port};lr>",
+        asserted=user.aor,
         from_uri=user.aor,
         from_tag="b1",
         to_uri=_PLAN.sender_uri,
         to_tag="",
         call_id=_call_id(user),
         cseq=1,
+        request_uri=_PLAN.sender_uri,
+        accept_contact=f'*;+g.oma.pusheventapp="{application}"',
+        charging_vector="icid-value=b;orig-ioi=home1.example",
     )
-    wanted = device_subscription.admit(request, Bounds(60, _WEEK_S))
-    assert isinstance(wanted, device_subscription.Wanted), wanted
-    begun, _ = device_subscription.subscribe(None, wanted, now_ms)
+    wanted = admit(request, _TERMS)
+    assert isinstance(wanted, Wanted), wanted
+    begun = rules.subscribe(None, wanted, now_ms).subscription
     assert begun is not None
-    notify, told = device_subscription.notify(
-        begun, now_ms, contact=f"sip:{_PLAN.sent_by}", transaction_ms=40_000
-    )
-    assert notify is not None
-    assert notify.dialog is not None
-    idle = device_subscription.notified(told, notify.dialog.cseq, 200, now_ms)
-    assert idle is not None
-    return idle
+    return begun
 
 
 def watching(user: User, s_cscf: str, now_ms: int, *, call_id: str = "") -> Watch:
@@ -144,10 +147,10 @@ def alike_registration(one: Registration, user: User) -> Registration:
     return one._replace(aor=user.aor, contacts=(device,), associated=(user.aor,))
 
 
-def alike_subscription(one: DeviceSubscription, user: User) -> DeviceSubscription:
+def alike_subscription(one: Subscription, user: User) -> Subscription:
     """Return for `user` what `subscription` would, made from that of another."""
     call_id = _call_id(user)
-    identifier = device_subscription.subscription_id(user.aor, call_id, one.dialog.remote_tag)
+    identifier = subscription_id(user.aor, call_id, one.dialog.remote_tag)
     dialog = one.dialog._replace(call_id=call_id, remote_uri=user.aor, local_tag=identifier)
     return one._replace(id=identifier, aor=user.aor, dialog=dialog, device=user.instance.strip("<>"))
 
@@ -165,20 +168,21 @@ def put_registrations(store: Store, number: int, s_cscf: str, first: int = 0) ->
     _for_each(store, number, first, put)
 
 
-def put_subscriptions(store: Store, number: int, port: int, first: int = 0) -> None:
-    """Have users' devices, from number `first` on, subscribe; all listen on `port`."""
+def put_subscriptions(store: Store, number: int, application: str, port: int) -> None:
+    """Have the first users' devices subscribe to an application, each told once; see `subscription`."""
     now_ms = clock.now_ms()
-    one = subscription(User.number(first), port, now_ms)
-    lifetime_ms = _WEEK_S * 1000 + subscriptions.KEPT_AFTER_END_MS
-    due_ms = device_subscription.due_ms(one)
+    one = subscription(User.number(0), application, port, now_ms)
+    for start in range(0, number, _AT_ONCE):
+        users = (User.number(index) for index in range(start, min(start + _AT_ONCE, number)))
+        made = [alike_subscription(one, user) for user in users]
+        subscriptions.change_all(store, {each.id: partial(_placed, each) for each in made})
+        ids = [each.id for each in made]
+        begun = subscriptions.begin_notifies(store, ids, transaction_ms=_TRANSACTION_MS)
+        subscriptions.end_notifies(store, [(each.subscription.id, each.cseq) for each in begun if each])
 
-    def put(pipe: Pipeline, user: User) -> None:
-        record = alike_subscription(one, user)
-        shard = store.layout.target_shard(record.id)
-        pipe.set(keys.subscription(shard, record.id), codec.encode(record), px=lifetime_ms)
-        pipe.zadd(keys.subscriptions_due(shard), {record.id: due_ms})
 
-    _for_each(store, number, first, put)
+def _placed(new: Subscription, _old: Subscription | None) -> Placed[None]:
+    return Placed(new, None, None)
 
 
 def put_watches(store: Store, number: int, s_cscf: str, call_ids: Callable[[int], str] | None = None) -> None:

@@ -28,7 +28,7 @@ def measure(folder: Path, rounds: int) -> Figure:
 
 def _ours(folder: Path) -> float:
     with full_size.stack(folder, ("redis", "sip")) as stack:
-        return sipp_rate.highest(folder, Load("subscribe_device", stack.sip[1], first=_FIRST))
+        return sipp_rate.highest(folder, Load("subscribe_application", stack.sip[1], first=_FIRST))
 
 
 def _native(folder: Path, kept: Kept) -> float:

@@ -2,9 +2,9 @@
 Many subscribers on one UDP port: subscribe, answer every NOTIFY with 200 at once, count the dialogs told.
 
 Runs as a process of its own (`python -m bench.subscribers KIND SERVER_PORT OWN_PORT NUMBER`). It prints
-`subscribed` when every dialog stands and has had its first NOTIFY. From then on it counts a NOTIFY for each
-dialog once, whatever is repeated, and each time that all have had one more it prints `told` with the monotonic
-times of the first and the last of them.
+`subscribed` when every dialog stands and has had its first NOTIFY. From then on it counts NOTIFYs, for each
+dialog one, whatever is repeated; when all have had one more it prints `told` and the monotonic times of
+the first and the last of them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ KINDS = {
     "presence": Kind(
         "sip:w{n}@home1.example", "sip:application@home1.example", "presence", "application/pidf+xml"
     ),
-    "device": Kind(
+    "application": Kind(
         "sip:u{n}@home1.example",
         "sip:psa@home1.example",
-        'ua-profile;profile-type=device;vendor="maker.example";model="PX200";version="3.1"',
-        "application/vnd.oma.push, message/external-body",
+        "ua-profile;profile-type=oma-app",
+        "application/vnd.oma.push, */*",
+        'Accept-Contact: *;+g.oma.pusheventapp="news.ua"\r\n'
+        "P-Asserted-Identity: <sip:u{n}@home1.example>\r\nP-Charging-Vector: icid-value=b{n}\r\n",
     ),
 }
 
@@ -125,9 +127,7 @@ class Subscribers:
             return (number, False) if message.startswith(b"SIP/2.0 2") else None
         cseq = next(line for line in picked if line.startswith(b"CSeq:"))
         self._cseqs[number] = max(self._cseqs[number], int(cseq.split()[1]))
-        self._socket.send(
-            b"SIP/2.0 200 OK\r\n" + b"\r\n".join(picked) + b"\r\nContent-Length: 0\r\n\r\n"
-        )
+        self._socket.send(b"SIP/2.0 200 OK\r\n" + b"\r\n".join(picked) + b"\r\nContent-Length: 0\r\n\r\n")
         return number, True
 
     def _send(self, number: int) -> None:
@@ -138,6 +138,7 @@ class Subscribers:
                 f"Via: SIP/2.0/UDP 127.0.0.1:{self._own};branch=z9hG4bK{number}\r\n"
                 f"Max-Forwards: 70\r\nFrom: <{subscriber}>;tag=s{number}\r\nTo: <{notifier}>\r\n"
                 f"Call-ID: {number}@subscribers\r\nCSeq: 1 SUBSCRIBE\r\n"
+                f"Record-Route: <sip:127.0.0.1:{self._own};lr>\r\n"
                 f"Contact: <sip:ue{number}@127.0.0.1:{self._own}>\r\nExpires: 3600\r\nEvent: {event}\r\n"
                 f"Accept: {accept}\r\n{more}Content-Length: 0\r\n\r\n"
             ).encode()

@@ -3,7 +3,7 @@
 from bench import stored_users
 from bench.stored_users import User
 from omapush.protocol.feature_tags import accept_contact
-from omapush.push import device_subscription, reg_watch
+from omapush.push import reg_watch, subscription
 from omapush.push.device_choice import devices_for
 from omapush.store import codec
 
@@ -32,16 +32,11 @@ def test_a_registered_user_has_a_device_for_the_push() -> None:
 
 
 def test_a_subscription_made_from_anothers_is_the_users_own() -> None:
-    made = stored_users.alike_subscription(stored_users.subscription(FIRST, 5_000, NOW_MS), OTHER)
+    made = stored_users.alike_subscription(stored_users.subscription(FIRST, "news.ua", 5_000, NOW_MS), OTHER)
 
-    assert made == stored_users.subscription(OTHER, 5_000, NOW_MS)
-
-
-def test_a_stored_subscription_is_idle_until_it_ends() -> None:
-    one = stored_users.subscription(FIRST, 5_000, NOW_MS)
-
-    assert (one.owed, one.ended, one.in_flight_until_ms, one.dialog.local_cseq) == (False, "", 0, 1)
-    assert device_subscription.due_ms(one) == one.expires_ms
+    assert made == stored_users.subscription(OTHER, "news.ua", 5_000, NOW_MS)
+    assert subscription.is_live(made, NOW_MS)
+    assert (made.application, made.state) == ("news.ua", "active")
 
 
 def test_a_stored_watch_was_told_and_takes_the_next_document() -> None:

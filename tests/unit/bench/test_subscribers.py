@@ -54,7 +54,7 @@ def server() -> Iterator[Server]:
 
 def test_dialogs_stand_when_answer_and_notify_are_there_and_are_told_once_each(server: Server) -> None:
     [own] = free_ports(1)
-    subscribers = Subscribers(KINDS["device"], server.socket.getsockname()[1], own, NUMBER)
+    subscribers = Subscribers(KINDS["application"], server.socket.getsockname()[1], own, NUMBER)
     running = threading.Thread(target=subscribers.subscribe)
     running.start()
     server.accept()
