@@ -27,6 +27,11 @@ class Batch:
         self._put_off: dict[int, list[str]] = {}
         self._refers: list[tuple[Referral, Request]] = []
 
+    @property
+    def shortest_wait_ms(self) -> int | None:
+        """After how many ms the first of what is put off is due; None: nothing is."""
+        return min(self._put_off, default=None)
+
     def note(self, one: Taken, event: Event) -> None:
         """Write a line into the push's event log."""
         self._notes.append((one.delivery.ref, event))

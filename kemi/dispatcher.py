@@ -25,6 +25,7 @@ from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Situation, choose
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.page_mode import Profile, accept_contact_of, compose
+from omapush.push.referral import look_again_ms
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription, is_live
 from omapush.push.values import Event
@@ -56,10 +57,16 @@ class Dispatcher:
         )
         self._counts = metrics.Counts()
         self._knowledge = Knowledge(settings, store)
+        self._wake_at: float | None = None
+        "When something that was put off here is due: sooner than the sweeper may look."
 
     def send_ready(self) -> int:
         """Send one batch, as far as the window allows; returns how many deliveries it had."""
-        free = self._window.free(clock.monotonic())
+        now = clock.monotonic()
+        if self._wake_at is not None and now >= self._wake_at:
+            outbox.wake(self._store, self._shards.owned)
+            self._wake_at = None
+        free = self._window.free(now)
         KSR.xhttp_prom.gauge_set_l1(
             "requests_in_flight", str(self._window.in_flight), str(self._owner.sender)
         )
@@ -98,6 +105,9 @@ class Dispatcher:
         self._notify_all(notifies, batch)
         self._counts.flush()
         batch.store()
+        if batch.shortest_wait_ms is not None:
+            due = clock.monotonic() + batch.shortest_wait_ms / 1000
+            self._wake_at = due if self._wake_at is None else min(due, self._wake_at)
 
     # The decision --------------------------------------------------------------------------------
 
@@ -240,7 +250,8 @@ class Dispatcher:
             return
         referral, request = begun
         batch.note(one, self._sent(one, request, f"({choice.why})", now_ms))
-        waits = Choice(None, "waits for the device to subscribe", hold=True, until_ms=referral.deadline_ms)
+        until_ms = look_again_ms(referral, now_ms)
+        waits = Choice(None, "waits for the device to subscribe", hold=True, until_ms=until_ms)
         batch.hold(self._held(one, known, waits, now_ms))
         batch.refer(referral, request)
 

@@ -14,8 +14,17 @@ from omapush.push.request import InDialog, Request
 _dialog_in_hand: tuple[Request, InDialog] | None = None
 "The request of a dialog that uac_req_send is working on in this process."
 
+_large_by_tcp = 0
+"Bytes above which a request of ours leaves by TCP; 0: as its next hop says."
+
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 _MOST_HOPS = 70
+
+
+def send_large_by_tcp(above: int) -> None:
+    """Set from how many bytes on requests of our own leave by TCP (RFC 3261 18.1.1); before the fork."""
+    global _large_by_tcp
+    _large_by_tcp = above
 
 
 def reply(status: int, reason: str, headers: Iterable[tuple[str, str]] = ()) -> None:
@@ -71,7 +80,7 @@ def send(request: Request, reference: str) -> bool:
     KSR.pv.sets("$uac_req(ruri)", request.request_uri)
     KSR.pv.sets("$uac_req(furi)", request.from_uri)
     KSR.pv.sets("$uac_req(turi)", request.to_uri)
-    KSR.pv.sets("$uac_req(ouri)", request.next_hop)
+    KSR.pv.sets("$uac_req(ouri)", _by_transport(request))
     KSR.pv.sets("$uac_req(callid)", request.call_id)
     KSR.pv.sets("$uac_req(hdrs)", request.headers)
     _set_body(request.body)
@@ -83,6 +92,18 @@ def send(request: Request, reference: str) -> bool:
         return KSR.uac.uac_req_send() > 0
     finally:
         _dialog_in_hand = None
+
+
+def _by_transport(request: Request) -> str:
+    """The next hop, by TCP when the request is too large for UDP and the hop does not say how."""
+    hop = request.next_hop
+    if (
+        not 0 < _large_by_tcp < request.size
+        or ";transport=" in hop.lower()
+        or hop.lower().startswith("sips:")
+    ):
+        return hop
+    return f"{hop};transport=tcp"
 
 
 def finish_local_request() -> None:

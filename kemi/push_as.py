@@ -68,6 +68,7 @@ class PushAs:
         self._registers: RegisterCompleter | None = None
         self._subscribes: SubscriptionCompleter | None = None
         self._watches: WatchCompleter | None = None
+        ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
     def child_init(self, _rank: int) -> int:
@@ -143,7 +144,9 @@ class PushAs:
     def _notified(self) -> Decision:
         """Refuse a NOTIFY, or suspend it until what it says is stored; the completer lets it answer."""
         notified = ksr_reader.notified()
-        if notified.package == referral.PACKAGE and referral.id_of_call(notified.call_id):
+        if referral.id_of_call(notified.call_id):
+            if notified.package != referral.PACKAGE:
+                return Answer(489, "Bad Event", (("Allow-Events", referral.PACKAGE),))
             packed = referring.pack_told(ksr_reader.told())
             return suspended.hand_over(referring.NOTIFIES, packed) or Notification()
         refusal = reg_watch.admit(notified)

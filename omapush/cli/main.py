@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from omapush.cli import capabilities, configuration, doctor, processes, push, registrations, route, terminal
+from omapush.cli import (
+    capabilities,
+    configuration,
+    doctor,
+    processes,
+    push,
+    registrations,
+    route,
+    subscriptions,
+    terminal,
+)
 from omapush.errors import PushError
 
 app = typer.Typer(
@@ -21,6 +31,8 @@ app.add_typer(push.app, name="push")
 app.command(name="registrations")(registrations.registrations)
 app.command(name="capabilities")(capabilities.capabilities)
 app.command(name="route")(route.route)
+app.command(name="subscriptions")(subscriptions.subscriptions)
+app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(configuration.app, name="config")
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier):

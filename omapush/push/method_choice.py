@@ -147,7 +147,7 @@ def _refer(situation: Situation, rules: Rules) -> _Step:
         return failed.why
     if asked is not None and referral.is_waited_for(asked, now_ms):
         why = f"waits for the device to subscribe: {asked.why}"
-        return Choice(None, why, hold=True, until_ms=asked.deadline_ms)
+        return Choice(None, why, hold=True, until_ms=referral.look_again_ms(asked, now_ms))
     nobody = _without_device(situation.devices, rules)
     return nobody or Choice("REFER", "no live subscription, the device is asked to subscribe")
 

@@ -165,6 +165,12 @@ def is_waited_for(referral: Referral | None, now_ms: int) -> bool:
     return referral is not None and referral.state in ("asked", "accepted") and now_ms < referral.deadline_ms
 
 
+def look_again_ms(referral: Referral, now_ms: int) -> int:
+    """Return when to look again at a push that waits for the SUBSCRIBE; once accepted, it waits less long."""
+    soon_ms = referral.at_ms + referral.wait_ms
+    return soon_ms if now_ms < soon_ms < referral.deadline_ms else referral.deadline_ms
+
+
 def failed_for(referral: Referral | None, accepted_ms: int, now_ms: int) -> Referral | None:
     """
     Return the referral when it has failed for a push that was accepted before that; else None.

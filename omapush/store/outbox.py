@@ -241,13 +241,14 @@ def wake_targets(store: Store, aors: Iterable[str]) -> int:
     return sum(answers)
 
 
-def wake(store: Store, *, most: int = 1_000) -> int:
-    """Queue the deliveries of all shards whose next try is due; returns how many."""
+def wake(store: Store, numbers: Iterable[int] | None = None, *, most: int = 1_000) -> int:
+    """Queue the deliveries whose next try is due, of all shards or of these; returns how many."""
+    shards = range(store.layout.user_shards) if numbers is None else numbers
     answers = call_all(
         store,
         (
             Call("omapush_wake", _names(number, "later", "busy", "ready", "waiting"), [most])
-            for number in range(store.layout.user_shards)
+            for number in shards
         ),
     )
     return sum(answers)
@@ -271,8 +272,12 @@ def _readable(data: bytes) -> Delivery | None:
 
 
 def put_off(store: Store, tickets: Iterable[str], wait_ms: int) -> None:
-    """Give back tickets that could not be sent yet; they are ready again after `wait_ms`, as the same try."""
-    parts = ("taken", "busy", "ready", "waiting", "later")
+    """
+    Give back tickets that could not be sent yet; they are ready again after `wait_ms`, as the same try.
+
+    Nothing to the same target overtakes them.
+    """
+    parts = ("taken", "later")
     call_all(
         store,
         (

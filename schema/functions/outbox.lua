@@ -8,7 +8,7 @@
 --   delivery hash    ticket -> Delivery (MessagePack)
 --   attempts hash    ticket -> tries that ended with "again"; absent: none
 --   repeats  hash    ticket -> times it was sent again because its process died; absent: never
---   busy     hash    target -> its ticket that is ready or taken
+--   busy     hash    target -> its ticket that is ready, taken, or put off
 --   ready    list    tickets whose target is free for them
 --   waiting  zset    tickets behind a busy target, all with score 0
 --   taken    zset    tickets at a sender; score: when they count as lost, ms
@@ -30,7 +30,7 @@ end
 
 local function queue(busy, ready, waiting, ticket)
   local target = string.sub(ticket, 1, TARGET)
-  if redis.call('HSETNX', busy, target, ticket) == 1 then
+  if redis.call('HSETNX', busy, target, ticket) == 1 or redis.call('HGET', busy, target) == ticket then
     redis.call('RPUSH', ready, ticket)
   else
     redis.call('ZADD', waiting, 0, ticket)
@@ -204,14 +204,14 @@ local function wake(keys, args)
   return #due
 end
 
--- Put tickets off that were taken and could not be sent yet; that is no try.
--- KEYS taken, busy, ready, waiting, later    ARGV wait ms, ticket ...
+-- Put tickets off that were taken and could not be sent yet; that is no try, and their targets stay theirs, so that
+-- nothing overtakes them.
+-- KEYS taken, later    ARGV wait ms, ticket ...
 local function put_off(keys, args)
   local at = now_ms() + args[1]
   for i = 2, #args do
     if redis.call('ZREM', keys[1], args[i]) == 1 then
-      redis.call('ZADD', keys[5], at, args[i])
-      free(keys[2], keys[3], keys[4], args[i])
+      redis.call('ZADD', keys[2], at, args[i])
     end
   end
   return #args - 1

@@ -7,7 +7,7 @@ from omapush.errors import StoreUnavailable
 from omapush.push.values import Delivery, ticket
 from omapush.store import keys, outbox
 from omapush.store.client import Store
-from omapush.store.outbox import Depth, Finished, Owner, Taken, Unreadable
+from omapush.store.outbox import Depth, Finished, Owner, Taken, Told, Unreadable
 from tests.harness.wait import wait_until
 from tests.store.conftest import Make
 
@@ -283,15 +283,47 @@ def test_what_counts_as_lost_is_told_by_redis_clock_alone(
     assert outbox.send_again(store, [taken.ticket]) == {}
 
 
-def test_what_is_put_off_comes_back_as_the_same_try(store: Store, make: Make) -> None:
+def test_nothing_overtakes_what_is_put_off(store: Store, make: Make) -> None:
+    first, second = make.delivery(), make.delivery()
+    outbox.hand_over(store, [first, second])
+    own(store)
+    [taken] = take(store)
+
+    outbox.put_off(store, [taken.ticket], 0)
+
+    assert take(store) == []
+    wait_until(lambda: outbox.wake(store) == 1, 5, "its time")
+    assert [one.delivery for one in take(store)] == [first]
+    finish(store, first)
+    assert [one.delivery for one in take(store)] == [second]
+
+
+def test_another_choice_is_no_try_and_remembers_what_was_told(store: Store, make: Make) -> None:
     delivery, behind = make.delivery(), make.delivery()
     outbox.hand_over(store, [delivery, behind])
+    own(store)
+    [taken] = take(store)
+    told = Told("f" * 32, 200), Told("e" * 32, 500)
+
+    for one in told:
+        outbox.choose_again(store, [(taken.ticket, one)])
+        [taken] = take(store)
+    outbox.choose_again(store, [(taken.ticket, None), ("0" * 52 + ".0", None)])
+
+    [taken] = take(store)
+    assert (taken.delivery, taken.attempt, taken.told) == (delivery, 1, told)
+    finish(store, delivery, again_ms=1)
+    assert store.db.keys("told:*") == []
+
+
+def test_what_is_put_off_comes_back_as_the_same_try(store: Store, make: Make) -> None:
+    delivery = make.delivery()
+    outbox.hand_over(store, [delivery])
     own(store)
     (taken,) = take(store)
     outbox.put_off(store, [taken.ticket], 0)
 
-    assert [one.delivery for one in take(store)] == [behind]
-    finish(store, behind)
+    assert outbox.whereabouts(store, delivery) == "later"
     assert outbox.wake(store) == 1
     assert take(store) == [Taken(ticket(delivery), delivery, 1)]
 

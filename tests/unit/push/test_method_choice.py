@@ -270,6 +270,8 @@ def test_while_it_is_asked_the_push_waits_and_no_second_refer_goes_out() -> None
     waits = decided(*ALL, referral=ASKED)
 
     assert (waits.method, waits.hold, waits.until_ms) == (None, True, ASKED.deadline_ms)
+    sooner = decided(*ALL, referral=ASKED._replace(wait_ms=500))
+    assert sooner.until_ms == NOW + 500
 
 
 def test_a_refer_whose_process_died_is_sent_anew() -> None:

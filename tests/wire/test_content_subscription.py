@@ -1,0 +1,248 @@
+"""Devices that subscribe to an application's pushes: grant, refuse, pend, and the life of the dialog."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from omapush.store import keys, subscriptions
+from tests.conftest import MakeStack
+from tests.harness.sip_peer import OK, Says, SipPeer
+from tests.harness.stack import Settings, Stack
+from tests.harness.subscriber import CONTENT_EVENT, PSA, Subscriber, wants
+from tests.harness.wait import wait_until
+
+APP = "mms.ua"
+SHORT: Settings = {"subscriptions": {"least_s": 1}, "delivery": {"transaction_s": 5, "lease_ms": 500}}
+
+
+@pytest.fixture
+def device(stack: Stack, core: SipPeer) -> Subscriber:
+    return Subscriber(stack, core)
+
+
+@pytest.mark.req("SUB-1", "PSA-SUB-1", "PROP-X-1", "PROP-X-2", "SIPPUSH-PSA-S-010", "SIPPUSH-PSA-S-012")
+def test_a_subscriber_gets_200_with_a_tag_of_ours_and_at_once_an_empty_notify(device: Subscriber) -> None:
+    answer = device.begin(**wants(APP))
+
+    assert answer.header("Expires") == "600"
+    assert answer.header("Contact") == f"<sip:127.0.0.1:{device.stack.sip[1]}>"
+    [notify] = device.notifies(1)
+    assert (notify.body, notify.header("Event")) == (b"", "ua-profile")
+    assert re.fullmatch(r"active;expires=(600|599)", notify.header("Subscription-State"))
+    assert notify.header("From") == f"<{PSA}>;tag={device.to_tag}"
+    assert notify.header("To") == f"<{device.aor}>;tag={device.tag}"
+    stored = device.stored
+    assert stored is not None
+    assert (stored.profile, stored.application, stored.aor) == ("oma-app", APP, device.aor)
+
+
+@pytest.mark.req("PSA-SUB-2", "APP-1")
+def test_an_application_that_takes_no_subscribers_answers_403(device: Subscriber) -> None:
+    assert device.ask(**wants("closed.ua")).status == 403
+    assert not subscriptions.of_user(device.stack.store, device.aor)
+
+
+@pytest.mark.req("PSA-SUB-2")
+def test_a_subscriber_that_waits_is_pending_and_gets_no_push_in_it(device: Subscriber) -> None:
+    device.begin(**wants("pending.ua"))
+    [notify] = device.notifies(1)
+    assert notify.header("Subscription-State").startswith("pending;expires=")
+
+    assert device.stack.result(device.stack.submit(device.aor, app="pending.ua")).method == "MESSAGE"
+    assert len(device.notifies(1)) == 1
+
+
+@pytest.mark.req("PROP-X-3")
+def test_accept_without_a_type_of_the_application_gets_406_with_what_there_is(device: Subscriber) -> None:
+    answer = device.ask(**wants("typed.ua"), accept="text/plain")
+
+    assert answer.status == 406
+    assert answer.header("Accept") == "image/*"
+    device.begin(**wants("typed.ua"), accept="image/png")
+
+
+@pytest.mark.req("PROP-X-2")
+@pytest.mark.parametrize(
+    "event",
+    [
+        f"{CONTENT_EVENT};appids=x;new",
+        'ua-profile;profile-type="oma-app"',
+        "ua-profile; profile-type = oma-app",
+    ],
+)
+def test_unknown_parameters_and_quotes_do_not_matter(device: Subscriber, event: str) -> None:
+    device.begin(**(wants(APP) | {"event": event}))
+
+    stored = device.stored
+    assert stored is not None
+    assert stored.application == APP
+
+
+@pytest.mark.req("SUB-1")
+def test_bounds_of_expires(device: Subscriber) -> None:
+    brief = device.ask(**wants(APP), expires="5")
+    assert (brief.status, brief.header("Min-Expires")) == (423, "60")
+    assert device.ask(**wants(APP), expires="x").status == 400
+
+    assert device.begin(**wants(APP), expires="999999999").header("Expires") == "86400"
+
+
+def test_refresh_shorten_and_unsubscribe_are_each_followed_by_a_notify(device: Subscriber) -> None:
+    device.begin(**wants(APP))
+    device.notifies(1)
+    device.settle()
+    for count, (asked, state) in enumerate([("900", "active"), ("60", "active"), ("0", "terminated")], 2):
+        answer = device.ask(event=CONTENT_EVENT, expires=asked)
+        assert (answer.status, answer.header("Expires")) == (200, asked)
+        last = device.notifies(count)[-1]
+        assert last.header("Subscription-State").startswith(state)
+        assert last.header("CSeq") == f"{count} NOTIFY"
+    wait_until(lambda: device.stored is None, 5, "the record gone")
+    assert not subscriptions.of_user(device.stack.store, device.aor)
+
+
+def test_a_refresh_without_accept_contact_keeps_the_application(device: Subscriber) -> None:
+    device.begin(**wants(APP))
+
+    assert device.ask(event="ua-profile", expires="900").status == 200
+
+    stored = device.stored
+    assert stored is not None
+    assert (stored.application, stored.expires_ms - stored.at_ms) == (APP, 900_000)
+
+
+def test_a_new_contact_is_where_the_next_push_goes(device: Subscriber, core: SipPeer) -> None:
+    device.begin(**wants(APP))
+    device.notifies(1)
+    device.settle()
+    with SipPeer() as moved:
+        raw = device.subscribe(event=CONTENT_EVENT, expires="600", accept="")
+        elsewhere = raw.replace(
+            f"@127.0.0.1:{core.port}>;+sip".encode(), f"@127.0.0.1:{moved.port}>;+sip".encode()
+        )
+        assert core.ask(elsewhere, device.stack.sip).status == 200
+
+        assert device.stack.result(device.stack.submit(device.aor, b"moved")).method == "NOTIFY"
+        wait_until(lambda: any(one.body == b"moved" for one in moved.requests), 5, "the push there")
+
+
+def test_the_route_set_of_the_subscribe_is_that_of_every_push(device: Subscriber) -> None:
+    routes = f"<sip:127.0.0.1:{device.core.port};lr;a=1>, <sip:scscf.home1.example;lr>"
+    device.begin(**wants(APP), Record_Route=routes)
+    device.notifies(1)
+    device.settle()
+
+    device.stack.result(device.stack.submit(device.aor))
+
+    assert ", ".join(device.notifies(2)[1].all("Route")) == routes
+
+
+@pytest.mark.req("PSA-NOT-5", "PSA-GEN-2")
+def test_the_charging_vector_of_the_subscribe_is_answered_and_goes_on_in_notifies(device: Subscriber) -> None:
+    vector = 'icid-value="ab12";orig-ioi="Type 3scscf.example"'
+
+    answer = device.begin(**wants(APP), P_Charging_Vector=vector)
+
+    assert answer.header("P-Charging-Vector") == f'{vector};term-ioi="Type 3home1.example"'
+    assert (
+        device.notifies(1)[0].header("P-Charging-Vector")
+        == 'icid-value="ab12";orig-ioi="Type 3home1.example"'
+    )
+
+
+def test_an_old_subscriber_gets_its_event_id_back_in_pushes(device: Subscriber) -> None:
+    device.begin(**(wants(APP) | {"event": f"{CONTENT_EVENT};id=17"}))
+    device.notifies(1)
+    device.settle()
+
+    device.stack.result(device.stack.submit(device.aor))
+
+    assert device.notifies(2)[1].header("Event") == "ua-profile;effective-by=0;id=17"
+
+
+def test_a_lost_200_makes_the_device_repeat_and_there_is_one_dialog(device: Subscriber) -> None:
+    """The same SUBSCRIBE in a new transaction, after the first one's answer never came."""
+    first = device.begin(**wants(APP))
+    device.to_tag = ""
+    again = device.ask(**wants(APP), cseq=1)
+
+    assert again.header("To") == first.header("To")
+    assert len(subscriptions.of_user(device.stack.store, device.aor)) == 1
+
+
+def test_two_forks_of_one_subscribe_are_two_dialogs_of_ours_only_when_their_tags_differ(
+    device: Subscriber,
+) -> None:
+    device.begin(**wants(APP))
+    other = Subscriber(device.stack, device.core, device.aor, call_id=device.call_id)
+    other.begin(**wants(APP))
+
+    assert device.to_tag != other.to_tag
+    assert len(subscriptions.of_user(device.stack.store, device.aor)) == 2
+
+
+def test_a_subscription_that_runs_out_is_told_so_and_leaves_nothing(make_stack: MakeStack) -> None:
+    stack = make_stack(SHORT, ("redis", "sip"))
+    with SipPeer(stack.core_port) as core:
+        device = Subscriber(stack, core)
+        device.begin(**wants(APP), expires="1")
+
+        assert device.notifies(2)[1].header("Subscription-State") == "terminated;reason=timeout"
+        wait_until(lambda: not stack.db.keys("sub*"), 5, lambda: f"nothing left: {stack.db.keys('sub*')}")
+
+
+def test_a_device_that_is_silent_loses_its_subscription(make_stack: MakeStack) -> None:
+    stack = make_stack(SHORT, ("redis", "sip"))
+    with SipPeer(stack.core_port, policy=lambda one: None) as core:
+        device = Subscriber(stack, core)
+        device.begin(**wants(APP))
+        device.notifies(1)
+
+        wait_until(lambda: device.stored is None, 10, "dropped after the local time-out")
+
+
+@pytest.mark.parametrize("code", [403, 500, 503])
+def test_other_failures_of_the_first_notify_leave_the_subscription(device: Subscriber, code: int) -> None:
+    device.core.policy = lambda one: Says(code) if one.method == "NOTIFY" else OK
+    device.begin(**wants(APP))
+    device.notifies(1)
+    device.settle()
+
+    assert device.stored is not None
+
+
+DIALOGS = 5_000
+
+
+def test_kill_9_with_5000_dialogs_each_takes_its_next_notify_with_the_right_number(
+    make_stack: MakeStack,
+) -> None:
+    settings: Settings = {
+        "delivery": {"lease_ms": 1000},
+        "sip": {"window": 200},
+        "subscriptions": {"window": 200},
+    }
+    stack = make_stack(settings, ("redis", "sip", "notifier"))
+    with SipPeer(stack.core_port) as core:
+        devices = [Subscriber(stack, core) for _ in range(DIALOGS)]
+        for batch in range(0, DIALOGS, 250):
+            for device in devices[batch : batch + 250]:
+                core.send(device.subscribe(**(wants(APP) | {"expires": "600", "accept": ""})), stack.sip)
+            known = batch + 250
+            wait_until(lambda: subscriptions.count(stack.store, APP) >= known, 20, f"{known} subscriptions")
+        busy = [keys.subscription_part(number, part) for number in range(4) for part in ("flight", "owed")]
+        wait_until(lambda: not stack.db.exists(*busy), 30, "all told")
+        stack.kill("sip")
+        stack.start("sip")
+        refs = [stack.submit(device.aor, device.aor.encode()) for device in devices]
+
+        for ref in refs:
+            assert stack.result(ref, 60).method == "NOTIFY"
+        notifies: dict[str, list[tuple[str, bytes]]] = {}
+        for one in core.requests:
+            if one.method == "NOTIFY":
+                notifies.setdefault(one.header("Call-ID"), []).append((one.header("CSeq"), one.body))
+        for device in devices:
+            assert notifies[device.call_id] == [("1 NOTIFY", b""), ("2 NOTIFY", device.aor.encode())]
