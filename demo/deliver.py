@@ -158,6 +158,7 @@ def main() -> int:
 @contextmanager
 def _running(folder: Path) -> Iterator[Stack]:
     settings: Settings = {
+        "registration": {"watch": True},
         f"initiator.{INITIATOR}": {"password": PASSWORD},
         'application."mms.ua"': {"retry": _RETRY},
     }
@@ -176,7 +177,7 @@ def _deliver(stack: Stack, folder: Path, console: Console) -> int:
         PushInitiator(stack.http, INITIATOR, PASSWORD) as initiator,
     ):
         _wait_for_registration(stack)
-        print(f"{ALICE} is registered with mms.ua and ulp.ua; pushing ...", flush=True)
+        print(f"{ALICE} is registered with mms.ua and ulp.ua and watched; pushing ...", flush=True)
         for sample in SAMPLES:
             _push(initiator, sample, sink.url)
         notifications = sink.wait_for(len(SAMPLES), _DEADLINE_S)
@@ -190,7 +191,9 @@ def _deliver(stack: Stack, folder: Path, console: Console) -> int:
 def _wait_for_registration(stack: Stack) -> None:
     def is_stored() -> bool:
         record, now_ms = stack.registration(ALICE), clock.now_ms()
-        return record is not None and is_registered(record, now_ms) and bool(applications(record, now_ms))
+        if record is None or not is_registered(record, now_ms) or not applications(record, now_ms):
+            return False
+        return record.state_source == "reginfo"
 
     wait_until(is_stored, _DEADLINE_S, lambda: f"registration of {ALICE} in the store\n{stack.logs()}")
 
