@@ -169,7 +169,7 @@ class PushAs:
 
     # Our own requests ----------------------------------------------------------------------------
 
-    def ksr_tm_event(self, _msg: object, _event: str) -> int:
+    def ksr_tm_local_request(self, _msg: object) -> int:
         """In the process that sends: a request of ours is made, and may still be changed."""
         ksr_writer.finish_local_request()
         return DONE

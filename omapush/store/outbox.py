@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from omapush.push.values import Delivery, target, ticket
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call, call_all, store_errors
+from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
 
 _LARGEST_ROUND_TRIP = 500_000
 "Bytes of deliveries handed over in one go."
@@ -405,8 +405,5 @@ def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:
 
 def ready(store: Store, numbers: Sequence[int]) -> list[int]:
     """Return those of the shards in which something is ready."""
-    with store_errors("ready"):
-        pipe = store.db.pipeline(transaction=False)
-        for number in numbers:
-            pipe.llen(keys.outbox(number, "ready"))
-        return [number for number, length in zip(numbers, pipe.execute(), strict=True) if length]
+    lengths = ask_all(store, "ready", (("LLEN", keys.outbox(number, "ready")) for number in numbers))
+    return [number for number, length in zip(numbers, lengths, strict=True) if length]

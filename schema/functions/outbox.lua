@@ -63,6 +63,27 @@ local function free(busy, ready, waiting, ticket)
   end
 end
 
+-- The same for many tickets, mostly ones that nothing waits behind: those cost no command of their own.
+local function free_all(busy, ready, waiting, tickets)
+  local targets, alone = {}, {}
+  for i, ticket in ipairs(tickets) do
+    targets[i] = string.sub(ticket, 1, TARGET)
+  end
+  local any_waiting = redis.call('EXISTS', waiting) == 1
+  for i, holder in ipairs(redis.call('HMGET', busy, unpack(targets))) do
+    if holder == tickets[i] then
+      if any_waiting then
+        free(busy, ready, waiting, tickets[i])
+      else
+        alone[#alone + 1] = targets[i]
+      end
+    end
+  end
+  if #alone > 0 then
+    redis.call('HDEL', busy, unpack(alone))
+  end
+end
+
 -- Most tickets never were in these structures, and mostly the structures are not even there.
 local function forget(structures, command, tickets)
   for _, structure in ipairs(structures) do
@@ -228,9 +249,7 @@ local function complete(keys, args)
         redis.call('ZREM', keys[13], by_push(ticket))
       end
     end
-    for _, ticket in ipairs(final) do
-      free(keys[5], keys[6], keys[7], ticket)
-    end
+    free_all(keys[5], keys[6], keys[7], final)
   end
   return #args / 2
 end
