@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omapush.push.values import Delivery, target, ticket
+from omapush.push.values import TARGET_LENGTH, Delivery, target, ticket
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
 
@@ -283,6 +283,28 @@ def _readable(data: bytes) -> Delivery | None:
         return codec.delivery(data)
     except codec.BrokenRecord:
         return None
+
+
+def held_before(store: Store, tickets: Sequence[str]) -> list[list[str]]:
+    """Return, for each ticket, those of the same target that are held though they were accepted earlier."""
+    with store_errors("held before"):
+        pipe = store.db.pipeline(transaction=False)
+        for place in tickets:
+            name = keys.outbox(store.layout.ticket_shard(place), "held")
+            pipe.zrange(name, f"[{place[:TARGET_LENGTH]}", f"({place}", bylex=True)
+        return [[one.decode() for one in found] for found in pipe.execute()]
+
+
+def give_way(store: Store, tickets: Iterable[str]) -> None:
+    """Put tickets that were taken behind earlier ones of the same target; that is no try."""
+    parts = ("taken", "busy", "ready", "waiting")
+    call_all(
+        store,
+        (
+            Call("omapush_give_way", _names(number, *parts), places)
+            for number, places in _by_shard(store, tickets).items()
+        ),
+    )
 
 
 def put_off(store: Store, tickets: Iterable[str], wait_ms: int) -> None:

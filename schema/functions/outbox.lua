@@ -295,6 +295,18 @@ local function choose_again(keys, args)
   return #args / 2
 end
 
+-- Put tickets back into their targets' queues, where those that were accepted earlier come first; that is no try.
+-- KEYS taken, busy, ready, waiting    ARGV ticket ...
+local function give_way(keys, args)
+  for _, ticket in ipairs(args) do
+    if redis.call('ZREM', keys[1], ticket) == 1 then
+      redis.call('ZADD', keys[4], 0, ticket)
+      free(keys[2], keys[3], keys[4], ticket)
+    end
+  end
+  return #args
+end
+
 -- Find tickets whose sender never told a result.
 -- KEYS taken    ARGV for how long at least ms, most
 local function overdue(keys, args)
@@ -392,6 +404,7 @@ redis.register_function('omapush_complete', complete)
 redis.register_function('omapush_wake', wake)
 redis.register_function('omapush_put_off', put_off)
 redis.register_function('omapush_choose_again', choose_again)
+redis.register_function('omapush_give_way', give_way)
 redis.register_function('omapush_overdue', overdue)
 redis.register_function('omapush_expire', expire)
 redis.register_function('omapush_send_again', send_again)
