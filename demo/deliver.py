@@ -197,6 +197,7 @@ def main() -> int:
 @contextmanager
 def _running(folder: Path) -> Iterator[Stack]:
     settings: Settings = {
+        "registration": {"watch": True},
         f"initiator.{INITIATOR}": {"password": PASSWORD},
         "sip": {"uri": PSA},
         f'application."{SUBSCRIBED}"': {"methods": ["NOTIFY"]},
@@ -223,7 +224,7 @@ def _deliver(stack: Stack, folder: Path, console: Console) -> int:
         _wait_for_registration(stack)
         device.wait_for("subscribed", deadline_s=_DEADLINE_S)
         print(f"{ALICE} is registered with {', '.join(APPLICATIONS)},", flush=True)
-        print(f"and subscribed to {SUBSCRIBED}; pushing ...", flush=True)
+        print(f"watched, and subscribed to {SUBSCRIBED}; pushing ...", flush=True)
         for sample in SAMPLES:
             _push(initiator, sample, sink.url)
         notifications = sink.wait_for(len(SAMPLES), _DEADLINE_S)
@@ -237,7 +238,9 @@ def _deliver(stack: Stack, folder: Path, console: Console) -> int:
 def _wait_for_registration(stack: Stack) -> None:
     def is_stored() -> bool:
         record, now_ms = stack.registration(ALICE), clock.now_ms()
-        return record is not None and is_registered(record, now_ms) and bool(applications(record, now_ms))
+        if record is None or not is_registered(record, now_ms) or not applications(record, now_ms):
+            return False
+        return record.state_source == "reginfo"
 
     wait_until(is_stored, _DEADLINE_S, lambda: f"registration of {ALICE} in the store\n{stack.logs()}")
 

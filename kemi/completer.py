@@ -166,7 +166,7 @@ class RegisterCompleter:
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._pace = Pace()
-        self._watch = settings.config.registration.watch
+        self._packages = tuple(settings.watch_plans)
 
     def run_once(self) -> None:
         """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
@@ -174,8 +174,8 @@ class RegisterCompleter:
             try:
                 reports = [report for _, _, report in batch]
                 changed = registrations.capture(self._store, reports)
-                if self._watch:
-                    watching.after_registers(self._store, reports, changed)
+                if self._packages:
+                    watching.after_registers(self._store, reports, changed, self._packages)
             except PushError as error:
                 log.get().warning("register_not_stored", problem=str(error), refused=len(batch))
                 for transaction, _, _ in batch:

@@ -15,9 +15,9 @@ from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.dialog import Heard
 from omapush.push.inbound import InboundRequest
 from omapush.push.referral import Told
-from omapush.push.reg_watch import FinalAnswer, Notified
 from omapush.push.registrar import ThirdPartyRegister
 from omapush.push.subscribe import Subscribe, is_for_itself, is_served
+from omapush.push.watch_rules import FinalAnswer, Notified
 
 _LOCAL_REPLY = 2
 "$uac_req(evtype): the final code is Kamailio's own, nobody answered."

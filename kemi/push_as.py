@@ -28,7 +28,7 @@ from watcher import WatchCompleter
 
 from omapush import clock, log
 from omapush.errors import BadConfiguration, PushError
-from omapush.push import inbound, referral, reg_watch, registrar, subscribe
+from omapush.push import inbound, referral, registrar, subscribe, watch_rules
 from omapush.push.inbound import Answer, Capture, Decision, Notification, Relay, Subscription
 
 DONE = 1
@@ -149,7 +149,7 @@ class PushAs:
                 return Answer(489, "Bad Event", (("Allow-Events", referral.PACKAGE),))
             packed = referring.pack_told(ksr_reader.told())
             return suspended.hand_over(referring.NOTIFIES, packed) or Notification()
-        refusal = reg_watch.admit(notified)
+        refusal = watch_rules.admit(notified)
         if refusal is not None:
             return refusal
         return suspended.hand_over(watcher.NOTIFIES, watcher.pack_notify(notified)) or Notification()

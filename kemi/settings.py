@@ -18,7 +18,7 @@ from omapush.push.outcome import RetryPlan
 from omapush.push.page_mode import Profile, Sender
 from omapush.push.subscribe import Terms
 from omapush.push.subscription import Notifier
-from omapush.push.watch import Plan
+from omapush.push.watch import PRESENCE, REG, Package, Plan
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Settings:
         )
 
     @property
-    def watch_plan(self) -> Plan:
-        """How registrations are watched."""
-        section = self.config.registration
-        return Plan(
+    def watch_plans(self) -> dict[Package, Plan]:
+        """How users are watched: a plan for each event package that is."""
+        section, capabilities = self.config.registration, self.config.capabilities
+        plan = Plan(
             sender_uri=self.sender.uri,
             sent_by=self.sender.sent_by,
             ioi=self.sender.ioi,
@@ -77,6 +77,13 @@ class Settings:
             first_retry_ms=int(section.first_retry_s * 1000),
             longest_retry_ms=int(section.longest_retry_s * 1000),
         )
+        # Who may see a user's presence is for the user's rules to say: nobody is asserted but us.
+        of_presence = plan._replace(identity="as", expires_s=capabilities.presence_s)
+        watched: dict[Package, tuple[bool, Plan]] = {
+            REG: (section.watch, plan),
+            PRESENCE: (capabilities.presence, of_presence),
+        }
+        return {package: plan for package, (is_on, plan) in watched.items() if is_on}
 
     def retry_plan(self, application: str) -> RetryPlan:
         """Return when pushes of this application are tried again."""

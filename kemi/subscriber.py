@@ -15,11 +15,20 @@ from window import Count
 
 from omapush import clock, log
 from omapush.errors import PushError
-from omapush.push.reg_watch import FinalAnswer, next_request
 from omapush.push.registration import Registration, is_registered
 from omapush.push.request import Request
-from omapush.push.values import target
-from omapush.push.watch import Core, Watch, again_later, call_of, resting, wanted
+from omapush.push.watch import (
+    Core,
+    Subject,
+    Watch,
+    again_later,
+    call_of,
+    place_of,
+    resting,
+    wait_for_register,
+    wanted,
+)
+from omapush.push.watch_rules import FinalAnswer, next_request
 from omapush.store import registrations, watches
 from omapush.store.client import Store
 from omapush.store.watches import Change, Stored
@@ -44,36 +53,35 @@ class Subscriber:
         self._settings = settings
         self._store = store
         self._sender = sender
-        section = settings.config.registration
-        self._is_on = section.watch
-        transaction_s = settings.config.delivery.transaction_s
-        self._window = Count(watcher.window_name(sender), section.window, transaction_s)
+        self._plans = settings.watch_plans
+        size, transaction_s = settings.config.registration.window, settings.config.delivery.transaction_s
+        self._window = Count(watcher.window_name(sender), size, transaction_s)
         self._look_at = 0.0
         self._counts = metrics.Counts()
 
     def send_due(self, shards: list[int]) -> int:
         """Send what is due in these shards, as far as the window allows; returns how many requests left."""
         now = clock.monotonic()
-        if not self._is_on or not shards or now < self._look_at:
+        if not self._plans or not shards or now < self._look_at:
             return 0
         self._look_at = now + _LOOK_S
         self._window.look(now)
         free = min(self._window.free, _MOST_AT_ONCE)
         if free <= 0:
             return 0
-        aors = watches.due(self._store, shards, clock.now_ms(), most=free)
-        return self._send(random.sample(aors, free) if len(aors) > free else aors)
+        subjects = watches.due(self._store, shards, clock.now_ms(), most=free)
+        return self._send(random.sample(subjects, free) if len(subjects) > free else subjects)
 
-    def _send(self, aors: list[str]) -> int:
-        if not aors:
+    def _send(self, subjects: list[Subject]) -> int:
+        if not subjects:
             return 0
-        found = watches.read_all(self._store, [target(aor) for aor in aors])
-        records = registrations.read_readable(self._store, aors)
+        found = watches.read_all(self._store, [place_of(subject) for subject in subjects])
+        records = registrations.read_readable(self._store, [subject.aor for subject in subjects])
         ways = [self._way(record) for record in records]
         cores = watches.cores(self._store, ways)
         steps = [
-            self._step(aor, stored, record, way, cores[way])
-            for aor, stored, record, way in zip(aors, found, records, ways, strict=True)
+            self._step(subject, stored, record, way, cores[way])
+            for subject, stored, record, way in zip(subjects, found, records, ways, strict=True)
         ]
         # Stored first: whoever loses here must not send, and the NOTIFY may come before the answer.
         won = watches.replace(self._store, [step.change for step in steps])
@@ -89,10 +97,14 @@ class Subscriber:
     def _way(self, record: Registration | None) -> str:
         return (record.s_cscf if record else "") or self._settings.sender.next_hop
 
-    def _step(self, aor: str, stored: Stored, record: Registration | None, way: str, core: Core) -> _Step:
+    def _step(
+        self, subject: Subject, stored: Stored, record: Registration | None, way: str, core: Core
+    ) -> _Step:
         now_ms = clock.now_ms()
-        plan = self._settings.watch_plan
-        watch: Watch = stored.watch or wanted(aor, now_ms)
+        watch: Watch = stored.watch or wanted(subject.aor, now_ms, subject.package)
+        plan = self._plans.get(subject.package)
+        if plan is None:
+            return _Step(Change(stored.data, wait_for_register(watch, "switched off", now_ms)), None)
         request: Request | None = None
         try:
             watch, request = next_request(
@@ -106,7 +118,9 @@ class Subscriber:
                 now_ms=now_ms,
             )
         except PushError as error:
-            log.get().warning("watch_not_possible", aor=aor, problem=str(error))
+            log.get().warning(
+                "watch_not_possible", aor=subject.aor, package=subject.package, problem=str(error)
+            )
             watch = again_later(resting(watch), plan, random.random(), None, str(error), now_ms)
         return _Step(Change(stored.data, watch), request)
 

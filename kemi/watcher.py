@@ -1,13 +1,11 @@
-"""The watcher process: it stores what NOTIFYs of the reg event, and answers to our SUBSCRIBEs, mean."""
+"""The watcher process: it stores what NOTIFYs of watched packages, and answers to our SUBSCRIBEs, mean."""
 
 from __future__ import annotations
 
 import base64
 import random
 import time
-from collections.abc import Iterable, Mapping
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import holding
@@ -16,20 +14,26 @@ import ksr_reader
 import metrics
 import suspended
 import window
+from package import Document, Effects, Package, joined
+from presence import Presence
+from reg_event import RegEvent
 from settings import Settings
 
 from omapush import clock, log
 from omapush.errors import MalformedXml, PushError, TryLater
-from omapush.protocol import reginfo
-from omapush.push import reginfo_merge, registration
 from omapush.push.inbound import Answer
-from omapush.push.reg_watch import FinalAnswer, Notified, is_news, on_broken_document, on_document, on_final
-from omapush.push.reg_watch import on_notify as judge_notify
-from omapush.push.reginfo_merge import Told, merge_reginfo
-from omapush.push.registration import Doubt, Registration
-from omapush.push.watch import Core, Watch
-from omapush.store import client, codec, registrations, watches
-from omapush.store.registrations import Rule
+from omapush.push.watch import PRESENCE, REG, Core, Watch, place_of_call
+from omapush.push.watch_rules import (
+    NO_SUBSCRIPTION,
+    FinalAnswer,
+    Notified,
+    is_news,
+    on_broken_document,
+    on_document,
+    on_final,
+)
+from omapush.push.watch_rules import on_notify as judge_notify
+from omapush.store import capabilities, client, codec, registrations, watches
 from omapush.store.watches import Change, Stored
 
 NOTIFIES = "watch_notifies"
@@ -72,10 +76,9 @@ class _Judged(NamedTuple):
     """What one NOTIFY comes to."""
 
     answer: Answer
+    counter: str
     change: Change | None = None
-    rules: Mapping[str, Rule] = MappingProxyType({})
-    "What it changes in registration records."
-    learnt: Core = Core()
+    effects: Effects = Effects()
     s_cscf: str = ""
 
 
@@ -83,12 +86,15 @@ _Waiting = tuple[str, Notified]
 "A suspended transaction and its NOTIFY."
 
 
+_PACKAGES: Mapping[str, Package] = {REG: RegEvent(), PRESENCE: Presence()}
+
+
 class WatchCompleter:
     """State of the one process; driven by Kamailio's timer."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._plan = settings.watch_plan
+        self._plans = settings.watch_plans
         self._store = client.connect(settings.config.redis)
         self._answers: list[FinalAnswer] = []
         self._counts = metrics.Counts()
@@ -125,48 +131,56 @@ class WatchCompleter:
             if first.setdefault(one[1].call_id, one) is not one:
                 later.append(one)
         now = list(first.values())
-        found = watches.read_all(self._store, [notified.call_id for _, notified in now])
+        found = self._read(notified.call_id for _, notified in now)
         cores = watches.cores(self._store, (stored.watch.s_cscf for stored in found if stored.watch))
         judged = [
             self._judge(stored, notified, cores) for stored, (_, notified) in zip(found, now, strict=True)
         ]
         # The records come first: a NOTIFY that is not answered is repeated, and may be merged twice.
-        changed = registrations.change(self._store, _joined(judged))
+        changed = self._apply([one.effects for one in judged])
         won = iter(watches.replace(self._store, [one.change for one in judged if one.change]))
         lost: list[_Waiting] = []
         for result, asked in zip(judged, now, strict=True):
             if result.change is not None and not next(won):
                 lost.append(asked)
                 continue
-            watches.remember_core(self._store, result.s_cscf, result.learnt)
-            self._counts.add("registrations_notifies_total", str(result.answer.status))
+            watches.remember_core(self._store, result.s_cscf, result.effects.learnt)
+            self._counts.add(result.counter, str(result.answer.status))
             suspended.resume(asked[0], result.answer)
         self._tell(changed)
         return lost + later
 
+    def _read(self, calls: Iterable[str]) -> list[Stored]:
+        """Return the watches that Call-IDs of ours belong to: `admit` has seen that they are."""
+        places = [place_of_call(call) for call in calls]
+        return watches.read_all(self._store, [place for place in places if place is not None])
+
     def _judge(self, stored: Stored, notified: Notified, cores: dict[str, Core]) -> _Judged:
-        watch = stored.watch
-        if watch is None:
-            return _Judged(judge_notify(None, notified, self._plan, jitter=0.0, gone=False).answer)
+        watch, package = stored.watch, _PACKAGES[notified.package]
+        counter = package.notifies
+        plan = self._plans.get(watch.package) if watch else None
+        if watch is None or plan is None:
+            return _Judged(NO_SUBSCRIPTION, counter)
         core = cores[watch.s_cscf]
-        told, problem = _document(notified, watch, core)
-        gone = told is not None and reginfo_merge.nobody_left(told, watch.aor)
-        taken = judge_notify(watch, notified, self._plan, jitter=random.random(), gone=gone)
+        document, problem = _document(package, notified, watch, core)
+        gone = document is not None and document.gone
+        taken = judge_notify(watch, notified, plan, jitter=random.random(), gone=gone)
         after = taken.watch
         if after is None:
-            return _Judged(taken.answer)
-        rules: dict[str, Rule] = {}
-        if told is not None and is_news(watch, told.document.version):
-            rules = _rules(told, watch.aor)
-            version, full = told.document.version, told.document.full
-            after = on_document(after, version, full=full, jitter=random.random())
+            return _Judged(taken.answer, counter)
+        effects = package.on_notify(after, core)
+        if document is not None and is_news(watch, document.version):
+            effects = effects.and_then(document.effects(after))
+            after = on_document(after, document.version, full=document.full, jitter=random.random())
         elif problem:
-            log.get().warning("reginfo_unread", aor=watch.aor, problem=problem, action="facts are kept")
-            rules = {watch.aor: partial(_unread, problem, notified.at_ms)}
-            after = on_broken_document(after)
-        tags = told is not None and told.core_reports_tags and not core.push_tags
-        identity = after.identity if after.state == "active" and after.identity != core.identity else ""
-        return _Judged(taken.answer, Change(stored.data, after), rules, Core(identity, tags), watch.s_cscf)
+            effects = effects.and_then(package.on_unread(watch, problem, notified.at_ms))
+            after = on_broken_document(after, problem, jitter=random.random())
+        return _Judged(taken.answer, counter, Change(stored.data, after), effects, watch.s_cscf)
+
+    def _apply(self, effects: Sequence[Effects]) -> registrations.Changed:
+        """Two dialogs of one implicit set may speak about the same record."""
+        capabilities.change(self._store, joined(one.capabilities for one in effects), clock.now_ms())
+        return registrations.change(self._store, joined(one.registrations for one in effects))
 
     def _tell(self, changed: registrations.Changed) -> None:
         """What else has to happen now that records are others."""
@@ -197,23 +211,24 @@ class WatchCompleter:
 
     def _store_answers(self, answers: list[FinalAnswer]) -> list[FinalAnswer]:
         """Return the answers whose watch another writer changed meanwhile."""
-        found = watches.read_all(self._store, [answer.call for answer in answers])
+        found = self._read(answer.call for answer in answers)
         tried: list[FinalAnswer] = []
         changes: list[Change] = []
-        doubts: dict[str, Rule] = {}
+        effects: list[Effects] = []
         for answer, stored in zip(answers, found, strict=True):
             watch = stored.watch
-            after = on_final(watch, answer, self._plan, jitter=random.random()) if watch else None
+            plan = self._plans.get(watch.package) if watch else None
+            if watch is None or plan is None:
+                continue
+            after = on_final(watch, answer, plan, jitter=random.random())
             if after is None:
                 continue  # to a dialog that is given up
             tried.append(answer)
             changes.append(Change(stored.data, after))
+            effects.append(_PACKAGES[watch.package].on_answer(after, answer))
             _log_answer(after, answer)
-            if answer.code == 480:
-                doubt = Doubt("subscribe", "SUBSCRIBE was answered 480: not registered there", answer.at_ms)
-                doubts[after.aor] = partial(_doubt, doubt)
+        self._apply(effects)
         won = watches.replace(self._store, changes)
-        registrations.change(self._store, doubts)
         return [answer for answer, is_done in zip(tried, won, strict=True) if not is_done]
 
 
@@ -237,53 +252,14 @@ def pack_notify(notified: Notified) -> str:
     return base64.b64encode(codec.encode(notified)).decode()
 
 
-def _document(notified: Notified, watch: Watch, core: Core) -> tuple[Told | None, str]:
+def _document(package: Package, notified: Notified, watch: Watch, core: Core) -> tuple[Document | None, str]:
     """Return what the body says, or why it cannot be read; neither when there is none."""
     if not notified.body:
         return None, ""
     try:
-        document = reginfo.read(notified.body, notified.content_type)
+        return package.read(notified, watch, core), ""
     except MalformedXml as error:
         return None, str(error)
-    reports_tags = core.push_tags or reginfo_merge.reports_tags(document)
-    return Told(document, notified.call_id, watch.s_cscf, reports_tags, notified.at_ms), ""
-
-
-def _rules(told: Told, watched: str) -> dict[str, Rule]:
-    """One document tells of every identity of the implicit set."""
-    return {
-        aor: partial(_merge, aor, element, told)
-        for aor, element in reginfo_merge.identities(told, watched).items()
-    }
-
-
-def _merge(
-    aor: str, element: reginfo.RegistrationElement | None, told: Told, old: Registration | None
-) -> Registration | None:
-    return merge_reginfo(old, aor, element, told)
-
-
-def _unread(problem: str, at_ms: int, old: Registration | None) -> Registration | None:
-    return None if old is None else reginfo_merge.unreadable(old, problem, at_ms)
-
-
-def _doubt(doubt: Doubt, old: Registration | None) -> Registration | None:
-    return None if old is None else registration.doubted(old, doubt)
-
-
-def _joined(judged: Iterable[_Judged]) -> dict[str, Rule]:
-    """Two dialogs of one implicit set may speak about the same record."""
-    by_user: dict[str, list[Rule]] = {}
-    for one in judged:
-        for aor, rule in one.rules.items():
-            by_user.setdefault(aor, []).append(rule)
-    return {aor: partial(_in_turn, rules) for aor, rules in by_user.items()}
-
-
-def _in_turn(rules: list[Rule], old: Registration | None) -> Registration | None:
-    for rule in rules:
-        old = rule(old) or old
-    return old
 
 
 def _log_answer(watch: Watch, answer: FinalAnswer) -> None:
@@ -291,6 +267,7 @@ def _log_answer(watch: Watch, answer: FinalAnswer) -> None:
         log.get().info(
             "watch_refused",
             aor=watch.aor,
+            package=watch.package,
             code=answer.code,
             local=answer.local,
             state=watch.state,

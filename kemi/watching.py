@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 import watcher
 
 from omapush import clock
 from omapush.push.registration import Doubt, Registration, Report, doubted
-from omapush.push.watch import is_wanted
+from omapush.push.watch import REG, Package, is_wanted
 from omapush.store import outbox, registrations, watches
 from omapush.store.client import Store
 from omapush.store.finish import Ended
@@ -19,10 +19,15 @@ _NOBODY_THERE = frozenset({404, 410, 480, 481})
 "Answers to a push that contradict a registration."
 
 
-def after_registers(store: Store, reports: Iterable[Report], changed: Changed) -> None:
+def after_registers(
+    store: Store, reports: Iterable[Report], changed: Changed, packages: Collection[Package]
+) -> None:
     """Have the users watched who are not yet, and the reg event of those asked who are contradicted."""
-    watches.want(store, (report.aor for report in reports if is_wanted(report)), clock.now_ms())
-    watcher.hurry(store, changed)
+    aors = [report.aor for report in reports if is_wanted(report)]
+    for package in packages:
+        watches.want(store, aors, clock.now_ms(), package)
+    if REG in packages:
+        watcher.hurry(store, changed)
 
 
 def after_results(store: Store, ended: Sequence[Ended]) -> None:

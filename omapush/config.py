@@ -9,7 +9,6 @@ under a key is what an operator reads in the reference (`omapush config referenc
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from omapush.config_checks import check
-from omapush.config_forms import in_words_of_toml
+from omapush.config_forms import explained
 from omapush.errors import BadConfiguration, shortened
 
 DEFAULT_FILE = "omapush.toml"
@@ -139,7 +138,7 @@ class Notify(_Section, frozen=True):
 class RegistrationSection(_Section, frozen=True):
     """How the server learns who is registered, besides third-party REGISTERs."""
 
-    watch: bool = False
+    watch: bool = True
     """Subscribe to the reg event of each user that a third-party REGISTER names."""
     identity: Literal["as", "user", "as-then-user"] = "as-then-user"
     """
@@ -267,6 +266,10 @@ class Capabilities(_Section, frozen=True):
 
     learned_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 86_400
     """How long a device's refusal (406, 413, 415, 488) is believed; 0: not at all."""
+    presence: bool = False
+    """Subscribe to the presence of each user who registers, for what it says of the user's services."""
+    presence_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 3_600
+    """Duration asked for; what presence says is believed as long as the subscription lasts."""
     fetch: bool = True
     """Fetch the UAProf documents that devices name."""
     allow_private: bool = False
@@ -356,8 +359,6 @@ _SECTIONS: dict[str, type[_Section]] = {
 }
 _NAMED: dict[str, type[_Section]] = {"application": Application, "initiator": Initiator}
 
-_LONGEST_PROBLEM = 400
-
 
 def load(path: str | None = None) -> Config:
     """
@@ -402,7 +403,8 @@ def _section(path: str, where: str, table: object, kind: type[_T]) -> _T:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        raise BadConfiguration(*_explain(path, where, str(error), kind)) from error
+        known = {"": kind.__struct_fields__, "retry": Retry.__struct_fields__}
+        raise BadConfiguration(*explained(path, where, str(error), known)) from error
 
 
 def _named(path: str, name: str, tables: object) -> dict[str, _Section]:
@@ -410,17 +412,3 @@ def _named(path: str, name: str, tables: object) -> dict[str, _Section]:
         raise BadConfiguration(f"{path}: {name}", f'expected tables such as [{name}."..."]')
     kind = _NAMED[name]
     return {key: _section(path, f'{name}."{shortened(key)}"', table, kind) for key, table in tables.items()}
-
-
-def _explain(path: str, where: str, message: str, kind: type[_Section]) -> tuple[str, str]:
-    """Turn msgspec's message into (file and key, problem)."""
-    problem, _, at = message.partition(" - at `$")
-    key = shortened(at.strip("`").lstrip(".").replace("[...]", ""))
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL)
-    if unknown:
-        fields = Retry.__struct_fields__ if key == "retry" else kind.__struct_fields__
-        name = shortened(unknown[1])
-        key = f"{key}.{name}" if key else name
-        problem = "unknown key; known are " + ", ".join(fields)
-    problem = shortened(in_words_of_toml(problem), _LONGEST_PROBLEM)
-    return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem

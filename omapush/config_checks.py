@@ -90,7 +90,8 @@ def _check_next_hop(config: Config) -> None:
 
 
 def _check_memory(config: Config) -> None:
-    watching = config.registration.window if config.registration.watch else 0
+    watches = config.registration.watch or config.capabilities.presence
+    watching = config.registration.window if watches else 0
     window = config.sip.window + config.subscriptions.window + watching
     needed_mb = config.sip.senders * window * _IN_FLIGHT_BYTES // 1_000_000
     if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:

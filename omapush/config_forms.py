@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+from omapush.errors import shortened
 
 # Possessive quantifiers stand on single characters only: on groups that can backtrack, Python before
 # 3.11.5 goes on from the wrong place.
@@ -41,6 +44,8 @@ _TYPES: Final = {
     "object": ("a table", '{ key = "value" }'),
 }
 "msgspec's name of a type: what TOML calls it, and an example."
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_LONGEST_PROBLEM: Final = 400
 
 
 def in_words_of_toml(problem: str) -> str:
@@ -51,3 +56,21 @@ def in_words_of_toml(problem: str) -> str:
     wanted, example = _TYPES[wrong[1]]
     such_as = f" such as {example}" if example else ""
     return f"expected {wanted}{such_as}, this is {_TYPES[wrong[2]][0]}"
+
+
+def explained(path: str, where: str, message: str, known: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """
+    Return file and key, and the problem, of what msgspec says about table `where`.
+
+    `known`: keys of the table, under an empty name, and of each table inside it.
+    """
+    problem, _, at = message.partition(" - at `$")
+    key = shortened(at.strip("`").lstrip(".").replace("[...]", ""))
+    unknown = _UNKNOWN.fullmatch(problem)
+    if unknown:
+        fields = known.get(key, known[""])
+        name = shortened(unknown[1])
+        key = f"{key}.{name}" if key else name
+        problem = "unknown key; known are " + ", ".join(fields)
+    problem = shortened(in_words_of_toml(problem), _LONGEST_PROBLEM)
+    return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from omapush import clock
-from omapush.cli import terminal
+from omapush.cli import terminal, watched
 from omapush.errors import PushRefused
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.capabilities import Facts, resolved
 from omapush.push.capability_sources import facts_of_registration
 from omapush.push.profile_document import Profile
+from omapush.push.watch import PRESENCE
 from omapush.store import capabilities as store
-from omapush.store import client, profiles, registrations
+from omapush.store import client, profiles, registrations, watches
 
 
 def capabilities(
@@ -31,14 +32,17 @@ def capabilities(
         *resolved(record, profiles.characteristics(db, [record]), now_ms),
         *facts_of_registration(registrations.read(db, identity), now_ms),
     )
-    if not facts:
+    watch = watches.read(db, identity, PRESENCE)
+    if not facts and watch is None:
         raise PushRefused(f"{identity}: nothing is known about the devices of this user")
     urls = dict.fromkeys(one.profile_url for one in facts if one.profile_url)
     documents = {url: profiles.read(db, url) for url in urls}
     if as_json:
-        terminal.print_json(as_dict(identity, facts, documents))
-    else:
-        _print(facts, documents, now_ms)
+        terminal.print_json({**as_dict(identity, facts, documents), "presence": watched.as_dict(watch)})
+        return
+    _print(facts, documents, now_ms)
+    if watch is not None:
+        terminal.console().print(f"presence: {watched.as_text(watch, now_ms)}", markup=False, highlight=False)
 
 
 def as_dict(aor: str, facts: tuple[Facts, ...], documents: dict[str, Profile | None]) -> dict[str, Any]:

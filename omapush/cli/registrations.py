@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from omapush import clock
-from omapush.cli import matching, terminal
+from omapush.cli import matching, terminal, watched
 from omapush.errors import PushRefused
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.registration import Contact, Registration, applications, is_registered
-from omapush.push.watch import NO_VERSION, Watch
+from omapush.push.watch import PRESENCE, Watch
 from omapush.store import client, watches
 from omapush.store import registrations as store
 
@@ -24,12 +24,6 @@ _SOURCES: Final = {
     "reginfo": "the reg event",
     "delivery": "a delivery",
     "subscribe": "our SUBSCRIBE",
-}
-_STATES: Final = {
-    "asking": "subscribed, no NOTIFY yet",
-    "active": "watched",
-    "resting": "failed, tried again",
-    "waiting": "not watched before the next REGISTER",
 }
 
 
@@ -56,10 +50,13 @@ def registrations(
         raise PushRefused(f"{identity}: no REGISTER about this user was ever seen, or not in the last day")
     if headers:
         matching.show(record, headers, method, now_ms, as_json=as_json)
-    elif as_json:
-        terminal.print_json({**as_dict(record, now_ms), "watch": _watch_dict(watches.read(db, identity))})
+        return
+    reg, presence = watches.read(db, identity), watches.read(db, identity, PRESENCE)
+    if as_json:
+        subscriptions = {"watch": watched.as_dict(reg), "presence_watch": watched.as_dict(presence)}
+        terminal.print_json({**as_dict(record, now_ms), **subscriptions})
     else:
-        _print_user(record, watches.read(db, identity), now_ms)
+        _print_user(record, reg, presence, now_ms)
 
 
 def _all(db: client.Store) -> Iterator[Registration]:
@@ -104,23 +101,6 @@ def as_dict(record: Registration, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _watch_dict(watch: Watch | None) -> dict[str, Any] | None:
-    if watch is None:
-        return None
-    return {
-        "state": watch.state,
-        "s_cscf": watch.s_cscf,
-        "identity": watch.identity,
-        "expires": clock.iso(watch.expires_ms) if watch.expires_ms else None,
-        "due": clock.iso(watch.due_ms) if watch.due_ms else None,
-        "failures": watch.attempts,
-        "version": None if watch.doc_version == NO_VERSION else watch.doc_version,
-        "call_id": watch.dialog.call_id,
-        "why": watch.why,
-        "at": clock.iso(watch.at_ms),
-    }
-
-
 def _contact_dict(contact: Contact) -> dict[str, Any]:
     return {
         "uri": contact.uri,
@@ -159,7 +139,7 @@ def _print_users(records: Iterable[Registration], now_ms: int, as_json: bool) ->
     terminal.console().print(listing)
 
 
-def _print_user(record: Registration, watch: Watch | None, now_ms: int) -> None:
+def _print_user(record: Registration, reg: Watch | None, presence: Watch | None, now_ms: int) -> None:
     console = terminal.console()
     console.print(
         terminal.pairs(
@@ -177,7 +157,8 @@ def _print_user(record: Registration, watch: Watch | None, now_ms: int) -> None:
                     f"{_SOURCES.get(record.state_source, record.state_source)}, "
                     f"{terminal.span(now_ms - (record.state_ms or record.at_ms))} ago",
                 ),
-                ("reg event", _watch_text(watch, now_ms)),
+                ("reg event", watched.as_text(reg, now_ms)),
+                *((("presence", watched.as_text(presence, now_ms)),) if presence else ()),
                 *(("doubt", doubt) for doubt in doubts(record, now_ms)),
             )
         )
@@ -198,15 +179,6 @@ def _print_user(record: Registration, watch: Watch | None, now_ms: int) -> None:
         )
     console.print()
     console.print(listing)
-
-
-def _watch_text(watch: Watch | None, now_ms: int) -> str:
-    """Say what the subscription to the user's registration does."""
-    if watch is None:
-        return "not watched"
-    due = f", next step in {terminal.span(max(watch.due_ms - now_ms, 0))}" if watch.due_ms else ""
-    why = f" ({watch.why})" if watch.why else ""
-    return f"{_STATES[watch.state]}{why}{due}, since {terminal.span(now_ms - watch.at_ms)}"
 
 
 def _expiry(at_ms: int, now_ms: int) -> str:

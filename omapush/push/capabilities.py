@@ -92,6 +92,31 @@ def merge(old: Capabilities | None, aor: str, new: Iterable[Facts], now_ms: int)
     return Capabilities(RECORD_VERSION, aor, tuple(newest_first[:MOST_FACTS]), now_ms)
 
 
+def replaced(
+    old: Capabilities | None, aor: str, source: Source, new: Iterable[Facts], now_ms: int
+) -> Capabilities:
+    """Return the record in which `new` is all that `source` says; what others said stays."""
+    return merge(without(old, source) or old, aor, new, now_ms)
+
+
+def prolonged(old: Capabilities | None, source: Source, expires_ms: int, now_ms: int) -> Capabilities | None:
+    """Return the record in which what `source` said is believed until then; None: it stays as it is."""
+    if old is None:
+        return None
+    facts = tuple(
+        one._replace(expires_ms=expires_ms) if one.source == source and one.expires_ms > now_ms else one
+        for one in old.facts
+    )
+    return None if facts == old.facts else old._replace(facts=facts)
+
+
+def without(old: Capabilities | None, source: Source) -> Capabilities | None:
+    """Return the record in which `source` says nothing; None: it stays as it is."""
+    if old is None or all(one.source != source for one in old.facts):
+        return None
+    return old._replace(facts=tuple(one for one in old.facts if one.source != source))
+
+
 def _place(facts: Facts) -> tuple[str, str, str, str]:
     return facts.device, facts.source, facts.application, facts.about
 

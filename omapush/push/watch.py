@@ -1,7 +1,7 @@
 """
-The watch of one user: a subscription as a value, and the states that it goes through.
+A watch: our subscription to one event package of one user as a value, and the states that it goes through.
 
-The rules that move it are in reg_watch.py. `due_ms` says when its owner has to look at it again; 0: not
+The rules that move it are in watch_rules.py. `due_ms` says when its owner has to look at it again; 0: not
 before the next REGISTER of the user.
 """
 
@@ -16,15 +16,19 @@ from omapush.push.registration import Report
 from omapush.push.values import target
 
 RECORD_VERSION: Final = 1
-PACKAGE: Final = "reg"
+Package = Literal["reg", "presence"]
+REG: Final = "reg"
+"Who is registered (RFC 3680)."
+PRESENCE: Final = "presence"
+"What the user's services can do (RFC 3856)."
 NO_DIALOG: Final = Dialog("", "", "", "", "", 0, dialogs.NOT_HEARD, "", ())
 NO_VERSION: Final = -1
 _LEAST_REFRESH_MS: Final = 1_000
 "However short a subscription is granted."
 _LONGEST_RETRY_AFTER_S: Final = 86_400
 
-# target, token                                           call_id_start, reg_watch.next_request
-_CALL: Final = re.compile(r"[0-9a-f]{16}-[0-9a-f]{1,32}(?:@|$)")
+# target, package unless it is reg, token                 call_id_start, watch_rules.next_request
+_CALL: Final = re.compile(r"([0-9a-f]{16})-(?:(presence)-)?[0-9a-f]{1,32}(?:@|$)")
 
 State = Literal["asking", "active", "resting", "waiting"]
 Identity = Literal["as", "user"]
@@ -32,12 +36,26 @@ IdentityRule = Literal["as", "user", "as-then-user"]
 Full = Literal["", "wanted", "asked"]
 
 
+class Subject(NamedTuple):
+    """What one watch is about."""
+
+    aor: str
+    package: Package
+
+
+class Place(NamedTuple):
+    """Which watch it is: what its key and its Call-IDs are made of."""
+
+    target: str
+    package: Package
+
+
 class Watch(NamedTuple):
-    """The subscription to one user's registration."""
+    """The subscription to one event package of one user."""
 
     version: int
     aor: str
-    package: str
+    package: Package
     state: State
     """
     `asking`: SUBSCRIBE sent, no NOTIFY yet; `active`; `resting`: failed, tried again when due; `waiting`: for
@@ -56,7 +74,7 @@ class Watch(NamedTuple):
     "Failures in a row."
     due_ms: int
     doc_version: int
-    "Version of the last document of this dialog, NO_VERSION: none yet."
+    "Version of the last document of this dialog; NO_VERSION: none yet, or the package has none."
     full: Full
     """
     Whether full state is `wanted`, or was `asked` for by a refresh: one that brings none is followed by a new
@@ -70,7 +88,7 @@ class Watch(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What configuration says about watching."""
+    """What configuration says about watching one package."""
 
     sender_uri: str
     sent_by: str
@@ -91,12 +109,12 @@ class Core(NamedTuple):
     "Its reginfo was seen with push tags, so that a missing one means withdrawn."
 
 
-def wanted(aor: str, now_ms: int) -> Watch:
+def wanted(aor: str, now_ms: int, package: Package = REG) -> Watch:
     """Return the watch of a user who is not watched yet."""
     return Watch(
         version=RECORD_VERSION,
         aor=aor,
-        package=PACKAGE,
+        package=package,
         state="waiting",
         dialog=NO_DIALOG,
         s_cscf="",
@@ -127,19 +145,28 @@ def is_wanted(report: Report) -> bool:
     return registers and not by_another
 
 
-def call_id_start(aor: str) -> str:
-    """Return how our Call-IDs for a user begin: a NOTIFY leads to the watch by it."""
-    return f"{target(aor)}-"
+def place_of(subject: Subject) -> Place:
+    """Return which watch is about the subject."""
+    return Place(target(subject.aor), subject.package)
+
+
+def place_of_call(call_id: str) -> Place | None:
+    """Return which watch a Call-ID, with or without its host, belongs to; None: it is none of ours."""
+    found = _CALL.match(call_id)
+    if found is None:
+        return None
+    return Place(found[1], PRESENCE if found[2] else REG)
+
+
+def call_id_start(subject: Subject) -> str:
+    """Return how our Call-IDs about a subject begin: a NOTIFY leads to its watch by it."""
+    package = "" if subject.package == REG else f"{subject.package}-"
+    return f"{target(subject.aor)}-{package}"
 
 
 def call_of(call_id: str) -> str:
-    """Return the part of our Call-ID that tells our dialogs apart: target and token."""
+    """Return the part of our Call-ID that tells our dialogs apart: all but the host."""
     return call_id.partition("@")[0]
-
-
-def is_ours(call_id: str) -> bool:
-    """Tell whether a Call-ID has the form of ours, so that there may be a watch to it."""
-    return _CALL.match(call_id) is not None
 
 
 def again_later(watch: Watch, plan: Plan, jitter: float, retry_s: int | None, why: str, now_ms: int) -> Watch:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from omapush.errors import TryLater
 from omapush.push import capabilities as rules
@@ -24,6 +25,10 @@ def read_all(store: Store, aors: Sequence[str]) -> list[Capabilities | None]:
     return [_former(data) for data in _read_bytes(store, aors)]
 
 
+Rule = Callable[[Capabilities | None], Capabilities | None]
+"The record after something; None: it stays as it is. Called again when another writer was faster."
+
+
 def learn(store: Store, facts: Mapping[str, Iterable[Facts]], now_ms: int) -> None:
     """
     Merge facts, by address of record, into what is known; each record atomically.
@@ -31,27 +36,42 @@ def learn(store: Store, facts: Mapping[str, Iterable[Facts]], now_ms: int) -> No
     Raises:
         TryLater: a record was changed by others so often that the merge never got through.
     """
-    left = {aor: tuple(new) for aor, new in facts.items()}
+    change(store, {aor: partial(_merged, aor, tuple(new), now_ms) for aor, new in facts.items()}, now_ms)
+
+
+def _merged(aor: str, new: tuple[Facts, ...], now_ms: int, record: Capabilities | None) -> Capabilities:
+    return rules.merge(record, aor, new, now_ms)
+
+
+def change(store: Store, by_user: Mapping[str, Rule], now_ms: int) -> None:
+    """
+    Change the records of users, each atomically by its rule.
+
+    Raises:
+        TryLater: a record was changed by others so often that the rule never got through.
+    """
+    left = dict(by_user)
     for _ in range(_TRIES):
-        left = _learn_once(store, left, now_ms)
+        left = _change_once(store, left, now_ms)
         if not left:
             return
     raise TryLater(f"capabilities of {next(iter(left))} are changed too often at once")
 
 
-def _learn_once(
-    store: Store, facts: Mapping[str, tuple[Facts, ...]], now_ms: int
-) -> dict[str, tuple[Facts, ...]]:
-    """Return what lost against another writer."""
-    users = list(facts)
+def _change_once(store: Store, by_user: Mapping[str, Rule], now_ms: int) -> dict[str, Rule]:
+    """Return the rules that lost against another writer."""
+    users = []
     calls = []
-    for aor, was in zip(users, _read_bytes(store, users), strict=True):
-        record = rules.merge(_former(was), aor, facts[aor], now_ms)
+    for aor, was in zip(by_user, _read_bytes(store, list(by_user)), strict=True):
+        record = by_user[aor](_former(was))
+        if record is None:
+            continue
         lifetime_ms = max((one.expires_ms - now_ms for one in record.facts), default=1)
         name = keys.capabilities(store.layout.user_shard(aor), target(aor))
-        calls.append(Call("omapush_replace", [name], [was or b"", codec.encode(record), lifetime_ms]))
-    answers = call_all(store, calls)
-    return {aor: facts[aor] for aor, answer in zip(users, answers, strict=True) if not answer[0]}
+        users.append(aor)
+        calls.append(Call("omapush_replace", [name], [was or b"", codec.encode(record), max(lifetime_ms, 1)]))
+    answers = call_all(store, calls) if calls else []
+    return {aor: by_user[aor] for aor, answer in zip(users, answers, strict=True) if not answer[0]}
 
 
 def _former(data: bytes | None) -> Capabilities | None:

@@ -10,12 +10,12 @@ from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
-from omapush.push.reg_watch import FinalAnswer, Notified
 from omapush.push.registration import Registration, Report
 from omapush.push.subscribe import Wanted
 from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
 from omapush.push.watch import Watch
+from omapush.push.watch_rules import FinalAnswer, Notified
 
 _T = TypeVar("_T")
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -95,7 +95,7 @@ def told(data: bytes) -> Told:
 
 
 def watch(data: bytes) -> Watch:
-    """Read the watch of a user's registration."""
+    """Read a watch."""
     return _decode(Watch, data)
 
 

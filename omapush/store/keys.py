@@ -127,7 +127,7 @@ def watch(shard_number: int, target_name: str, package: str) -> str:
 
 
 def watches_due(shard_number: int) -> str:
-    """Addresses of record of a user shard, by when there is something to do about their watch."""
+    """Watches of a user shard, by when there is something to do about each."""
     return f"watch-due:{{u{shard_number}}}"
 
 

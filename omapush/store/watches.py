@@ -1,12 +1,11 @@
-"""Watches of registrations: each record changed together with the time it is due; and what cores do."""
+"""Our own subscriptions: each record changed together with the time it is due; and what cores do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from omapush.push.values import TARGET_LENGTH, target
-from omapush.push.watch import PACKAGE, Core, Watch
+from omapush.push.watch import PRESENCE, REG, Core, Package, Place, Subject, Watch, place_of
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call_all, store_errors
 
@@ -33,20 +32,21 @@ class Change(NamedTuple):
     watch: Watch
 
 
-def want(store: Store, aors: Iterable[str], now_ms: int) -> None:
+def want(store: Store, aors: Iterable[str], now_ms: int, package: Package = REG) -> None:
     """Note users that may have to be watched; those that are due at some time already stay as they are."""
-    _mark(store, aors, now_ms, only_new=True)
+    _mark(store, aors, now_ms, package, only_new=True)
 
 
-def hurry(store: Store, aors: Iterable[str], now_ms: int) -> None:
+def hurry(store: Store, aors: Iterable[str], now_ms: int, package: Package = REG) -> None:
     """Make the watches of users due now: something contradicts what is known."""
-    _mark(store, aors, now_ms, only_new=False)
+    _mark(store, aors, now_ms, package, only_new=False)
 
 
-def _mark(store: Store, aors: Iterable[str], now_ms: int, *, only_new: bool) -> None:
+def _mark(store: Store, aors: Iterable[str], now_ms: int, package: Package, *, only_new: bool) -> None:
     by_shard: dict[int, dict[str, int]] = {}
     for aor in aors:
-        by_shard.setdefault(store.layout.user_shard(aor), {})[aor] = now_ms
+        members = by_shard.setdefault(store.layout.user_shard(aor), {})
+        members[_member(Subject(aor, package))] = now_ms
     if not by_shard:
         return
     with store_errors("mark watches"):
@@ -56,23 +56,33 @@ def _mark(store: Store, aors: Iterable[str], now_ms: int, *, only_new: bool) -> 
         pipe.execute()
 
 
-def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list[str]:
-    """Return users whose watches have something to be done now, up to `most` of each shard."""
+def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list[Subject]:
+    """Return watches that have something to be done now, up to `most` of each shard."""
     with store_errors("due watches"):
         pipe = store.db.pipeline(transaction=False)
         for number in numbers:
             pipe.zrangebyscore(keys.watches_due(number), "-inf", now_ms, start=0, num=most)
-        return [aor.decode() for found in pipe.execute() for aor in found]
+        return [_subject(member.decode()) for found in pipe.execute() for member in found]
 
 
-def read(store: Store, aor: str) -> Watch | None:
+def _member(subject: Subject) -> str:
+    """The reg event's is the address of record alone, as records of the first releases have it."""
+    return subject.aor if subject.package == REG else f"{subject.package} {subject.aor}"
+
+
+def _subject(member: str) -> Subject:
+    package, space, aor = member.partition(" ")
+    return Subject(aor, PRESENCE) if space and package == PRESENCE else Subject(member, REG)
+
+
+def read(store: Store, aor: str, package: Package = REG) -> Watch | None:
     """Return the watch of a user, or None."""
-    return read_all(store, [target(aor)])[0].watch
+    return read_all(store, [place_of(Subject(aor, package))])[0].watch
 
 
-def read_all(store: Store, targets: Sequence[str]) -> list[Stored]:
-    """Return watches by the targets of their users; what begins with a target will do."""
-    names = [_key(store, name[:TARGET_LENGTH]) for name in targets]
+def read_all(store: Store, places: Sequence[Place]) -> list[Stored]:
+    """Return watches by their places."""
+    names = [_key(store, place) for place in places]
     with store_errors("read watches"):
         pipe = store.db.pipeline(transaction=False)
         for name in names:
@@ -99,10 +109,12 @@ def replace(store: Store, changes: Sequence[Change]) -> list[bool]:
 
 
 def _replacing(store: Store, number: int, changes: Sequence[Change]) -> Call:
-    names = [keys.watches_due(number), *(_key(store, target(change.watch.aor)) for change in changes)]
+    names = [keys.watches_due(number)]
     args: list[str | bytes | int] = []
     for was, watch in changes:
-        args += (watch.aor, was, codec.encode(watch), _lifetime_ms(watch), watch.due_ms)
+        subject = Subject(watch.aor, watch.package)
+        names.append(_key(store, place_of(subject)))
+        args += (_member(subject), was, codec.encode(watch), _lifetime_ms(watch), watch.due_ms)
     return Call("omapush_replace_watches", names, args)
 
 
@@ -110,8 +122,8 @@ def _lifetime_ms(watch: Watch) -> int:
     return max(watch.expires_ms - watch.at_ms, watch.due_ms - watch.at_ms, 0) + KEPT_AFTER_END_MS
 
 
-def _key(store: Store, target_name: str) -> str:
-    return keys.watch(store.layout.target_shard(target_name), target_name, PACKAGE)
+def _key(store: Store, place: Place) -> str:
+    return keys.watch(store.layout.target_shard(place.target), *place)
 
 
 def _stored(data: bytes | None) -> Stored:

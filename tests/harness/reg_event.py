@@ -1,4 +1,4 @@
-"""An S-CSCF's side of the reg event: it answers SUBSCRIBEs as told and sends NOTIFYs in their dialogs."""
+"""A notifier's side of reg event and presence: it answers SUBSCRIBEs as told, and sends NOTIFYs."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -38,10 +38,14 @@ def registration(aor: str, *contacts: str, state: str = "active") -> str:
 
 
 class Scscf:
-    """The reg event of one S-CSCF on a `SipPeer`; its dialogs end with the object."""
+    """One package of one S-CSCF on a `SipPeer`; its dialogs end with the object."""
 
-    def __init__(self, peer: SipPeer, application_server: Address) -> None:
+    def __init__(
+        self, peer: SipPeer, application_server: Address, *, package: str = "reg", document: str = REGINFO
+    ) -> None:
         self.peer = peer
+        self.package = package
+        self._document = document
         self._to = application_server
         self._cseq = 3
         self.answers: Callable[[SipText], Says] = lambda _: Says(200, "Subscription to REG saved")
@@ -63,7 +67,8 @@ class Scscf:
         return [
             request
             for request in self.peer.requests
-            if request.method == "SUBSCRIBE" and request.header("To").partition(">")[0].endswith(aor)
+            if (request.method, request.header("Event")) == ("SUBSCRIBE", self.package)
+            and request.header("To").partition(">")[0].endswith(aor)
         ]
 
     def subscribe(self, aor: str, count: int = 1, deadline_s: float = 10.0) -> SipText:
@@ -96,9 +101,9 @@ class Scscf:
             "Call-ID": subscribe.header("Call-ID"),
             "CSeq": f"{cseq} NOTIFY",
             "Contact": f"<sip:127.0.0.1:{self.peer.port}>",
-            "Event": "reg",
+            "Event": self.package,
             "Subscription-State": state,
-            **({"Content-Type": REGINFO} if body else {}),
+            **({"Content-Type": self._document} if body else {}),
             **(headers or {}),
         }
         uri = f"sip:{to[0]}:{to[1]}" if to else subscribe.header("Contact").strip("<>")

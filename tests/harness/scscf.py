@@ -23,7 +23,7 @@ class Scscf(Process):
         port: int | None = None,
         criteria: Sequence[str] = (),
     ) -> None:
-        """`criteria` are the configuration's WITH_ISC_* defines, such as `WITH_ISC_MESSAGE`."""
+        """`criteria` are the configuration's WITH_* defines, such as `WITH_ISC_MESSAGE`."""
         self.address = ("127.0.0.1", port or free_port())
         self.uri = f"sip:127.0.0.1:{self.address[1]}"
         defines = [f"SCSCF_PORT={self.address[1]}", f'AS_URI="{as_uri}"', f'HOME="{home}"', *criteria]

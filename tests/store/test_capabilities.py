@@ -13,6 +13,7 @@ from omapush.push.capabilities import Facts
 from omapush.push.values import target
 from omapush.store import capabilities, keys, profiles
 from omapush.store.client import Store
+from tests.harness.wait import wait_until
 
 AOR = "sip:a@home1.example"
 URL = "http://maker.example/p.rdf"
@@ -41,6 +42,22 @@ def test_two_writers_at_once_lose_no_fact(store: Store, other_store: Store) -> N
     record = capabilities.read(store, AOR)
     assert record is not None
     assert len(record.facts) == 20
+
+
+def test_a_record_that_a_rule_leaves_alone_is_not_written(store: Store) -> None:
+    capabilities.learn(store, {AOR: [facts("a")]}, clock.now_ms())
+    before = capabilities.read(store, AOR)
+    capabilities.change(store, {AOR: lambda _: None, "sip:nobody@home1.example": lambda _: None}, 0)
+
+    assert capabilities.read(store, AOR) == before
+    assert capabilities.read(store, "sip:nobody@home1.example") is None
+
+
+def test_a_record_without_facts_is_gone(store: Store) -> None:
+    capabilities.learn(store, {AOR: [facts("a")]}, clock.now_ms())
+    capabilities.change(store, {AOR: lambda record: record and record._replace(facts=())}, clock.now_ms())
+
+    wait_until(lambda: capabilities.read(store, AOR) is None, 2, "no record")
 
 
 def test_a_record_lives_as_long_as_its_last_fact(store: Store) -> None:

@@ -1,7 +1,7 @@
 """Watches in Redis: a record and its time in one step, one winner, and what is remembered of cores."""
 
 from omapush.push.values import target
-from omapush.push.watch import PACKAGE, Core, Watch, wanted
+from omapush.push.watch import PRESENCE, REG, Core, Place, Subject, Watch, place_of, place_of_call, wanted
 from omapush.store import keys, watches
 from omapush.store.client import Store
 from omapush.store.watches import Change
@@ -12,13 +12,20 @@ A, B = "sip:a@home1.example", "sip:b@home1.example"
 ALL = range(4)
 
 
+def place(aor: str) -> Place:
+    return place_of(Subject(aor, REG))
+
+
 def due(store: Store, now_ms: int = NOW_MS) -> set[str]:
-    return set(watches.due(store, list(ALL), now_ms, most=100))
+    """Users whose registrations are due to be watched; nothing else is."""
+    found = watches.due(store, list(ALL), now_ms, most=100)
+    assert {subject.package for subject in found} <= {REG}
+    return {subject.aor for subject in found}
 
 
 def stored(store: Store, aor: str, due_ms: int) -> Watch:
     watch = wanted(aor, NOW_MS)._replace(due_ms=due_ms)
-    was = watches.read_all(store, [target(aor)])[0].data
+    was = watches.read_all(store, [place(aor)])[0].data
     assert watches.replace(store, [Change(was, watch)]) == [True]
     return watch
 
@@ -45,8 +52,8 @@ def test_a_watch_that_waits_for_a_register_is_due_no_more_until_one_comes(store:
 
 
 def test_of_two_writers_that_read_the_same_one_wins(store: Store, other_store: Store) -> None:
-    first = watches.read_all(store, [target(A), target(B)])
-    second = watches.read_all(other_store, [target(A)])
+    first = watches.read_all(store, [place(A), place(B)])
+    second = watches.read_all(other_store, [place(A)])
     mine = [Change(one.data, wanted(aor, NOW_MS)) for one, aor in zip(first, (A, B), strict=True)]
     theirs = Change(second[0].data, wanted(A, NOW_MS)._replace(why="other", due_ms=NOW_MS))
 
@@ -57,7 +64,7 @@ def test_of_two_writers_that_read_the_same_one_wins(store: Store, other_store: S
 
 
 def test_a_broken_watch_is_as_good_as_none_and_can_be_replaced(store: Store) -> None:
-    name = keys.watch(store.layout.user_shard(A), target(A), PACKAGE)
+    name = keys.watch(store.layout.user_shard(A), target(A), REG)
     store.db.set(name, b"\x93\x01\x02")
     assert watches.read(store, A) is None
 
@@ -65,14 +72,31 @@ def test_a_broken_watch_is_as_good_as_none_and_can_be_replaced(store: Store) -> 
     assert watches.read(store, A) == watch
 
 
-def test_a_watch_is_found_by_anything_that_begins_with_its_users_target(store: Store) -> None:
+def test_a_watch_is_found_by_the_call_id_of_its_dialogs(store: Store) -> None:
     watch = stored(store, A, NOW_MS)
+    found = place_of_call(f"{target(A)}-70ce@127.0.0.1")
 
-    assert watches.read_all(store, [f"{target(A)}-70ce@127.0.0.1"])[0].watch == watch
+    assert found is not None
+    assert watches.read_all(store, [found])[0].watch == watch
+
+
+def test_two_packages_of_one_user_are_watched_each_by_itself(store: Store) -> None:
+    watches.want(store, [A], NOW_MS)
+    watches.want(store, [A], NOW_MS, PRESENCE)
+    both = {Subject(A, REG), Subject(A, PRESENCE)}
+    assert set(watches.due(store, list(ALL), NOW_MS, most=100)) == both
+
+    reg = stored(store, A, 0)
+    assert watches.due(store, list(ALL), NOW_MS, most=100) == [Subject(A, PRESENCE)]
+    presence = wanted(A, NOW_MS, PRESENCE)._replace(due_ms=NOW_MS + 5_000)
+    assert watches.replace(store, [Change(b"", presence)]) == [True]
+    assert (watches.read(store, A), watches.read(store, A, PRESENCE)) == (reg, presence)
+    watches.hurry(store, [A], NOW_MS, PRESENCE)
+    assert watches.due(store, list(ALL), NOW_MS, most=100) == [Subject(A, PRESENCE)]
 
 
 def test_a_watch_is_plain_messagepack_and_goes_a_day_after_its_end(store: Store) -> None:
-    name = keys.watch(store.layout.user_shard(A), target(A), PACKAGE)
+    name = keys.watch(store.layout.user_shard(A), target(A), REG)
     stored(store, A, NOW_MS + 60_000)
 
     record = named(Watch, unpacked(store.db.get(name)))

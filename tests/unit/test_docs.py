@@ -87,6 +87,14 @@ def test_every_runtime_dependency_has_its_reason_and_no_other() -> None:
     assert sorted(written) == sorted(project["dependencies"])
 
 
+def test_every_test_that_a_document_names_is_there() -> None:
+    tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "registration.md").read_text())
+
+    assert len(named) > 30
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
 def logged(file: Path) -> Iterator[tuple[str, str]]:
     """Events that a file logs, each with its level."""
     for level, event in _EVENT.findall(file.read_text()):

@@ -157,7 +157,7 @@ def test_the_third_party_register_fails_when_another_expires_comes_back(tmp_path
                 folder=tmp_path,
                 to=("127.0.0.1", server.port),
                 inf=[["sip:alice@home1.example", "sip:alice@127.0.0.1:5229", "mms.ua,ulp.ua"]],
-                keys={"expires": "720", "ue_expires": "600"},
+                keys={"expires": "720", "ue_expires": "600", "s_cscf": "127.0.0.1:6060"},
             )
             taken = server.finish()
         assert taken.exit_code == 0, taken

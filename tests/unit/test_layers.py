@@ -22,7 +22,7 @@ OURS: dict[str, set[str]] = {
     "cli": {*AGENT, "pap_http", "notifier", "msrp_agent", "receiver"},
     "config": {"config_checks", "config_forms", "errors"},
     "config_checks": {"config", "config_forms", "errors"},
-    "config_forms": set(),
+    "config_forms": {"errors"},
     "errors": set(),
     "log": {"errors"},
     "clock": set(),

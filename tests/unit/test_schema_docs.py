@@ -94,7 +94,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.subscriptions_of(0, "profile", "application").replace("0", "N"),
         *(keys.subscription_part(0, part).replace("0", "N") for part, _ in places),
         keys.referral(0, "id").replace("0", "N"),
-        keys.watch(0, "target", "reg").replace("0", "N"),
+        keys.watch(0, "target", "package").replace("0", "N"),
         keys.watches_due(0).replace("0", "N"),
         keys.SENDERS,
         keys.core("URI"),

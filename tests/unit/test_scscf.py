@@ -1,5 +1,6 @@
 """The stand-in S-CSCF behaves as a real one, between SIPp and the handset."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -100,7 +101,8 @@ def test_the_200_to_register_echoes_tags_and_names_the_service_route(start: Star
         assert granted.header("Service-Route") == f"<sip:orig@127.0.0.1:{scscf.address[1]};lr>"
         assert granted.header("P-Associated-URI") == f"<{ALICE}>"
         assert '+g.oma.pusheventapp="mms.ua,ulp.ua"' in granted.header("Contact")
-        assert ";expires=300" in granted.header("Contact")
+        # A second may end between storing and answering.
+        assert re.search(r";expires=(?:300|299)\b", granted.header("Contact"))
         assert "+g.oma.pusheventapp" not in alice.register(apps=[]).header("Contact")
 
 
@@ -127,7 +129,9 @@ def test_the_as_is_told_of_registering_and_of_leaving(
         outcome = server.finish()
 
     assert outcome.exit_code == 0, outcome
-    first, last = outcome.messages.split("REGISTER sip:127.0.0.1:")[1:]
+    told = outcome.messages.split("REGISTER sip:127.0.0.1:")[1:]
+    # Two workers: leaving may be told before registering, which is told after its answer.
+    first, last = sorted(told, key=lambda text: "Expires: 0" in text.partition("message/sip")[0])
     assert f"To: <{ALICE}>" in first
     assert f"From: <{scscf.uri}>;tag=" in first
     assert f"Contact: <{scscf.uri}>" in first

@@ -216,6 +216,10 @@ def test_other_failures_of_the_first_notify_leave_the_subscription(device: Subsc
 DIALOGS = 5_000
 
 
+def _wait_for_subscriptions(stack: Stack, number: int) -> None:
+    wait_until(lambda: subscriptions.count(stack.store, APP) >= number, 20, f"{number} subscriptions")
+
+
 def test_kill_9_with_5000_dialogs_each_takes_its_next_notify_with_the_right_number(
     make_stack: MakeStack,
 ) -> None:
@@ -230,8 +234,7 @@ def test_kill_9_with_5000_dialogs_each_takes_its_next_notify_with_the_right_numb
         for batch in range(0, DIALOGS, 250):
             for device in devices[batch : batch + 250]:
                 core.send(device.subscribe(**(wants(APP) | {"expires": "600", "accept": ""})), stack.sip)
-            known = batch + 250
-            wait_until(lambda: subscriptions.count(stack.store, APP) >= known, 20, f"{known} subscriptions")
+            _wait_for_subscriptions(stack, batch + 250)
         busy = [keys.subscription_part(number, part) for number in range(4) for part in ("flight", "owed")]
         wait_until(lambda: not stack.db.exists(*busy), 30, "all told")
         stack.kill("sip")

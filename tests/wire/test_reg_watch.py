@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from omapush.push.registration import Registration
-from omapush.push.values import target
-from omapush.push.watch import Watch, wanted
+from omapush.push.watch import REG, Subject, Watch, place_of, wanted
 from omapush.store import keys, watches
 from tests.fakes.sip_text import SipText, write
 from tests.harness.reg_event import Scscf, contact, param, reginfo, registration
@@ -172,10 +171,8 @@ def test_a_notify_that_breaks_a_rule_gets_its_code_and_changes_nothing(
 
 def _newest(watching: Stack, scscf: Scscf, aor: str) -> SipText:
     """A new dialog for a user whom an earlier test may have watched."""
-    watches.replace(
-        watching.store,
-        [watches.Change(watches.read_all(watching.store, [target(aor)])[0].data, wanted(aor, 1))],
-    )
+    (known,) = watches.read_all(watching.store, [place_of(Subject(aor, REG))])
+    watches.replace(watching.store, [watches.Change(known.data, wanted(aor, 1))])
     watches.hurry(watching.store, [aor], 1)
     sent = scscf.subscribe(aor)
     assert scscf.notify(sent, reginfo(2, registration(aor, contact(A, expires="500")))).status == 200
@@ -213,7 +210,7 @@ def test_after_a_refusal_for_good_nothing_is_asked_before_the_next_register(
     scscf.subscribe(aor)
     state_becomes(watching, aor, "waiting")
     assert str(code) in watch_of(watching, aor).why
-    assert watches.due(watching.store, range(4), 2**50, most=100).count(aor) == 0
+    assert watches.due(watching.store, range(4), 2**50, most=100).count(Subject(aor, REG)) == 0
 
     scscf.answers = lambda _: Says(200)
     registers(watching, core, aor)

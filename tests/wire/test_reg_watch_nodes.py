@@ -1,6 +1,7 @@
 """Watches outlive the processes that keep them, and no user is watched by two nodes."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,52 @@ def test_kill_9_of_redis_loses_no_dialog(make_stack: MakeStack) -> None:
         assert record is not None
         assert [each.uri for each in record.contacts] == [B]
         assert len(scscf.subscribes(aor)) == 1
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("register_first", [True, False])
+def test_register_at_one_node_and_notify_at_another_come_to_one_record_in_either_order(
+    make_stack: MakeStack, tmp_path: Path, register_first: bool
+) -> None:
+    """One change, told twice: a second device comes, and the first one leaves."""
+    first = make_stack(ON, parts=("redis", "sip"))
+    settings: Settings = {
+        **ON,
+        "redis": {"url": first.config.redis.url},
+        "core": {"next_hop": first.config.core.next_hop},
+    }
+    aor = "sip:told-twice@ims.lab"
+    tags = ';+g.oma.pusheventapp="mms.ua"'
+    with SipPeer(first.core_port) as core, Stack(tmp_path / "second", settings, ("sip",)) as second:
+        scscf = Scscf(core, second.sip)
+        registers(first, core, aor)
+        sent = scscf.subscribe(aor)
+        alone = registration(aor, contact(A, expires="500"))
+        both = registration(aor, contact(A, expires="500"), contact(B, expires="500"))
+        gone = contact(A, state="terminated", event="unregistered")
+        left = registration(aor, gone, contact(B, expires="500"))
+        assert scscf.notify(sent, reginfo(1, alone), to=second.sip).status == 200
+
+        def told(uri: str, expires: int) -> None:
+            body = ue_register(aor, uri, expires=expires, tags=tags)
+            headers = [("Content-Type", "message/sip")]
+            raw = register(aor, core, expires=str(expires), headers=headers, body=body)
+            assert core.ask(raw, first.sip).status == 200
+
+        def notified(version: int, body: str) -> None:
+            assert scscf.notify(sent, reginfo(version, body), to=second.sip).status == 200
+
+        changes = (
+            (partial(told, B, 500), partial(notified, 2, both)),
+            (partial(told, A, 0), partial(notified, 3, left)),
+        )
+        for change in changes:
+            for tell in change if register_first else reversed(change):
+                tell()
+        record = second.registration(aor)
+        assert record is not None
+        assert [(each.uri, each.applications) for each in record.contacts] == [(B, ("mms.ua",))]
+        assert len({one.header("Call-ID") for one in scscf.subscribes(aor)}) == 1
 
 
 @pytest.mark.timeout(90)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,23 @@ from typing import Any
 import pytest
 
 from omapush.push.values import Result
+from omapush.store import watches
+from tests.harness import sipp
 from tests.harness.sipp import Sipp
-from tests.harness.stack import Stack
+from tests.harness.stack import Settings, Stack
+from tests.harness.wait import wait_until
 
 FOLDER = Path(__file__).parent.parent / "sipp-scenarios"
 SCENARIOS = sorted(folder for folder in FOLDER.iterdir() if folder.is_dir() and folder.name[0] != "_")
+KNOWN = {"local_ip", "tcp", "calls", "push", "result", "register", "registrations", "watching", "watch"}
+WATCHING: Settings = {"registration": {"watch": True, "first_retry_s": 0.2, "longest_retry_s": 1.0}}
+
+
+@pytest.fixture(scope="module")
+def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that subscribes to the reg event of who registers."""
+    with Stack(tmp_path_factory.mktemp("watching"), WATCHING, ("redis", "sip")) as running:
+        yield running
 
 
 def requirements(folder: Path) -> list[str]:
@@ -27,9 +40,11 @@ def expected(folder: Path) -> dict[str, Any]:
     """
     What else the folder asks for, from its `scenario.json`.
 
-    `local_ip`: address of the client. `tcp`: its transport. `push`: arguments of `Stack.submit`.
-    `result`: fields of the push's result. `registrations`: contacts kept for each address of record, null
-    for no record.
+    `local_ip`: address of the client. `tcp`: its transport. `calls`: how many the server takes. `push`:
+    arguments of `Stack.submit`. `result`: fields of the push's result. `register`: whom the S-CSCF registers
+    with us first. `registrations`: contacts kept for each address of record, null for no record.
+    `watching`: whether we subscribe to the reg event. `watch`: state of the subscription at the end, by
+    address of record.
     """
     file = folder / "scenario.json"
     return dict(json.loads(file.read_text())) if file.exists() else {}
@@ -42,17 +57,24 @@ def expected(folder: Path) -> dict[str, Any]:
         for folder in SCENARIOS
     ],
 )
-def test_the_behaviour_in_the_folders_name_happens(folder: Path, stack: Stack, tmp_path: Path) -> None:
+def test_the_behaviour_in_the_folders_name_happens(
+    folder: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     wanted = expected(folder)
+    stack: Stack = request.getfixturevalue("watching" if wanted.get("watching") else "stack")
     ref = ""
     with ExitStack() as running:
         peers = []
         if (folder / "uas.xml").exists():
-            uas = Sipp(folder / "uas.xml", folder=tmp_path, local_port=stack.core_port)
+            calls = wanted.get("calls", 1)
+            uas = Sipp(folder / "uas.xml", folder=tmp_path, local_port=stack.core_port, calls=calls)
             peers.append(running.enter_context(uas))
         if "push" in wanted:
             content = wanted["push"].pop("content", "hello").encode()
             ref = stack.submit(content=content, **wanted["push"])
+        if "register" in wanted:
+            told = registered(wanted["register"], stack, tmp_path)
+            assert told.exit_code == 0, told
         if (folder / "uac.xml").exists():
             uac = Sipp(
                 folder / "uac.xml",
@@ -70,9 +92,28 @@ def test_the_behaviour_in_the_folders_name_happens(folder: Path, stack: Stack, t
     if ref:
         result = stack.result(ref)
         assert {name: getattr(result, name) for name in wanted["result"]} == wanted["result"]
+    for aor, state in wanted.get("watch", {}).items():
+        wait_until(lambda: state_of(stack, aor) == state, 5, lambda: f"{state}: {state_of(stack, aor)}")  # noqa: B023
     for aor, contacts in wanted.get("registrations", {}).items():
         record = stack.registration(aor)
         assert (None if record is None else [contact.uri for contact in record.contacts]) == contacts
+
+
+def registered(aor: str, stack: Stack, folder: Path) -> sipp.Outcome:
+    """The S-CSCF whose address is the stack's next hop registers a user with one device."""
+    return sipp.run(
+        FOLDER / "_shared" / "third-party-register.xml",
+        folder=folder,
+        to=stack.sip,
+        inf=[[aor, "sip:first@127.0.0.1:5092", "mms.ua"]],
+        keys={"expires": "720", "ue_expires": "600", "s_cscf": f"127.0.0.1:{stack.core_port}"},
+    )
+
+
+def state_of(stack: Stack, aor: str) -> str:
+    """State of our subscription to the user's reg event."""
+    watch = watches.read(stack.store, aor)
+    return watch.state if watch else ""
 
 
 def test_each_folder_has_a_summary_and_asks_for_known_things_only() -> None:
@@ -80,6 +121,6 @@ def test_each_folder_has_a_summary_and_asks_for_known_things_only() -> None:
     for folder in SCENARIOS:
         assert (folder / "README.md").read_text().startswith("Summary: "), folder
         wanted = expected(folder)
-        assert set(wanted) <= {"local_ip", "tcp", "push", "result", "registrations"}, folder
+        assert set(wanted) <= KNOWN, folder
         assert set(wanted.get("result", {})) <= set(Result._fields), folder
         assert ("push" in wanted) == ("result" in wanted), folder

@@ -19,10 +19,13 @@ from omapush.push.capabilities import (
     Source,
     check,
     merge,
+    prolonged,
+    replaced,
     resolved,
     summary,
     takes,
     takes_gzip,
+    without,
 )
 from omapush.push.capability_sources import (
     compare,
@@ -147,6 +150,36 @@ def test_who_takes_it_back_is_forgotten() -> None:
     record = merge(None, AOR, [facts("a", types=("text/plain",))], NOW)
 
     assert merge(record, AOR, [facts("a", at_ms=NOW + 5, expires_ms=NOW + 5)], NOW + 5).facts == ()
+
+
+def test_a_source_that_tells_all_each_time_replaces_what_it_said_and_nothing_else() -> None:
+    old = merge(None, AOR, [facts("a", "presence"), facts("b", "presence"), facts("a", "uaprof")], NOW)
+    new = replaced(old, AOR, "presence", [facts("c", "presence")], NOW)
+
+    assert {(one.device, one.source) for one in new.facts} == {("c", "presence"), ("a", "uaprof")}
+    assert replaced(None, AOR, "presence", [facts("c", "presence")], NOW).facts == (facts("c", "presence"),)
+    assert [one.source for one in replaced(old, AOR, "presence", [], NOW).facts] == ["uaprof"]
+
+
+def test_what_a_source_said_lasts_longer_unless_it_has_run_out() -> None:
+    over = facts("old", "presence", expires_ms=NOW)
+    old = Capabilities(1, AOR, (facts("a", "presence"), facts("a", "uaprof"), over), NOW)
+    longer = prolonged(old, "presence", LATER + 5, NOW)
+
+    assert longer is not None
+    assert [one.expires_ms for one in longer.facts] == [LATER + 5, LATER, NOW]
+    assert prolonged(longer, "presence", LATER + 5, NOW) is None
+    assert prolonged(None, "presence", LATER, NOW) is None
+
+
+def test_a_source_that_falls_silent_takes_only_its_own_with_it() -> None:
+    old = merge(None, AOR, [facts("a", "presence"), facts("a", "uaprof")], NOW)
+    left = without(old, "presence")
+
+    assert left is not None
+    assert left.facts == (facts("a", "uaprof"),)
+    assert without(left, "presence") is None
+    assert without(None, "presence") is None
 
 
 def test_a_profile_says_the_rest() -> None:

@@ -1,5 +1,5 @@
 """
-Watching who is registered: one subscription to the reg event of each user (RFC 6665 4.1, PSA-REG-2).
+Subscriptions of our own, one to each watched event package of a user (RFC 6665 4.1, PSA-REG-2, PSA-S-002).
 
 Each rule turns a `Watch` and an event into the next `Watch`. It is stored before its SUBSCRIBE leaves, for
 the NOTIFY may come first and to another process.
@@ -7,6 +7,7 @@ the NOTIFY may come first and to another process.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip
@@ -17,23 +18,27 @@ from omapush.push.inbound import Answer
 from omapush.push.request import Request
 from omapush.push.watch import (
     NO_VERSION,
-    PACKAGE,
+    PRESENCE,
+    REG,
     Core,
     Full,
     Identity,
+    Package,
     Plan,
+    Subject,
     Watch,
     active,
     again_later,
     call_id_start,
     call_of,
-    is_ours,
+    place_of_call,
     refresh_in_ms,
     resting,
     wait_for_register,
 )
 
-ACCEPT: Final = "application/reginfo+xml"
+ACCEPT: Final[Mapping[Package, str]] = {REG: "application/reginfo+xml", PRESENCE: "application/pidf+xml"}
+"The document of each package."
 TIMER_N_MS: Final = 32_000
 "64*T1 after a SUBSCRIBE its first NOTIFY must be there (RFC 6665 4.1.2.4)."
 
@@ -68,6 +73,7 @@ class Notified(NamedTuple):
     "Tag of To."
     heard: Heard
     package: str
+    "As the Event header has it."
     subscription_state: str
     content_type: str
     body: bytes
@@ -129,7 +135,7 @@ def _subscribe(
     """A new dialog; what the old one told of versions ends with it."""
     identity = _identity(watch, plan, core, s_cscf)
     dialog = dialogs.begin(
-        call_id=f"{call_id_start(watch.aor)}{token}@{plan.sent_by.rsplit(':', 1)[0]}",
+        call_id=f"{call_id_start(Subject(watch.aor, watch.package))}{token}@{plan.sent_by.rsplit(':', 1)[0]}",
         local_uri=plan.sender_uri,
         local_tag=token,
         remote_uri=watch.aor,
@@ -155,7 +161,7 @@ def _send(watch: Watch, plan: Plan, now_ms: int) -> tuple[Watch, Request]:
         (
             f"Contact: <sip:{plan.sent_by}>",
             f"Event: {watch.package}",
-            f"Accept: {ACCEPT}",
+            f"Accept: {ACCEPT[watch.package]}",
             f"Expires: {max(plan.expires_s, watch.min_expires_s)}",
             f"P-Asserted-Identity: <{asserted}>",
             f'P-Charging-Vector: icid-value="{watch.dialog.call_id}";orig-ioi="Type 3{plan.ioi}"',
@@ -197,8 +203,8 @@ def _granted(watch: Watch, answer: FinalAnswer, plan: Plan, jitter: float) -> Wa
     asked_s = max(plan.expires_s, watch.min_expires_s)
     granted_s = _seconds(answer.expires)
     granted_s = asked_s if granted_s is None else min(granted_s, asked_s)
-    if granted_s == 0:
-        return again_later(watch, plan, jitter, None, "granted for no time", answer.at_ms)
+    if granted_s == 0:  # not given, or taken away
+        return again_later(resting(watch), plan, jitter, None, "granted for no time", answer.at_ms)
     try:
         dialog = dialogs.learn_from_answer(watch.dialog, Heard(answer.to_tag, 0, answer.contact, ""))
     except MalformedSip:
@@ -208,7 +214,9 @@ def _granted(watch: Watch, answer: FinalAnswer, plan: Plan, jitter: float) -> Wa
         return watch
     if watch.full:
         return watch._replace(due_ms=answer.at_ms + (TIMER_N_MS if watch.full == "asked" else 0))
-    return active(watch, granted_s, jitter, answer.at_ms)
+    # A failure is over with this; what is wrong with the last document is not.
+    why = "" if watch.attempts else watch.why
+    return active(watch, granted_s, jitter, answer.at_ms)._replace(why=why)
 
 
 def _refused(watch: Watch, answer: FinalAnswer, plan: Plan, jitter: float) -> Watch:
@@ -236,7 +244,7 @@ def _refused(watch: Watch, answer: FinalAnswer, plan: Plan, jitter: float) -> Wa
 # NOTIFYs --------------------------------------------------------------------------------------------
 
 _OK: Final = Answer(200, "OK")
-_NO_SUBSCRIPTION: Final = Answer(481, "Subscription Does Not Exist")
+NO_SUBSCRIPTION: Final = Answer(481, "Subscription Does Not Exist")
 
 
 class Taken(NamedTuple):
@@ -249,9 +257,12 @@ class Taken(NamedTuple):
 
 def admit(notified: Notified) -> Answer | None:
     """Return why a NOTIFY can't be one of ours, from the NOTIFY alone; None: its watch has to decide."""
-    if not is_ours(notified.call_id):
-        return _NO_SUBSCRIPTION
-    return None if notified.package == PACKAGE else Answer(489, "Bad Event", (("Allow-Events", PACKAGE),))
+    place = place_of_call(notified.call_id)
+    if place is None:
+        return NO_SUBSCRIPTION
+    if notified.package == place.package:
+        return None
+    return Answer(489, "Bad Event", (("Allow-Events", place.package),))
 
 
 def on_notify(watch: Watch | None, notified: Notified, plan: Plan, *, jitter: float, gone: bool) -> Taken:
@@ -261,12 +272,12 @@ def on_notify(watch: Watch | None, notified: Notified, plan: Plan, *, jitter: fl
     `gone`: the document says that nobody is registered any more.
     """
     if watch is None or notified.package != watch.package or not watch.dialog.call_id:
-        return Taken(_NO_SUBSCRIPTION)
+        return Taken(NO_SUBSCRIPTION)
     dialog, heard = watch.dialog, notified.heard
     if (notified.call_id, notified.our_tag) != (dialog.call_id, dialog.local_tag):
-        return Taken(_NO_SUBSCRIPTION)
+        return Taken(NO_SUBSCRIPTION)
     if dialog.remote_cseq != dialogs.NOT_HEARD and heard.tag != dialog.remote_tag:
-        return Taken(_NO_SUBSCRIPTION)  # a fork: reg has one dialog only (RFC 3680 4.9)
+        return Taken(NO_SUBSCRIPTION)  # a fork: one dialog only (RFC 3680 4.9, RFC 3856 6.9)
     if dialogs.is_lower(dialog, heard.cseq):
         return Taken(Answer(500, "CSeq Is Lower Than The Last One"))
     if not notified.subscription_state:
@@ -310,15 +321,20 @@ def _terminated(watch: Watch, said: SubscriptionState, plan: Plan, jitter: float
 
 
 def is_news(watch: Watch, version: int) -> bool:
-    """Tell whether a document of the watch's dialog is newer than what it told before (RFC 3680 5.2)."""
-    return watch.doc_version == NO_VERSION or version > watch.doc_version
+    """
+    Tell whether a document of the watch's dialog is newer than what it told before (RFC 3680 5.2).
+
+    NO_VERSION, of a package without versions, always is: CSeq has ordered them.
+    """
+    return NO_VERSION in (version, watch.doc_version) or version > watch.doc_version
 
 
 def on_document(watch: Watch, version: int, *, full: bool, jitter: float) -> Watch:
     """
     Return the watch after a document of its dialog that is news.
 
-    A gap is answered by a refresh: for full state unless this was it (RFC 3680 5.2).
+    A gap is answered by a refresh for full state (RFC 3680 5.2), once: a notifier that always skips versions
+    must not make us ask all the time. Full state is what the refresh would bring, so after it none is due.
     """
     known = watch.doc_version
     if watch.state != "active":
@@ -326,18 +342,25 @@ def on_document(watch: Watch, version: int, *, full: bool, jitter: float) -> Wat
     watch = watch._replace(doc_version=version)
     if watch.full and full:
         due_ms = watch.at_ms + refresh_in_ms(watch.expires_ms - watch.at_ms, jitter)
-        watch = watch._replace(full="", due_ms=watch.due_ms if watch.asked_ms else due_ms)
-    if known == NO_VERSION or version == known + 1:
+        return watch._replace(full="", due_ms=watch.due_ms if watch.asked_ms else due_ms)
+    if full or watch.full or known == NO_VERSION or version == known + 1:
         return watch
-    why = f"version {version} came after {known}"
-    return watch._replace(full=watch.full if full else "wanted", due_ms=watch.at_ms, why=why)
+    return watch._replace(full="wanted", due_ms=watch.at_ms, why=f"version {version} came after {known}")
 
 
-def on_broken_document(watch: Watch) -> Watch:
-    """Return the watch after a document that cannot be read: what is known stays, full state is asked for."""
+def on_broken_document(watch: Watch, problem: str, *, jitter: float) -> Watch:
+    """
+    Return the watch after a document that cannot be read: what is known stays, full state is asked for.
+
+    Once: a peer that answers that with another broken one is not asked again before the next change.
+    """
     if watch.state != "active":
         return watch
-    return watch._replace(full="wanted", due_ms=watch.at_ms, why="the last document cannot be read")
+    why = f"the last document cannot be read: {problem}"
+    if watch.full != "asked":
+        return watch._replace(full="wanted", due_ms=watch.at_ms, why=why)
+    due_ms = watch.at_ms + refresh_in_ms(watch.expires_ms - watch.at_ms, jitter)
+    return watch._replace(full="", due_ms=watch.due_ms if watch.asked_ms else due_ms, why=why)
 
 
 def _seconds(text: str) -> int | None:

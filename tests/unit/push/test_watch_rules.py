@@ -1,4 +1,6 @@
-"""The rules of a subscription to the reg event, without a network."""
+"""The rules of our own subscriptions, without a network."""
+
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -6,7 +8,22 @@ from hypothesis import strategies as st
 
 from omapush.errors import TooLarge
 from omapush.push.dialog import Heard
-from omapush.push.reg_watch import (
+from omapush.push.request import Request
+from omapush.push.watch import (
+    NO_VERSION,
+    PRESENCE,
+    REG,
+    Core,
+    Plan,
+    Subject,
+    Watch,
+    call_of,
+    place_of,
+    place_of_call,
+    wanted,
+)
+from omapush.push.watch_rules import (
+    ACCEPT,
     KILLS,
     TIMER_N_MS,
     FinalAnswer,
@@ -19,8 +36,6 @@ from omapush.push.reg_watch import (
     on_final,
     on_notify,
 )
-from omapush.push.request import Request
-from omapush.push.watch import NO_VERSION, Core, Plan, Watch, call_of, wanted
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
 
@@ -150,6 +165,17 @@ def test_481_to_a_refresh_begins_a_new_dialog_at_once() -> None:
     assert (request.dialog.cseq, again.doc_version) == (1, NO_VERSION)
 
 
+@pytest.mark.parametrize("begin", [asked, active])
+def test_a_200_for_no_time_is_an_end_and_a_new_dialog_begins_later(begin: Callable[[], Watch]) -> None:
+    watch, _ = step(begin(), NOW + 500_000) if begin is active else (begin(), None)
+    after = final(watch, 200, expires="0")
+    assert (after.state, after.dialog.call_id, after.attempts) == ("resting", "", 1)
+
+    again, request = step(after, after.due_ms)
+    assert request is not None
+    assert (again.state, again.dialog.local_cseq) == ("asking", 1)
+
+
 def test_403_then_asserts_the_user_and_403_again_waits() -> None:
     first = final(asked(), 403)
     second, request = step(first, NOW)
@@ -222,9 +248,40 @@ def test_versions_begin_anywhere_a_gap_asks_again_and_old_ones_are_no_news() -> 
     assert (refreshed.full, refreshed.dialog.call_id) == ("asked", watch.dialog.call_id)
 
 
+def test_a_notifier_that_skips_versions_all_the_time_is_not_asked_all_the_time() -> None:
+    watch = on_document(active(), 10, full=True, jitter=0.5)
+    full = on_document(watch, 20, full=True, jitter=0.5)
+    assert (full.doc_version, full.full, full.due_ms) == (20, "", watch.due_ms)
+
+    asked_for, _ = step(on_document(full, 30, full=False, jitter=0.5), NOW)
+    partial = on_document(final(asked_for, 200, expires="600"), 40, full=False, jitter=0.5)
+    assert (partial.full, partial.due_ms) == ("asked", NOW + TIMER_N_MS)
+
+
 def test_a_document_that_cannot_be_read_asks_for_full_state() -> None:
-    broken = on_broken_document(active())
+    broken = on_broken_document(active(), "XML: cut off", jitter=0.5)
+
     assert (broken.full, broken.due_ms) == ("wanted", broken.at_ms)
+    assert broken.why == "the last document cannot be read: XML: cut off"
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_a_second_broken_document_in_a_row_is_not_asked_about_again(answered_first: bool) -> None:
+    """It would go round in a circle; the gap stays to be seen until a good document comes."""
+    asked_again, request = step(on_broken_document(active(), "first", jitter=0.5), NOW)
+    assert request is not None
+    watch = final(asked_again, 200, expires="600") if answered_first else asked_again
+    after = on_notify(watch, notified(watch, cseq=5), PLAN, jitter=0.5, gone=False).watch
+    assert after is not None
+    watch = on_broken_document(after, "second", jitter=0.5)
+    if not answered_first:
+        watch = final(watch, 200, expires="600")
+
+    assert (watch.state, watch.full, watch.why.rpartition(" ")[2]) == ("active", "", "second")
+    assert watch.due_ms > NOW + TIMER_N_MS
+    good = on_notify(watch, notified(watch, cseq=6), PLAN, jitter=0.5, gone=False).watch
+    assert good is not None
+    assert on_document(good, 9, full=True, jitter=0.5).why == ""
 
 
 def test_nobody_is_refreshed_who_is_not_there() -> None:
@@ -265,6 +322,31 @@ def test_a_notify_without_expires_counts_on_what_the_200_granted() -> None:
     assert after.expires_ms == NOW + 100_000
 
 
+def test_each_package_of_a_user_has_dialogs_of_its_own() -> None:
+    reg, presence = (Subject(AOR, package) for package in (REG, PRESENCE))
+    for subject in (reg, presence):
+        watch, request = step(wanted(AOR, NOW, subject.package), NOW)
+        assert request is not None
+        assert f"Event: {subject.package}\r\nAccept: {ACCEPT[subject.package]}\r\n" in request.headers
+        assert place_of_call(watch.dialog.call_id) == place_of(subject)
+        assert place_of_call(call_of(watch.dialog.call_id)) == place_of(subject)
+        mine = notified(watch)._replace(package=subject.package)
+        assert admit(mine) is None
+        assert on_notify(watch, mine, PLAN, jitter=0.5, gone=False).watch is not None
+    assert place_of(reg) != place_of(presence)
+    assert place_of_call("0123456789abcdef-dialog-70ce@x") is None
+
+
+def test_a_package_without_versions_has_news_in_every_document() -> None:
+    watch = on_document(active(), NO_VERSION, full=True, jitter=0.5)
+    broken = on_broken_document(watch, "x", jitter=0.5)
+    asked_again, _ = step(broken, NOW)
+    assert is_news(asked_again, NO_VERSION)
+
+    after = on_document(asked_again, NO_VERSION, full=True, jitter=0.5)
+    assert (after.full, after.doc_version) == ("", NO_VERSION)
+
+
 def test_another_package_is_489_and_a_strangers_call_id_481() -> None:
     mine = notified(asked())
     assert admit(mine) is None
@@ -299,6 +381,7 @@ EVENTS = st.lists(
         st.tuples(st.just("answer"), CODES),
         st.tuples(st.just("notify"), STATES),
         st.tuples(st.just("document"), st.tuples(st.integers(0, 9), st.booleans())),
+        st.tuples(st.just("broken"), st.just("XML")),
         st.tuples(st.just("early"), st.just(0)),
     ),
     max_size=30,
@@ -329,6 +412,8 @@ def test_whatever_happens_a_watch_is_due_again_or_waits_for_a_register(
                     if is_news(watch, version)
                     else watch
                 )
+            case "broken", str() as problem:
+                watch = on_broken_document(watch, problem, jitter=jitter)
             case _:
                 watch, _ = step(watch, now)
         if watch.dialog.call_id == before.dialog.call_id:
