@@ -223,8 +223,8 @@ def _deliver(stack: Stack, folder: Path, console: Console) -> int:
     ):
         _wait_for_registration(stack)
         device.wait_for("subscribed", deadline_s=_DEADLINE_S)
-        print(f"{ALICE} is registered and watched, with {', '.join(APPLICATIONS)},", flush=True)
-        print(f"and subscribed to {SUBSCRIBED}; pushing ...", flush=True)
+        print(f"{ALICE} is registered with {', '.join(APPLICATIONS)},", flush=True)
+        print(f"watched, and subscribed to {SUBSCRIBED}; pushing ...", flush=True)
         for sample in SAMPLES:
             _push(initiator, sample, sink.url)
         notifications = sink.wait_for(len(SAMPLES), _DEADLINE_S)

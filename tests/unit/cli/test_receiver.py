@@ -15,7 +15,8 @@ RUN = ("receiver", "run", "--uri", "sip:a@home1.example", "--proxy", "sip:127.0.
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run `omapush` with these words; its exit code."""
+    """Run `omapush` with these words, without giving our standard error to the log; its exit code."""
+    monkeypatch.setattr("omapush.log.setup", lambda *_names, **_settings: None)
     monkeypatch.setattr("sys.argv", ["omapush", *words])
     with pytest.raises(SystemExit) as ended:
         command.main()
