@@ -299,13 +299,19 @@ def _indexes(store: Store, number: int) -> list[str]:
 
 
 def _read_bytes(store: Store, ids: Sequence[str]) -> list[bytes | None]:
+    """One MGET for each shard: a command of its own for each would cost more than Redis' answer."""
     if not ids:
         return []
+    by_shard = _by_shard(store, ids)
     with store_errors("read subscriptions"):
         pipe = store.db.pipeline(transaction=False)
-        for name in ids:
-            pipe.get(keys.subscription(store.layout.target_shard(name), name))
-        return list(pipe.execute())
+        for number, names in by_shard.items():
+            pipe.mget([keys.subscription(number, name) for name in names])
+        answers = pipe.execute()
+    found: dict[str, bytes | None] = {}
+    for names, records in zip(by_shard.values(), answers, strict=True):
+        found.update(zip(names, records, strict=True))
+    return [found[name] for name in ids]
 
 
 def _former(data: bytes | None) -> Subscription | None:

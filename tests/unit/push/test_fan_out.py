@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omapush.push.fan_out import PAGE, FanOut, FanOutState, Progress, Subscriber, next_page, wants_page
+from omapush.push.fan_out import (
+    PAGE,
+    FanOut,
+    FanOutState,
+    Progress,
+    Subscriber,
+    is_late,
+    next_page,
+    over,
+    wants_page,
+)
 from omapush.push.values import Delivery
 
 BEFORE_MS = 1_000
@@ -41,7 +51,7 @@ def users(places: list[str]) -> list[Subscriber]:
 def test_a_delivery_is_the_template_for_one_subscription() -> None:
     places = ids(2)
 
-    page = next_page(EVERYBODY, START, places, users(places), shard=3, shards=16, now_ms=0)
+    page = next_page(EVERYBODY, START, places, users(places), shard=3, shards=16)
 
     assert page.deliveries == (
         TEMPLATE._replace(recipient=3, aor="sip:0000@home1.example", subscription=places[0]),
@@ -53,8 +63,8 @@ def test_a_delivery_is_the_template_for_one_subscription() -> None:
 def test_a_full_page_leads_to_the_next_one_and_a_short_one_is_the_last() -> None:
     places = ids(PAGE)
 
-    full = next_page(EVERYBODY, START, places, users(places), shard=0, shards=1, now_ms=0)
-    last = next_page(EVERYBODY, full.progress, [], [], shard=0, shards=1, now_ms=0)
+    full = next_page(EVERYBODY, START, places, users(places), shard=0, shards=1)
+    last = next_page(EVERYBODY, full.progress, [], [], shard=0, shards=1)
 
     assert full.progress == Progress("running", PAGE, places[-1])
     assert not full.progress.is_over
@@ -66,7 +76,7 @@ def test_who_is_not_active_or_out_of_reach_is_passed_over_without_a_gap() -> Non
     places = ids(PAGE)
     some = FanOut(1, TEMPLATE, ("sip:000?@home1.example",))
 
-    page = next_page(some, START, places, users(places)[2:], shard=1, shards=4, now_ms=0)
+    page = next_page(some, START, places, users(places)[2:], shard=1, shards=4)
 
     assert [one.subscription for one in page.deliveries] == places[2:16]
     assert [one.recipient for one in page.deliveries] == [1 + 4 * number for number in range(14)]
@@ -74,11 +84,10 @@ def test_who_is_not_active_or_out_of_reach_is_passed_over_without_a_gap() -> Non
 
 
 def test_from_deliver_before_on_nobody_is_added() -> None:
-    places = ids(3)
-
-    page = next_page(EVERYBODY, START, places, users(places), shard=0, shards=1, now_ms=BEFORE_MS)
-
-    assert page == ((), Progress("running", 0, "~"))
+    assert not is_late(EVERYBODY, BEFORE_MS - 1)
+    assert is_late(EVERYBODY, BEFORE_MS)
+    assert over(Progress("paused", 7, "a")) == Progress("paused", 7, "~")
+    assert over(START).is_over
 
 
 @pytest.mark.parametrize(
@@ -115,9 +124,7 @@ def test_indexes_of_all_shards_are_apart(sizes: list[int]) -> None:
         progress = START
         while not progress.is_over:
             places = ids(size)[progress.made : progress.made + PAGE]
-            page = next_page(
-                EVERYBODY, progress, places, users(places), shard=shard, shards=len(sizes), now_ms=0
-            )
+            page = next_page(EVERYBODY, progress, places, users(places), shard=shard, shards=len(sizes))
             indexes += [one.recipient for one in page.deliveries]
             progress = page.progress
     assert len(set(indexes)) == len(indexes) == sum(sizes)
