@@ -19,7 +19,7 @@ from shards import Shards
 from window import Window, hop_of
 
 from omapush import clock, log
-from omapush.errors import PushError
+from omapush.errors import PushError, TooLarge
 from omapush.push import notify_mode, outcome
 from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Situation, choose
@@ -122,7 +122,12 @@ class Dispatcher:
         profile = device_facts.fitted(
             self._settings.profile(delivery.application, delivery.initiator), known.facts
         )
-        choice = self._choose(one, known._replace(subscriptions=left), profile, now_ms)
+        try:
+            choice = self._choose(one, known._replace(subscriptions=left), profile, now_ms)
+        except PushError as error:  # of this delivery alone: nothing is read there
+            verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
+            batch.end(self._end(one, verdict, now_ms, sip_code=0))
+            return None
         if now_ms >= delivery.deliver_before_ms:
             batch.end(self._expired(one, now_ms, held=choice.hold))
         elif one.told and choice.method != "NOTIFY":  # where it can go it has been
@@ -208,7 +213,7 @@ class Dispatcher:
         )
         try:
             request = self._compose_notify(one, known, sub, begun.cseq, now_ms)
-        except PushError as error:
+        except TooLarge as error:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])
             batch.choose_again(one.ticket)
@@ -244,7 +249,12 @@ class Dispatcher:
 
     def _refer(self, one: Taken, known: Known, choice: Choice, batch: Batch) -> None:
         now_ms = clock.now_ms()
-        begun = referring.begin(self._settings, self._store, one, known.record, now_ms)
+        try:
+            begun = referring.begin(self._settings, self._store, one, known.record, now_ms)
+        except TooLarge as error:
+            verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
+            batch.end(self._end(one, verdict, now_ms, sip_code=0))
+            return
         if begun is None:  # another has just begun one for the same user and application
             batch.choose_again(one.ticket)
             return
