@@ -63,6 +63,7 @@ class Expander:
                 worked |= self._step(job)
             except BrokenRecord as error:
                 log.get().error("fan_out_unreadable", ref=job.ref, shard=job.shard, problem=str(error))
+                worked |= fanouts.expand(self._store, job, Page((), rules.over(job.progress)))
         self._look_at = now if worked else now + _EVERY_S
         return worked
 

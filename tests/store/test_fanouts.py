@@ -347,6 +347,18 @@ def test_past_deliver_before_nobody_is_added(store: Store, make: Make) -> None:
     assert counted(store, ref) == ("finished", {})
 
 
+def test_a_push_whose_records_are_broken_ends_and_holds_up_no_other(store: Store, make: Make) -> None:
+    directory = Directory(store, 40)
+    broken, whole = accepted(store, fan_out(make)), accepted(store, fan_out(make))
+    for shard in range(store.layout.user_shards):
+        store.db.hset(keys.fan_outs(shard, "fanout"), broken, b"\xc1")
+
+    sent = carry_out(store, expander(store, directory), whole)
+
+    assert sorted(one.aor for one in sent) == sorted(directory.aors)
+    assert counted(store, broken) == ("finished", {})
+
+
 def test_a_paused_push_ends_when_deliver_before_passes(store: Store, make: Make) -> None:
     one = fan_out(make, before_ms=clock.now_ms() + 300)
     ref = accepted(store, one)
