@@ -7,7 +7,7 @@ from typing import Final
 
 from omapush import clock, log
 from omapush.push import fan_out as rules
-from omapush.push.fan_out import FanOut, Subscriber
+from omapush.push.fan_out import FanOut, Page, Subscriber
 from omapush.push.outcome import DELIVERED_CODE, Outcome
 from omapush.push.subscription import is_live
 from omapush.store import fanouts, finish, subscriptions
@@ -63,18 +63,21 @@ class Expander:
                 worked |= self._step(job)
             except BrokenRecord as error:
                 log.get().error("fan_out_unreadable", ref=job.ref, shard=job.shard, problem=str(error))
+                worked |= fanouts.expand(self._store, job, Page((), rules.over(job.progress)))
         self._look_at = now if worked else now + _EVERY_S
         return worked
 
     def _step(self, job: Job) -> bool:
         if job.progress.is_over:
             return self._finish(job)
-        if not rules.wants_page(job.progress, job.backlog, job.ready):
-            return False
         known = self._known.get(job.ref) or fanouts.read(self._store, job)
         if known is None:
             return False
         self._known[job.ref] = known
+        if rules.is_late(known, clock.now_ms()):  # paused or not
+            return fanouts.expand(self._store, job, Page((), rules.over(job.progress)))
+        if not rules.wants_page(job.progress, job.backlog, job.ready):
+            return False
         ids, subscribers = self._directory(
             self._store, job.shard, known.template.application, job.progress.cursor, rules.PAGE
         )
@@ -85,7 +88,6 @@ class Expander:
             subscribers,
             shard=job.shard,
             shards=self._store.layout.user_shards,
-            now_ms=clock.now_ms(),
         )
         return fanouts.expand(self._store, job, page)
 

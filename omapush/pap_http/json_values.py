@@ -14,7 +14,7 @@ from omapush.protocol.multipart import media_type
 from omapush.push.acceptance import Account, NotTaken, Offer, application_of, travels
 from omapush.push.values import PENDING, Event, Recipient, Result, State
 from omapush.store.fanouts import Reach
-from omapush.store.pushes import Known
+from omapush.store.pushes import Counted, Known
 
 _AS_IT_IS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii"}
 
@@ -151,11 +151,15 @@ def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) 
         state=_state(known),
         counts=dict(counts),
         recipients=[_recipient(*pair) for pair in zip(known.recipients, known.results, strict=True)],
-        subscribers=None
-        if counted is None or reach is None
-        else Subscribers(reach.subscribed, reach.made, counted.ended, counted.is_aborted),
+        subscribers=_subscribers(counted, reach),
         events=[_line(event) for event in known.events] if events else None,
     )
+
+
+def _subscribers(counted: Counted | None, reach: Reach | None) -> Subscribers | None:
+    if counted is None or reach is None:
+        return None
+    return Subscribers(reach.subscribed, reach.made, counted.ended, counted.is_aborted)
 
 
 def _state(known: Known) -> Literal["running", "paused", "aborted", "finished"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from omapush import clock, log
 from omapush.config import Config
@@ -16,13 +17,21 @@ from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
 from omapush.push import pap_offer
 from omapush.push.acceptance import Account, NotTaken
-from omapush.push.outcome import TAKEN_CODE, delivery_method_used
+from omapush.push.outcome import DELIVERED_CODE, TAKEN_CODE, delivery_method_used
 from omapush.push.values import Result, push_ref
 from omapush.store import pushes
 from omapush.store.client import Store
 
 SENDER_NAME = "omapush"
 _NOT_BUILT = "not carried out by this release"
+
+_CODES: Final = {
+    "delivered": DELIVERED_CODE,
+    "cancelled": DELIVERED_CODE,
+    "aborted": "5000",
+    "timeout": "5028",
+}
+"For groups of subscribers, whose own codes are not kept: what such states mostly have; else 4000."
 
 _Group = tuple[str, str, str, int, pap.DeliveryMethod | None]
 "What recipients with the same result have in common."
@@ -112,6 +121,8 @@ class PapService:
                 pap.MessageState.UNKNOWN, "2004", "no such push-id", query.addresses
             )
             return pap.StatusQueryResponse(query.push_id, (unknown,))
+        if known.subscribers is not None:
+            return pap.StatusQueryResponse(query.push_id, _of_subscribers(known.subscribers))
         results = {one.address: result for one, result in zip(known.recipients, known.results, strict=True)}
         groups: dict[_Group, list[str]] = {}
         strangers: list[str] = []
@@ -142,6 +153,19 @@ def _status_result(group: _Group, addresses: list[str]) -> pap.StatusQueryResult
         event_time=at_s,
         delivery_method=method,
     )
+
+
+def _of_subscribers(counted: pushes.Counted) -> tuple[pap.StatusQueryResult, ...]:
+    """A push to all subscribers, which came by JSON: how many are in each state; their codes are not kept."""
+    if not counted.by_state and counted.state == "finished":
+        return (pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2003", "nobody was subscribed"),)
+    groups = [
+        pap.StatusQueryResult(pap.MessageState(state), _CODES.get(state, "4000"), f"{number} subscribers")
+        for state, number in sorted(counted.by_state.items())
+    ]
+    if counted.state != "finished":
+        groups.append(pap.StatusQueryResult(pap.MessageState.PENDING, TAKEN_CODE, counted.state))
+    return tuple(groups)
 
 
 def _push_response(push_id: str, code: str, desc: str, now_ms: int) -> pap.PushResponse:

@@ -87,6 +87,16 @@ def wants_page(progress: Progress, backlog: int, ready: int) -> bool:
     return backlog < _ALWAYS_BELOW or (backlog < _MOST and ready < _READY_BELOW)
 
 
+def is_late(fan_out: FanOut, now_ms: int) -> bool:
+    """Tell whether deliver-before has passed, so that nobody is added any more."""
+    return now_ms >= fan_out.template.deliver_before_ms
+
+
+def over(progress: Progress) -> Progress:
+    """Return the progress of a shard that adds nobody any more."""
+    return progress._replace(cursor=_END)
+
+
 def next_page(
     fan_out: FanOut,
     progress: Progress,
@@ -95,7 +105,6 @@ def next_page(
     *,
     shard: int,
     shards: int,
-    now_ms: int,
 ) -> Page:
     """
     Return the deliveries for one page of subscriptions, and the progress after it.
@@ -104,8 +113,6 @@ def next_page(
     of them that are active and may be pushed to by anybody. Indexes of deliveries are dense over all shards,
     as far as these are equally full.
     """
-    if now_ms >= fan_out.template.deliver_before_ms:
-        return Page((), progress._replace(cursor=_END))
     reached = [one for one in subscribers if _may_reach(fan_out, one.aor)]
     deliveries = tuple(
         fan_out.template._replace(recipient=number * shards + shard, aor=one.aor, subscription=one.id)

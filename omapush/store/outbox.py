@@ -140,19 +140,8 @@ def take(
     None for a shard that this process does not own (any more). What is taken and not completed within
     `transaction_ms` counts as lost and is sent again.
     """
-    parts = (
-        "owner",
-        "ready",
-        "delivery",
-        "attempts",
-        "taken",
-        "busy",
-        "waiting",
-        "told",
-        "halted",
-        "parked",
-        "later",
-    )
+    parts = ["owner", "ready", "delivery", "attempts", "taken", "busy", "waiting", "told"]
+    parts += ["halted", "parked", "later"]
     answers = call_all(
         store,
         (Call("omapush_take", _names(number, *parts), [*owner, transaction_ms, most]) for number in numbers),
@@ -201,21 +190,8 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
     batches: dict[int, list[Any]] = {}
     for place, again_ms in finished:
         batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
-    parts = (
-        "delivery",
-        "attempts",
-        "repeats",
-        "taken",
-        "busy",
-        "ready",
-        "waiting",
-        "later",
-        "expiry",
-        "held",
-        "told",
-        "backlog",
-        "parked",
-    )
+    parts = ["delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "expiry"]
+    parts += ["held", "told", "backlog", "parked"]
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
     )

@@ -308,6 +308,7 @@ def _indexes(store: Store, number: int) -> list[str]:
 
 
 def _read_bytes(store: Store, ids: Sequence[str]) -> list[bytes | None]:
+    """One MGET for each shard: a command of its own for each would cost more than Redis' answer."""
     by_shard = _by_shard(store, ids)
     answers = ask_all(
         store,

@@ -109,9 +109,7 @@ class FanOutMachine(RuleBasedStateMachine):
             if known is None or job.progress.is_over or job.progress.state != "running":
                 continue
             ids, users = self.directory(self.store, job.shard, "mms.ua", job.progress.cursor, PAGE)
-            page = next_page(
-                known, job.progress, ids, users, shard=job.shard, shards=4, now_ms=clock.now_ms()
-            )
+            page = next_page(known, job.progress, ids, users, shard=job.shard, shards=4)
             fanouts.expand(self.store, job, page)
 
     @rule(shard=st.integers(0, 3))

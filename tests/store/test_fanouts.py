@@ -9,7 +9,8 @@ from itertools import count
 import pytest
 from expander import Expander
 
-from omapush import clock
+from omapush import clock, config
+from omapush.notifier.sweeper import Sweeper
 from omapush.push.fan_out import PAGE, FanOut, Page, Progress, Subscriber
 from omapush.push.outcome import Outcome
 from omapush.push.values import Delivery, Event, target, ticket, ticket_delivery
@@ -19,6 +20,7 @@ from omapush.store.finish import Ended
 from omapush.store.outbox import Owner, Taken
 from omapush.store.pushes import Known, Submission
 from tests.harness.messagepack import named, unpacked
+from tests.harness.wait import wait_until
 from tests.store.conftest import NOW_MS, Make
 
 SENDER = Owner("node-1", "run-a", 0)
@@ -343,6 +345,34 @@ def test_past_deliver_before_nobody_is_added(store: Store, make: Make) -> None:
 
     assert take(store) == []
     assert counted(store, ref) == ("finished", {})
+
+
+def test_a_push_whose_records_are_broken_ends_and_holds_up_no_other(store: Store, make: Make) -> None:
+    directory = Directory(store, 40)
+    broken, whole = accepted(store, fan_out(make)), accepted(store, fan_out(make))
+    for shard in range(store.layout.user_shards):
+        store.db.hset(keys.fan_outs(shard, "fanout"), broken, b"\xc1")
+
+    sent = carry_out(store, expander(store, directory), whole)
+
+    assert sorted(one.aor for one in sent) == sorted(directory.aors)
+    assert counted(store, broken) == ("finished", {})
+
+
+def test_a_paused_push_ends_when_deliver_before_passes(store: Store, make: Make) -> None:
+    one = fan_out(make, before_ms=clock.now_ms() + 300)
+    ref = accepted(store, one)
+    expanding = expander(store, Directory(store, 9))
+    run(store, expanding)
+    fanouts.steer(store, ref, "paused", Event(NOW_MS, -1, "paused", ""))
+    assert take(store) == []
+    wait_until(lambda: clock.now_ms() >= one.push.deliver_before_ms, 5, "deliver-before")
+    sweeper = Sweeper(config.parse({"redis": {"user_shards": 4, "push_shards": 4}}, "test.toml"), store)
+    sweeper.sweep()
+    run(store, expanding, 3)
+
+    assert counted(store, ref) == ("finished", {"expired": 9})
+    assert outbox.depth(store).all == 0
 
 
 @pytest.mark.parametrize("state", ["running", "paused", "aborted"])

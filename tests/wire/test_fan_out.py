@@ -19,6 +19,7 @@ from omapush.push.values import target
 from omapush.store import fanouts, outbox, pushes, subscriptions
 from omapush.store.subscriptions import Placed
 from tests.conftest import MakeStack
+from tests.fakes.initiator import PushInitiator
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import PASSWORD, Stack
@@ -139,6 +140,9 @@ def test_every_subscriber_gets_one_notify(own: Stack, core: SipPeer, api: httpx.
         "aborted": False,
     }
     assert [line["name"] for line in shown["events"]] == ["accepted"]
+    with PushInitiator(own.http, "trusted", PASSWORD) as by_pap:
+        told = by_pap.status(push_id).find("statusquery-result")
+    assert (told["message-state"], told["desc"]) == ("delivered", f"{MANY + 1} subscribers")
     assert outbox.depth(own.store).all == 0
     assert fanouts.jobs(own.store, range(own.store.layout.user_shards)) == []
     assert pushes.not_handed_over(own.store, clock.now_ms()) == []

@@ -33,7 +33,7 @@ def test_every_member_of_a_push_is_described_and_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("example", "kind"),
-    [*zip(EXAMPLES, (PushState, RegistrationState, SubscriptionPage, Problem), strict=True)],
+    [*zip(EXAMPLES, (PushState, PushState, RegistrationState, SubscriptionPage, Problem), strict=True)],
 )
 def test_an_example_is_what_the_type_gives(example: str, kind: Any) -> None:
     shown = msgspec.json.decode(example, type=kind)

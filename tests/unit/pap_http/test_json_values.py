@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omapush.pap_http.json_values import NewPush, offer_of, state_of
+from omapush.pap_http.json_values import NewPush, Subscribers, offer_of, state_of
 from omapush.push.acceptance import Account, NotTaken, Offer
 from omapush.push.values import Event, Recipient, Result
-from omapush.store.pushes import Known
+from omapush.store.fanouts import Reach
+from omapush.store.pushes import Counted, Known
 from tests.store.conftest import NOW_MS, Make
 
 ANYBODY = Account("pi", ("*",), ("*",))
@@ -101,6 +102,13 @@ def test_what_cannot_be_an_application_or_a_type_is_refused_by_name() -> None:
     assert refused(content_type="text") == ("2000", "content_type")
 
 
+def test_all_subscribers_take_the_place_of_recipients() -> None:
+    offer = offer_of(
+        NewPush(application="mms.ua", content_type="text/plain", content="hi", subscribers=True), ANYBODY
+    )
+    assert (offer.addresses, offer.subscribers) == ((), True)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -111,13 +119,13 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(NewPush.__struct_fields__), JSON | st.text(), max_size=4))
 def test_any_body_is_an_offer_or_refused(members: dict[str, Any]) -> None:
     with suppress(NotTaken, msgspec.ValidationError):
-        assert offered(**json.loads(json.dumps(members))).addresses
+        assert offered(**json.loads(json.dumps(members))).push_id is not None
 
 
 def known(make: Make, *results: Result) -> Known:
     submission = make.submission(*(f"sip:{number}@home1.example" for number in range(len(results))))
     recipients = tuple(
-        Recipient(f"address {number}", one.aor) for number, one in enumerate(submission.recipients)
+        Recipient(f"address {number}", f"sip:{number}@home1.example") for number in range(len(results))
     )
     return Known(submission.push, recipients, results, (Event(NOW_MS, -1, "accepted", "now"),))
 
@@ -137,6 +145,15 @@ def test_a_push_is_shown_with_each_recipient_and_their_number_by_state() -> None
     ]
     assert shown.recipients[0].at == datetime.fromtimestamp(NOW_MS / 1000 + 0.005, UTC)
     assert state_of(known(Make(), result("delivered"))).state == "finished"
+
+
+def test_a_push_to_subscribers_is_shown_by_numbers() -> None:
+    counted = Counted("paused", False, 7, {"delivered": 6, "undeliverable": 1}, {0: 5})
+    shown = state_of(known(Make())._replace(subscribers=counted), Reach(100, 40))
+
+    assert (shown.state, shown.counts) == ("paused", {"delivered": 6, "undeliverable": 1})
+    assert shown.subscribers == Subscribers(subscribed=100, made=40, ended=7, aborted=False)
+    assert shown.recipients == []
 
 
 def test_the_event_log_is_shown_when_it_is_asked_for() -> None:

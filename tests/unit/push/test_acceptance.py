@@ -183,6 +183,49 @@ def test_a_header_name_that_is_no_token_is_refused(name: str) -> None:
     assert refused(content_headers=((name, "x"),)) == ("2000", "content_headers")
 
 
+def to_subscribers(account: Account = ANYBODY, rules: ContentRules = ANYTHING, **offer: Any) -> Accepted:
+    named = {"content_type": "text/plain", "content": b"hello", "subscribers": True, **offer}
+    return accept(
+        Offer("id-1", (), "mms.ua", **named),
+        account=account,
+        rules=rules,
+        order_us=NOW_US,
+        lifetime_s=60,
+    )
+
+
+def test_a_push_to_all_subscribers_keeps_whom_its_initiator_may_reach() -> None:
+    taken = to_subscribers(Account("pi", ("*",), ("sip:*@home1.example", "tel:*")))
+
+    assert (taken.recipients, taken.results) == ((), ())
+    assert taken.push.subscribers == ("sip:*@home1.example", "tel:*")
+    assert accepted().push.subscribers == ()
+
+
+@pytest.mark.parametrize(
+    ("offer", "refusal"),
+    [
+        ({"method": "MESSAGE"}, ("2006", "method")),
+        ({"method": "REFER"}, ("2006", "method")),
+        ({"notify_url": "http://pi.example/"}, ("3001", "notify_url")),
+        ({"content": b"hello!"}, ("2006", "content")),
+        ({"subscribers": False}, ("2000", "to")),
+        ({"account": Account("pi", ("*",), ())}, ("2001", "subscribers")),
+    ],
+)
+def test_what_does_not_go_to_subscribers_is_refused_by_name(
+    offer: dict[str, Any], refusal: tuple[str, str]
+) -> None:
+    to_subscribers(rules=ContentRules((), 1_000, 5), method="NOTIFY")
+    with pytest.raises(NotTaken) as caught:
+        to_subscribers(**{"rules": ContentRules((), 1_000, 5), **offer})
+    assert (caught.value.code, caught.value.field) == refusal
+
+
+def test_recipients_and_subscribers_exclude_each_other() -> None:
+    assert refused(ALICE, subscribers=True) == ("2000", "to")
+
+
 @pytest.mark.req("PROP-ARI-7")
 def test_the_application_is_that_of_the_application_id_or_wml_ua() -> None:
     assert application_of("x-wap-application:mms.ua") == "mms.ua"
