@@ -11,16 +11,15 @@ from redis.client import Pipeline
 
 from omapush import clock
 from omapush.config import Application, Routing
-from omapush.push import reg_watch, registrar, watch
+from omapush.push import registrar, watch, watch_rules
 from omapush.push import subscription as rules
 from omapush.push.dialog import Heard
-from omapush.push.reg_watch import Notified
 from omapush.push.registrar import ThirdPartyRegister
 from omapush.push.registration import Registration, merge
 from omapush.push.subscribe import Subscribe, Terms, Wanted, admit, subscription_id
 from omapush.push.subscription import Subscription
-from omapush.push.values import target
 from omapush.push.watch import Core, Plan, Watch
+from omapush.push.watch_rules import Notified
 from omapush.store import codec, keys, registrations, subscriptions, watches
 from omapush.store.client import Store
 from omapush.store.subscriptions import Placed
@@ -62,9 +61,13 @@ def _call_id(user: User) -> str:
     return f"{user.instance.strip('<>').removeprefix('urn:uuid:')}@127.0.0.1"
 
 
+def _subject(user: User) -> watch.Subject:
+    return watch.Subject(user.aor, watch.REG)
+
+
 def call_id_start(user: User) -> str:
     """Return how our Call-IDs in dialogs about the user begin."""
-    return watch.call_id_start(user.aor)
+    return watch.call_id_start(_subject(user))
 
 
 def registration(user: User, s_cscf: str, now_ms: int) -> Registration:
@@ -113,7 +116,7 @@ def subscription(user: User, application: str, port: int, now_ms: int) -> Subscr
 
 def watching(user: User, s_cscf: str, now_ms: int, *, call_id: str = "") -> Watch:
     """Return our watch of the user's registration, told once; `call_id` in place of its own."""
-    asking, request = reg_watch.next_request(
+    asking, request = watch_rules.next_request(
         watch.wanted(user.aor, now_ms),
         _PLAN,
         Core(),
@@ -129,11 +132,11 @@ def watching(user: User, s_cscf: str, now_ms: int, *, call_id: str = "") -> Watc
     )
     heard = Heard("peer", 1, f"<{s_cscf}>", "")
     notified = Notified(
-        asking.dialog.call_id, _TOKEN, heard, watch.PACKAGE, f"active;expires={_WEEK_S}", "", b"", now_ms
+        asking.dialog.call_id, _TOKEN, heard, watch.REG, f"active;expires={_WEEK_S}", "", b"", now_ms
     )
-    taken = reg_watch.on_notify(asking, notified, _PLAN, jitter=0.5, gone=False)
+    taken = watch_rules.on_notify(asking, notified, _PLAN, jitter=0.5, gone=False)
     assert taken.watch is not None, taken.answer
-    return reg_watch.on_document(taken.watch, 0, full=True, jitter=0.5)
+    return watch_rules.on_document(taken.watch, 0, full=True, jitter=0.5)
 
 
 def alike_registration(one: Registration, user: User) -> Registration:
@@ -190,7 +193,9 @@ def put_watches(store: Store, number: int, s_cscf: str, call_ids: Callable[[int]
     now_ms = clock.now_ms()
     users = [User.number(index) for index in range(number)]
     for start in range(0, number, _AT_ONCE):
-        found = watches.read_all(store, [target(user.aor) for user in users[start : start + _AT_ONCE]])
+        found = watches.read_all(
+            store, [watch.place_of(_subject(user)) for user in users[start : start + _AT_ONCE]]
+        )
         changes = [
             Change(was.data, watching(user, s_cscf, now_ms, call_id=call_ids(index) if call_ids else ""))
             for index, (user, was) in enumerate(

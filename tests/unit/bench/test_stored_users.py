@@ -3,7 +3,7 @@
 from bench import stored_users
 from bench.stored_users import User
 from omapush.protocol.feature_tags import accept_contact
-from omapush.push import reg_watch, subscription
+from omapush.push import subscription, watch_rules
 from omapush.push.device_choice import devices_for
 from omapush.store import codec
 
@@ -44,7 +44,7 @@ def test_a_stored_watch_was_told_and_takes_the_next_document() -> None:
 
     assert (watch.state, watch.asked_ms, watch.doc_version) == ("active", 0, 0)
     assert watch.dialog.remote_tag == "peer"
-    assert reg_watch.is_news(watch, 1)
+    assert watch_rules.is_news(watch, 1)
 
 
 def test_a_stored_watch_may_have_another_call_id() -> None:
