@@ -18,7 +18,7 @@ from omapush.push.registrar import ThirdPartyRegister
 from omapush.push.registration import Registration, merge
 from omapush.push.subscribe import Subscribe, Terms, Wanted, admit, subscription_id
 from omapush.push.subscription import Subscription
-from omapush.push.watch import REG, Core, Plan, Subject, Watch, place_of
+from omapush.push.watch import Core, Plan, Watch
 from omapush.push.watch_rules import Notified
 from omapush.store import codec, keys, registrations, subscriptions, watches
 from omapush.store.client import Store
@@ -61,9 +61,13 @@ def _call_id(user: User) -> str:
     return f"{user.instance.strip('<>').removeprefix('urn:uuid:')}@127.0.0.1"
 
 
+def _subject(user: User) -> watch.Subject:
+    return watch.Subject(user.aor, watch.REG)
+
+
 def call_id_start(user: User) -> str:
     """Return how our Call-IDs in dialogs about the user begin."""
-    return watch.call_id_start(Subject(user.aor, REG))
+    return watch.call_id_start(_subject(user))
 
 
 def registration(user: User, s_cscf: str, now_ms: int) -> Registration:
@@ -128,7 +132,7 @@ def watching(user: User, s_cscf: str, now_ms: int, *, call_id: str = "") -> Watc
     )
     heard = Heard("peer", 1, f"<{s_cscf}>", "")
     notified = Notified(
-        asking.dialog.call_id, _TOKEN, heard, REG, f"active;expires={_WEEK_S}", "", b"", now_ms
+        asking.dialog.call_id, _TOKEN, heard, watch.REG, f"active;expires={_WEEK_S}", "", b"", now_ms
     )
     taken = watch_rules.on_notify(asking, notified, _PLAN, jitter=0.5, gone=False)
     assert taken.watch is not None, taken.answer
@@ -190,7 +194,7 @@ def put_watches(store: Store, number: int, s_cscf: str, call_ids: Callable[[int]
     users = [User.number(index) for index in range(number)]
     for start in range(0, number, _AT_ONCE):
         found = watches.read_all(
-            store, [place_of(Subject(user.aor, REG)) for user in users[start : start + _AT_ONCE]]
+            store, [watch.place_of(_subject(user)) for user in users[start : start + _AT_ONCE]]
         )
         changes = [
             Change(was.data, watching(user, s_cscf, now_ms, call_id=call_ids(index) if call_ids else ""))

@@ -71,6 +71,24 @@ def test_a_target_has_one_delivery_out_and_the_rest_wait_in_order_of_acceptance(
         finish(store, delivery)
 
 
+def test_one_result_stored_twice_in_a_batch_frees_one_delivery(store: Store, make: Make) -> None:
+    """So it is after a crash: the answer is judged once more."""
+    first, second, third = (make.delivery() for _ in range(3))
+    other = make.delivery("sip:other@home1.example")
+    outbox.hand_over(store, [first, second, third, other])
+    own(store)
+    assert len(take(store)) == 2
+
+    finish(store, first, first, other)
+
+    assert [one.delivery for one in take(store)] == [second]
+    assert outbox.depth(store) == Depth(2, 0, 1, 1, 0)
+    finish(store, second, second)
+    assert [one.delivery for one in take(store)] == [third]
+    finish(store, third, third)
+    assert store.db.keys("busy:*") == []
+
+
 def test_a_waiting_target_does_not_hold_up_another(store: Store, make: Make) -> None:
     slow = [make.delivery("sip:slow@home1.example") for _ in range(3)]
     quick = [make.delivery(f"sip:{i}@home1.example") for i in range(30)]
