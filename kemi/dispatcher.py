@@ -131,10 +131,11 @@ class Dispatcher:
             verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
             batch.end(self._end(one, verdict, now_ms, sip_code=0))
             return None
-        if now_ms >= delivery.deliver_before_ms:
-            batch.end(self._expired(one, now_ms, held=choice.hold))
-        elif one.told and choice.method != "NOTIFY":  # where it can go it has been
+        is_late = now_ms >= delivery.deliver_before_ms
+        if one.told and (is_late or choice.method != "NOTIFY"):  # where it can go it has been
             batch.end(self._all_told(one, now_ms))
+        elif is_late:
+            batch.end(self._expired(one, now_ms, held=choice.hold))
         elif choice.outcome is not None:
             batch.end(self._end(one, choice.outcome, now_ms, sip_code=0))
         elif choice.hold:
