@@ -16,6 +16,8 @@ LONGEST_QUOTE: Final = 80
 
 def shortened(text: str, limit: int = LONGEST_QUOTE) -> str:
     """Return `text` fit for an error text: printable, on one line, at most `limit` characters."""
+    if len(text) <= limit and text.isprintable():
+        return text
     printable = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
     return printable if len(printable) <= limit else printable[: limit - 3] + "..."
 

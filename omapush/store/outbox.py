@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omapush.push.values import Delivery, target, ticket
+from omapush.push.values import TARGET_LENGTH, Delivery, target, ticket
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call, call_all, store_errors
+from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
 
 _LARGEST_ROUND_TRIP = 500_000
 "Bytes of deliveries handed over in one go."
@@ -261,6 +261,28 @@ def _readable(data: bytes) -> Delivery | None:
         return None
 
 
+def held_before(store: Store, tickets: Sequence[str]) -> list[list[str]]:
+    """Return, for each ticket, those of the same target that are held though they were accepted earlier."""
+    with store_errors("held before"):
+        pipe = store.db.pipeline(transaction=False)
+        for place in tickets:
+            name = keys.outbox(store.layout.ticket_shard(place), "held")
+            pipe.zrange(name, f"[{place[:TARGET_LENGTH]}", f"({place}", bylex=True)
+        return [[one.decode() for one in found] for found in pipe.execute()]
+
+
+def give_way(store: Store, tickets: Iterable[str]) -> None:
+    """Put tickets that were taken behind earlier ones of the same target; that is no try."""
+    parts = ("taken", "busy", "ready", "waiting")
+    call_all(
+        store,
+        (
+            Call("omapush_give_way", _names(number, *parts), places)
+            for number, places in _by_shard(store, tickets).items()
+        ),
+    )
+
+
 def put_off(store: Store, tickets: Iterable[str], wait_ms: int) -> None:
     """
     Give back tickets that could not be sent yet; they are ready again after `wait_ms`, as the same try.
@@ -381,8 +403,5 @@ def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:
 
 def ready(store: Store, numbers: Sequence[int]) -> list[int]:
     """Return those of the shards in which something is ready."""
-    with store_errors("ready"):
-        pipe = store.db.pipeline(transaction=False)
-        for number in numbers:
-            pipe.llen(keys.outbox(number, "ready"))
-        return [number for number, length in zip(numbers, pipe.execute(), strict=True) if length]
+    lengths = ask_all(store, "ready", (("LLEN", keys.outbox(number, "ready")) for number in numbers))
+    return [number for number, length in zip(numbers, lengths, strict=True) if length]

@@ -63,6 +63,27 @@ local function free(busy, ready, waiting, ticket)
   end
 end
 
+-- The same for many tickets, mostly ones that nothing waits behind: those cost no command of their own.
+local function free_all(busy, ready, waiting, tickets)
+  local targets, alone = {}, {}
+  for i, ticket in ipairs(tickets) do
+    targets[i] = string.sub(ticket, 1, TARGET)
+  end
+  local any_waiting = redis.call('EXISTS', waiting) == 1
+  for i, holder in ipairs(redis.call('HMGET', busy, unpack(targets))) do
+    if holder == tickets[i] then
+      if any_waiting then
+        free(busy, ready, waiting, tickets[i])
+      else
+        alone[#alone + 1] = targets[i]
+      end
+    end
+  end
+  if #alone > 0 then
+    redis.call('HDEL', busy, unpack(alone))
+  end
+end
+
 -- Most tickets never were in these structures, and mostly the structures are not even there.
 local function forget(structures, command, tickets)
   for _, structure in ipairs(structures) do
@@ -228,9 +249,7 @@ local function complete(keys, args)
         redis.call('ZREM', keys[13], by_push(ticket))
       end
     end
-    for _, ticket in ipairs(final) do
-      free(keys[5], keys[6], keys[7], ticket)
-    end
+    free_all(keys[5], keys[6], keys[7], final)
   end
   return #args / 2
 end
@@ -274,6 +293,18 @@ local function choose_again(keys, args)
     end
   end
   return #args / 2
+end
+
+-- Put tickets back into their targets' queues, where those that were accepted earlier come first; that is no try.
+-- KEYS taken, busy, ready, waiting    ARGV ticket ...
+local function give_way(keys, args)
+  for _, ticket in ipairs(args) do
+    if redis.call('ZREM', keys[1], ticket) == 1 then
+      redis.call('ZADD', keys[4], 0, ticket)
+      free(keys[2], keys[3], keys[4], ticket)
+    end
+  end
+  return #args
 end
 
 -- Find tickets whose sender never told a result.
@@ -373,6 +404,7 @@ redis.register_function('omapush_complete', complete)
 redis.register_function('omapush_wake', wake)
 redis.register_function('omapush_put_off', put_off)
 redis.register_function('omapush_choose_again', choose_again)
+redis.register_function('omapush_give_way', give_way)
 redis.register_function('omapush_overdue', overdue)
 redis.register_function('omapush_expire', expire)
 redis.register_function('omapush_send_again', send_again)
