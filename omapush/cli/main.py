@@ -11,6 +11,7 @@ from omapush.cli import (
     capabilities,
     configuration,
     doctor,
+    hosted,
     processes,
     push,
     registrations,
@@ -31,6 +32,7 @@ app.add_typer(push.app, name="push")
 app.command(name="registrations")(registrations.registrations)
 app.command(name="capabilities")(capabilities.capabilities)
 app.command(name="route")(route.route)
+app.command(name="hosted")(hosted.hosted)
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(configuration.app, name="config")

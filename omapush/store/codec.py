@@ -8,6 +8,8 @@ import msgspec
 
 from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
+from omapush.push.hosted import HostedPush
+from omapush.push.hosted import State as HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report
@@ -26,6 +28,8 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Delivery,
         Event,
         FinalAnswer,
+        HostedPush,
+        HostedState,
         Notified,
         Profile,
         Push,
@@ -42,6 +46,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
 
 
 _CAPTURE: Final = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], Report])
+_HOSTED: Final = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], HostedPush])
 
 
 class BrokenRecord(PushError):
@@ -53,6 +58,8 @@ def encode(
     | Delivery
     | Event
     | FinalAnswer
+    | HostedPush
+    | HostedState
     | Notified
     | Profile
     | Push
@@ -114,6 +121,16 @@ def profile(data: bytes) -> Profile:
     return _decode(Profile, data)
 
 
+def hosted_push(data: bytes) -> HostedPush:
+    """Read a push for an application behind this server."""
+    return _decode(HostedPush, data)
+
+
+def hosted_state(data: bytes) -> HostedState:
+    """Read how telling its back end goes."""
+    return _decode(HostedState, data)
+
+
 def delivery(data: bytes) -> Delivery:
     """Read a Delivery."""
     return _decode(Delivery, data)
@@ -147,6 +164,16 @@ def encode_capture(headers: tuple[tuple[str, str], ...], report: Report) -> byte
 def capture(data: bytes) -> tuple[tuple[tuple[str, str], ...], Report]:
     """Read what `encode_capture` wrote; it is never stored."""
     return _CAPTURE.decode(data)
+
+
+def encode_hosted(headers: tuple[tuple[str, str], ...], push: HostedPush) -> bytes:
+    """Return what one SIP process hands to another for a push: headers of its answer, and the push."""
+    return _ENCODER.encode((headers, push))
+
+
+def hosted(data: bytes) -> tuple[tuple[tuple[str, str], ...], HostedPush]:
+    """Read what `encode_hosted` wrote; it is never stored."""
+    return _HOSTED.decode(data)
 
 
 def result(data: bytes) -> Result:

@@ -23,8 +23,8 @@ REQUEST = InboundRequest(
 METHODS = ["REGISTER", "MESSAGE", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "SUBSCRIBE", "X-UNHEARD-OF"]
 
 
-def decided(method: str, **facts: bool) -> object:
-    decision = decide(dataclasses.replace(REQUEST, method=method, **facts))
+def decided(method: str, *, hosted: str = "", **facts: bool) -> object:
+    decision = decide(dataclasses.replace(REQUEST, method=method, hosted=hosted, **facts))
     return decision.status if isinstance(decision, Answer) else decision
 
 
