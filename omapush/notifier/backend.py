@@ -20,7 +20,7 @@ from omapush.errors import PushError
 from omapush.notifier.slots import Slots, host_of
 from omapush.push import backend_answer
 from omapush.push.backend_answer import Verdict
-from omapush.push.hosted import HostedPush, State
+from omapush.push.hosted import HostedPush, HostedState
 from omapush.store import hosted
 from omapush.store.client import Store
 from omapush.store.hosted import Due
@@ -118,7 +118,7 @@ class Backends:
             now_ms,
             random.random(),
         )
-        state = State(tries, now_ms, verdict.text)
+        state = HostedState(tries, now_ms, verdict.text)
         try:
             told = await asyncio.to_thread(
                 hosted.settle, self._store, push, verdict, state, again_ms=again_ms

@@ -123,7 +123,7 @@ class HostedPush(NamedTuple):
         return self.id[:TARGET_LENGTH] + _digits(self.application, self.sender, self.push_id)
 
 
-class State(NamedTuple):
+class HostedState(NamedTuple):
     """How telling the back end has gone so far."""
 
     tries: int = 0

@@ -8,8 +8,7 @@ import msgspec
 
 from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
-from omapush.push.hosted import HostedPush
-from omapush.push.hosted import State as HostedState
+from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report

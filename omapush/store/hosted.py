@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from omapush.push.backend_answer import Verdict
-from omapush.push.hosted import HostedPush, State
+from omapush.push.hosted import HostedPush, HostedState
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
@@ -49,14 +49,14 @@ class Due(NamedTuple):
     """A push that its back end is to be told now."""
 
     push: HostedPush
-    state: State
+    state: HostedState
 
 
 class Listed(NamedTuple):
     """A push that waits or failed."""
 
     push: HostedPush
-    state: State
+    state: HostedState
     due_ms: int
     "When its back end is told next; 0: it was given up."
 
@@ -145,11 +145,15 @@ def borrow(
     for answer in call_all(store, calls):
         for record, state in zip(answer[::2], answer[1::2], strict=True):
             with suppress(codec.BrokenRecord):
-                found.append(Due(codec.hosted_push(record), codec.hosted_state(state) if state else State()))
+                found.append(
+                    Due(codec.hosted_push(record), codec.hosted_state(state) if state else HostedState())
+                )
     return found
 
 
-def settle(store: Store, push: HostedPush, verdict: Verdict, state: State, *, again_ms: int | None) -> bool:
+def settle(
+    store: Store, push: HostedPush, verdict: Verdict, state: HostedState, *, again_ms: int | None
+) -> bool:
     """
     Note what an exchange came to; True when that was told to its sender, who still waited.
 
@@ -188,7 +192,7 @@ def _of_shard(store: Store, application: str, shard: int) -> Iterable[Listed]:
     times = {name: int(score) for name, score in due}
     for name, record in pushes.items():
         with suppress(codec.BrokenRecord):
-            state = codec.hosted_state(states[name]) if name in states else State()
+            state = codec.hosted_state(states[name]) if name in states else HostedState()
             yield Listed(codec.hosted_push(record), state, times.get(name, 0))
 
 

@@ -1,6 +1,6 @@
 """Pushes that filter criteria bring to applications hosted behind this server, as an S-CSCF sends them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Stack
@@ -21,7 +21,7 @@ def push(
     headers: Iterable[tuple[str, str]] = (),
     content_type: str = "image/png",
     onward: bool = True,
-    **fields: str,
+    fields: Mapping[str, str] | None = None,
 ) -> bytes:
     """A MESSAGE with the feature tag of `app`; without `onward` its only Route is ours."""
     own = f"<sip:{stack.sip[0]}:{stack.sip[1]};lr>"
@@ -32,4 +32,4 @@ def push(
         named.append(("Accept-Contact", f'*;+g.oma.pusheventapp="{app}"'))
     if content_type:
         named.append(("Content-Type", content_type))
-    return request("MESSAGE", recipient, core.address, [*named, *headers], body, **fields)
+    return request("MESSAGE", recipient, core.address, [*named, *headers], body, **(fields or {}))

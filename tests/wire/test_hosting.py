@@ -15,6 +15,7 @@ from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
+from tests.store.test_hosted import first_of_stream
 from tests.wire.hosted import PNG, SENDER, push
 from tests.wire.requests import MARK, request
 
@@ -130,7 +131,7 @@ def test_what_is_for_no_hosted_application_goes_on_byte_for_byte(
     host: Stack, scscf: SipPeer, backend: Backend, app: str, fields: dict[str, str]
 ) -> None:
     uri = f"sip:relayed-{app}-{len(fields)}@ims.lab"
-    raw = push(host, scscf, uri, app, b"\0not \xff ours", headers=[("X-Odd", 'a "b", <c>;d')], **fields)
+    raw = push(host, scscf, uri, app, b"\0not \xff ours", headers=[("X-Odd", 'a "b", <c>;d')], fields=fields)
     answer = scscf.ask(raw, host.sip)
 
     sent, (came,) = SipText.parse(raw), scscf.pushes(uri)
@@ -289,7 +290,7 @@ def test_a_push_that_comes_twice_is_answered_twice_and_delivered_once(
     headers = [("X-Push-Id", "p.0")] if how == "same push id" else []
     fields = {"Call_ID": "once@psa", "From": "<sip:psa@other.example>;tag=t"} if how == "same request" else {}
     for _ in range(3):
-        assert scscf.ask(push(host, scscf, uri, headers=headers, **fields), host.sip).status == 200
+        assert scscf.ask(push(host, scscf, uri, headers=headers, fields=fields), host.sip).status == 200
     other = push(host, scscf, uri, headers=[("X-Push-Id", "p.1")])
     assert scscf.ask(other, host.sip).status == 200
 
@@ -445,7 +446,7 @@ def test_a_push_is_left_in_a_stream_until_there_are_too_many(
     )
 
     stream = keys.hosted(host.store.layout.user_shard(uri), "stream", "left.ua")
-    ((name, fields),) = host.db.xrange(stream)
+    name, fields = first_of_stream(host.store, stream)
     assert (fields[b"content"], fields[b"content-type"], fields[b"sender"]) == (
         PNG,
         b"image/png",
