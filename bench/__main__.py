@@ -8,7 +8,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import match_decisions, message_push, pap_to_delivered, register_capture, sip_latency
+from bench import (
+    fanout_notify,
+    match_decisions,
+    message_push,
+    million_users,
+    pap_to_delivered,
+    redis_bytes,
+    reg_event,
+    register_capture,
+    sip_latency,
+    subscribe_notify,
+)
 from bench.figure import Figure, machine
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -16,7 +27,19 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "message_push": message_push.measure,
     "pap_to_delivered": pap_to_delivered.measure,
     "register_capture": register_capture.measure,
+    "register_capture_watched": register_capture.measure_watched,
+    "reg_notifies": reg_event.measure_notifies,
+    "watches_started": reg_event.measure_started,
+    "subscribe_notify": subscribe_notify.measure,
+    "fanout_notify": fanout_notify.measure(50_000),
+    "fanout_notify_10000": fanout_notify.measure(10_000),
+    "fanout_notify_1000": fanout_notify.measure(1_000),
     "sip_latency_p99": sip_latency.measure,
+    "redis_bytes_per_user": redis_bytes.measure_user,
+    "redis_bytes_registration": redis_bytes.measure_registration,
+    "redis_bytes_watch": redis_bytes.measure_watch,
+    "million_users": million_users.measure,
+    "million_dialogs": million_users.measure_dialogs,
     "match_decisions": match_decisions.measure,
 }
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.harness.stack import PARTS, Stack
+from tests.harness.stack import PARTS, Settings, Stack
 
 WORKERS = 4
+_DEFAULTS: Settings = {
+    "sip": {"workers": WORKERS, "senders": 2, "window": 1_000, "shared_memory_mb": 1_024},
+    "redis": {"user_shards": 16, "push_shards": 16, "timeout_ms": 1_000},
+    "delivery": {"transaction_s": 40, "lease_ms": 5_000},
+}
+WATCHING: Settings = {"registration": {"watch": True}}
+"Settings of a server that subscribes to the reg event of its users."
 
 
-def stack(folder: Path, parts: Sequence[str] = PARTS) -> Stack:
-    """Return an installation with the default sizes, not started yet."""
-    return Stack(
-        folder,
-        {
-            "sip": {"workers": WORKERS, "senders": 2, "window": 1_000, "shared_memory_mb": 1_024},
-            "redis": {"user_shards": 16, "push_shards": 16, "timeout_ms": 1_000},
-            "delivery": {"transaction_s": 40, "lease_ms": 5_000},
-        },
-        parts,
-    )
+def stack(folder: Path, parts: Sequence[str] = PARTS, more: Settings | None = None) -> Stack:
+    """Return an installation with the default sizes, not started yet; `more` settings are added."""
+    settings: Mapping[str, Mapping[str, object]] = {**_DEFAULTS, **(more or {})}
+    return Stack(folder, settings, parts)

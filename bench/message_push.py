@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import full_size, sipp_rate
 from bench.figure import Figure, compared
 from bench.native import Native
+from bench.stored_users import User
 from omapush import clock
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import Event, Push, Recipient, Result, push_ref
@@ -38,28 +40,28 @@ def from_outbox(folder: Path) -> float:
     with sipp_rate.receiver(folder, stack.core_port):
         try:
             stack.start("redis")
-            fill(stack, DELIVERIES)
+            fill(stack, range(DELIVERIES))
             stack.start("notifier")
             stack.start("sip")
-            return _drained(stack)
+            return drained(stack, DELIVERIES)
         finally:
             stack.__exit__(None, None, None)
 
 
-def _drained(stack: Stack) -> float:
+def drained(stack: Stack, number: int) -> float:
+    """Return how many of `number` deliveries a second were done, without the first tenth."""
     process = stack.parts["sip"]
-    left = DELIVERIES
-    process.wait_until(lambda: outbox.depth(stack.store).all <= DELIVERIES * (1 - _WARM), 60, "first results")
+    process.wait_until(lambda: outbox.depth(stack.store).all <= number * (1 - _WARM), 60, "first results")
     left, started = outbox.depth(stack.store).all, time.monotonic()
     process.wait_until(lambda: outbox.depth(stack.store).all == 0, 120, "an empty outbox")
     return left / (time.monotonic() - started)
 
 
-def fill(stack: Stack, number: int) -> None:
-    """Accept and hand over `number` pushes, each to a user of its own."""
+def fill(stack: Stack, users: Sequence[int], *, wave: int = 0, application: str = "mms.ua") -> None:
+    """Accept and hand over a push to each of the users; a user has one push in each wave."""
     now = clock.now_ms()
-    for start in range(0, number, _BATCH):
-        batch = [_submission(index, now) for index in range(start, min(start + _BATCH, number))]
+    for start in range(0, len(users), _BATCH):
+        batch = [_submission(number, wave, application, now) for number in users[start : start + _BATCH]]
         pushes.accept_all(stack.store, batch)
         outbox.hand_over(
             stack.store, (pushes.delivery_of(one.push, 0, one.recipients[0], one.content) for one in batch)
@@ -67,13 +69,14 @@ def fill(stack: Stack, number: int) -> None:
         pushes.handed_over(stack.store, (one.push.ref for one in batch))
 
 
-def _submission(index: int, now: int) -> Submission:
+def _submission(user: int, wave: int, application: str, now: int) -> Submission:
+    push_id, aor = f"{user}/{wave}", User.number(user).aor
     push = Push(
         version=1,
-        ref=push_ref("trusted", str(index)),
+        ref=push_ref("trusted", push_id),
         initiator="trusted",
-        push_id=str(index),
-        application="mms.ua",
+        push_id=push_id,
+        application=application,
         content_type="application/vnd.wap.mms-message",
         content_headers=(),
         size=len(CONTENT),
@@ -85,7 +88,7 @@ def _submission(index: int, now: int) -> Submission:
         deadline_given=False,
         source_reference="",
     )
-    recipient = Recipient(f"sip:u{index}@home1.example", f"sip:u{index}@home1.example")
+    recipient = Recipient(aor, aor)
     result = Result("pending", TAKEN_CODE, "queued", "", 0, 0, now)
     return Submission(push, (recipient,), (result,), CONTENT, Event(now, -1, "accepted", "bench"))
 
@@ -95,4 +98,6 @@ def native_relay(folder: Path) -> float:
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     with sipp_rate.receiver(folder, port), Native(folder, "native_relay", full_size.WORKERS) as relay:
-        return sipp_rate.highest(folder, "message", relay.port, keys={"next_hop": f"127.0.0.1:{port}"})
+        return sipp_rate.highest(
+            folder, sipp_rate.Load("message", relay.port, {"next_hop": f"127.0.0.1:{port}"})
+        )

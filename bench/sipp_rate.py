@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.harness.ports import free_port
 from tests.harness.processes import Process
@@ -22,22 +24,42 @@ _MOST_REPEATED = 0.002
 _LEAST_KEPT_UP = 0.95
 
 
-def receiver(folder: Path, port: int) -> Process:
-    """Return SIPp answering every MESSAGE on `port`."""
+class Load(NamedTuple):
+    """What SIPp plays, and against whom."""
+
+    scenario: str
+    to: int
+    "Port of the server."
+    keys: dict[str, str] = {}  # noqa: RUF012 - never changed
+    "What `[name]` in the scenario stands for."
+    rows: Path | None = None
+    "File of `[field0]` and on, a row a call, in their order."
+    before: Callable[[], None] = lambda: None
+    "Done before each try: what the former one left behind is put back."
+    first: float = _FIRST
+    "Calls a second of the first try."
+
+
+def receiver(folder: Path, port: int, scenario: str = "receiver") -> Process:
+    """Return SIPp answering on `port`; by default every MESSAGE."""
     return Process(
-        ["sipp", "-sf", SCENARIOS / "receiver.xml", "-i", "127.0.0.1", "-p", str(port), "-nostdin", *BUFFER],
+        [
+            *("sipp", "-sf", SCENARIOS / f"{scenario}.xml", "-i", "127.0.0.1", "-p", str(port)),
+            *("-nostdin", *BUFFER),
+        ],
         log=folder / "receiver.screen",
         env={"TERM": "dumb"},
         cwd=folder,
     )
 
 
-def highest(folder: Path, scenario: str, to: int, *, keys: dict[str, str] | None = None) -> float:
-    """Return the highest rate, in calls a second, that `scenario` reached against port `to` without loss."""
-    best, rate = 0.0, float(_FIRST)
+def highest(folder: Path, load: Load) -> float:
+    """Return the highest rate, in calls a second, that the load reached without loss."""
+    best, rate = 0.0, load.first
     failures = 0
     while failures < 2:
-        reached = _try(folder, scenario, to, rate, keys or {})
+        load.before()
+        reached = _try(folder, load, rate)
         if reached is None:
             failures += 1
             rate /= _STEP**0.5
@@ -48,20 +70,21 @@ def highest(folder: Path, scenario: str, to: int, *, keys: dict[str, str] | None
     return best
 
 
-def _try(folder: Path, scenario: str, to: int, rate: float, keys: dict[str, str]) -> float | None:
+def _try(folder: Path, load: Load, rate: float) -> float | None:
     """Return the rate reached, or None when the server did not keep up."""
-    statistics = folder / f"{scenario}-{rate:.0f}.csv"
+    statistics = folder / f"{load.scenario}-{rate:.0f}.csv"
     statistics.unlink(missing_ok=True)
     calls = int(rate * _SECONDS)
     process = Process(
         [
-            *("sipp", f"127.0.0.1:{to}", "-sf", SCENARIOS / f"{scenario}.xml", "-i", "127.0.0.1"),
+            *("sipp", f"127.0.0.1:{load.to}", "-sf", SCENARIOS / f"{load.scenario}.xml", "-i", "127.0.0.1"),
             *("-p", str(free_port()), "-m", str(calls), "-r", f"{rate:.0f}", "-l", str(int(rate))),
             *("-timer_resol", "1", "-nostdin", *BUFFER),
             *("-trace_stat", "-stf", statistics, "-fd", "1"),
-            *(word for name, value in keys.items() for word in ("-key", name, value)),
+            *(word for name, value in load.keys.items() for word in ("-key", name, value)),
+            *(("-inf", load.rows, "-cid_str", "%u") if load.rows else ()),
         ],
-        log=folder / f"{scenario}.screen",
+        log=folder / f"{load.scenario}.screen",
         env={"TERM": "dumb"},
         cwd=folder,
     )

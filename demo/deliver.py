@@ -1,5 +1,7 @@
 """
-`make demo`: pushes go from a content provider to a handset and their results come back.
+`make demo`: pushes go from a content provider to a device, by MESSAGE, NOTIFY and REFER; results come back.
+
+The device is a push receiver (`omapush.receiver`) that registered with the stand-in S-CSCF.
 
 Everything runs on free loopback ports with its state in a temporary directory, and is ended at the end.
 """
@@ -22,16 +24,24 @@ from omapush import clock
 from omapush.cli import ladder
 from omapush.push.registration import applications, is_registered
 from omapush.push.values import Result, push_ref
+from omapush.receiver import Push
 from omapush.store.pushes import Known
-from tests.fakes.handset import HandsetThread, ReceivedPush, handset_in_thread
 from tests.fakes.initiator import Notification, NotificationSink, PushInitiator, user_address
 from tests.harness.processes import ProcessEnded
+from tests.harness.receiver_thread import ReceiverThread, receiver_in_thread
 from tests.harness.scscf import Scscf
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
 
 ALICE: Final = "sip:alice@home1.example"
 NOBODY: Final = "sip:nobody@home1.example"
+PSA: Final = "sip:psa@push.home1.example"
+"Our public service identity; the core brings to us what goes to it."
+SUBSCRIBED: Final = "feed.ua"
+"The device subscribes to its content after registering."
+ASKED: Final = "firmware.ua"
+"The device subscribes when a REFER asks for it."
+APPLICATIONS: Final = ("mms.ua", "ulp.ua", SUBSCRIBED, ASKED)
 INITIATOR: Final = "demo"
 PASSWORD: Final = "demo"
 _DEADLINE_S: Final = 20.0
@@ -54,6 +64,9 @@ MMS_NOTIFICATION: Final = b"".join(
 # ULP-PDU with SUPL INIT (OMA ULP 1.0, unaligned PER): length 16, version 1.0.0, session 7 of the SLP
 # 127.0.0.1, SET-based assisted GPS, proxy mode.
 SUPL_INIT: Final = bytes.fromhex("001001000040000001c3f80000080010")
+# More than one MESSAGE may carry: 1,300 bytes are for the whole request.
+FEED: Final = b"<feed xmlns='http://www.w3.org/2005/Atom'>" + b"<entry/>" * 200 + b"</feed>"
+FIRMWARE: Final = bytes(range(256)) * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class Sample:
     state: str
     code: str
     sip_code: int
+    method: str = "MESSAGE"
 
     @property
     def push_id(self) -> str:
@@ -107,6 +121,28 @@ SAMPLES: Final = (
         sip_code=200,
     ),
     Sample(
+        what="news feed",
+        to=ALICE,
+        application=SUBSCRIBED,
+        content_type="application/atom+xml",
+        content=FEED,
+        state="delivered",
+        code="1000",
+        sip_code=200,
+        method="NOTIFY",
+    ),
+    Sample(
+        what="firmware",
+        to=ALICE,
+        application=ASKED,
+        content_type="application/octet-stream",
+        content=FIRMWARE,
+        state="delivered",
+        code="1000",
+        sip_code=200,
+        method="REFER, NOTIFY",
+    ),
+    Sample(
         what="unknown user",
         to=NOBODY,
         application="mms.ua",
@@ -125,14 +161,16 @@ class Seen:
 
     sample: Sample
     received: bytes | None
-    "What the handset got; None: nothing."
+    "What the device got; None: nothing."
+    method: str
+    "By which SIP methods it came to the device."
     result: Result
     notified: Notification | None
     milliseconds: int
 
     @property
     def is_as_expected(self) -> bool:
-        """Tell whether store, initiator and handset all saw what must come out."""
+        """Tell whether store, initiator and device all saw what must come out."""
         sample = self.sample
         wanted = (sample.state, sample.code)
         arrived = sample.content if sample.state == "delivered" else None
@@ -141,6 +179,7 @@ class Seen:
             and self.notified is not None
             and (self.notified.message_state, self.notified.code) == wanted
             and self.received == arrived
+            and self.method == (sample.method if sample.state == "delivered" else "")
         )
 
 
@@ -160,6 +199,9 @@ def _running(folder: Path) -> Iterator[Stack]:
     settings: Settings = {
         "registration": {"watch": True},
         f"initiator.{INITIATOR}": {"password": PASSWORD},
+        "sip": {"uri": PSA},
+        f'application."{SUBSCRIBED}"': {"methods": ["NOTIFY"]},
+        f'application."{ASKED}"': {"methods": ["NOTIFY", "REFER"]},
         'application."mms.ua"': {"retry": _RETRY},
     }
     print("starting Redis, Kamailio, api and notifier ...", flush=True)
@@ -169,19 +211,24 @@ def _running(folder: Path) -> Iterator[Stack]:
 
 def _deliver(stack: Stack, folder: Path, console: Console) -> int:
     as_uri = f"sip:{stack.sip[0]}:{stack.sip[1]}"
-    print("starting the stand-in S-CSCF and the handset ...", flush=True)
+    print("starting the stand-in S-CSCF and the device ...", flush=True)
+    core = Scscf(folder / "scscf", as_uri=as_uri, port=stack.core_port, criteria=["WITH_ISC_SUBSCRIBE"])
     with (
-        Scscf(folder / "scscf", as_uri=as_uri, port=stack.core_port) as scscf,
-        handset_in_thread(ALICE, scscf.address, apps=("mms.ua", "ulp.ua")) as handset,
+        core as scscf,
+        receiver_in_thread(
+            ALICE, scscf.uri, apps=APPLICATIONS, expires_s=600, subscribe_to=((SUBSCRIBED, PSA),)
+        ) as device,
         NotificationSink() as sink,
         PushInitiator(stack.http, INITIATOR, PASSWORD) as initiator,
     ):
         _wait_for_registration(stack)
-        print(f"{ALICE} is registered with mms.ua and ulp.ua and watched; pushing ...", flush=True)
+        device.wait_for("subscribed", deadline_s=_DEADLINE_S)
+        print(f"{ALICE} is registered with {', '.join(APPLICATIONS)},", flush=True)
+        print(f"watched, and subscribed to {SUBSCRIBED}; pushing ...", flush=True)
         for sample in SAMPLES:
             _push(initiator, sample, sink.url)
         notifications = sink.wait_for(len(SAMPLES), _DEADLINE_S)
-        seen = [_seen(stack, sample, handset, notifications) for sample in SAMPLES]
+        seen = [_seen(stack, sample, device, notifications) for sample in SAMPLES]
         known = _told(stack, SAMPLES[-1])
     _report(console, seen)
     _explain(console, known)
@@ -211,17 +258,25 @@ def _push(initiator: PushInitiator, sample: Sample, notify_to: str) -> None:
 
 
 def _seen(
-    stack: Stack, sample: Sample, handset: HandsetThread, notifications: Sequence[Notification]
+    stack: Stack, sample: Sample, device: ReceiverThread, notifications: Sequence[Notification]
 ) -> Seen:
     known = stack.finished(push_ref(INITIATOR, sample.push_id), _DEADLINE_S)
     result = known.results[0]
+    push = next((one for one in device.pushes if one.content_type == sample.content_type), None)
     return Seen(
         sample=sample,
-        received=_body(handset.pushes, sample),
+        received=push.content if push else None,
+        method=_way(push, device) if push else "",
         result=result,
         notified=next((one for one in notifications if one.push_id == sample.push_id), None),
         milliseconds=result.at_ms - known.push.accepted_ms,
     )
+
+
+def _way(push: Push, device: ReceiverThread) -> str:
+    """The methods that brought a push; a REFER comes before the subscription."""
+    asked = any(told["application"] == push.application for told in device.told("referred"))
+    return f"REFER, {push.method}" if asked else push.method
 
 
 def _told(stack: Stack, sample: Sample) -> Known:
@@ -235,14 +290,19 @@ def _told(stack: Stack, sample: Sample) -> Known:
     return stack.known(ref)
 
 
-def _body(received: Sequence[ReceivedPush], sample: Sample) -> bytes | None:
-    """The content of the push with this content type, for each sample has its own."""
-    return next((push.body for push in received if push.content_type == sample.content_type), None)
-
-
 def _report(console: Console, seen: Sequence[Seen]) -> None:
     table = Table(title="Pushes sent and what came back", title_justify="left")
-    for name in ("what", "application", "sent", "received", "SIP", "told the initiator", "ms", "as expected"):
+    for name in (
+        "what",
+        "application",
+        "sent",
+        "received",
+        "by",
+        "SIP",
+        "told the initiator",
+        "ms",
+        "as expected",
+    ):
         table.add_column(name, justify="right" if name in ("sent", "ms") else "left")
     for one in seen:
         notified = one.notified
@@ -251,6 +311,7 @@ def _report(console: Console, seen: Sequence[Seen]) -> None:
             one.sample.application,
             f"{len(one.sample.content)} bytes",
             _received(one),
+            one.method or "-",
             str(one.result.sip_code),
             f"{notified.message_state} {notified.code}" if notified else "nothing",
             str(one.milliseconds),
@@ -263,7 +324,7 @@ def _report(console: Console, seen: Sequence[Seen]) -> None:
 def _received(one: Seen) -> str:
     if one.received is None:
         return "nothing"
-    return f"{len(one.received)} bytes, {'equal' if one.received == one.sample.content else 'CHANGED'}"
+    return "the same" if one.received == one.sample.content else f"{len(one.received)} bytes, CHANGED"
 
 
 def _explain(console: Console, known: Known) -> None:

@@ -113,15 +113,15 @@ def _become_scscf(settings: Config) -> None:
 
 def _handset(settings: Config) -> int:
     """
-    Run the handset until TERM, then end it at once: the S-CSCF that could de-register it ends as well.
+    Run a push receiver until TERM, then end it at once: the S-CSCF that could de-register it ends as well.
 
     It starts when everything is up, for the S-CSCF tells of a registration only once.
     """
     wait_until(lambda: _is_ready(settings), _READY_WITHIN_S, "ready api, Redis and Kamailio")
     host, port = core_address(settings)
     applications = [word for ari in APPLICATIONS for word in ("--app", ari)]
-    handset = [sys.executable, "-m", "tests.fakes.handset", "--uri", HANDSET, "--proxy", f"{host}:{port}"]
-    with subprocess.Popen([*handset, *applications]) as child:
+    receiver = [sys.executable, "-m", "omapush.cli.main", "receiver", "run", "--uri", HANDSET]
+    with subprocess.Popen([*receiver, "--proxy", f"sip:{host}:{port}", *applications]) as child:
         signal.signal(signal.SIGTERM, lambda *_: child.kill())
         return abs(child.wait())
 

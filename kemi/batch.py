@@ -25,6 +25,7 @@ class Batch:
         self._held: list[holding.Held] = []
         self._again: list[tuple[str, Told | None]] = []
         self._put_off: dict[int, list[str]] = {}
+        self._behind: list[Taken] = []
         self._refers: list[tuple[Referral, Request]] = []
 
     @property
@@ -33,7 +34,9 @@ class Batch:
         return min(self._put_off, default=None)
 
     def note(self, one: Taken, event: Event) -> None:
-        """Write a line into the push's event log."""
+        """Write a line into the push's event log; one to all subscribers would have too many of them."""
+        if one.delivery.subscription:
+            return
         self._notes.append((one.delivery.ref, event))
 
     def end(self, ended: finish.Ended) -> None:
@@ -47,6 +50,10 @@ class Batch:
     def choose_again(self, ticket: str) -> None:
         """Choose the method anew at once: what it was chosen on has changed."""
         self._again.append((ticket, None))
+
+    def give_way(self, one: Taken) -> None:
+        """Let pushes to the same user that were accepted earlier, and are held, go first."""
+        self._behind.append(one)
 
     def put_off(self, ticket: str, wait_ms: int) -> None:
         """Take a delivery again after so many ms; that is no try."""
@@ -66,6 +73,9 @@ class Batch:
             finish.store(self._store, self._ended, retention_s=self._retention_s)
         if self._again:
             outbox.choose_again(self._store, self._again)
+        if self._behind:
+            outbox.wake_targets(self._store, dict.fromkeys(one.delivery.aor for one in self._behind))
+            outbox.give_way(self._store, [one.ticket for one in self._behind])
         if self._held:
             KSR.xhttp_prom.counter_inc_l0("deliveries_held_total", holding.store(self._store, self._held))
         for referral, request in self._refers:

@@ -156,6 +156,8 @@ class ResultCompleter:
 
 def _seconds(retry_after: str) -> int | None:
     """Read Retry-After (RFC 3261 20.33); its comment and parameters do not matter here."""
+    if not retry_after:
+        return None
     digits = retry_after.split(";")[0].split("(")[0].strip()
     return min(int(digits), _LONGEST_RETRY_AFTER_S) if digits.isascii() and digits.isdigit() else None
 

@@ -35,6 +35,8 @@ from omapush.store.outbox import Owner, Taken, Unreadable
 
 _MOST_AT_ONCE = 64
 "Deliveries taken from one shard in one go."
+_MOST_REMEMBERED = 10_000
+"Tickets that gave way; without them one gives way once more."
 _BUSY_DIALOG_MS = 20
 "Wait for a dialog in which another NOTIFY is under way."
 
@@ -57,6 +59,7 @@ class Dispatcher:
         )
         self._counts = metrics.Counts()
         self._knowledge = Knowledge(settings, store)
+        self._gave_way: set[str] = set()
         self._wake_at: float | None = None
         "When something that was put off here is due: sooner than the sweeper may look."
 
@@ -181,7 +184,11 @@ class Dispatcher:
     def _notify_all(self, wanted: Sequence[tuple[Taken, Known, Choice]], batch: Batch) -> None:
         """Numbers are taken for all of them in one go, then each is sent."""
         going: list[tuple[Taken, Known, Choice, Subscription]] = []
+        late = self._overtaking([one for one, *_ in wanted])
         for one, known, choice in wanted:
+            if one.ticket in late:
+                batch.give_way(one)
+                continue
             sub = choice.subscription
             assert sub is not None  # noqa: S101 - a choice of NOTIFY has it
             if wait_ms := self._window.wait_ms(hop_of(next_hop_of(sub)), clock.monotonic()):
@@ -198,6 +205,32 @@ class Dispatcher:
                 batch.put_off(one.ticket, _BUSY_DIALOG_MS)
             else:
                 self._notify(one, known, choice, begin, batch)
+
+    def _overtaking(self, wanted: Sequence[Taken]) -> set[str]:
+        """
+        Return the tickets of pushes that would overtake earlier ones to the same user and application.
+
+        Those are held, as when the device has just subscribed. Each gives way once: what is held again after
+        that has another reason.
+        """
+        asked = [one for one in wanted if one.ticket not in self._gave_way]
+        held = outbox.held_before(self._store, [one.ticket for one in asked]) if asked else []
+        names = [name for found in held for name in found]
+        if not names:
+            return set()
+        earlier = dict(zip(names, outbox.read(self._store, names), strict=True))
+        late = {
+            one.ticket
+            for one, found in zip(asked, held, strict=True)
+            if any(
+                (delivery := earlier[name]) is not None and delivery.application == one.delivery.application
+                for name in found
+            )
+        }
+        if len(self._gave_way) > _MOST_REMEMBERED:
+            self._gave_way.clear()
+        self._gave_way |= late
+        return late
 
     def _notify(
         self, one: Taken, known: Known, choice: Choice, begun: subscriptions.Begun, batch: Batch

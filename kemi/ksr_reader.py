@@ -221,8 +221,8 @@ def subscribe_answer(call: str, cseq: int) -> FinalAnswer:
     )
 
 
-def final_answer() -> tuple[str, Answered]:
-    """Return (reference, answer) of the request of ours that just ended."""
+def final_answer() -> Answered:
+    """Return the answer to the request of ours that just ended."""
     code = number("$uac_req(evcode)")
     local = number("$uac_req(evtype)") == _LOCAL_REPLY
     retry_after = reason = warning = accept = accept_encoding = ""
@@ -235,4 +235,4 @@ def final_answer() -> tuple[str, Answered]:
     elif not local:
         reason = "OK"
     words = (retry_after, reason, warning, accept, accept_encoding)
-    return text("$uac_req(evparam)"), Answered(code, local, clock.now_ms(), *words)
+    return Answered(code, local, clock.now_ms(), *words)

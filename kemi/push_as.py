@@ -186,7 +186,7 @@ class PushAs:
 
     # Our own requests ----------------------------------------------------------------------------
 
-    def ksr_tm_event(self, _msg: object, _event: str) -> int:
+    def ksr_tm_local_request(self, _msg: object) -> int:
         """In the process that sends: a request of ours is made, and may still be changed."""
         ksr_writer.finish_local_request()
         return DONE
@@ -194,11 +194,12 @@ class PushAs:
     def ksr_uac_event(self, _msg: object, _event: str) -> int:
         """In a SIP worker: a request of ours has its final answer. Only handed over here, never stored."""
         try:
-            if watcher.is_reference(ksr_reader.reference()):
-                self._answered_subscribe(watcher.Reference.unpack(ksr_reader.reference()))
+            reference = ksr_reader.reference()
+            if watcher.is_reference(reference):
+                self._answered_subscribe(watcher.Reference.unpack(reference))
                 return DONE
-            reference, answered = ksr_reader.final_answer()
-            KSR.mqueue.mq_add(_QUEUES.get(reference[:2], completer.RESULTS), reference, answered.pack())
+            answered = ksr_reader.final_answer().pack()
+            KSR.mqueue.mq_add(_QUEUES.get(reference[:2], completer.RESULTS), reference, answered)
         except Exception:
             log.get().exception("uac_event_crashed")
         return DONE

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from dispatcher import Dispatcher
+from expander import Expander, active_subscribers
 from pace import Pace
 from settings import Settings
 from shards import Shards
 from subscriber import Subscriber
 from subscription_notifier import SubscriptionNotifier
 
-from omapush import log
+from omapush import clock, log
 from omapush.errors import PushError
 from omapush.store import client
 from omapush.store.outbox import Owner
@@ -30,6 +31,12 @@ class SenderProcess:
         self._dispatcher = Dispatcher(settings, store, owner, self._shards)
         self._notifier = SubscriptionNotifier(settings, store, index)
         self._subscriber = Subscriber(settings, store, index)
+        self._expander = Expander(
+            store,
+            active_subscribers,
+            transaction_ms=settings.config.delivery.transaction_s * 1000,
+            retention_s=settings.config.delivery.retention_s,
+        )
         self._pace = Pace()
 
     def run_once(self) -> None:
@@ -38,7 +45,8 @@ class SenderProcess:
             self._shards.keep()
             self._notifier.send_due(self._shards.owned)
             self._subscriber.send_due(self._shards.owned)
-            if self._dispatcher.send_ready() > 0:
+            expanded = self._expander.run_once(self._shards.owned, clock.monotonic())
+            if self._dispatcher.send_ready() > 0 or expanded:
                 self._pace.worked()
             else:
                 self._pace.rest()

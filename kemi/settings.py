@@ -36,6 +36,8 @@ class Settings:
     "How pushes of an application (ARI) and an initiator leave. Peers name applications: few are remembered."
     rules: Callable[[str], Rules]
     "What an application's profile says about sending."
+    retry_plan: Callable[[str], RetryPlan]
+    "When pushes of an application are tried again."
     terms: Terms
     "On what terms devices may subscribe."
     notifier: Notifier
@@ -54,6 +56,7 @@ class Settings:
             own_aor=address_of_record(values.sip.uri, field="sip.uri"),
             profile=lru_cache(maxsize=1024)(partial(_profile, values)),
             rules=lru_cache(maxsize=1024)(partial(_rules, values)),
+            retry_plan=lru_cache(maxsize=1024)(partial(_retry_plan, values)),
             terms=Terms(
                 values.subscriptions.least_s,
                 values.subscriptions.most_s,
@@ -85,11 +88,6 @@ class Settings:
         }
         return {package: plan for package, (is_on, plan) in watched.items() if is_on}
 
-    def retry_plan(self, application: str) -> RetryPlan:
-        """Return when pushes of this application are tried again."""
-        retry = self.config.profile(application).retry
-        return RetryPlan(retry.attempts, int(retry.first_s * 1000), int(retry.longest_s * 1000))
-
     def is_trusted(self, address: str) -> bool:
         """Tell whether a source address belongs to the trust domain."""
         return _is_trusted(self.config.core.trusted_peers, address)
@@ -111,6 +109,11 @@ def _profile(values: Config, application: str, initiator: str) -> Profile:
         push_id_header=settings.push_id_header,
         asserted=(account.identity or values.sip.uri) if account is not None and trusted else "",
     )
+
+
+def _retry_plan(values: Config, application: str) -> RetryPlan:
+    retry = values.profile(application).retry
+    return RetryPlan(retry.attempts, int(retry.first_s * 1000), int(retry.longest_s * 1000))
 
 
 def _rules(values: Config, application: str) -> Rules:

@@ -28,8 +28,13 @@ _OTHERS = 16
 
 @lru_cache(maxsize=1024)
 def hop_of(next_hop: str) -> str:
-    """Return the short name under which a next hop is counted; two hops may share one."""
-    return blake2s(next_hop.encode(), digest_size=2).hexdigest()
+    """
+    Return the short name under which a next hop is counted; two hops may share one.
+
+    Only its address counts: the subscribers behind one S-CSCF, or its several users' parts, are one hop.
+    """
+    address = next_hop.partition(":")[2].rpartition("@")[2].partition(";")[0]
+    return blake2s(address.encode(), digest_size=2).hexdigest()
 
 
 class Count:

@@ -16,6 +16,8 @@ LONGEST_QUOTE: Final = 80
 
 def shortened(text: str, limit: int = LONGEST_QUOTE) -> str:
     """Return `text` fit for an error text: printable, on one line, at most `limit` characters."""
+    if len(text) <= limit and text.isprintable():
+        return text
     printable = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
     return printable if len(printable) <= limit else printable[: limit - 3] + "..."
 
@@ -95,6 +97,20 @@ class PushRefused(PushError):
     sip_reason = "Forbidden"
     http_status = 403
     pap_code = "2001"
+
+
+class NotKnown(PushRefused):
+    """What is asked about is not known, or not any more."""
+
+    sip_status = 404
+    sip_reason = "Not Found"
+    http_status = 404
+    pap_code = "2004"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
 
 
 class TooLarge(PushRefused):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import PARTS, Settings, Stack
@@ -41,6 +42,13 @@ PROFILES: Settings = {
 
 OWN_STACKS = pytest.StashKey[list[Stack]]()
 MakeStack = Callable[..., Stack]
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A command that sets up its log does so for its test alone, whose standard error is closed after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

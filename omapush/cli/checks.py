@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import httpx
 
 from omapush import clock
-from omapush.cli import launch, processes, submission
+from omapush.cli import api_client, launch, processes
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http import probes
@@ -256,7 +256,7 @@ def shards(config: Config, store: Store) -> Finding:
 
 def api(config: Config) -> Finding:
     """Check that the HTTP front answers."""
-    url = submission.url(config).replace("/pap", "/healthz")
+    url = api_client.url(config, "/healthz")
     try:
         answer = httpx.get(url, timeout=_ANSWER_WITHIN_S, trust_env=False)
         problem = "" if answer.is_success else f"answered {answer.status_code}"

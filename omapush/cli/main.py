@@ -14,6 +14,7 @@ from omapush.cli import (
     hosted,
     processes,
     push,
+    receiver,
     registrations,
     route,
     subscriptions,
@@ -33,6 +34,7 @@ app.command(name="registrations")(registrations.registrations)
 app.command(name="capabilities")(capabilities.capabilities)
 app.command(name="route")(route.route)
 app.command(name="hosted")(hosted.hosted)
+app.add_typer(receiver.app, name="receiver")
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(configuration.app, name="config")

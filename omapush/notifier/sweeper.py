@@ -13,7 +13,7 @@ from omapush.config import Config
 from omapush.errors import PushError
 from omapush.push.outcome import Outcome, expired
 from omapush.push.values import Event, Result, ticket_delivery
-from omapush.store import finish, outbox, pushes
+from omapush.store import fanouts, finish, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.finish import Ended
 from omapush.store.outbox import Finished
@@ -73,6 +73,8 @@ class Sweeper:
         for ref in late:
             try:
                 outbox.hand_over(self._store, pushes.open_deliveries(self._store, ref))
+                fan_out = pushes.open_fan_out(self._store, ref)
+                fanouts.register(self._store, [fan_out] if fan_out else [])
                 event = Event(clock.now_ms(), -1, "handed-over", "by the sweeper")
                 pushes.note(self._store, [(ref, event)])
                 pushes.handed_over(self._store, [ref])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import secrets
 from collections.abc import Sequence
 
@@ -46,7 +45,7 @@ class CapabilityService:
             application = ari_of_application_id(ccq.app_id) if ccq.app_id else ""
         except PushError as error:
             return refused(MalformedAddress.pap_code, str(error))
-        if not any(fnmatch.fnmatchcase(aor, pattern) for pattern in account.recipients):
+        if not account.may_reach(aor):
             return refused("2001", "initiator may not ask about this address")
         record, facts = self._known(aor)
         if record is None and not facts:
@@ -66,7 +65,7 @@ class CapabilityService:
         try:
             assumed = uaprof.read(part.body)
         except PushError as error:
-            raise NotTaken("2000", f"capabilities part: {error}") from error
+            raise NotTaken("2000", "capabilities part", str(error)) from error
         now_ms = clock.now_ms()
         content = _content_of(accepted)
         refusals: list[Refusal | None] = []
@@ -82,7 +81,7 @@ class CapabilityService:
         )
         last = next((refusal for refusal in refusals if refusal is not None), None)
         if last is not None and all(result.state != PENDING for result in results):
-            raise NotTaken(last.code, last.why)
+            raise NotTaken(last.code, "capabilities part", last.why)
         return dataclasses.replace(accepted, results=results)
 
     def _known(self, aor: str) -> tuple[Registration | None, tuple[Facts, ...]]:

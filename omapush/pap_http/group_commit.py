@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from omapush import log
 from omapush.errors import PushError
 from omapush.push.values import PENDING
-from omapush.store import outbox, pushes, registrations
+from omapush.store import fanouts, outbox, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 
@@ -92,6 +92,14 @@ class GroupCommit:
         )
         try:
             outbox.hand_over(self._store, deliveries)
+            fanouts.register(
+                self._store,
+                (
+                    (pushes.fan_out_of(one.push, one.content), "running")
+                    for one in stored
+                    if one.push.subscribers
+                ),
+            )
             pushes.handed_over(self._store, (one.push.ref for one in stored))
         except PushError as error:
             log.get().warning("hand_over_left_to_sweeper", pushes=len(stored), problem=str(error))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import httpx
+from litestar import Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from omapush.config import Config
@@ -38,6 +39,12 @@ class Metrics:
             ("status",),
             registry=self._registry,
         )
+        self._json = Counter(
+            "omapush_json_requests_total",
+            "Requests of the JSON interface answered",
+            ("operation", "status"),
+            registry=self._registry,
+        )
         self.answer_time = Histogram(
             "omapush_pap_answer_seconds",
             "From PAP request read to answer ready",
@@ -53,6 +60,11 @@ class Metrics:
         self._kamailio_up = Gauge(
             "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
         )
+
+    def count_json(self, request: Request[Any, Any, Any], status: int) -> None:
+        """Count an answer of the JSON interface under the name of its route; empty when there is none."""
+        route = request.scope.get("route_handler")
+        self._json.labels(getattr(route, "name", "") or "", str(status)).inc()
 
     async def exposition(self) -> bytes:
         """Return all metrics in Prometheus text format."""

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
 from omapush import clock, log
 from omapush.config import Config
-from omapush.errors import MalformedMime, MalformedPap, Overloaded
+from omapush.errors import MalformedMime, MalformedPap
 from omapush.pap_http.capability_service import CapabilityService, with_profile
-from omapush.pap_http.group_commit import GroupCommit
+from omapush.pap_http.intake import Intake
 from omapush.protocol import pap_reader
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
-from omapush.push import acceptance
-from omapush.push.acceptance import Account, ContentRules, NotTaken
-from omapush.push.outcome import TAKEN_CODE, delivery_method_used
-from omapush.push.values import Event, Result, push_ref
+from omapush.push import pap_offer
+from omapush.push.acceptance import Account, NotTaken
+from omapush.push.outcome import DELIVERED_CODE, TAKEN_CODE, delivery_method_used
+from omapush.push.values import Result, push_ref
 from omapush.store import pushes
 from omapush.store.client import Store
 
 SENDER_NAME = "omapush"
 _NOT_BUILT = "not carried out by this release"
+
+_CODES: Final = {
+    "delivered": DELIVERED_CODE,
+    "cancelled": DELIVERED_CODE,
+    "aborted": "5000",
+    "timeout": "5028",
+}
+"For groups of subscribers, whose own codes are not kept: what such states mostly have; else 4000."
 
 _Group = tuple[str, str, str, int, pap.DeliveryMethod | None]
 "What recipients with the same result have in common."
@@ -41,13 +50,10 @@ class PapAnswer:
 class PapService:
     """Answers PAP documents; one for the whole process."""
 
-    def __init__(
-        self, config: Config, store: Store, commit: GroupCommit, has_room: Callable[[], bool]
-    ) -> None:
+    def __init__(self, config: Config, store: Store, intake: Intake) -> None:
         self._config = config
         self._store = store
-        self._commit = commit
-        self._has_room = has_room
+        self._intake = intake
         self._capabilities = CapabilityService(store)
 
     async def answer(self, account: Account, content_type: str, body: bytes) -> PapAnswer:
@@ -90,51 +96,22 @@ class PapService:
     async def _push(
         self, account: Account, message: pap.PushMessage, submission: pap_reader.Submission
     ) -> pap.Operation:
-        if not self._has_room():
-            raise Overloaded("the outbox is full", retry_after_s=5)
-        order_us = clock.order_us()
-        now_ms = order_us // 1000
+        assert submission.content is not None  # noqa: S101 - the reader gives no push without content
+        assumed = submission.capabilities
+        compare = partial(self._capabilities.compared, part=assumed) if assumed is not None else None
         try:
-            accepted = self._accept(account, message, submission, order_us)
-            if submission.capabilities is not None:
-                compare = self._capabilities.compared
-                accepted = await asyncio.to_thread(compare, accepted, submission.capabilities)
+            offer = pap_offer.offer(message, submission.content)
+            accepted = await self._intake.take(account, offer, compare)
         except NotTaken as refusal:
             log.get().info("push_refused", initiator=account.name, push_id=message.push_id, why=str(refusal))
-            return _push_response(message.push_id, refusal.code, refusal.desc, now_ms)
-        push = accepted.push
-        text = f"{len(accepted.recipients)} recipient(s), {push.size} bytes of {push.content_type}"
-        event = Event(now_ms, -1, "accepted", f"{text} for {push.application} from {account.name}")
-        stored = await self._commit.accept(
-            pushes.Submission(push, accepted.recipients, accepted.results, accepted.content, event)
-        )
-        if not stored:
-            return _push_response(message.push_id, "2007", "push-id was used before", now_ms)
+            desc = pap_offer.in_words_of_pap(refusal)
+            return _push_response(message.push_id, refusal.code, desc, clock.now_ms())
+        now_ms = accepted.push.accepted_ms
         response = _push_response(message.push_id, TAKEN_CODE, "accepted for delivery", now_ms)
         if message.progress_notes:
             note = pap.ProgressNote(pap.MessageState.PENDING, "stored, waiting to be sent", now_ms // 1000)
             return replace(response, progress_notes=(note,))
         return response
-
-    def _accept(
-        self,
-        account: Account,
-        message: pap.PushMessage,
-        submission: pap_reader.Submission,
-        order_us: int,
-    ) -> acceptance.Accepted:
-        assert submission.content is not None  # noqa: S101 - the reader gives no push without content
-        application = acceptance.application_of(submission.content)
-        profile = self._config.profile(application)
-        return acceptance.accept(
-            message,
-            submission.content,
-            application=application,
-            account=account,
-            rules=ContentRules(profile.content_types, profile.max_bytes),
-            order_us=order_us,
-            lifetime_s=self._config.delivery.lifetime_s,
-        )
 
     def _status(self, account: Account, query: pap.StatusQuery) -> pap.Operation:
         """In a thread: group the push's recipients by result; an address that is not its own gets 2003."""
@@ -144,6 +121,8 @@ class PapService:
                 pap.MessageState.UNKNOWN, "2004", "no such push-id", query.addresses
             )
             return pap.StatusQueryResponse(query.push_id, (unknown,))
+        if known.subscribers is not None:
+            return pap.StatusQueryResponse(query.push_id, _of_subscribers(known.subscribers))
         results = {one.address: result for one, result in zip(known.recipients, known.results, strict=True)}
         groups: dict[_Group, list[str]] = {}
         strangers: list[str] = []
@@ -174,6 +153,19 @@ def _status_result(group: _Group, addresses: list[str]) -> pap.StatusQueryResult
         event_time=at_s,
         delivery_method=method,
     )
+
+
+def _of_subscribers(counted: pushes.Counted) -> tuple[pap.StatusQueryResult, ...]:
+    """A push to all subscribers, which came by JSON: how many are in each state; their codes are not kept."""
+    if not counted.by_state and counted.state == "finished":
+        return (pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2003", "nobody was subscribed"),)
+    groups = [
+        pap.StatusQueryResult(pap.MessageState(state), _CODES.get(state, "4000"), f"{number} subscribers")
+        for state, number in sorted(counted.by_state.items())
+    ]
+    if counted.state != "finished":
+        groups.append(pap.StatusQueryResult(pap.MessageState.PENDING, TAKEN_CODE, counted.state))
+    return tuple(groups)
 
 
 def _push_response(push_id: str, code: str, desc: str, now_ms: int) -> pap.PushResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from omapush.errors import MalformedMime, MalformedSip, shortened
@@ -107,6 +108,7 @@ def feature_params(contact: NameAddr) -> Params:
     return tuple((name, value) for name, value in found.items() if not (name[0] == "+" and name[1:] in found))
 
 
+@lru_cache(maxsize=1_024)
 def accept_contact(ari: str, *, strict: bool) -> str:
     """
     Return the Accept-Contact value that asks for devices with application `ari` (PSA-MSG-2, PROP-ARI-5).

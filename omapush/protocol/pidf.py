@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
+from xml.sax.saxutils import escape, quoteattr
 
 from omapush.errors import MalformedMime, MalformedXml, shortened
 from omapush.protocol import reginfo_xml
@@ -137,3 +138,43 @@ def _media_ranges(text: str) -> Iterator[str]:
         if not _MEDIA_RANGE.fullmatch(piece):
             raise MalformedXml("type", f"not a content type: {shortened(piece)}")
         yield piece
+
+
+def write(entity: str, services: Iterable[Service]) -> bytes:
+    """Return a presence document of `entity`, in UTF-8; what a service does not say is left out."""
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:caps="urn:ietf:params:xml:ns:pidf:caps"'
+        ' xmlns:op="urn:oma:xml:prs:pidf:oma-pres" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model"'
+        f" entity={quoteattr(entity)}>",
+    ]
+    for service in services:
+        lines.append(f" <tuple id={quoteattr(service.id)}>")
+        lines.append(f"  <status><basic>{'open' if service.open else 'closed'}</basic></status>")
+        if service.service_id:
+            named = f"<op:service-id>{escape(service.service_id)}</op:service-id><op:version>1.0</op:version>"
+            lines.append(f"  <op:service-description>{named}</op:service-description>")
+        lines.extend(_written_capabilities(service))
+        if service.device:
+            lines.append(f"  <dm:deviceID>{escape(service.device)}</dm:deviceID>")
+        if service.contact:
+            lines.append(f"  <contact>{escape(service.contact)}</contact>")
+        lines.append(" </tuple>")
+    lines.append("</presence>")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _written_capabilities(service: Service) -> Iterator[str]:
+    if service.types is None and not service.refused and service.methods is None:
+        return
+    yield "  <caps:servcaps>"
+    if service.methods is not None:
+        names = "".join(f"<caps:{name}/>" for name in service.methods if name in _METHODS)
+        yield f"   <caps:methods><caps:supported>{names}</caps:supported></caps:methods>"
+    if service.types is not None or service.refused:
+        yield "   <caps:type>"
+        for name, types in (("supported", service.types), ("notsupported", service.refused)):
+            if types:
+                yield f"    <caps:{name}>{escape(', '.join(types))}</caps:{name}>"
+        yield "   </caps:type>"
+    yield "  </caps:servcaps>"

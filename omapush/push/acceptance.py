@@ -1,8 +1,9 @@
 """
 Whether a submitted push is taken, and as what: authorisation, addresses, content (spec/pap.md 3-6).
 
-Everything that makes a submission wrong as a whole raises `NotTaken` with its PAP code; one wrong address
-among good ones becomes the final result of that recipient alone.
+Every front makes an `Offer` of what it was sent: one rule for all of them. Everything that makes an offer
+wrong as a whole raises `NotTaken` with its PAP code; one wrong address among good ones becomes the final
+result of that recipient alone.
 """
 
 from __future__ import annotations
@@ -15,23 +16,20 @@ from typing import Final
 
 from omapush.errors import MalformedAddress, MalformedMime, PushError, PushRefused, shortened
 from omapush.protocol.feature_tags import ari_of_application_id
-from omapush.protocol.multipart import Part, media_type
-from omapush.protocol.pap_values import PushMessage
+from omapush.protocol.multipart import media_type
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import PENDING, Push, Recipient, Result, push_ref
 
 PUSH_VERSION: Final = 1
+LONGEST_PUSH_ID: Final = 256
+LONGEST_URL: Final = 2_048
 _LONGEST_HEADER: Final = 256
-_ADDRESS: Final = "address@address-value"
-_OUR_NETWORK: Final = "ims"
-_OUR_BEARER: Final = "sip"
 _TRAVELLING: Final = ("x-wap-", "content-language", "content-encoding", "content-disposition")
 _NOT_TRAVELLING: Final = frozenset({"x-wap-application-id"})
-_PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
-"Content-Transfer-Encodings that leave the bytes as they are (RFC 2045 6.2)."
-_LONGEST_URL: Final = 2_048
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,64}")  # token  RFC 3261 25.1
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LABEL: Final = r"[0-9A-Za-z_](?:[0-9A-Za-z_\-]{0,61}[0-9A-Za-z_])?"
 # authority = host [ ":" port ], IP-literal = "[" IPv6address "]"; user information is left out  RFC 3986 3.2
 _NOTIFY_URL: Final = re.compile(
@@ -43,12 +41,47 @@ _NOTIFY_URL: Final = re.compile(
 class NotTaken(PushRefused):
     """The submission is refused with a PAP code; nothing of it is stored."""
 
-    http_status = 202
+    http_status = 400
 
-    def __init__(self, code: str, desc: str) -> None:
-        super().__init__(f"{code} {desc}")
+    def __init__(self, code: str, field: str, problem: str) -> None:
+        super().__init__(f"{code} {field}: {problem}")
         self.code = code
-        self.desc = desc
+        self.field = field
+        "What of the offer is wrong: as JSON names it, or in a front's own words what only that front reads."
+        self.problem = problem
+
+
+class NotAllowed(NotTaken):
+    """The initiator's account does not reach so far (2001)."""
+
+    http_status = 403
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__("2001", field, problem)
+
+
+class ContentTooLarge(NotTaken):
+    """The content is above the application's limit (2001)."""
+
+    http_status = 413
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("2001", "content", problem)
+
+
+class PushIdUsed(NotTaken):
+    """The initiator has used the push-id before (2007)."""
+
+    http_status = 409
+
+    def __init__(self) -> None:
+        super().__init__("2007", "push_id", "was used before")
+
+
+class NotPossible(NotTaken):
+    """Well formed, and not possible as asked."""
+
+    http_status = 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +92,14 @@ class Account:
     applications: tuple[str, ...]
     recipients: tuple[str, ...]
 
+    def may_use(self, application: str) -> bool:
+        """Tell whether it may push to an application."""
+        return _matches(application, self.applications)
+
+    def may_reach(self, aor: str) -> bool:
+        """Tell whether it may push to an address of record, and ask about it."""
+        return _matches(aor, self.recipients)
+
 
 @dataclass(frozen=True, slots=True)
 class ContentRules:
@@ -66,6 +107,31 @@ class ContentRules:
 
     content_types: tuple[str, ...]
     max_bytes: int
+    notify_bytes: int = 30_000
+    "Largest content of a push to subscribers."
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A push as its initiator submits it, whichever way it came; nothing of it is checked yet."""
+
+    push_id: str
+    addresses: tuple[str, ...]
+    application: str
+    "ARI; see `application_of`."
+    content_type: str
+    content: bytes
+    content_headers: tuple[tuple[str, str], ...] = ()
+    "Control lines of the content that shall travel on."
+    priority: str = "medium"
+    delivery_method: str = "notspecified"
+    method: str = ""
+    "SIP method that the initiator wants; empty: ours to choose."
+    notify_url: str = ""
+    deliver_before_ms: int | None = None
+    source_reference: str = ""
+    subscribers: bool = False
+    "For all subscribers of the application instead of `addresses`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,91 +144,80 @@ class Accepted:
     content: bytes
 
 
-def application_of(content: Part) -> str:
+def application_of(application_id: str) -> str:
     """
-    Return the ARI that the content part is for; `wml.ua` when it names none (PROP-ARI-7).
+    Return the ARI that an application id names; `wml.ua` for an empty one (PROP-ARI-7).
 
     Raises:
         NotTaken: the application id cannot be one.
     """
     try:
-        return ari_of_application_id(content.header("X-Wap-Application-Id") or "")
+        return ari_of_application_id(application_id)
     except PushError as error:
-        raise NotTaken("2000", str(error)) from error
+        raise NotTaken("2000", "application", getattr(error, "problem", str(error))) from error
+
+
+def travels(header: str) -> bool:
+    """Tell whether a header of the content goes to the device with it."""
+    name = header.lower()
+    return name.startswith(_TRAVELLING) and name not in _NOT_TRAVELLING
 
 
 def accept(
-    message: PushMessage,
-    content: Part,
-    *,
-    application: str,
-    account: Account,
-    rules: ContentRules,
-    order_us: int,
-    lifetime_s: int,
+    offer: Offer, *, account: Account, rules: ContentRules, order_us: int, lifetime_s: int
 ) -> Accepted:
     """
-    Return what to store for the submission; `order_us` is when it came, unlike that of any other.
+    Return what to store for the offer; `order_us` is when it came, unlike that of any other.
 
     Raises:
         NotTaken: with the PAP code of the answer.
     """
     now_ms = order_us // 1000
-    _refuse_what_is_not_built(message)
-    _check_network(message)
-    if not _matches(application, account.applications):
-        raise NotTaken("2001", f"initiator may not push to application {application}")
-    notify_url = _notify_url(message.notify_url)
-    content_type = _content_type(content, rules)
-    recipients, results = _recipients(message, account, now_ms)
-    before_ms = message.deliver_before * 1000 if message.deliver_before is not None else None
+    if not 0 < len(offer.push_id) <= LONGEST_PUSH_ID or _CONTROL.search(offer.push_id):
+        raise NotTaken("2000", "push_id", f"not 1 to {LONGEST_PUSH_ID} printable characters")
+    if not account.may_use(offer.application):
+        raise NotAllowed("application", f"initiator may not push to application {offer.application}")
+    notify_url = _notify_url(offer.notify_url)
+    _check_content(offer, rules)
+    _check_audience(offer, account, rules)
+    recipients, results = _recipients(offer.addresses, account, now_ms)
+    before_ms = offer.deliver_before_ms
     if before_ms is not None and before_ms <= now_ms:
-        raise NotTaken("2001", "deliver-before-timestamp is in the past")
+        raise NotPossible("2001", "deliver_before", "is in the past")
     push = Push(
         version=PUSH_VERSION,
-        ref=push_ref(account.name, message.push_id),
+        ref=push_ref(account.name, offer.push_id),
         initiator=account.name,
-        push_id=message.push_id,
-        application=application,
-        content_type=content_type,
-        content_headers=_travelling_headers(content),
-        size=len(content.body),
-        priority=message.priority.value,
-        delivery_method=message.delivery_method.value,
+        push_id=offer.push_id,
+        application=offer.application,
+        content_type=offer.content_type,
+        content_headers=offer.content_headers,
+        size=len(offer.content),
+        priority=offer.priority,
+        delivery_method=offer.delivery_method,
         notify_url=notify_url,
         accepted_ms=now_ms,
         deliver_before_ms=before_ms if before_ms is not None else now_ms + lifetime_s * 1000,
         deadline_given=before_ms is not None,
-        source_reference=message.source_reference or "",
+        source_reference=offer.source_reference,
         order_us=order_us,
+        method=offer.method,
+        subscribers=account.recipients if offer.subscribers else (),
     )
-    return Accepted(push, recipients, results, content.body)
+    return Accepted(push, recipients, results, offer.content)
 
 
-def _refuse_what_is_not_built(message: PushMessage) -> None:
-    if message.replace_push_id is not None:
-        raise NotTaken("3011", "replacement of pushes is not carried out by this release")
-    if message.deliver_after is not None:
-        raise NotTaken("3001", "deliver-after-timestamp is not carried out by this release")
-
-
-def _check_network(message: PushMessage) -> None:
-    if message.network_required and (message.network or "").lower() != _OUR_NETWORK:
-        raise NotTaken("3009", f"network {shortened(message.network or '')} is not available, only IMS is")
-    if message.bearer_required and (message.bearer or "").lower() != _OUR_BEARER:
-        raise NotTaken("3010", f"bearer {shortened(message.bearer or '')} is not available, only SIP is")
-
-
-def _notify_url(url: str | None) -> str:
+def _notify_url(url: str) -> str:
     """Where results go; empty when nobody wants them."""
     if not url:
         return ""
-    found = _NOTIFY_URL.fullmatch(url) if len(url) <= _LONGEST_URL else None
+    found = _NOTIFY_URL.fullmatch(url) if len(url) <= LONGEST_URL else None
     if found is None or not _is_address(found[1]) or not 0 < int(found[2] or 80) <= 65_535:
         raise NotTaken(
             "2000",
-            "push-message@ppg-notify-requested-to: not http:// or https:// with a host, a port up to 65535 "
-            f"and no user, of at most {_LONGEST_URL} characters",
+            "notify_url",
+            "not http:// or https:// with a host, a port up to 65535 "
+            f"and no user, of at most {LONGEST_URL} characters",
         )
     return url
 
@@ -178,43 +233,53 @@ def _matches(text: str, patterns: tuple[str, ...]) -> bool:
     return any(pattern == "*" or fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
 
 
-def _content_type(content: Part, rules: ContentRules) -> str:
-    """The content's own type, which is safe to write into a SIP header."""
-    encoding = content.header("Content-Transfer-Encoding") or _PLAIN_ENCODINGS[0]
-    if encoding.lower() not in _PLAIN_ENCODINGS:
-        raise NotTaken(
-            "2000",
-            f"Content-Transfer-Encoding of the content: {shortened(encoding)}; send the bytes themselves",
-        )
-    value = content.header("Content-Type") or "application/octet-stream"
+def _check_content(offer: Offer, rules: ContentRules) -> None:
+    """Raise NotTaken unless the application takes it, and its type and headers may stand in a SIP request."""
     try:
-        essence = media_type(value, "Content-Type of the content").essence
+        essence = media_type(offer.content_type, "content_type").essence
     except MalformedMime as error:
-        raise NotTaken("2000", str(error)) from error
-    if len(value) > _LONGEST_HEADER or not value.isprintable():
-        raise NotTaken("2000", "Content-Type of the content: too long, or has control characters")
+        raise NotTaken("2000", "content_type", error.problem) from error
+    if _is_unfit(offer.content_type):
+        raise NotTaken("2000", "content_type", "too long, or has control characters")
     if rules.content_types and not _matches(essence, rules.content_types):
-        raise NotTaken("2006", f"content type {essence} is not taken by this application")
-    if len(content.body) > rules.max_bytes:
-        raise NotTaken(
-            "2001", f"content has {len(content.body)} bytes, the application's limit is {rules.max_bytes}"
+        raise NotPossible("2006", "content_type", f"content type {essence} is not taken by this application")
+    if len(offer.content) > rules.max_bytes:
+        raise ContentTooLarge(
+            f"content has {len(offer.content)} bytes, the application's limit is {rules.max_bytes}"
         )
-    return value
+    for name, value in offer.content_headers:
+        if _HEADER_NAME.fullmatch(name) is None or _is_unfit(value):
+            raise NotTaken(
+                "2000", "content_headers", f"{shortened(name)}: too long, or has control characters"
+            )
 
 
-def _travelling_headers(content: Part) -> tuple[tuple[str, str], ...]:
-    kept = []
-    for name, value in content.headers:
-        if name.lower() in _NOT_TRAVELLING or not name.lower().startswith(_TRAVELLING):
-            continue
-        if len(value) > _LONGEST_HEADER or not value.isprintable():
-            raise NotTaken("2000", f"{shortened(name)} of the content: too long, or has control characters")
-        kept.append((name, value))
-    return tuple(kept)
+def _check_audience(offer: Offer, account: Account, rules: ContentRules) -> None:
+    """Recipients or all subscribers; these are reached by NOTIFY only, and their results are only counted."""
+    if offer.subscribers == bool(offer.addresses):
+        raise NotTaken("2000", "to", "needed: either recipients or all subscribers")
+    if not offer.subscribers:
+        return
+    if not account.recipients:
+        raise NotAllowed("subscribers", "initiator may not push to anybody")
+    if offer.method not in ("", "NOTIFY"):
+        raise NotPossible("2006", "method", f"{offer.method} does not go to subscribers, only NOTIFY does")
+    if offer.notify_url:
+        raise NotPossible("3001", "notify_url", "results of a push to subscribers are counted, not posted")
+    if len(offer.content) > rules.notify_bytes:
+        raise NotPossible(
+            "2006",
+            "content",
+            f"{len(offer.content)} bytes, a NOTIFY to subscribers carries {rules.notify_bytes}",
+        )
+
+
+def _is_unfit(value: str) -> bool:
+    return len(value) > _LONGEST_HEADER or not value.isprintable()
 
 
 def _recipients(
-    message: PushMessage, account: Account, now_ms: int
+    addresses: tuple[str, ...], account: Account, now_ms: int
 ) -> tuple[tuple[Recipient, ...], tuple[Result, ...]]:
     """
     Each address once, in the order given, with where it starts: pending, or undeliverable at once.
@@ -226,14 +291,14 @@ def _recipients(
     results: list[Result] = []
     named: dict[str, str] = {}
     refusal: NotTaken | None = None
-    for address in dict.fromkeys(message.addresses):
+    for address in dict.fromkeys(addresses):
         try:
             aor = _target(address, account)
             _refuse_twice(aor, address, named)
         except MalformedAddress as error:
-            refusal = NotTaken(error.pap_code, str(error))
+            refusal = NotTaken(error.pap_code, "to", error.problem)
             recipients.append(Recipient(address, ""))
-            results.append(Result("undeliverable", refusal.code, refusal.desc, "", 0, 0, now_ms))
+            results.append(Result("undeliverable", refusal.code, refusal.problem, "", 0, 0, now_ms))
             continue
         recipients.append(Recipient(address, aor))
         results.append(Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, now_ms))
@@ -243,17 +308,17 @@ def _recipients(
 
 
 def _target(address: str, account: Account) -> str:
-    """The address of record that a PAP address means."""
+    """The address of record that an address means."""
     try:
-        aor = address_of_record(sip_target(address), field=_ADDRESS)
+        aor = address_of_record(sip_target(address), field="to")
     except PushError as error:
-        raise MalformedAddress(_ADDRESS, getattr(error, "problem", str(error))) from error
-    if not _matches(aor, account.recipients):
-        raise NotTaken("2001", f"initiator may not push to {shortened(address)}")
+        raise MalformedAddress("to", getattr(error, "problem", str(error))) from error
+    if not account.may_reach(aor):
+        raise NotAllowed("to", f"initiator may not push to {shortened(address)}")
     return aor
 
 
 def _refuse_twice(aor: str, address: str, named: dict[str, str]) -> None:
     first = named.setdefault(aor, address)
     if first is not address:
-        raise MalformedAddress(_ADDRESS, f"the same recipient as {shortened(first)}")
+        raise MalformedAddress("to", f"the same recipient as {shortened(first)}")

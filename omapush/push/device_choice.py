@@ -7,6 +7,7 @@ proxy may still see it otherwise; but what is known to lead nowhere need not wak
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -17,6 +18,9 @@ from omapush.push.registration import PARTIAL_TAGS, Contact, Registration, is_re
 
 Presence = Literal["unregistered", "unknown", "fits", "none fits"]
 "What is known: nobody is there; somebody with devices not shown; a device fits; devices, but none fits."
+
+Tags = tuple[tuple[str, str | None], ...]
+"Feature parameters; None: a flag."
 
 _MOST_TOLD: Final = 4
 "Devices that a reason describes one by one."
@@ -51,18 +55,29 @@ def devices_for(registration: Registration | None, accept_contact: str, now_ms: 
     if not accept_contact:
         uris = tuple(contact.uri for contact in live)
         return Devices("fits", f"registered, {_devices(len(live))}", uris)
-    targets = [target_of(contact) for contact in live]
+    shown = tuple((_alike(contact.features), contact.q) for contact in live)
     try:
-        verdicts = match(targets, [accept_contact], method="MESSAGE").verdicts
+        judged = _judged(shown, accept_contact)
     except MalformedSip as error:
         return Devices("unknown", f"registered, preferences cannot be matched: {error}")
-    fitting = tuple(verdict.target.uri for verdict in verdicts if verdict.kept and verdict.score > 0)
+    fitting = tuple(live[place].uri for place, verdict in judged if verdict.kept and verdict.score > 0)
     if fitting:
         verb = "fits" if len(fitting) == 1 else "fit"
         return Devices("fits", f"{len(fitting)} of {_devices(len(live))} {verb}", fitting)
     if any(contact.tags_source == PARTIAL_TAGS for contact in live):
         return Devices("unknown", "registered, the reg event shows no push applications")
-    return Devices("none fits", _none_fits(verdicts, accept_contact))
+    told = [(live[place].uri, verdict) for place, verdict in judged]
+    return Devices("none fits", _none_fits(told, accept_contact))
+
+
+@lru_cache(maxsize=4_096)  # the same few models, and applications, come again and again
+def _judged(
+    shown: tuple[tuple[Tags, float | None], ...], accept_contact: str
+) -> tuple[tuple[int, Verdict], ...]:
+    """Verdicts, the best first, each with the place of its contact: what they say does not depend on URIs."""
+    targets = [Target(str(place), q, _features(tags)) for place, (tags, q) in enumerate(shown)]
+    verdicts = match(targets, [accept_contact], method="MESSAGE").verdicts
+    return tuple((int(verdict.target.uri), verdict) for verdict in verdicts)
 
 
 def devices_differ(old: Registration | None, new: Registration, now_ms: int) -> bool:
@@ -81,7 +96,7 @@ def target_of(contact: Contact) -> Target:
     return Target(contact.uri, contact.q, _features(_alike(contact.features)))
 
 
-def _alike(features: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str | None], ...]:
+def _alike(features: Tags) -> Tags:
     """
     Devices of one model differ in their instance alone, which no push application ever asks for.
 
@@ -91,14 +106,14 @@ def _alike(features: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str
 
 
 @lru_cache(maxsize=4_096)  # a network has few models of devices
-def _features(params: tuple[tuple[str, str | None], ...]) -> FeatureSet:
+def _features(params: Tags) -> FeatureSet:
     return FeatureSet.of(params)
 
 
-def _none_fits(verdicts: tuple[Verdict, ...], accept_contact: str) -> str:
+def _none_fits(verdicts: Sequence[tuple[str, Verdict]], accept_contact: str) -> str:
+    """`verdicts`: each with the URI of its contact."""
     told = "; ".join(
-        f"{shortened(verdict.target.uri)}: {_words(verdict, accept_contact)}"
-        for verdict in verdicts[:_MOST_TOLD]
+        f"{shortened(uri)}: {_words(verdict, accept_contact)}" for uri, verdict in verdicts[:_MOST_TOLD]
     )
     more = f"; {len(verdicts) - _MOST_TOLD} more" if len(verdicts) > _MOST_TOLD else ""
     return f"none of {_devices(len(verdicts))} fits: {told}{more}"

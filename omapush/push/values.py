@@ -8,6 +8,7 @@ in `schema/records.md`: a new field goes to the end and has a default.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 State = Literal[
@@ -58,6 +59,11 @@ class Push(NamedTuple):
     "Place among pushes to one target: microseconds of acceptance, strictly increasing in one api process."
     method: str = ""
     "Method that the initiator wants; empty: the application's profile decides."
+    subscribers: tuple[str, ...] = ()
+    """
+    Not empty: for all subscribers of the application whose address of record fits one of these patterns,
+    which are those of the initiator's account. Such a push has no recipients of its own.
+    """
 
 
 class Recipient(NamedTuple):
@@ -147,6 +153,7 @@ def push_ref(initiator: str, push_id: str) -> str:
     return hashlib.blake2s(f"{initiator}\0{push_id}".encode(), digest_size=REF_LENGTH // 2).hexdigest()
 
 
+@lru_cache(maxsize=4_096)  # asked several times about each user of a batch
 def target(aor: str) -> str:
     """Return the short name under which an address of record queues (RFC 3428: one MESSAGE pending)."""
     return hashlib.blake2s(aor.encode(), digest_size=TARGET_LENGTH // 2).hexdigest()

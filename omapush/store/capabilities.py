@@ -10,7 +10,7 @@ from omapush.push import capabilities as rules
 from omapush.push.capabilities import Capabilities, Facts
 from omapush.push.values import target
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call_all, store_errors
+from omapush.store.client import Call, Store, ask_all, call_all
 
 _TRIES = 32
 
@@ -86,11 +86,14 @@ def _read_bytes(store: Store, aors: Sequence[str]) -> list[bytes | None]:
     by_shard: dict[int, list[str]] = {}
     for aor in dict.fromkeys(aors):
         by_shard.setdefault(store.layout.user_shard(aor), []).append(aor)
-    with store_errors("read capabilities"):
-        pipe = store.db.pipeline(transaction=False)
-        for number, users in by_shard.items():
-            pipe.mget([keys.capabilities(number, target(aor)) for aor in users])
-        answers = pipe.execute()
+    answers = ask_all(
+        store,
+        "read capabilities",
+        (
+            ("MGET", *(keys.capabilities(number, target(aor)) for aor in users))
+            for number, users in by_shard.items()
+        ),
+    )
     found: dict[str, bytes | None] = {}
     for users, records in zip(by_shard.values(), answers, strict=True):
         found.update(zip(users, records, strict=True))

@@ -8,6 +8,7 @@ import msgspec
 
 from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
+from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
@@ -26,6 +27,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Capabilities,
         Delivery,
         Event,
+        FanOut,
         FinalAnswer,
         HostedPush,
         HostedState,
@@ -56,6 +58,7 @@ def encode(
     record: Capabilities
     | Delivery
     | Event
+    | FanOut
     | FinalAnswer
     | HostedPush
     | HostedState
@@ -138,6 +141,11 @@ def delivery(data: bytes) -> Delivery:
 def event(data: bytes) -> Event:
     """Read one line of an event log."""
     return _decode(Event, data)
+
+
+def fan_out(data: bytes) -> FanOut:
+    """Read a push to subscribers, as a user shard keeps it."""
+    return _decode(FanOut, data)
 
 
 def push(data: bytes) -> Push:

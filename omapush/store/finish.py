@@ -33,8 +33,26 @@ def store(db: Store, ended: Sequence[Ended], *, retention_s: int) -> None:
     finds it there sees that its result is final already and sends nothing (docs/adr/0003).
     """
     now_ms = max(one.at_ms for one in ended)
-    pushes.store_results(db, [_stored(one) for one in ended], now_ms=now_ms, retention_s=retention_s)
+    results = [_stored(one) for one in _with_subscribers(db, ended)]
+    pushes.store_results(db, results, now_ms=now_ms, retention_s=retention_s)
     outbox.complete(db, (outbox.Finished(one.ticket, one.outcome.retry_at_ms or 0) for one in ended))
+
+
+def _with_subscribers(db: Store, ended: Sequence[Ended]) -> Sequence[Ended]:
+    """Name the user in what is said of a failed delivery to a subscriber: nothing else of it is kept."""
+    failed = [one for one in ended if one.outcome.retry_at_ms is None and one.outcome.state != "delivered"]
+    if not failed:
+        return ended
+    found = outbox.read(db, [one.ticket for one in failed])
+    whom = {
+        one.ticket: delivery.aor
+        for one, delivery in zip(failed, found, strict=True)
+        if delivery is not None and delivery.subscription
+    }
+    return [
+        one._replace(said=f"{whom[one.ticket]}: {one.outcome.code} {one.said}") if one.ticket in whom else one
+        for one in ended
+    ]
 
 
 def _stored(one: Ended) -> pushes.Stored:

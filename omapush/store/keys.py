@@ -67,6 +67,11 @@ def notify(shard_number: int) -> str:
     return f"notify:{{p{shard_number}}}"
 
 
+def push_counted(shard_number: int, ref: str) -> str:
+    """Which deliveries of a push to subscribers are counted, a bit for each."""
+    return f"counted:{{p{shard_number}}}:{ref}"
+
+
 def registration(shard_number: int, aor: str) -> str:
     """Registration record of one address of record."""
     return f"reg:{{u{shard_number}}}:{aor}"
@@ -81,8 +86,17 @@ def outbox(shard_number: int, part: str) -> str:
     """
     One structure of a user shard's outbox.
 
-    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later, expiry, held or told;
-    what each holds is in schema/functions/outbox.lua.
+    `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later, expiry, held, told,
+    backlog, halted or parked; what each holds is in schema/functions/outbox.lua.
+    """
+    return f"{part}:{{u{shard_number}}}"
+
+
+def fan_outs(shard_number: int, part: str) -> str:
+    """
+    One structure of the fan-outs of a user shard.
+
+    `part`: fanout, fanning or fanned; what each holds is in schema/functions/fanouts.lua.
     """
     return f"{part}:{{u{shard_number}}}"
 

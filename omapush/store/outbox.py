@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omapush.push.values import Delivery, target, ticket
+from omapush.push.values import TARGET_LENGTH, Delivery, target, ticket
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call, call_all, store_errors
+from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
 
 _LARGEST_ROUND_TRIP = 500_000
 "Bytes of deliveries handed over in one go."
@@ -140,7 +140,8 @@ def take(
     None for a shard that this process does not own (any more). What is taken and not completed within
     `transaction_ms` counts as lost and is sent again.
     """
-    parts = ("owner", "ready", "delivery", "attempts", "taken", "busy", "waiting", "told")
+    parts = ["owner", "ready", "delivery", "attempts", "taken", "busy", "waiting", "told"]
+    parts += ["halted", "parked", "later"]
     answers = call_all(
         store,
         (Call("omapush_take", _names(number, *parts), [*owner, transaction_ms, most]) for number in numbers),
@@ -189,19 +190,8 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
     batches: dict[int, list[Any]] = {}
     for place, again_ms in finished:
         batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
-    parts = (
-        "delivery",
-        "attempts",
-        "repeats",
-        "taken",
-        "busy",
-        "ready",
-        "waiting",
-        "later",
-        "expiry",
-        "held",
-        "told",
-    )
+    parts = ["delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "expiry"]
+    parts += ["held", "told", "backlog", "parked"]
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
     )
@@ -269,6 +259,28 @@ def _readable(data: bytes) -> Delivery | None:
         return codec.delivery(data)
     except codec.BrokenRecord:
         return None
+
+
+def held_before(store: Store, tickets: Sequence[str]) -> list[list[str]]:
+    """Return, for each ticket, those of the same target that are held though they were accepted earlier."""
+    with store_errors("held before"):
+        pipe = store.db.pipeline(transaction=False)
+        for place in tickets:
+            name = keys.outbox(store.layout.ticket_shard(place), "held")
+            pipe.zrange(name, f"[{place[:TARGET_LENGTH]}", f"({place}", bylex=True)
+        return [[one.decode() for one in found] for found in pipe.execute()]
+
+
+def give_way(store: Store, tickets: Iterable[str]) -> None:
+    """Put tickets that were taken behind earlier ones of the same target; that is no try."""
+    parts = ("taken", "busy", "ready", "waiting")
+    call_all(
+        store,
+        (
+            Call("omapush_give_way", _names(number, *parts), places)
+            for number, places in _by_shard(store, tickets).items()
+        ),
+    )
 
 
 def put_off(store: Store, tickets: Iterable[str], wait_ms: int) -> None:
@@ -391,8 +403,5 @@ def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:
 
 def ready(store: Store, numbers: Sequence[int]) -> list[int]:
     """Return those of the shards in which something is ready."""
-    with store_errors("ready"):
-        pipe = store.db.pipeline(transaction=False)
-        for number in numbers:
-            pipe.llen(keys.outbox(number, "ready"))
-        return [number for number, length in zip(numbers, pipe.execute(), strict=True) if length]
+    lengths = ask_all(store, "ready", (("LLEN", keys.outbox(number, "ready")) for number in numbers))
+    return [number for number, length in zip(numbers, lengths, strict=True) if length]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
+from omapush.push.fan_out import FanOut, FanOutState
+from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
 LARGEST_INLINE: Final = 16_384
 "Bytes of content that travel inside each delivery; larger content is kept once, with its push."
+
+_UNTOLD: Final = Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, 0)
 
 
 class Submission(NamedTuple):
@@ -34,6 +39,24 @@ class Stored(NamedTuple):
     event: Event
 
 
+class Counted(NamedTuple):
+    """What is known of the deliveries of a push to subscribers, which are only counted."""
+
+    state: Literal["running", "paused", "aborted", "finished"]
+    "As it was last told to be, until it is finished."
+    is_aborted: bool
+    ended: int
+    "Deliveries with a final result."
+    by_state: dict[str, int]
+    "The same by their states."
+    made: dict[int, int]
+    "Deliveries that each user shard made which has no more to make."
+
+
+NONE_COUNTED: Final = Counted("running", False, 0, {}, {})
+"How it begins."
+
+
 class Known(NamedTuple):
     """All that is remembered about one push."""
 
@@ -42,6 +65,8 @@ class Known(NamedTuple):
     results: tuple[Result, ...]
     events: tuple[Event, ...]
     "In order of time."
+    subscribers: Counted | None = None
+    "For a push to subscribers, which has no recipients."
 
 
 class Due(NamedTuple):
@@ -77,6 +102,8 @@ def _accept(store: Store, submission: Submission) -> Call:
         if result.state != PENDING:
             fields += (f"f{index}", 1)
             final.append(index)
+    if submission.push.subscribers:
+        fields += ("shards", store.layout.user_shards, "total", 0, "done", 0, "state", "running")
     fields += ("open", len(submission.results) - len(final))
     owed = ",".join(map(str, final)) if submission.push.notify_url else ""
     number = store.layout.push_shard(ref)
@@ -94,6 +121,11 @@ def handed_over(store: Store, refs: Iterable[str]) -> None:
         for ref in refs:
             pipe.zrem(keys.handover(store.layout.push_shard(ref)), ref)
         pipe.execute()
+
+
+def fan_out_of(push: Push, content: bytes) -> FanOut:
+    """Return what each user shard keeps of a push to subscribers."""
+    return FanOut(1, delivery_of(push, 0, Recipient("", ""), content), push.subscribers)
 
 
 def not_handed_over(store: Store, before_ms: int, *, most: int = 200) -> list[str]:
@@ -151,6 +183,21 @@ def content(store: Store, ref: str) -> bytes | None:
     return body if isinstance(body, bytes) else None
 
 
+def open_fan_out(store: Store, ref: str) -> tuple[FanOut, FanOutState] | None:
+    """
+    Return what the user shards have to know of a push to subscribers, and its state.
+
+    None when it is no such push, is unknown, or all shards are done with it.
+    """
+    with store_errors("open fan-out"):
+        names = ("record", "body", "shards", "state")
+        found: Any = store.db.hmget(_push_keys(store, ref)[0], names)
+    record, body, shards, state = found
+    if record is None or shards in (None, b"0"):
+        return None
+    return fan_out_of(codec.push(record), body or b""), state.decode()
+
+
 def _recipients(fields: dict[bytes, bytes]) -> int:
     return sum(1 for name in fields if name[:1] == b"a")
 
@@ -161,7 +208,11 @@ def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, reten
     for one in results:
         number = store.layout.push_shard(one.ref)
         names, args = batches.setdefault(number, ([keys.notify(number)], [now_ms, retention_s]))
-        names += (keys.push(number, one.ref), keys.push_log(number, one.ref))
+        names += (
+            keys.push(number, one.ref),
+            keys.push_log(number, one.ref),
+            keys.push_counted(number, one.ref),
+        )
         record, event = codec.encode(one.result), codec.encode(one.event)
         args += (one.ref, one.recipient, record, 1 if one.final else 0, event)
     call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
@@ -182,8 +233,13 @@ def are_final(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[bool]
     with store_errors("are final"):
         pipe = store.db.pipeline(transaction=False)
         for ref, index in deliveries:
-            pipe.hmget(_push_keys(store, ref)[0], f"a{index}", f"f{index}")
-        return [recipient is None or final is not None for recipient, final in pipe.execute()]
+            pipe.hmget(_push_keys(store, ref)[0], f"a{index}", f"f{index}", "shards")
+            pipe.getbit(keys.push_counted(store.layout.push_shard(ref), ref), index)
+        answers = pipe.execute()
+    return [
+        final is not None or (bool(counted) if shards is not None else recipient is None)
+        for (recipient, final, shards), counted in zip(answers[::2], answers[1::2], strict=True)
+    ]
 
 
 def read(store: Store, ref: str) -> Known | None:
@@ -202,6 +258,22 @@ def read(store: Store, ref: str) -> Known | None:
         recipients=tuple(codec.recipient(fields[f"a{i}".encode()]) for i in indexes),
         results=tuple(codec.result(fields[f"r{i}".encode()]) for i in indexes),
         events=tuple(sorted((codec.event(line) for line in log), key=lambda event: event.at_ms)),
+        subscribers=_counted(fields) if b"shards" in fields else None,
+    )
+
+
+def _counted(fields: dict[bytes, bytes]) -> Counted:
+    finished = fields[b"shards"] == b"0" and fields[b"total"] == fields[b"done"]
+    told = fields[b"state"].decode()
+    numbers = {name.decode(): value for name, value in fields.items()}
+    return Counted(
+        state="finished" if finished else told,  # type: ignore[arg-type]
+        is_aborted=told == "aborted",
+        ended=int(fields[b"done"]),
+        by_state={
+            name.partition(":")[2]: int(value) for name, value in numbers.items() if name.startswith("n:")
+        },
+        made={int(name[1:]): int(value) for name, value in numbers.items() if re.fullmatch("t[0-9]+", name)},
     )
 
 
@@ -211,13 +283,20 @@ def result_of(store: Store, ref: str, recipient: int) -> Result | None:
 
 
 def results_of(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[Result | None]:
-    """Return the same for many, each given as (ref, recipient index)."""
+    """
+    Return the same for many, each given as (ref, recipient index).
+
+    Results of a push to subscribers are only counted: each is as at the beginning here.
+    """
     with store_errors("results of"):
         pipe = store.db.pipeline(transaction=False)
         for ref, recipient in deliveries:
-            pipe.hget(_push_keys(store, ref)[0], f"r{recipient}")
-        records = pipe.execute()
-    return [None if record is None else codec.result(record) for record in records]
+            pipe.hmget(_push_keys(store, ref)[0], f"r{recipient}", "shards")
+        found = pipe.execute()
+    return [
+        codec.result(record) if record is not None else _UNTOLD if shards is not None else None
+        for record, shards in found
+    ]
 
 
 def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[tuple[str, Due | None]]:

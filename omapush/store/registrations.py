@@ -11,7 +11,7 @@ from omapush.push import registration as rules
 from omapush.push.device_choice import devices_differ
 from omapush.push.registration import Registration, Report
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call_all, store_errors
+from omapush.store.client import Call, Store, ask_all, call_all, store_errors
 
 KEPT_AFTER_END_MS = 86_400_000
 "How long a record outlives its registration: the S-CSCF and what was learnt stay useful."
@@ -148,11 +148,11 @@ def _read_bytes(store: Store, aors: Sequence[str]) -> list[bytes | None]:
     by_shard: dict[int, list[str]] = {}
     for aor in dict.fromkeys(aors):
         by_shard.setdefault(store.layout.user_shard(aor), []).append(aor)
-    with store_errors("read registrations"):
-        pipe = store.db.pipeline(transaction=False)
-        for number, users in by_shard.items():
-            pipe.mget([keys.registration(number, aor) for aor in users])
-        answers = pipe.execute()
+    answers = ask_all(
+        store,
+        "read registrations",
+        (("MGET", *(keys.registration(number, aor) for aor in users)) for number, users in by_shard.items()),
+    )
     found: dict[str, bytes | None] = {}
     for users, records in zip(by_shard.values(), answers, strict=True):
         found.update(zip(users, records, strict=True))

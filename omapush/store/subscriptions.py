@@ -10,7 +10,7 @@ from omapush.push.subscribe import CONTENT, DEVICE
 from omapush.push.subscription import Subscription
 from omapush.push.values import target
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call_all, store_errors
+from omapush.store.client import Call, Store, ask_all, call_all, store_errors
 
 KEPT_AFTER_END_MS: Final = 3_600_000
 "How long a subscription whose last NOTIFY could never be sent is kept."
@@ -220,16 +220,25 @@ def due(store: Store, shards: Sequence[int], *, most: int) -> Due:
 
 def of_users(store: Store, wanted: Sequence[tuple[str, str]]) -> list[tuple[Subscription, ...]]:
     """Return, for each (address of record, application), the user's subscriptions to it; mostly none."""
-    with store_errors("subscriptions of users"):
-        pipe = store.db.pipeline(transaction=False)
-        for aor, application in wanted:
-            name = target(aor)
-            index = keys.subscriptions_of(store.layout.target_shard(name), CONTENT, application)
-            pipe.zrange(index, f"[{name}", f"({name}~", bylex=True)
-        found = [[one.decode() for one in ids] for ids in pipe.execute()]
-    ids = [name for names in found for name in names]
-    records = dict(zip(ids, read_all(store, ids), strict=True)) if ids else {}
-    return [tuple(one for name in names if (one := records[name]) is not None) for names in found]
+    by_index: dict[str, dict[str, None]] = {}
+    places: list[tuple[str, str]] = []
+    for aor, application in wanted:
+        name = target(aor)
+        index = keys.subscriptions_of(store.layout.target_shard(name), CONTENT, application)
+        by_index.setdefault(index, {})[name] = None
+        places.append((index, name))
+    answers = call_all(
+        store, (Call("omapush_subscriptions_of", [index], list(names)) for index, names in by_index.items())
+    )
+    found: dict[tuple[str, str], list[str]] = {}
+    for (index, names), answer in zip(by_index.items(), answers, strict=True):
+        for name, ids in zip(names, answer, strict=False):  # no list at all: none of them has one
+            found[index, name] = [one.decode() for one in ids]
+    everything = [name for ids in found.values() for name in ids]
+    records = dict(zip(everything, read_all(store, everything), strict=True))
+    return [
+        tuple(one for name in found.get(place, ()) if (one := records[name]) is not None) for place in places
+    ]
 
 
 def of_user(store: Store, aor: str) -> list[Subscription]:
@@ -299,13 +308,20 @@ def _indexes(store: Store, number: int) -> list[str]:
 
 
 def _read_bytes(store: Store, ids: Sequence[str]) -> list[bytes | None]:
-    if not ids:
-        return []
-    with store_errors("read subscriptions"):
-        pipe = store.db.pipeline(transaction=False)
-        for name in ids:
-            pipe.get(keys.subscription(store.layout.target_shard(name), name))
-        return list(pipe.execute())
+    """One MGET for each shard: a command of its own for each would cost more than Redis' answer."""
+    by_shard = _by_shard(store, ids)
+    answers = ask_all(
+        store,
+        "read subscriptions",
+        (
+            ("MGET", *(keys.subscription(number, name) for name in names))
+            for number, names in by_shard.items()
+        ),
+    )
+    found: dict[str, bytes | None] = {}
+    for names, records in zip(by_shard.values(), answers, strict=True):
+        found.update(zip(names, records, strict=True))
+    return [found[name] for name in ids]
 
 
 def _former(data: bytes | None) -> Subscription | None:

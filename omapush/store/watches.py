@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from omapush.push.watch import PRESENCE, REG, Core, Package, Place, Subject, Watch, place_of
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, call_all, store_errors
+from omapush.store.client import Call, Store, ask_all, call_all, store_errors
 
 KEPT_AFTER_END_MS = 86_400_000
 "How long a watch outlives its subscription: what it last met stays to be seen."
@@ -58,11 +58,12 @@ def _mark(store: Store, aors: Iterable[str], now_ms: int, package: Package, *, o
 
 def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list[Subject]:
     """Return watches that have something to be done now, up to `most` of each shard."""
-    with store_errors("due watches"):
-        pipe = store.db.pipeline(transaction=False)
-        for number in numbers:
-            pipe.zrangebyscore(keys.watches_due(number), "-inf", now_ms, start=0, num=most)
-        return [_subject(member.decode()) for found in pipe.execute() for member in found]
+    answers = ask_all(
+        store,
+        "due watches",
+        (("ZRANGEBYSCORE", keys.watches_due(number), "-inf", now_ms, "LIMIT", 0, most) for number in numbers),
+    )
+    return [_subject(member.decode()) for found in answers for member in found]
 
 
 def _member(subject: Subject) -> str:
@@ -82,12 +83,8 @@ def read(store: Store, aor: str, package: Package = REG) -> Watch | None:
 
 def read_all(store: Store, places: Sequence[Place]) -> list[Stored]:
     """Return watches by their places."""
-    names = [_key(store, place) for place in places]
-    with store_errors("read watches"):
-        pipe = store.db.pipeline(transaction=False)
-        for name in names:
-            pipe.get(name)
-        return [_stored(data) for data in pipe.execute()]
+    answers = ask_all(store, "read watches", (("GET", _key(store, place)) for place in places))
+    return [_stored(data) for data in answers]
 
 
 def replace(store: Store, changes: Sequence[Change]) -> list[bool]:

@@ -18,10 +18,20 @@
 --   told     hash    ticket -> what each subscription answered to it: "<id> <SIP code> " ..., for a push that goes
 --                    to several of one user in turn; absent: nothing yet
 --   expiry   zset    all tickets; score: deliver-before, ms
+--   backlog  zset    push ref and ticket of what a fan-out put here, all with score 0
+--   halted   set     refs of fan-outs that are paused or aborted: what is ready of them is not taken
+--   parked   zset    push ref and ticket of what was ready of them, all with score 0; meanwhile in `later`
 --
 -- All times are Redis' own: the clocks of the nodes may differ.
 
 local TARGET = 16
+local REF = 20
+local PARKED_MS = 3600000 -- looked at again after so long though nobody resumed it
+
+-- What fan-outs keep about a ticket sorts by push.
+local function by_push(ticket)
+  return string.sub(ticket, 2 * TARGET + 1, 2 * TARGET + REF) .. ticket
+end
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -53,6 +63,27 @@ local function free(busy, ready, waiting, ticket)
   end
 end
 
+-- The same for many tickets, mostly ones that nothing waits behind: those cost no command of their own.
+local function free_all(busy, ready, waiting, tickets)
+  local targets, alone = {}, {}
+  for i, ticket in ipairs(tickets) do
+    targets[i] = string.sub(ticket, 1, TARGET)
+  end
+  local any_waiting = redis.call('EXISTS', waiting) == 1
+  for i, holder in ipairs(redis.call('HMGET', busy, unpack(targets))) do
+    if holder == tickets[i] then
+      if any_waiting then
+        free(busy, ready, waiting, tickets[i])
+      else
+        alone[#alone + 1] = targets[i]
+      end
+    end
+  end
+  if #alone > 0 then
+    redis.call('HDEL', busy, unpack(alone))
+  end
+end
+
 -- Most tickets never were in these structures, and mostly the structures are not even there.
 local function forget(structures, command, tickets)
   for _, structure in ipairs(structures) do
@@ -62,19 +93,40 @@ local function forget(structures, command, tickets)
   end
 end
 
+local function put(keys, args, i)
+  if redis.call('HSETNX', keys[1], args[i], args[i + 1]) == 0 then
+    return 0
+  end
+  redis.call('ZADD', keys[5], args[i + 2], args[i])
+  queue(keys[2], keys[3], keys[4], args[i])
+  return 1
+end
+
 -- Put deliveries into the outbox; a ticket that is there already is left as it is.
 -- KEYS delivery, busy, ready, waiting, expiry    ARGV ticket, record, deliver-before ms, ticket ...
 -- Answers how many were new.
 local function hand_over(keys, args)
   local new = 0
   for i = 1, #args, 3 do
-    if redis.call('HSETNX', keys[1], args[i], args[i + 1]) == 1 then
-      redis.call('ZADD', keys[5], args[i + 2], args[i])
-      queue(keys[2], keys[3], keys[4], args[i])
-      new = new + 1
-    end
+    new = new + put(keys, args, i)
   end
   return new
+end
+
+-- Put one page of a fan-out into the outbox and note how far it is, unless somebody else did or stopped it.
+-- KEYS delivery, busy, ready, waiting, expiry, backlog, fanning
+-- ARGV ref, progress before, progress after, ticket, record, deliver-before ms, ticket ...
+-- Answers 1 done, 0 the progress is another by now.
+local function expand(keys, args)
+  if redis.call('HGET', keys[7], args[1]) ~= args[2] then
+    return 0
+  end
+  redis.call('HSET', keys[7], args[1], args[3])
+  for i = 4, #args, 3 do
+    put(keys, args, i)
+    redis.call('ZADD', keys[6], 0, by_push(args[i]))
+  end
+  return 1
 end
 
 -- Become or stay the shard's owner. A node that comes back with another run is known to have died: what it
@@ -119,8 +171,8 @@ local function release(keys, args)
   return 0
 end
 
--- Take what is ready, for its owner only.
--- KEYS owner, ready, delivery, attempts, taken, busy, waiting, told
+-- Take what is ready, for its owner only. What a halted fan-out has ready is parked.
+-- KEYS owner, ready, delivery, attempts, taken, busy, waiting, told, halted, parked, later
 -- ARGV node, run, sender, transaction ms, most
 -- Answers false for a stranger, else ticket, record, attempts (or false), told (or false), ticket ...
 local function take(keys, args)
@@ -138,8 +190,14 @@ local function take(keys, args)
   local told = redis.call('EXISTS', keys[8]) == 1 and redis.call('HMGET', keys[8], unpack(tickets)) or {}
   local taken, answer = {}, {}
   local lost_at = now + args[4]
+  local any_halted = redis.call('EXISTS', keys[9]) == 1
   for i, ticket in ipairs(tickets) do
-    if records[i] then
+    local member = any_halted and by_push(ticket)
+    if records[i] and member and redis.call('SISMEMBER', keys[9], string.sub(member, 1, REF)) == 1 then
+      redis.call('ZADD', keys[10], 0, member)
+      redis.call('ZADD', keys[11], now + PARKED_MS, ticket)
+      free(keys[6], keys[2], keys[7], ticket)
+    elseif records[i] then
       taken[#taken + 1] = lost_at
       taken[#taken + 1] = ticket
       answer[#answer + 1] = ticket
@@ -157,7 +215,7 @@ local function take(keys, args)
 end
 
 -- Finish tries: a final one leaves the outbox, another is put off; the target is free either way.
--- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held, told
+-- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held, told, backlog, parked
 -- ARGV ticket, when to try again in ms or 0 for final, ticket ...
 local function complete(keys, args)
   local final = {}
@@ -185,9 +243,13 @@ local function complete(keys, args)
     redis.call('ZREM', keys[9], unpack(final))
     forget({ keys[2], keys[3], keys[11] }, 'HDEL', final)
     forget({ keys[7], keys[8], keys[10] }, 'ZREM', final)
-    for _, ticket in ipairs(final) do
-      free(keys[5], keys[6], keys[7], ticket)
+    if redis.call('EXISTS', keys[12]) == 1 then
+      for _, ticket in ipairs(final) do
+        redis.call('ZREM', keys[12], by_push(ticket))
+        redis.call('ZREM', keys[13], by_push(ticket))
+      end
     end
+    free_all(keys[5], keys[6], keys[7], final)
   end
   return #args / 2
 end
@@ -231,6 +293,18 @@ local function choose_again(keys, args)
     end
   end
   return #args / 2
+end
+
+-- Put tickets back into their targets' queues, where those that were accepted earlier come first; that is no try.
+-- KEYS taken, busy, ready, waiting    ARGV ticket ...
+local function give_way(keys, args)
+  for _, ticket in ipairs(args) do
+    if redis.call('ZREM', keys[1], ticket) == 1 then
+      redis.call('ZADD', keys[4], 0, ticket)
+      free(keys[2], keys[3], keys[4], ticket)
+    end
+  end
+  return #args
 end
 
 -- Find tickets whose sender never told a result.
@@ -322,6 +396,7 @@ local function sign_of_life(keys, args)
 end
 
 redis.register_function('omapush_hand_over', hand_over)
+redis.register_function('omapush_expand', expand)
 redis.register_function('omapush_claim', claim)
 redis.register_function('omapush_release', release)
 redis.register_function('omapush_take', take)
@@ -329,6 +404,7 @@ redis.register_function('omapush_complete', complete)
 redis.register_function('omapush_wake', wake)
 redis.register_function('omapush_put_off', put_off)
 redis.register_function('omapush_choose_again', choose_again)
+redis.register_function('omapush_give_way', give_way)
 redis.register_function('omapush_overdue', overdue)
 redis.register_function('omapush_expire', expire)
 redis.register_function('omapush_send_again', send_again)

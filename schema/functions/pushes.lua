@@ -3,11 +3,42 @@
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
 --                    notify (when results were asked for), a<i> recipient, r<i> result, f<i> final mark
+--                    of a push to subscribers instead: shards (not told yet), t<n> deliveries of user shard n,
+--                    total of those, done, n:<state> of those, state (running, paused, aborted), logged
+--   counted   string of a push to subscribers: a bit for each delivery whose result is counted
 --   log       list   its event log, MessagePack
 --   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
 --   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
+local MOST_NOTED = 20000 -- lines of an event log; results come on top
+local MOST_LOGGED = 1000 -- failures of one push to subscribers that its event log has
+
+-- A push to subscribers ends with the last result of the last shard.
+local function end_fan_out(push, log, counted, retention_s)
+  local open = redis.call('HMGET', push, 'shards', 'total', 'done')
+  if open[1] == '0' and open[2] == open[3] then
+    redis.call('HDEL', push, 'body')
+    redis.call('EXPIRE', push, retention_s)
+    redis.call('EXPIRE', log, retention_s)
+    redis.call('EXPIRE', counted, retention_s)
+  end
+end
+
+-- Count the final result of one delivery to a subscriber. Answers 0 when it was counted before.
+local function count(push, log, counted, index, record, event)
+  if redis.call('SETBIT', counted, index, 1) == 1 then
+    return 0
+  end
+  local state = cmsgpack.unpack(record)[1]
+  redis.call('HINCRBY', push, 'n:' .. state, 1)
+  redis.call('HINCRBY', push, 'done', 1)
+  local fine = state == 'delivered' or state == 'cancelled'
+  if not fine and redis.call('HINCRBY', push, 'logged', 1) <= MOST_LOGGED then
+    redis.call('RPUSH', log, event)
+  end
+  return 1
+end
 
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
 -- KEYS push, log, handover, notify    ARGV ref, now ms, first event, owed "<i>,<i>...", field, value ...
@@ -27,19 +58,22 @@ local function accept(keys, args)
   return 1
 end
 
--- Store results. A recipient that is final stays as it is.
--- KEYS notify, then for each result: push, log
+-- Store results. A recipient that is final stays as it is. Results of a push to subscribers are counted.
+-- KEYS notify, then for each result: push, log, counted
 -- ARGV now ms, retention s, then for each result: ref, index, result, 1 when final, event
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
   local answer = {}
   local a = 3
-  for k = 2, #keys, 2 do
-    local push, log = keys[k], keys[k + 1]
+  for k = 2, #keys, 3 do
+    local push, log, counted = keys[k], keys[k + 1], keys[k + 2]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
-    local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open')
-    if not known[1] or known[2] then
+    local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards')
+    if known[5] then
+      answer[#answer + 1] = final == '1' and count(push, log, counted, index, record, event) or 0
+      end_fan_out(push, log, counted, args[2])
+    elseif not known[1] or known[2] then
       answer[#answer + 1] = 0
     elseif final ~= '1' then
       redis.call('HSET', push, 'r' .. index, record)
@@ -63,11 +97,46 @@ local function result(keys, args)
   return answer
 end
 
--- Add events to logs of pushes that are still known.
+-- Note how many deliveries one user shard made of a push to subscribers: there will be no more.
+-- KEYS push, log, counted    ARGV shard, deliveries, retention s
+-- Answers 1, or 0 when that was known or the push is gone.
+local function told_all(keys, args)
+  if redis.call('HEXISTS', keys[1], 'shards') == 0
+    or redis.call('HSETNX', keys[1], 't' .. args[1], args[2]) == 0 then
+    return 0
+  end
+  redis.call('HINCRBY', keys[1], 'shards', -1)
+  redis.call('HINCRBY', keys[1], 'total', args[2])
+  end_fan_out(keys[1], keys[2], keys[3], args[3])
+  return 1
+end
+
+-- Note that a push to subscribers is paused, resumed or aborted; aborted or finished it stays.
+-- KEYS push, log    ARGV state, event
+-- Answers the state that it is in; finished when it is; false when it is no push to subscribers.
+local function steer(keys, args)
+  local known = redis.call('HMGET', keys[1], 'state', 'shards', 'total', 'done')
+  if not known[2] then
+    return false
+  end
+  if known[2] == '0' and known[3] == known[4] then
+    return 'finished'
+  end
+  if known[1] ~= 'aborted' and known[1] ~= args[1] then
+    redis.call('HSET', keys[1], 'state', args[1])
+    redis.call('RPUSH', keys[2], args[2])
+    return args[1]
+  end
+  return known[1]
+end
+
+-- Add events to logs of pushes that are still known; not to one that is too long.
 -- KEYS log ...    ARGV event for each
 local function note(keys, args)
   for i, event in ipairs(args) do
-    redis.call('RPUSHX', keys[i], event)
+    if redis.call('RPUSHX', keys[i], event) > MOST_NOTED then
+      redis.call('RPOP', keys[i])
+    end
   end
   return #args
 end
@@ -99,6 +168,8 @@ end
 
 redis.register_function('omapush_accept', accept)
 redis.register_function('omapush_result', result)
+redis.register_function('omapush_told_all', told_all)
+redis.register_function('omapush_steer', steer)
 redis.register_function('omapush_note', note)
 redis.register_function('omapush_borrow', borrow)
 redis.register_function('omapush_settle', settle)

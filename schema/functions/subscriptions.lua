@@ -121,7 +121,22 @@ local function due_subscriptions(keys, args)
   return { due, redis.call('ZRANGE', keys[3], '-inf', now, 'BYSCORE', 'LIMIT', 0, args[1]) }
 end
 
+-- Find the subscriptions of users in one list.
+-- KEYS subs    ARGV target ...
+-- Answers for each its ids; nothing at all when nobody has subscribed, which is quickly said.
+local function subscriptions_of(keys, args)
+  local answer = {}
+  if redis.call('EXISTS', keys[1]) == 0 then
+    return answer
+  end
+  for i, target in ipairs(args) do
+    answer[i] = redis.call('ZRANGE', keys[1], '[' .. target, '(' .. target .. '~', 'BYLEX')
+  end
+  return answer
+end
+
 redis.register_function('omapush_place_subscriptions', place_subscriptions)
 redis.register_function('omapush_begin_notifies', begin_notifies)
 redis.register_function('omapush_end_notifies', end_notifies)
 redis.register_function('omapush_due_subscriptions', due_subscriptions)
+redis.register_function('omapush_subscriptions_of', subscriptions_of)

@@ -94,6 +94,10 @@ class Process:
         self.kill()
         return self._child.returncode
 
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the process alone; LookupError before the start."""
+        os.kill(self.pid, number)
+
     def kill(self) -> None:
         """End it and its children at once, as a power cut would."""
         if self._child is None or self._child.returncode is not None:

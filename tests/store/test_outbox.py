@@ -7,7 +7,7 @@ from omapush.errors import StoreUnavailable
 from omapush.push.values import Delivery, ticket
 from omapush.store import keys, outbox
 from omapush.store.client import Store
-from omapush.store.outbox import Depth, Finished, Owner, Taken, Told, Unreadable
+from omapush.store.outbox import Depth, Finished, Hold, Owner, Taken, Told, Unreadable
 from tests.harness.wait import wait_until
 from tests.store.conftest import Make
 
@@ -69,6 +69,24 @@ def test_a_target_has_one_delivery_out_and_the_rest_wait_in_order_of_acceptance(
         assert one.delivery == delivery
         assert take(store) == []
         finish(store, delivery)
+
+
+def test_one_result_stored_twice_in_a_batch_frees_one_delivery(store: Store, make: Make) -> None:
+    """So it is after a crash: the answer is judged once more."""
+    first, second, third = (make.delivery() for _ in range(3))
+    other = make.delivery("sip:other@home1.example")
+    outbox.hand_over(store, [first, second, third, other])
+    own(store)
+    assert len(take(store)) == 2
+
+    finish(store, first, first, other)
+
+    assert [one.delivery for one in take(store)] == [second]
+    assert outbox.depth(store) == Depth(2, 0, 1, 1, 0)
+    finish(store, second, second)
+    assert [one.delivery for one in take(store)] == [third]
+    finish(store, third, third)
+    assert store.db.keys("busy:*") == []
 
 
 def test_a_waiting_target_does_not_hold_up_another(store: Store, make: Make) -> None:
@@ -296,6 +314,26 @@ def test_nothing_overtakes_what_is_put_off(store: Store, make: Make) -> None:
     assert [one.delivery for one in take(store)] == [first]
     finish(store, first)
     assert [one.delivery for one in take(store)] == [second]
+
+
+def test_who_gives_way_comes_after_those_that_were_held_before_it(store: Store, make: Make) -> None:
+    first, second, third = (make.delivery() for _ in range(3))
+    outbox.hand_over(store, [first, second, third])
+    own(store)
+    again_ms = clock.now_ms() + 60_000
+    for _ in range(2):
+        [held] = take(store)
+        outbox.hold(store, [Hold(held.ticket, again_ms)])
+    [last] = take(store)
+
+    assert outbox.held_before(store, [last.ticket, ticket(first)]) == [[ticket(first), ticket(second)], []]
+    outbox.wake_targets(store, [first.aor])
+    outbox.give_way(store, [last.ticket])
+
+    for expected in (first, second, third):
+        [taken] = take(store)
+        assert (taken.delivery, taken.attempt) == (expected, 1)
+        finish(store, expected)
 
 
 def test_another_choice_is_no_try_and_remembers_what_was_told(store: Store, make: Make) -> None:

@@ -33,11 +33,11 @@ OURS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "protocol": {"lxml"},
     "push": set(),
-    "store": {"redis", "msgspec"},
+    "store": {"redis", "hiredis", "msgspec"},
     "pap_http": {"litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
     "notifier": {"httpx"},
     "msrp_agent": set(),
-    "receiver": set(),
+    "receiver": {"cryptography"},
     "kemi": {"KSR"},
     "cli": {"typer", "rich", "uvicorn", "httpx", "redis", "msgspec"},
     "config": {"msgspec"},

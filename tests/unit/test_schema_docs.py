@@ -8,6 +8,7 @@ import pytest
 from omapush.protocol.uaprof import PushCharacteristics
 from omapush.push.capabilities import Capabilities, Facts
 from omapush.push.dialog import Dialog
+from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral
@@ -28,6 +29,7 @@ KINDS: tuple[type[NamedTuple], ...] = (
     Result,
     Event,
     Delivery,
+    FanOut,
     Registration,
     Contact,
     Doubt,
@@ -43,7 +45,7 @@ KINDS: tuple[type[NamedTuple], ...] = (
     PushCharacteristics,
 )
 
-_PART = re.compile(r"^--   ([a-z]+) +(hash|list|zset) ", re.MULTILINE)
+_PART = re.compile(r"^--   ([a-z]+) +(hash|list|set|zset) ", re.MULTILINE)
 _PLACE = re.compile(r"^--   sub-([a-z]+) +(hash|set|zset) ", re.MULTILINE)
 _HOSTED = re.compile(r"^--   ([a-z]+) +(hash|zset|stream) ", re.MULTILINE)
 _FUNCTION = re.compile(r"register_function\('omapush_([a-z_]+)'")
@@ -83,18 +85,23 @@ def test_every_key_is_described_and_no_other() -> None:
     parts = _PART.findall((ROOT / "schema" / "functions" / "outbox.lua").read_text())
     places = _PLACE.findall((ROOT / "schema" / "functions" / "subscriptions.lua").read_text())
 
-    assert len(parts) == 12
     hosted = _HOSTED.findall((ROOT / "schema" / "functions" / "hosted.lua").read_text())
+    fans = _PART.findall((ROOT / "schema" / "functions" / "fanouts.lua").read_text())
+
+    assert len(parts) == 15
+    assert len(fans) == 3
     assert len(places) == 5
     assert len(hosted) == 6
     assert written_keys() == {
         keys.push(0, "ref").replace("0", "N"),
         keys.push_log(0, "ref").replace("0", "N"),
+        keys.push_counted(0, "ref").replace("0", "N"),
         keys.handover(0).replace("0", "N"),
         keys.notify(0).replace("0", "N"),
         keys.registration(0, "aor").replace("0", "N"),
         keys.alias(0, "tel:...").replace("0", "N"),
         *(keys.outbox(0, part).replace("0", "N") for part, _ in parts),
+        *(keys.fan_outs(0, part).replace("0", "N") for part, _ in fans),
         keys.capabilities(0, "target").replace("0", "N"),
         keys.subscription(0, "id").replace("0", "N"),
         keys.subscriptions_of(0, "profile", "application").replace("0", "N"),

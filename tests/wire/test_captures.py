@@ -65,7 +65,8 @@ def _nothing_known(lab: Stack, scscf: SipPeer) -> None:
         for name in lab.db.scan_iter(f"{kind}:*"):
             lab.db.delete(name)
     scscf._received.clear()
-    scscf.policy = lambda _: OK
+    # A SUBSCRIBE is repeated until the test has said how it is answered.
+    scscf.policy = lambda request: None if request.method == "SUBSCRIBE" else OK
 
 
 def again(raw: bytes) -> bytes:
@@ -98,11 +99,14 @@ def subscribes(scscf: SipPeer, count: int) -> list[SipText]:
 def answering(recorded: list[SipText]) -> Callable[[SipText], Says]:
     """Answer SUBSCRIBEs as the S-CSCF did, one after the other; the last for all that follow."""
     left = list(recorded)
+    given: dict[str, SipText] = {}
 
     def policy(request: SipText) -> Says:
         if request.method != "SUBSCRIBE":
             return OK
-        said = left.pop(0) if len(left) > 1 else left[0]
+        if request.branch not in given:  # one that is repeated gets the same again
+            given[request.branch] = left.pop(0) if len(left) > 1 else left[0]
+        said = given[request.branch]
         headers = {name: said.header(name) for name in ("Expires", "Contact") if said.header(name)}
         return Says(said.status, said.start_line.split(" ", 2)[2], headers)
 

@@ -160,7 +160,7 @@ def test_wrapped_where_profile_and_subscriber_want_it(stack: Stack, core: SipPee
 
 
 def test_gzip_where_the_subscriber_accepts_it(stack: Stack, core: SipPeer) -> None:
-    content = b"again and " * 200
+    content = b"again and " * 50
     with_it = subscribed(stack, core, "gzip.ua", Accept_Encoding="gzip;q=0.5, identity")
     without = subscribed(stack, core, "gzip.ua", Accept_Encoding="identity, gzip;q=0")
     for device in (with_it, without):

@@ -99,6 +99,8 @@ def test_a_refresh_goes_in_the_dialog_that_the_notify_made(
     first = scscf.subscribe(aor)
     routes = f"<sip:127.0.0.1:{core.port};lr;n=1>, <sip:edge.ims.lab;lr>"
     target = f"<sip:reg@127.0.0.1:{core.port}>"
+    # Its 200 has a Contact, too: the later of the two is the target.
+    wait_until(lambda: watch_of(watching, aor).asked_ms == 0, 5, "the 200 taken")
     headers = {"Record-Route": routes, "Contact": target}
     document = reginfo(7, registration(aor, contact(A, expires="500")))
     assert scscf.notify(first, document, state="active;expires=2", tag="n1", headers=headers).status == 200

@@ -1,16 +1,20 @@
 """What `push send` puts on the wire, and how it reads the answer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
+import msgspec
 import pytest
 
-from omapush.cli import submission
+from omapush.cli import api_client, json_submission, submission
 from omapush.cli.submission import Content, NotAccepted
 from omapush.config import Config, parse
 from omapush.errors import PushRefused, StoreUnavailable
+from omapush.pap_http.json_values import NewPush, offer_of
 from omapush.protocol import pap_reader, pap_writer
 from omapush.protocol import pap_values as pap
+from omapush.push.acceptance import Account, Offer
 
 BINARY = bytes(range(256)) + b"\r\n--\r\n"
 MESSAGE = pap.PushMessage(
@@ -39,7 +43,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], list[httpx.Reques
             return answer(request)
 
         monkeypatch.setattr(
-            "omapush.cli.submission.httpx.Client", lambda **_: client(transport=httpx.MockTransport(handler))
+            "omapush.cli.api_client.httpx.Client", lambda **_: client(transport=httpx.MockTransport(handler))
         )
         return requests
 
@@ -123,10 +127,50 @@ def test_an_unknown_initiator_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("listen", "url"),
     [
-        ("127.0.0.1:8080", "http://127.0.0.1:8080/pap"),
-        ("0.0.0.0:81", "http://127.0.0.1:81/pap"),
-        ("[::]:81", "http://[::1]:81/pap"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/healthz"),
+        ("0.0.0.0:81", "http://127.0.0.1:81/healthz"),
+        ("[::]:81", "http://[::1]:81/healthz"),
     ],
 )
 def test_the_api_is_reached_from_the_same_machine(listen: str, url: str) -> None:
-    assert submission.url(configuration(api={"listen": listen})) == url
+    assert api_client.url(configuration(api={"listen": listen}), "/healthz") == url
+
+
+def test_a_push_by_json_says_the_same_and_the_method(api: Callable[[Answer], list[httpx.Request]]) -> None:
+    requests = api(lambda _: httpx.Response(201, json={"push_id": MESSAGE.push_id}))
+    members = json_submission.compose(replace(MESSAGE, deliver_before=1_893_492_000), CONTENT, "NOTIFY")
+
+    assert json_submission.submit(configuration(), "demo", members).code == "1001"
+    assert str(requests[0].url) == "http://127.0.0.1:8080/v1/pushes"
+    sent = msgspec.json.decode(requests[0].content, type=NewPush)
+    assert offer_of(sent, Account("demo", ("*",), ("*",))) == Offer(
+        push_id=MESSAGE.push_id,
+        addresses=MESSAGE.addresses,
+        application="mms.ua",
+        content_type="application/vnd.wap.mms-message",
+        content=BINARY,
+        method="NOTIFY",
+        notify_url="http://127.0.0.1:9/r",
+        deliver_before_ms=1_893_492_000_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (
+            httpx.Response(409, json={"error": {"field": "push_id", "problem": "used", "code": "2007"}}),
+            "refused: 2007 push_id: used",
+        ),
+        (httpx.Response(404, json={"error": {"field": "", "problem": "Not Found", "code": ""}}), "Not Found"),
+        (httpx.Response(404, text="<html>"), "HTTP 404 without a reason"),
+        (httpx.Response(200, json=[]), "HTTP 200 without a reason"),
+        (httpx.Response(401), "initiator demo"),
+    ],
+)
+def test_a_refusal_by_json_is_said_in_one_line(
+    api: Callable[[Answer], list[httpx.Request]], answer: httpx.Response, says: str
+) -> None:
+    api(lambda _: answer)
+    with pytest.raises(PushRefused, match=says):
+        json_submission.submit(configuration(), "demo", json_submission.compose(MESSAGE, CONTENT, "MESSAGE"))

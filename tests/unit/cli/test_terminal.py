@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from omapush.cli import terminal
-from omapush.cli.push import outcome_line
+from omapush.cli.push_view import outcome_line
 from omapush.cli.registrations import as_dict, doubts
 from omapush.push.registration import Contact, Registration
 from omapush.push.values import Result

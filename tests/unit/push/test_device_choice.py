@@ -153,3 +153,14 @@ def test_another_contact_another_tag_or_another_preference_is_a_difference(chang
 def test_a_first_registration_is_a_difference_even_without_contacts() -> None:
     assert devices_differ(None, EMPTY, NOW)
     assert devices_differ(EMPTY._replace(expires_ms=NOW - 1), EMPTY, NOW)
+
+
+def test_devices_of_one_model_are_each_told_by_their_own_uri() -> None:
+    """The verdict on what they show is remembered; whose it is, is not."""
+    for name in ("one", "two"):
+        same, better = contact(name, *PHONE.features), contact(f"{name}-better", *PHONE.features, q=1.0)
+        found = devices_for(with_contacts(same._replace(q=0.1), better), STRICT, NOW)
+        assert found.fitting == (better.uri, same.uri)
+
+        missing = devices_for(with_contacts(contact(name, *TABLET.features)), STRICT, NOW)
+        assert f"sip:{name}@192.0.2.1" in missing.why

@@ -1,0 +1,54 @@
+"""Our own api, as the command reaches it from the same machine: as an initiator of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+
+from omapush.config import Config, Initiator
+from omapush.errors import PushRefused, StoreUnavailable
+
+_ANSWER_WITHIN_S: Final = 30.0
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - read from listen, never bound here
+
+
+def url(config: Config, path: str) -> str:
+    """Return where the api of this configuration has `path`, as seen from the same machine."""
+    host, _, port = config.api.listen.rpartition(":")
+    return f"http://{_ANYWHERE.get(host, host)}:{port}{path}"
+
+
+def ask(
+    config: Config, name: str, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] = {}
+) -> httpx.Response:
+    """
+    Return the api's answer to a request of initiator `name`; one to a request that was read.
+
+    Raises:
+        PushRefused: the configuration has no such initiator, or the api does not accept its password.
+        StoreUnavailable: the api cannot be reached, or cannot do it now.
+    """
+    where = url(config, path)
+    credentials = (name, _account(config, name).secret())
+    try:
+        with httpx.Client(trust_env=False, timeout=_ANSWER_WITHIN_S) as client:
+            answer = client.request(method, where, content=body, headers=headers, auth=credentials)
+    except httpx.HTTPError as error:
+        raise StoreUnavailable(f"the api at {where} does not answer ({error}); start it: make run") from error
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        raise PushRefused(f"the api does not accept initiator {name} with its password (401)")
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        wait = answer.headers.get("Retry-After", "")
+        raise StoreUnavailable(f"the api cannot take pushes now (503); try again in {wait or 'a few'} s")
+    return answer
+
+
+def _account(config: Config, name: str) -> Initiator:
+    account = config.initiator.get(name)
+    if account is None:
+        raise PushRefused(
+            f"{config.path} has no [initiator.{name}]; known are {', '.join(config.initiator) or 'none'}"
+        )
+    return account

@@ -1,0 +1,109 @@
+"""`omapush push send`: submit a push, and wait for its end when asked to."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from omapush.cli import json_submission, push_progress, submission, terminal
+from omapush.cli.push_view import outcome_of
+from omapush.config import Config
+from omapush.protocol import pap_values as pap
+from omapush.push.values import push_ref
+from omapush.store import client
+
+
+class SipMethod(StrEnum):
+    """SIP methods that can be asked for."""
+
+    MESSAGE = "MESSAGE"
+    NOTIFY = "NOTIFY"
+    REFER = "REFER"
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no time such as 2030-01-31T10:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Name = Annotated[
+    str | None, typer.Option("--initiator", metavar="NAME", help="Account in the configuration.")
+]
+
+
+def send(
+    context: typer.Context,
+    application: Annotated[
+        str, typer.Option("--app", metavar="ARI", help="Push application, such as mms.ua.")
+    ],
+    content_type: Annotated[str, typer.Option("--type", metavar="MIME", help="Content type.")],
+    file: Annotated[
+        typer.FileBinaryRead, typer.Option("--file", metavar="FILE", help="Content; - reads standard input.")
+    ],
+    to: Annotated[
+        list[str] | None, typer.Option("--to", metavar="URI", help="Recipient; may be given several times.")
+    ] = None,
+    subscribers: Annotated[
+        bool, typer.Option("--subscribers", help="To all subscribers of the application, by NOTIFY.")
+    ] = False,
+    method: Annotated[
+        SipMethod | None, typer.Option(case_sensitive=False, help="SIP method; else the server chooses.")
+    ] = None,
+    initiator: Name = None,
+    push_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Name of this push; else one is made up.")
+    ] = None,
+    deliver_before: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="ISO", help="Not sent any more from then on; UTC."),
+    ] = None,
+    notify_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the result shall be told.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until all recipients have a final state.")
+    ] = False,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """Submit a push and print its push-id; 1 when it was refused or, with --wait, not delivered."""
+    if subscribers == bool(to):
+        raise typer.BadParameter("needed: either --to or --subscribers", param_hint="--to")
+    config = terminal.settings(context)
+    name = initiator or _only_initiator(config)
+    message = pap.PushMessage(
+        push_id=push_id or f"{secrets.token_hex(8)}@{name}.cli",
+        addresses=tuple(to or ()),
+        deliver_before=None if deliver_before is None else int(deliver_before.timestamp()),
+        notify_url=notify_url,
+    )
+    content = submission.Content(application, content_type, file.read())
+    if method is None and not subscribers:
+        accepted = submission.submit(config, name, message, content)
+    else:
+        wish = method.value if method else ""
+        accepted = json_submission.submit(config, name, json_submission.compose(message, content, wish))
+    ref = push_ref(name, message.push_id)
+    if not as_json:
+        print(message.push_id, flush=True)
+    known = push_progress.wait(client.connect(config.redis), ref) if wait else None
+    if as_json:
+        answer = {"push_id": message.push_id, "ref": ref, **accepted._asdict()}
+        terminal.print_json({**answer, **(outcome_of(known) if known else {})})
+    if known is not None:
+        push_progress.conclude(known, quiet=as_json)
+
+
+def _only_initiator(config: Config) -> str:
+    if len(config.initiator) != 1:
+        known = ", ".join(config.initiator) or "none"
+        raise typer.BadParameter(
+            f"needed: {config.path} has several or no initiators ({known})", param_hint="--initiator"
+        )
+    return next(iter(config.initiator))

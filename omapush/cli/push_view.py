@@ -1,0 +1,129 @@
+"""A push as the command shows it: found by its name, as a table, as JSON, as one line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from rich.table import Table
+
+from omapush import clock
+from omapush.cli import terminal
+from omapush.config import Config
+from omapush.errors import PushRefused
+from omapush.push.values import REF_LENGTH, Result, push_ref
+from omapush.store import pushes
+from omapush.store.client import Store
+from omapush.store.fanouts import Reach
+from omapush.store.pushes import Known
+
+_REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
+
+
+def find(store: Store, config: Config, push: str, initiator: str | None) -> Known:
+    """
+    Return the push of this push-id or reference.
+
+    Raises:
+        PushRefused: there is none, or several initiators used the push-id.
+    """
+    names = [initiator] if initiator else list(config.initiator)
+    refs = [push_ref(name, push) for name in names]
+    if _REF.fullmatch(push):
+        refs.insert(0, push)
+    found = [known for ref in dict.fromkeys(refs) if (known := pushes.read(store, ref)) is not None]
+    if not found:
+        raise PushRefused(
+            f"no push {push} is known of {', '.join(names) or 'any initiator'}; finished ones are remembered "
+            f"for {terminal.span(config.delivery.retention_s * 1000)}"
+        )
+    if len(found) > 1:
+        both = ", ".join(known.push.initiator for known in found)
+        raise PushRefused(f"{push} is a push-id of {both}; choose one with --initiator")
+    return found[0]
+
+
+def as_dict(known: Known) -> dict[str, Any]:
+    """Return a push as `--json` shows it."""
+    push = known.push
+    return {
+        "push_id": push.push_id,
+        "ref": push.ref,
+        "initiator": push.initiator,
+        "application": push.application,
+        "content_type": push.content_type,
+        "bytes": push.size,
+        "accepted": clock.iso(push.accepted_ms),
+        "deliver_before": clock.iso(push.deliver_before_ms),
+        "notify_url": push.notify_url,
+        **outcome_of(known),
+        "events": [{**event._asdict(), "at": clock.iso(event.at_ms)} for event in known.events],
+    }
+
+
+def outcome_of(known: Known) -> dict[str, Any]:
+    """Return the results of a push as `--json` shows them: of each recipient, or how many of subscribers."""
+    counted = known.subscribers
+    if counted is None:
+        return {"recipients": recipients(known)}
+    return {
+        "state": counted.state,
+        "aborted": counted.is_aborted,
+        "ended": counted.ended,
+        "counts": counted.by_state,
+    }
+
+
+def outcome_line(result: Result, accepted_ms: int) -> str:
+    """Return one final result for people: `delivered  200 OK  MESSAGE  in 12 ms`."""
+    told = [
+        result.state,
+        terminal.sip_status(result.sip_code) if result.method or result.sip_code else "not sent",
+    ]
+    if result.method:
+        told.append(result.method)
+    told.append(f"in {terminal.span(result.at_ms - accepted_ms)}")
+    if result.state != "delivered":
+        told.append(f"{result.code} {result.desc}")
+    return "  ".join(told)
+
+
+def recipients(known: Known) -> list[dict[str, Any]]:
+    """Return each recipient of a push as `--json` shows it."""
+    return [
+        {**recipient._asdict(), **result._asdict(), "at": clock.iso(result.at_ms)}
+        for recipient, result in zip(known.recipients, known.results, strict=True)
+    ]
+
+
+def reached(known: Known, reach: Reach) -> Table:
+    """Return how far a push to subscribers is."""
+    counted = known.subscribers
+    assert counted is not None  # noqa: S101 - it has a reach
+    aborted = ", aborted" if counted.is_aborted and counted.state == "finished" else ""
+    return terminal.pairs(
+        (
+            ("state", counted.state + aborted),
+            ("subscribed now", str(reach.subscribed)),
+            ("deliveries made", str(reach.made)),
+            ("ended", str(counted.ended)),
+            *((f"  {state}", str(number)) for state, number in sorted(counted.by_state.items())),
+        )
+    )
+
+
+def summary(known: Known) -> Table:
+    """Return what a push is, without its recipients."""
+    push = known.push
+    return terminal.pairs(
+        (
+            ("push-id", push.push_id),
+            ("reference", push.ref),
+            ("initiator", push.initiator),
+            ("application", push.application),
+            ("content", f"{push.content_type}, {push.size} bytes"),
+            ("accepted", clock.iso(push.accepted_ms)),
+            ("deliver before", clock.iso(push.deliver_before_ms) if push.deadline_given else ""),
+            ("results to", push.notify_url),
+        )
+    )

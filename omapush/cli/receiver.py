@@ -1,0 +1,360 @@
+"""`omapush receiver`: be a device that takes pushes, or a thousand of them."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import signal
+import ssl
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from omapush import log
+from omapush.cli import terminal
+from omapush.cli.receiver_device import Behaviour, Reporter
+from omapush.errors import BadConfiguration
+from omapush.receiver import (
+    Application,
+    Credentials,
+    Limits,
+    Listen,
+    Push,
+    Receiver,
+    RegistrationFailed,
+    Senders,
+    Trusted,
+    Whitelist,
+    profile_server,
+)
+from omapush.receiver.fleet import Fleet, Plan
+from omapush.receiver.profile_server import ProfileServer
+
+app = typer.Typer(help="Be a device that takes pushes (Push Receiver Agent).", no_args_is_help=True)
+
+_ENVIRONMENT: Final = "Better in the environment than on the command line: "
+_Option = typer.Option
+
+Uri = Annotated[str, _Option(help="Public identity, such as sip:alice@home1.example.")]
+Proxy = Annotated[
+    str, _Option(help="Where to register: sip:HOST:PORT, with ;transport=tcp or tls if wanted.")
+]
+Apps = Annotated[list[str], _Option("--app", help="Push application, such as mms.ua. Repeatable.")]
+Save = Annotated[Path | None, _Option(metavar="DIR", help="Keep each content here, with a description.")]
+Accept = Annotated[list[str] | None, _Option(help="Content type that is taken; others get 415. Repeatable.")]
+Refuse = Annotated[list[str] | None, _Option("--refuse-type", help="Content type that gets 415. Repeatable.")]
+Answer = Annotated[
+    str, _Option(help="SIP codes to answer with in turn, the last for the rest; 0 is silence.")
+]
+Delay = Annotated[float, _Option(help="Seconds before each answer.")]
+ListenAt = Annotated[str, _Option("--listen", metavar="HOST:PORT", help="Own address; else a free port.")]
+Expires = Annotated[int, _Option(help="Registration lifetime to ask for, in seconds.")]
+Instance = Annotated[str, _Option(help="Device identity, urn:uuid:...; else a new one.")]
+User = Annotated[str, _Option(help="Private identity (IMPI) for digest; else the public one.")]
+Password = Annotated[str, _Option(envvar="OMAPUSH_PASSWORD", help=_ENVIRONMENT + "digest password.")]
+Key = Annotated[str, _Option("--k", envvar="OMAPUSH_K", help=_ENVIRONMENT + "K of the SIM, 32 hex digits.")]
+Op = Annotated[str, _Option("--op", envvar="OMAPUSH_OP", help="OP of the SIM, in hex.")]
+Opc = Annotated[str, _Option("--opc", envvar="OMAPUSH_OPC", help="OPc of the SIM, in hex, instead of OP.")]
+Sqn = Annotated[int, _Option(help="Highest sequence number that the SIM has seen.")]
+CaFile = Annotated[Path | None, _Option(help="Certificates to trust with TLS; else the system's.")]
+Sender = Annotated[
+    list[str] | None, _Option(help="Push sender to tell of the device profile after registering. Repeatable.")
+]
+Subscribe = Annotated[
+    list[str] | None, _Option(metavar="APP=URI", help="Subscribe to an application's content. Repeatable.")
+]
+Publish = Annotated[bool, _Option("--publish", help="Publish the push capabilities as presence.")]
+ProfileUrl = Annotated[str, _Option(help="URL of the device's UAProf document, for --sender.")]
+ServeProfile = Annotated[
+    str, _Option(metavar="HOST:PORT", help="Serve the UAProf document here, and name it to --sender.")
+]
+Allow = Annotated[
+    list[str] | None,
+    _Option(
+        metavar="SENDER[=APP,APP]", help="Whitelist: identity or pattern, and what it may reach. Repeatable."
+    ),
+]
+Trust = Annotated[
+    list[str] | None, _Option(metavar="NETWORK", help="Believe identities from here, besides the proxy.")
+]
+AnySender = Annotated[bool, _Option("--any-sender", help="Take pushes without P-Asserted-Identity.")]
+DefaultApp = Annotated[str, _Option(help="Application of pushes that name none.")]
+PrefOptional = Annotated[bool, _Option("--pref-optional", help="After 420, register without Require: pref.")]
+NoRegister = Annotated[bool, _Option("--no-register", help="Only listen.")]
+ReferInterval = Annotated[
+    float, _Option(help="Least seconds between REFERs of one sender for one application.")
+]
+
+
+@app.command()
+def run(
+    uri: Uri,
+    proxy: Proxy,
+    apps: Apps,
+    save: Save = None,
+    accept: Accept = None,
+    refuse_types: Refuse = None,
+    answer: Answer = "200",
+    delay: Delay = 0.0,
+    listen: ListenAt = "",
+    expires: Expires = 600_000,
+    instance: Instance = "",
+    user: User = "",
+    password: Password = "",
+    k: Key = "",
+    op: Op = "",
+    opc: Opc = "",
+    sqn: Sqn = 0,
+    ca_file: CaFile = None,
+    sender: Sender = None,
+    subscribe: Subscribe = None,
+    publish: Publish = False,
+    profile_url: ProfileUrl = "",
+    serve_profile: ServeProfile = "",
+    allow: Allow = None,
+    trust: Trust = None,
+    any_sender: AnySender = False,
+    default_app: DefaultApp = "",
+    pref_optional: PrefOptional = False,
+    no_register: NoRegister = False,
+    refer_interval: ReferInterval = 30.0,
+    as_json: Annotated[bool, _Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Register a device and show each push, until Ctrl-C or SIGTERM; SIGUSR1 leaves or joins push."""
+    log.setup("receiver", level="warning", form="logfmt")
+    host, port = _host_and_port(listen, "--listen")
+    settings: dict[str, Any] = {
+        "listen": Listen(host, port, tls=_tls(ca_file)),
+        "credentials": _credentials(user, password, k, op, opc, sqn),
+        "expires_s": expires,
+        "instance": instance,
+        "accept": tuple(accept or ("*/*",)),
+        "subscribe_to": tuple(_pair(text, "--subscribe") for text in subscribe or ()),
+        "publish": publish,
+        "whitelist": Whitelist(tuple(_trusted(text) for text in allow or ())),
+        "trusted": tuple(_network(text) for text in trust or ()),
+        "require_identity": not any_sender,
+        "default_application": default_app,
+        "pref_optional": pref_optional,
+        "register": not no_register,
+        "limits": Limits(answer_within_s=max(10.0, delay + 5.0), refer_interval_s=refer_interval),
+    }
+    behaviour = Behaviour(_codes(answer), delay, refuse_types or ())
+    reporter = Reporter(save, as_json=as_json)
+    profile = (tuple(sender or ()), profile_url, serve_profile)
+    asyncio.run(_run(uri, proxy, apps, settings, behaviour, reporter, profile))
+
+
+@app.command()
+def fleet(
+    proxy: Proxy,
+    count: Annotated[int, _Option(min=1, help="Devices.")] = 1000,
+    uri: Annotated[str, _Option(help="Their identities; {n} is the number.")] = "sip:device{n}@home1.example",
+    apps: Annotated[list[str] | None, _Option("--app", help="Push application of all. Repeatable.")] = None,
+    sockets: Annotated[int, _Option(min=1, help="Sockets that they share.")] = 1,
+    at_once: Annotated[int, _Option(min=1, help="REGISTERs under way.")] = 100,
+    seconds: Annotated[float, _Option(help="End after so long; 0: at Ctrl-C or SIGTERM.")] = 0.0,
+    every: Annotated[float, _Option(help="Report each so many seconds; 0: only at the end.")] = 0.0,
+    answer: Answer = "200",
+    delay: Delay = 0.0,
+    expires: Expires = 600_000,
+    password: Password = "",
+    any_sender: AnySender = False,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """Register many devices in one process, take pushes, report registered, received, rate and memory."""
+    log.setup("fleet", level="warning", form="logfmt")
+    behaviour = Behaviour(_codes(answer), delay)
+
+    async def decide(push: Push) -> None:
+        behaviour.enforce(await behaviour.decide(push))
+
+    plan = Plan(count, uri, proxy, dict.fromkeys(apps or ["mms.ua"], Application(decide)), sockets, at_once)
+    settings: dict[str, Any] = {
+        "expires_s": expires,
+        "credentials": Credentials(password=password),
+        "require_identity": not any_sender,
+        "limits": Limits(answer_within_s=max(10.0, delay + 5.0), remembered=100),
+    }
+    failed = asyncio.run(_fleet(Fleet(plan, **settings), seconds, every, as_json=as_json))
+    if failed:
+        raise terminal.fail(f"{failed} of {count} devices did not register")
+
+
+@app.command()
+def profile(
+    apps: Apps,
+    accept: Accept = None,
+    largest: Annotated[int, _Option(help="Largest push in bytes; 0: not said.")] = 0,
+    out: Annotated[
+        Path | None, _Option(metavar="FILE", help="Write here instead of standard output.")
+    ] = None,
+) -> None:
+    """Write the UAProf document of a device with these applications and content types."""
+    document = _document(apps, accept, largest)
+    if out:
+        out.write_bytes(document)
+    else:
+        sys.stdout.write(document.decode())
+
+
+async def _run(
+    uri: str,
+    proxy: str,
+    apps: list[str],
+    settings: dict[str, Any],
+    behaviour: Behaviour,
+    reporter: Reporter,
+    profile: tuple[tuple[str, ...], str, str],
+) -> None:
+    async def on_push(push: Push) -> None:
+        code = await behaviour.decide(push)
+        reporter.push(push, code)
+        behaviour.enforce(code)
+
+    senders, url, serve_at = profile
+    stop = _until_signal()
+    async with AsyncExitStack() as running:
+        if serve_at:
+            host, port = _host_and_port(serve_at, "--serve-profile")
+            document = _document(apps, list(settings["accept"]), 0)
+            served = await running.enter_async_context(ProfileServer(document, host=host, port=port))
+            reporter.happened("profile_served", {"url": served})
+            url = url or served
+        settings["senders"] = Senders(senders, model=url)
+        receiver = Receiver(uri, proxy, dict.fromkeys(apps, on_push), on_event=reporter.happened, **settings)
+        await running.enter_async_context(receiver)
+        host, port = receiver.address
+        reporter.happened("ready", {"uri": uri, "at": f"{host}:{port}", "applications": ",".join(apps)})
+        await _until_stopped(receiver, reporter, stop)
+    reporter.happened(
+        "stopped",
+        {
+            "delivered": receiver.delivery.delivered,
+            "duplicates": receiver.delivery.duplicates,
+            "refused": sum(receiver.delivery.refusals.values()),
+            "refusals": dict(receiver.delivery.refusals),
+        },
+    )
+
+
+async def _until_stopped(receiver: Receiver, reporter: Reporter, stop: asyncio.Event) -> None:
+    """Wait for the end; each SIGUSR1 takes the device out of push, or back into it (PRA-REG-6)."""
+    toggles: asyncio.Queue[None] = asyncio.Queue()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, toggles.put_nowait, None)
+
+    async def toggle() -> None:
+        while True:
+            await toggles.get()
+            try:
+                await (receiver.leave_push() if receiver.agent.in_push else receiver.join_push())
+            except RegistrationFailed as error:
+                reporter.happened("registration_lost", {"uri": receiver.agent.uri, "reason": str(error)})
+            else:
+                reporter.happened("in_push" if receiver.agent.in_push else "out_of_push", {})
+
+    toggling = asyncio.create_task(toggle())
+    await stop.wait()
+    toggling.cancel()
+
+
+async def _fleet(fleet: Fleet, seconds: float, every: float, *, as_json: bool) -> int:
+    """Return how many devices did not register."""
+
+    def tell(event: str) -> None:
+        report = fleet.report()._asdict()
+        if as_json:
+            print(json.dumps({"event": event, **report}), flush=True)
+        else:
+            print(f"{event}: " + ", ".join(f"{name} {value}" for name, value in report.items()), flush=True)
+
+    stop = _until_signal()
+    await fleet.start()
+    tell("registered")
+    for reason, times in fleet.failures.most_common(3):
+        print(f"fleet: {times} times: {reason}", file=sys.stderr)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds if seconds else float("inf")
+    while not stop.is_set() and loop.time() < end:
+        wait_s = min(every or float("inf"), end - loop.time())
+        try:
+            async with asyncio.timeout(None if wait_s == float("inf") else wait_s):
+                await stop.wait()
+        except TimeoutError:
+            if loop.time() < end:
+                tell("progress")
+    tell("report")
+    failed = fleet.report().failed
+    await fleet.stop()
+    return failed
+
+
+def _until_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _document(apps: list[str], accept: list[str] | None, largest: int) -> bytes:
+    return profile_server.document(dict.fromkeys(apps, tuple(accept or ("*/*",))), largest or None)
+
+
+def _host_and_port(text: str, option: str) -> tuple[str, int]:
+    if not text:
+        return "", 0
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise BadConfiguration(option, f"HOST:PORT is needed, not {text}")
+    return host.strip("[]"), int(port)
+
+
+def _codes(text: str) -> list[int]:
+    codes = [piece.strip() for piece in text.split(",")]
+    if any(not code.isdecimal() or not (code == "0" or 200 <= int(code) <= 699) for code in codes):
+        raise BadConfiguration("--answer", f"final SIP codes are needed, or 0: {text}")
+    return [int(code) for code in codes]
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, found, uri = text.partition("=")
+    if not found:
+        raise BadConfiguration(option, f"APP=URI is needed, not {text}")
+    return name, uri
+
+
+def _trusted(text: str) -> Trusted:
+    sender, found, apps = text.rpartition("=")
+    if not found:
+        return Trusted(text)
+    return Trusted(sender, tuple(name for name in apps.split(",") if name))
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise BadConfiguration("--trust", str(error)) from None
+
+
+def _credentials(user: str, password: str, k: str, op: str, opc: str, sqn: int) -> Credentials:
+    secrets: dict[str, bytes] = {}
+    for name, digits in (("key", k), ("op", op), ("opc", opc)):
+        try:
+            secrets[name] = bytes.fromhex(digits)
+        except ValueError:
+            raise BadConfiguration(f"--{name}", "32 hexadecimal digits are needed") from None
+    return Credentials(user, password, secrets["key"], secrets["op"], secrets["opc"], sqn)
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext | None:
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise BadConfiguration("--ca-file", f"{ca_file}: {error}") from None

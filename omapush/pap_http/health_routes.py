@@ -1,0 +1,38 @@
+"""What supervisors and monitoring ask: does it serve, would a push get through, what was counted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import Controller, Request, Response, get
+
+from omapush.pap_http.metrics import CONTENT_TYPE
+from omapush.pap_http.parts import parts_of
+from omapush.pap_http.probes import problem_of_kamailio, problem_of_redis
+
+
+class HealthRoutes(Controller):
+    """Open to everybody who reaches the api's address."""
+
+    include_in_schema = False
+
+    @get("/healthz", name="healthz")
+    async def healthz(self) -> dict[str, str]:
+        """Tell that this process serves."""
+        return {"status": "ok"}
+
+    @get("/readyz", name="readyz")
+    async def readyz(self, request: Request[Any, Any, Any]) -> Response[dict[str, str]]:
+        """Tell whether a push would get through: Redis and Kamailio are asked now."""
+        parts = parts_of(request)
+        redis, kamailio = await asyncio.gather(
+            problem_of_redis(parts.store), problem_of_kamailio(parts.config)
+        )
+        state = {"redis": redis or "ok", "kamailio": kamailio or "ok"}
+        return Response(state, status_code=503 if redis or kamailio else 200)
+
+    @get("/metrics", name="metrics")
+    async def exposition(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Prometheus text format."""
+        return Response(await parts_of(request).metrics.exposition(), media_type=CONTENT_TYPE)

@@ -1,0 +1,66 @@
+"""Names inside the path of a JSON request: push-ids and addresses may hold any character, escaped."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from litestar import Litestar, Request
+
+from omapush.errors import MalformedAddress, PeerIsWrong, PushError
+from omapush.protocol.sip_uri import address_of_record
+from omapush.protocol.wappush_address import recipient as sip_target
+
+JSON_ROOT: Final = "/v1"
+_PREFIX: Final = f"{JSON_ROOT}/".encode()
+
+
+class EscapedPaths(Litestar):
+    """
+    Finds routes of the JSON interface by the path as it was sent.
+
+    ASGI servers undo the escapes first, which would make `a%2Fb` two steps of the path.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
+        if raw.startswith(_PREFIX):
+            scope["path"] = raw.decode("latin-1")
+        await super().__call__(scope, receive, send)
+
+
+def is_json(request: Request[Any, Any, Any]) -> bool:
+    """Tell whether a request is for the JSON interface, whether there is such a route or not."""
+    path: str = request.scope["path"]
+    return path.startswith(f"{JSON_ROOT}/")
+
+
+def unescaped(text: str, field: str) -> str:
+    """
+    Return a parameter of the path as the initiator means it.
+
+    Raises:
+        PeerIsWrong: its escapes are not UTF-8.
+    """
+    try:
+        return unquote(text.encode("latin-1").decode(), errors="strict")
+    except UnicodeDecodeError as error:
+        raise PeerIsWrong(field, "is not UTF-8") from error
+
+
+def user_of(address: str, field: str) -> str:
+    """
+    Return the address of record that an address means, in any form that pushes take.
+
+    Raises:
+        MalformedAddress: SIP reaches nobody there; the text names the parameter.
+    """
+    try:
+        return address_of_record(sip_target(address), field=field)
+    except PushError as error:
+        raise MalformedAddress(field, getattr(error, "problem", str(error))) from error
+
+
+def location(*names: str) -> str:
+    """Return the path of something, each of its names escaped."""
+    return "/".join([JSON_ROOT, *(quote(name, safe="@:") for name in names)])

@@ -1,0 +1,143 @@
+"""`/v1/pushes`: submit a push, see where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+from litestar import Request, Response, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from omapush import clock, log
+from omapush.errors import NotKnown, shortened
+from omapush.pap_http import media
+from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
+from omapush.pap_http.json_route import JsonRoute
+from omapush.pap_http.json_values import NewPush, PushState, offer_of, state_of
+from omapush.pap_http.parts import parts_of
+from omapush.pap_http.problems import refusals
+from omapush.push.acceptance import Account, NotPossible, NotTaken
+from omapush.push.fan_out import FanOutState
+from omapush.push.values import REF_LENGTH, Event, push_ref
+from omapush.store import fanouts, pushes
+from omapush.store.client import Store
+from omapush.store.fanouts import Reach
+from omapush.store.pushes import Known
+
+_REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
+_REFUSALS: Final = refusals(
+    _400="A field is missing or wrong",
+    _403="Your account may not do that",
+    _409="You have used the push_id before",
+    _413="Body or content is too large",
+    _415="The body is not application/json",
+    _422="Not possible as asked",
+    _503="Not now: try again after Retry-After seconds",
+)
+_UNKNOWN: Final = refusals(
+    _400="The path or the query is wrong", _404="You have no such push, or not any more"
+)
+_STEERED: Final = refusals(
+    _404="You have no such push, or not any more",
+    _422="The push names its recipients",
+    _503="Not now: try again after Retry-After seconds",
+)
+
+
+class JsonPushes(JsonRoute):
+    """Pushes of the initiator that asks."""
+
+    path = f"{JSON_ROOT}/pushes"
+    tags = ("pushes",)
+
+    @post(
+        status_code=201,
+        name="push_submit",
+        operation_id="push_submit",
+        before_request=media.json_only,
+        responses=_REFUSALS,
+    )
+    async def submit(
+        self, request: Request[Account, Any, Any], data: JSONBody[NewPush]
+    ) -> Response[PushState]:
+        """Store a push; from this answer on it will be delivered or come to another end."""
+        account = request.user
+        try:
+            accepted = await parts_of(request).intake.take(account, offer_of(data, account))
+        except NotTaken as refusal:
+            log.get().info(
+                "push_refused", initiator=account.name, push_id=data.push_id or "", why=str(refusal)
+            )
+            raise
+        begun = pushes.NONE_COUNTED if accepted.push.subscribers else None
+        known = Known(accepted.push, accepted.recipients, accepted.results, (), begun)
+        return Response(
+            state_of(known, Reach(0, 0)),
+            status_code=201,
+            headers={"Location": location("pushes", accepted.push.push_id)},
+        )
+
+    @get("/{push:str}", name="push_show", operation_id="push_show", responses=_UNKNOWN)
+    async def show(
+        self, request: Request[Account, Any, Any], push: FromPath[str], events: FromQuery[bool] = False
+    ) -> PushState:
+        """Return a push by its push-id or reference, with the state of each recipient."""
+        store = parts_of(request).store
+        known, reach = await asyncio.to_thread(_look, store, request.user, unescaped(push, "push"))
+        return state_of(known, reach, events=events)
+
+    @post(
+        "/{push:str}/pause", status_code=200, name="push_pause", operation_id="push_pause", responses=_STEERED
+    )
+    async def pause(self, request: Request[Account, Any, Any], push: FromPath[str]) -> PushState:
+        """Send nothing more of a push to subscribers until it is resumed; what is on its way is answered."""
+        return await _steered(request, push, "paused")
+
+    @post(
+        "/{push:str}/resume",
+        status_code=200,
+        name="push_resume",
+        operation_id="push_resume",
+        responses=_STEERED,
+    )
+    async def resume(self, request: Request[Account, Any, Any], push: FromPath[str]) -> PushState:
+        """Go on with a push that is paused."""
+        return await _steered(request, push, "running")
+
+    @post(
+        "/{push:str}/abort", status_code=200, name="push_abort", operation_id="push_abort", responses=_STEERED
+    )
+    async def abort(self, request: Request[Account, Any, Any], push: FromPath[str]) -> PushState:
+        """End a push to subscribers for all to whom nothing was sent yet."""
+        return await _steered(request, push, "aborted")
+
+
+async def _steered(request: Request[Account, Any, Any], push: str, state: FanOutState) -> PushState:
+    name = unescaped(push, "push")
+    known, reach = await asyncio.to_thread(_steer, parts_of(request).store, request.user, name, state)
+    return state_of(known, reach)
+
+
+def _steer(store: Store, account: Account, name: str, state: FanOutState) -> tuple[Known, Reach | None]:
+    known = _find(store, account, name)
+    word = "resumed" if state == "running" else state
+    event = Event(clock.now_ms(), -1, word, f"by {account.name}")
+    if fanouts.steer(store, known.push.ref, state, event) is None:
+        raise NotPossible("3001", "push", "only a push to all subscribers can be paused, resumed or aborted")
+    return _look(store, account, known.push.ref)
+
+
+def _look(store: Store, account: Account, name: str) -> tuple[Known, Reach | None]:
+    known = _find(store, account, name)
+    return known, fanouts.reach(store, known)
+
+
+def _find(store: Store, account: Account, name: str) -> Known:
+    """The initiator's push of this push-id or reference; one of another initiator does not exist for it."""
+    refs = [push_ref(account.name, name), *([name] if _REF.fullmatch(name) else [])]
+    for ref in refs:
+        known = pushes.read(store, ref)
+        if known is not None and known.push.initiator == account.name:
+            return known
+    raise NotKnown("push", f"no push {shortened(name)} of yours is known, or not any more")

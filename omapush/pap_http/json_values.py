@@ -1,0 +1,218 @@
+"""What the JSON interface takes and gives: the types that the OpenAPI description is made of."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from omapush.errors import MalformedMime, shortened
+from omapush.protocol.multipart import media_type
+from omapush.push.acceptance import Account, NotTaken, Offer, application_of, travels
+from omapush.push.values import PENDING, Event, Recipient, Result, State
+from omapush.store.fanouts import Reach
+from omapush.store.pushes import Counted, Known
+
+_AS_IT_IS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii"}
+
+
+class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A push to be stored and delivered."""
+
+    application: Annotated[str, Meta(description="Push application, such as mms.ua.")]
+    content_type: Annotated[str, Meta(description="Travels to the device as it is.")]
+    to: Annotated[list[str], Meta(min_length=1, description="Recipients: sip, sips or tel URIs.")] | None = (
+        None
+    )
+    subscribers: Annotated[
+        bool, Meta(description="Instead of to: for all subscribers of the application, as they are then.")
+    ] = False
+    content: Annotated[str | None, Meta(description="Content that is text; sent as UTF-8.")] = None
+    content_base64: Annotated[bytes | None, Meta(description="Any other content.")] = None
+    content_headers: Annotated[
+        dict[str, str],
+        Meta(description="Content-Language, Content-Encoding, Content-Disposition, X-Wap-*."),
+    ] = {}
+    push_id: Annotated[
+        str | None, Meta(description="Your own name for it, which makes repeating safe; else we make one.")
+    ] = None
+    method: Annotated[
+        Literal["MESSAGE", "NOTIFY", "REFER"] | None,
+        Meta(description="SIP method that you want; else the server chooses."),
+    ] = None
+    deliver_before: Annotated[datetime, Meta(tz=True)] | None = None
+    notify_url: Annotated[str | None, Meta(description="Where results are posted, as PAP documents.")] = None
+    delivery_method: Literal["confirmed", "preferconfirmed", "unconfirmed", "notspecified"] = "notspecified"
+    priority: Literal["high", "medium", "low"] = "medium"
+
+
+class RecipientState(Struct, frozen=True):
+    """What became of a push for one recipient."""
+
+    address: str
+    aor: str
+    state: State
+    code: str
+    desc: str
+    method: str
+    sip_code: int
+    attempts: int
+    at: datetime
+
+
+class LogLine(Struct, frozen=True):
+    """One line of a push's event log."""
+
+    at: datetime
+    recipient: int
+    name: str
+    text: str
+
+
+class Subscribers(Struct, frozen=True):
+    """How far a push to all subscribers is."""
+
+    subscribed: int
+    "Subscriptions to the application now."
+    made: int
+    "Deliveries made so far, one for each subscription."
+    ended: int
+    "Deliveries with a final state."
+    aborted: bool
+
+
+class PushState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A push and where it stands."""
+
+    push_id: str
+    ref: str
+    application: str
+    content_type: str
+    bytes: int
+    method: str
+    priority: str
+    delivery_method: str
+    notify_url: str
+    accepted: datetime
+    deliver_before: datetime
+    state: Literal["running", "paused", "aborted", "finished"]
+    counts: dict[str, int]
+    recipients: list[RecipientState]
+    subscribers: Subscribers | None = None
+    events: list[LogLine] | None = None
+
+
+def offer_of(new: NewPush, account: Account) -> Offer:
+    """
+    Return what the initiator submits.
+
+    Raises:
+        NotTaken: content is missing or there twice, or is no text of the charset that its type names.
+    """
+    push_id = f"{secrets.token_hex(16)}@{account.name}" if new.push_id is None else new.push_id
+    return Offer(
+        push_id=push_id,
+        addresses=tuple(new.to or ()),
+        subscribers=new.subscribers,
+        application=application_of(new.application),
+        content_type=new.content_type,
+        content=_content(new),
+        content_headers=_headers(new.content_headers),
+        priority=new.priority,
+        delivery_method=new.delivery_method,
+        method=new.method or "",
+        notify_url=new.notify_url or "",
+        deliver_before_ms=_ms(new.deliver_before),
+    )
+
+
+def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) -> PushState:
+    """Return a push as the interface shows it, `reach` how far one to subscribers is; with its event log."""
+    push = known.push
+    counts: Counter[str] = Counter(result.state for result in known.results)
+    counted = known.subscribers
+    if counted is not None:
+        counts.update(counted.by_state)
+    return PushState(
+        push_id=push.push_id,
+        ref=push.ref,
+        application=push.application,
+        content_type=push.content_type,
+        bytes=push.size,
+        method=push.method,
+        priority=push.priority,
+        delivery_method=push.delivery_method,
+        notify_url=push.notify_url,
+        accepted=moment(push.accepted_ms),
+        deliver_before=moment(push.deliver_before_ms),
+        state=_state(known),
+        counts=dict(counts),
+        recipients=[_recipient(*pair) for pair in zip(known.recipients, known.results, strict=True)],
+        subscribers=_subscribers(counted, reach),
+        events=[_line(event) for event in known.events] if events else None,
+    )
+
+
+def _subscribers(counted: Counted | None, reach: Reach | None) -> Subscribers | None:
+    if counted is None or reach is None:
+        return None
+    return Subscribers(reach.subscribed, reach.made, counted.ended, counted.is_aborted)
+
+
+def _state(known: Known) -> Literal["running", "paused", "aborted", "finished"]:
+    if known.subscribers is not None:
+        return known.subscribers.state
+    return "running" if any(result.state == PENDING for result in known.results) else "finished"
+
+
+def moment(ms: int) -> datetime:
+    """Return a stored time as the interface shows it."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+def _content(new: NewPush) -> bytes:
+    if (new.content is None) == (new.content_base64 is None):
+        raise NotTaken("2000", "content", "needed: either content or content_base64")
+    if new.content_base64 is not None:
+        return new.content_base64
+    try:
+        charset = media_type(new.content_type, "content_type").param("charset") or "utf-8"
+    except MalformedMime as error:
+        raise NotTaken("2000", "content_type", error.problem) from error
+    try:
+        return str(new.content).encode(_AS_IT_IS[charset.lower()])
+    except (KeyError, UnicodeEncodeError) as error:
+        problem = "cannot be sent in the charset of content_type as text; use content_base64"
+        raise NotTaken("2000", "content", problem) from error
+
+
+def _headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    for name in headers:
+        if not travels(name):
+            raise NotTaken("2000", "content_headers", f"{shortened(name)} does not travel with the content")
+    return tuple(headers.items())
+
+
+def _recipient(recipient: Recipient, result: Result) -> RecipientState:
+    return RecipientState(
+        address=recipient.address,
+        aor=recipient.aor,
+        state=result.state,
+        code=result.code,
+        desc=result.desc,
+        method=result.method,
+        sip_code=result.sip_code,
+        attempts=result.attempts,
+        at=moment(result.at_ms),
+    )
+
+
+def _line(event: Event) -> LogLine:
+    return LogLine(moment(event.at_ms), event.recipient, event.name, event.text)

@@ -1,0 +1,31 @@
+"""`POST /pap`: one PAP document comes in, one goes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Controller, Request, Response, post
+
+from omapush import clock
+from omapush.pap_http import media
+from omapush.pap_http.parts import parts_of
+
+
+class PapRoute(Controller):
+    """The PAP interface; its documents are described elsewhere (schema/pap.rng)."""
+
+    path = "/pap"
+    include_in_schema = False
+
+    @post(status_code=202, name="pap")
+    async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Take one PAP document of a push initiator."""
+        parts = parts_of(request)
+        account = await parts.door.admit(request)
+        media.require_pap(request)
+        body = await request.body()
+        started = clock.monotonic()
+        answer = await parts.pap.answer(account, request.headers["content-type"], body)
+        parts.metrics.answer_time.observe(clock.monotonic() - started)
+        parts.metrics.requests.labels(answer.operation, answer.code).inc()
+        return Response(answer.body, status_code=202, media_type=answer.content_type)

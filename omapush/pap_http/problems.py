@@ -1,0 +1,105 @@
+"""What an initiator reads when its request is refused: JSON that names the field below /v1, else one line."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, SerializationException
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
+
+from omapush import log
+from omapush.errors import PushError, TryLater, shortened
+from omapush.pap_http.json_paths import is_json
+from omapush.pap_http.metrics import Metrics
+from omapush.push.acceptance import NotTaken
+
+_MISSING: Final = "Object missing required field `"
+_UNKNOWN: Final = "Object contains unknown field `"
+
+
+class Fault(Struct, frozen=True):
+    """Why a request was refused."""
+
+    field: str
+    "Member of the body, query or path parameter, or header; empty when none is at fault."
+    problem: str
+    code: str = ""
+    "PAP status code of the refusal (docs/result-codes.md); empty when the request was not read so far."
+
+
+class Problem(Struct, frozen=True):
+    """Body of every answer of the JSON interface from 400 on."""
+
+    error: Fault
+
+
+def refusals(**meanings: str) -> dict[int, ResponseSpec]:
+    """Return, for the OpenAPI description, what a route may refuse: `_404="no such push"`."""
+    specs = {"_401": "User name or password is wrong", **meanings}
+    return {
+        int(status[1:]): ResponseSpec(Problem, description=text, generate_examples=False)
+        for status, text in specs.items()
+    }
+
+
+class Problems:
+    """Exception handlers of the application."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def of_http(self, request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        """Answer what HTTP itself, or the types of the interface, refuse."""
+        headers = dict(error.headers or {})
+        return self._answer(request, error.status_code, _fault(error), error.detail, headers)
+
+    def of_push(self, request: Request[Any, Any, Any], error: PushError) -> Response[Any]:
+        """Answer a refusal of ours, or that the request cannot be carried out now."""
+        status = error.http_status
+        if status < 500:
+            field, problem = getattr(error, "field", ""), getattr(error, "problem", str(error))
+            return self._answer(request, status, Fault(field, problem, _code(error)), str(error), {})
+        log.get().warning("push_not_taken", status=status, problem=str(error))
+        if not isinstance(error, TryLater):
+            return self._answer(request, status, Fault("", str(error)), str(error), {})
+        text = "not now, try again later"
+        headers = {"Retry-After": str(error.retry_after_s)}
+        return self._answer(request, status, Fault("", text, error.pap_code), text, headers)
+
+    def of_depth(self, request: Request[Any, Any, Any], _error: RecursionError) -> Response[Any]:
+        """Answer a body that is nested too deep to be read."""
+        return self._answer(request, 400, Fault("body", "nested too deep"), "nested too deep", {})
+
+    def _answer(
+        self, request: Request[Any, Any, Any], status: int, fault: Fault, text: str, headers: dict[str, str]
+    ) -> Response[Any]:
+        if not is_json(request):
+            self._metrics.http_refused.labels(str(status)).inc()
+            return Response(f"{text}\n", status_code=status, media_type="text/plain", headers=headers)
+        self._metrics.count_json(request, status)
+        return Response(Problem(fault), status_code=status, headers=headers)
+
+
+def _code(error: PushError) -> str:
+    return error.code if isinstance(error, NotTaken) else error.pap_code
+
+
+def _fault(error: HTTPException) -> Fault:
+    """What litestar found, in the words of the interface."""
+    extra = error.extra
+    if isinstance(extra, list) and extra and isinstance(extra[0], dict):
+        return _of_member(str(extra[0].get("key", "")), str(extra[0].get("message", "")))
+    of_body = error.status_code == 413 or isinstance(error.__cause__, SerializationException)
+    return Fault("body" if of_body else "", error.detail)
+
+
+def _of_member(key: str, message: str) -> Fault:
+    for beginning, problem in ((_MISSING, "missing"), (_UNKNOWN, "not known")):
+        if message.startswith(beginning):
+            above = "" if key == "data" else f"{key}."
+            return Fault(above + shortened(message.removeprefix(beginning).rstrip("`")), problem)
+    if key == "data":
+        return Fault("body", "missing" if message == "'data'" else message)
+    return Fault(shortened(key), message)

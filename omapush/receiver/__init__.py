@@ -1,0 +1,35 @@
+"""
+The Push Receiver Agent: a library for handsets, devices and test benches.
+
+`Receiver` registers a user's push applications and calls back for each push; `Refused` says no. See
+docs/receiver.md.
+"""
+
+from omapush.receiver.endpoint import Endpoint
+from omapush.receiver.push import AnswerWith, Application, Push, Reason, Refused
+from omapush.receiver.receiver import Receiver
+from omapush.receiver.registration import PreferencesNotSupported, RegistrationFailed
+from omapush.receiver.settings import Credentials, Limits, Listen, Senders, Settings, Timers
+from omapush.receiver.transport import TransportFailed
+from omapush.receiver.whitelist import Trusted, Whitelist
+
+__all__ = [
+    "AnswerWith",
+    "Application",
+    "Credentials",
+    "Endpoint",
+    "Limits",
+    "Listen",
+    "PreferencesNotSupported",
+    "Push",
+    "Reason",
+    "Receiver",
+    "Refused",
+    "RegistrationFailed",
+    "Senders",
+    "Settings",
+    "Timers",
+    "TransportFailed",
+    "Trusted",
+    "Whitelist",
+]

@@ -1,0 +1,227 @@
+"""
+REGISTER: in, kept alive, out of push, out (PRA-REG-1..8).
+
+RFC 3261 10, RFC 3327 (Path), RFC 3608 (Service-Route), RFC 5627 (GRUU), TS 24.229 5.1.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from omapush import log
+from omapush.errors import MalformedSip, PushError
+from omapush.protocol.name_addr import NameAddr, parse_list, split_quoted
+from omapush.protocol.sip_core import seconds
+from omapush.protocol.sip_message import SipMessage
+from omapush.receiver.agent import Agent, Dialog
+from omapush.receiver.endpoint import METHODS
+
+_MOST_423: Final = 2
+_FIRST_RETRY_S: Final = 30.0
+_LONGEST_RETRY_S: Final = 1800.0
+"Wait between tries that fail: doubles between these (RFC 5626 4.5)."
+
+
+class RegistrationFailed(PushError):
+    """The registrar said no, or nothing; `status` is its code, 0 for no answer."""
+
+    def __init__(self, status: int, text: str, *, retry_after_s: int = 0) -> None:
+        super().__init__(f"registration failed: {text}")
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class PreferencesNotSupported(RegistrationFailed):
+    """The registrar does not keep feature tags: 420 to `Require: pref` (PRA-REG-4)."""
+
+
+class Registration:
+    """The binding of one device at its registrar."""
+
+    def __init__(self, agent: Agent, registered: Callable[[], None], lost: Callable[[str], None]) -> None:
+        """`registered` is called after each success, `lost` when a refresh failed, with the reason."""
+        self._agent = agent
+        self._registered = registered
+        self._lost = lost
+        self._dialog: Dialog | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()
+        self._expires_s = agent.settings.expires_s
+        self._require_pref = True
+        self.granted_s = 0
+        "Lifetime of the binding; 0: there is none."
+
+    async def register(self) -> None:
+        """
+        Register, or refresh with what the agent says of itself now, and keep the binding alive.
+
+        Raises:
+            RegistrationFailed: and PreferencesNotSupported when only `Require: pref` was the trouble.
+        """
+        async with self._asking:
+            response = await self._ask(self._expires_s)
+            self._take(response)
+        self._keep_alive()
+        self._registered()
+
+    async def deregister(self) -> None:
+        """
+        Remove the binding; nothing when there is none.
+
+        Raises:
+            RegistrationFailed: it ends by itself at its time.
+        """
+        self._stop_keeping()
+        async with self._asking:
+            if self.granted_s:
+                self.granted_s = 0
+                await self._ask(0)
+
+    async def again(self) -> None:
+        """Register once more because requests to us no longer arrive; a failure is retried by plan."""
+        self._stop_keeping()
+        self._keeper = asyncio.create_task(self._keep(0.0))
+
+    def stop(self) -> None:
+        """Refresh no more, and leave the binding."""
+        self._stop_keeping()
+
+    # ---- one REGISTER -----------------------------------------------------------------------------------
+
+    async def _ask(self, expires_s: int) -> SipMessage:
+        for _ in range(_MOST_423 + 2):
+            response = await self._send(expires_s)
+            if response.status == 423 and expires_s:
+                expires_s = self._expires_s = _longer(response, expires_s)
+            elif response.status == 420 and self._require_pref and _names_pref(response):
+                if not self._agent.settings.pref_optional:
+                    raise PreferencesNotSupported(
+                        420, "the registrar does not support caller preferences (420 Unsupported: pref)"
+                    )
+                log.get().warning("registrar_without_preferences", uri=self._agent.uri)
+                self._require_pref = False
+            else:
+                break
+        if response.status != 200:
+            raise _failure(response)
+        return response
+
+    async def _send(self, expires_s: int) -> SipMessage:
+        agent = self._agent
+        if self._dialog is None:
+            self._dialog = Dialog(agent, agent.uri)
+        uri = f"sip:{agent.home}"
+        try:
+            await agent.endpoint.ready()
+        except PushError as error:
+            raise RegistrationFailed(0, str(error)) from error
+        headers = [
+            ("Contact", f"<{agent.contact_uri}>{agent.feature_tags()};expires={expires_s}"),
+            ("Expires", str(expires_s)),
+            *([("Require", "pref")] if self._require_pref else ()),
+            ("Supported", "path, gruu"),
+            ("Allow", ", ".join(METHODS)),
+            *agent.authenticator.first(agent.home, uri),
+        ]
+        try:
+            return await self._dialog.request("REGISTER", headers, target=uri)
+        except PushError as error:
+            raise RegistrationFailed(0, str(error)) from error
+
+    def _take(self, response: SipMessage) -> None:
+        agent = self._agent
+        try:
+            own = self._own_contact(response)
+            expires = seconds(response.first("expires"), "Expires")
+            granted = seconds(own.param("expires") if own else None, "Contact;expires")
+            route = [
+                one.uri
+                for value in response.all("service-route")
+                for one in parse_list(value, "Service-Route")
+            ]
+        except MalformedSip as error:
+            raise RegistrationFailed(200, f"the answer cannot be read: {error}") from error
+        if granted is None:
+            granted = self._expires_s if expires is None else expires
+        if granted == 0 or (own is None and response.first("contact") is not None):
+            raise RegistrationFailed(200, "the answer does not list our contact")
+        agent.service_route = tuple(route)
+        gruu = own.param("pub-gruu") if own else None
+        if gruu and gruu.startswith("sip"):
+            agent.gruu = gruu
+        self.granted_s = granted
+
+    def _own_contact(self, response: SipMessage) -> NameAddr | None:
+        """Ours among all of the user: both URI and instance fit, else either of them."""
+        found = [one for value in response.all("contact") for one in parse_list(value, "Contact")]
+        instance = f"<{self._agent.instance}>"
+        for one in found:
+            if one.param("+sip.instance") == instance and one.uri == self._agent.contact_uri:
+                return one
+        return next((one for one in found if one.uri == self._agent.contact_uri), None) or next(
+            (one for one in found if one.param("+sip.instance") == instance), None
+        )
+
+    # ---- keeping it -------------------------------------------------------------------------------------
+
+    def _keep_alive(self) -> None:
+        current = asyncio.current_task()
+        if self._keeper is not current:
+            self._stop_keeping()
+            self._keeper = asyncio.create_task(self._keep(refresh_in(self.granted_s)))
+
+    def _stop_keeping(self) -> None:
+        if self._keeper and self._keeper is not asyncio.current_task():
+            self._keeper.cancel()
+        self._keeper = None
+
+    async def _keep(self, wait_s: float) -> None:
+        failures = 0
+        while True:
+            await asyncio.sleep(wait_s)
+            try:
+                await self.register()
+            except RegistrationFailed as error:
+                failures += 1
+                wait_s = max(error.retry_after_s, min(_FIRST_RETRY_S * 2 ** (failures - 1), _LONGEST_RETRY_S))
+                log.get().warning("registration_lost", uri=self._agent.uri, reason=str(error), retry_s=wait_s)
+                self.granted_s = 0
+                self._lost(str(error))
+            else:
+                failures = 0
+                wait_s = refresh_in(self.granted_s)
+
+
+def refresh_in(granted_s: int) -> float:
+    """Return when to refresh: 600 s before the end of a long lifetime, else at half (TS 24.229 5.1.1.4.1)."""
+    return granted_s - 600 if granted_s > 1200 else granted_s / 2
+
+
+def _longer(response: SipMessage, asked_s: int) -> int:
+    """The lifetime that a 423 asks for; RegistrationFailed when it asks for nothing longer."""
+    least = None
+    with suppress(MalformedSip):
+        least = seconds(response.first("min-expires"), "Min-Expires")
+    if least is None or least <= asked_s:
+        raise RegistrationFailed(423, f"423 Interval Too Brief with Min-Expires {least} for {asked_s} s")
+    return least
+
+
+def _names_pref(response: SipMessage) -> bool:
+    values = response.all("unsupported")
+    return any(tag.lower() == "pref" for value in values for tag in split_quoted(value, ",", "Unsupported"))
+
+
+def _failure(response: SipMessage) -> RegistrationFailed:
+    status = response.status or 0
+    words = {401: "wrong credentials", 403: "forbidden", 404: "unknown user", 407: "wrong credentials"}
+    retry_after = None
+    with suppress(MalformedSip):
+        retry_after = seconds(response.first("retry-after"), "Retry-After")
+    detail = words.get(status, "refused")
+    told = response.first("warning")
+    text = f"{status}: {detail}" + (f" ({told[:200]})" if told else "")
+    return RegistrationFailed(status, text, retry_after_s=retry_after or 0)

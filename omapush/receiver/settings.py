@@ -1,0 +1,125 @@
+"""What a receiver is told before it starts: who it is, what it takes, how it behaves."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from omapush.receiver.whitelist import Whitelist
+
+Network = IPv4Network | IPv6Network
+
+DEFAULT_ACCEPT: Final = ("*/*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Base timers of RFC 3261 17.1.1.1, in seconds."""
+
+    t1_s: float = 0.5
+    t2_s: float = 4.0
+
+    @property
+    def longest_s(self) -> float:
+        """Timers B, F, H, J and N: how long anything is waited for."""
+        return 64 * self.t1_s
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How the user proves who they are: a password, or the secrets of a SIM (AKAv1-MD5)."""
+
+    username: str = ""
+    "Private user identity (IMPI); empty: the public identity without `sip:`."
+    password: str = field(default="", repr=False)
+    key: bytes = field(default=b"", repr=False)
+    "K, 16 bytes; with it AKA is used instead of the password."
+    op: bytes = field(default=b"", repr=False)
+    "OP, 16 bytes; only one of OP and OPc is needed."
+    opc: bytes = field(default=b"", repr=False)
+    sequence: int = 0
+    "SQN: the highest sequence number that the SIM has seen."
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the receiver is reached."""
+
+    host: str = ""
+    "Empty: the address that leads to the proxy."
+    port: int = 0
+    "0: one that is free."
+    tls: ssl.SSLContext | None = None
+    "Client side; None: the system's trust store."
+    tls_server: ssl.SSLContext | None = None
+    "With a certificate: also accept TLS connections. Without one requests come over our own connection."
+
+
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Which Push Sender Agents are told of the device, and how (PRA-SUB-4)."""
+
+    device: tuple[str, ...] = ()
+    "After each registration a SUBSCRIBE with profile-type=device goes to these URIs."
+    vendor: str = "omapush.example"
+    model: str = ""
+    "Absolute URL of the UAProf document; needed when `device` is not empty."
+    version: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a peer may make us do."""
+
+    content_bytes: int = 1_048_576
+    "Largest content after its encoding was undone; 413 above."
+    answer_within_s: float = 10.0
+    "An application that decides later than this refuses: 500 with Retry-After."
+    remembered: int = 1_000
+    "Pushes whose repetition is recognised."
+    refer_interval_s: float = 30.0
+    "From one REFER of a sender for an application to the next; a sooner one gets 500 with Retry-After."
+    referrals: int = 16
+    "REFERs that may be under way at once."
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a receiver is told; each value has a default but identity, proxy and applications."""
+
+    uri: str
+    "Public user identity."
+    proxy: str
+    "Outbound proxy (P-CSCF) as a SIP URI; `;transport=tcp` or `tls` chooses the transport."
+    credentials: Credentials = Credentials()
+    listen: Listen = Listen()
+    instance: str = ""
+    "Device identity, `urn:uuid:...`; empty: a new one each start."
+    expires_s: int = 600_000
+    "Registration lifetime to ask for (TS 24.229 5.1.1.2)."
+    register: bool = True
+    pref_optional: bool = False
+    "When the registrar answers 420 to `Require: pref`, register again without it."
+    default_application: str = ""
+    "Takes pushes that name no application; empty: 404, unless a content type decides."
+    accept: tuple[str, ...] = DEFAULT_ACCEPT
+    "Content types for applications that do not name theirs."
+    subscribe_to: tuple[tuple[str, str], ...] = ()
+    "(application, sender's URI): content subscriptions to hold from the start."
+    subscription_s: int = 3_600
+    senders: Senders = Senders()
+    publish: bool = False
+    "Publish the push capabilities as presence (PUBLISH)."
+    whitelist: Whitelist = field(default_factory=Whitelist)
+    require_identity: bool = True
+    "Refuse with 403 what carries no P-Asserted-Identity of a trusted peer."
+    trusted: tuple[Network, ...] = ()
+    "Peers whose P-Asserted-Identity is believed, besides the proxy."
+    access_network: str = ""
+    "P-Access-Network-Info for our requests; empty: none."
+    refer_pause_s: float = 1.0
+    "Least time between two NOTIFYs that report a REFER (RFC 3515: one a second)."
+    limits: Limits = Limits()
+    timers: Timers = Timers()

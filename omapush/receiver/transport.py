@@ -1,0 +1,239 @@
+"""Bytes to and from the network: UDP, TCP and TLS (RFC 3261 18, RFC 3581)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from omapush import log
+from omapush.errors import MalformedSip, TryLater
+from omapush.protocol.sip_wire import StreamReader
+
+Address = tuple[str, int]
+
+_CONNECT_S: Final = 10.0
+_RECEIVE_BUFFER: Final = 4_194_304
+_LONGEST_BACKLOG: Final = 1_048_576
+"Bytes waiting for a slow peer of one connection; above, the connection is given up."
+
+
+class TransportFailed(TryLater):
+    """The message could not be handed to the network; like a 503 from there (RFC 3261 8.1.3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a message came from, and the way back."""
+
+    address: Address
+    answer: Callable[[bytes, Address | None], None]
+    "Sends to the given address over UDP, and over the same connection otherwise."
+
+
+Receive = Callable[[bytes, Source], None]
+
+
+class Transport(ABC):
+    """One way to the network, shared by all devices of an endpoint."""
+
+    name: str
+    "As in Via."
+    reliable: bool
+
+    def __init__(self, host: str, port: int, receive: Receive) -> None:
+        self.local: Address = (host, port)
+        "What Via and Contact show; complete after `start`."
+        self._receive = receive
+        self.lost: Callable[[], None] = lambda: None
+        "Called when a connection of ours broke that requests to us would have come over."
+
+    @abstractmethod
+    async def start(self, first_hop: Address) -> None:
+        """Open what is listened on; raises TransportFailed when that is not possible."""
+
+    @abstractmethod
+    async def send(self, data: bytes, to: Address) -> None:
+        """Hand over a request; raises TransportFailed."""
+
+    async def ready(self, first_hop: Address) -> None:
+        """Make `local` what peers can reach now; raises TransportFailed."""
+        return
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close everything."""
+
+
+class UdpTransport(Transport, asyncio.DatagramProtocol):
+    """One UDP socket."""
+
+    name = "UDP"
+    reliable = False
+
+    async def start(self, first_hop: Address) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            opened, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=self.local)
+        except OSError as error:
+            raise TransportFailed(f"udp {self.local[0]}:{self.local[1]}: {error.strerror}") from error
+        self._socket = opened
+        opened.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        self.local = opened.get_extra_info("sockname")[:2]
+
+    async def send(self, data: bytes, to: Address) -> None:
+        self._send(data, to)
+
+    async def close(self) -> None:
+        self._socket.close()
+
+    def _send(self, data: bytes, to: Address | None) -> None:
+        if not self._socket.is_closing():
+            self._socket.sendto(data, to)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        if data.strip(b"\r\n\0"):  # else a keep-alive (RFC 5626 4.4, RFC 3261 7.5)
+            self._receive(data, Source(addr[:2], self._send))
+
+    def error_received(self, exc: Exception) -> None:
+        log.get().debug("udp_error", error=str(exc))  # the request's own timer decides
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP or TLS connection, of either side."""
+
+    def __init__(self, owner: StreamTransport, peer: Address | None = None) -> None:
+        self._owner = owner
+        self._reader = StreamReader()
+        self.peer = peer
+        "Set on connections that we opened: what they lead to."
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.source = Source(transport.get_extra_info("peername")[:2], lambda data, _: self.write(data))
+        self._owner.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        pings = self._reader.pings
+        try:
+            for message in self._reader.feed(data):
+                self._owner.received(message, self.source)
+        except MalformedSip as error:
+            log.get().warning("stream_given_up", peer=str(self.source.address), reason=str(error))
+            self.transport.close()
+        for _ in range(min(self._reader.pings - pings, 8)):
+            self.write(b"\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.closed(self)
+
+    def write(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.transport.get_write_buffer_size() > _LONGEST_BACKLOG:
+            log.get().warning("stream_given_up", peer=str(self.source.address), reason="peer does not read")
+            self.transport.abort()
+            return
+        self.transport.write(data)
+
+
+class StreamTransport(Transport):
+    """Connections over TCP, or TLS when there is a client context."""
+
+    reliable = True
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        receive: Receive,
+        *,
+        client: ssl.SSLContext | None = None,
+        server: ssl.SSLContext | None = None,
+        server_name: str = "",
+    ) -> None:
+        super().__init__(host, port, receive)
+        self.name = "TLS" if client else "TCP"
+        self._client = client
+        self._server_context = server
+        self._server_name = server_name
+        self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self._by_peer: dict[Address, _Connection] = {}
+        self._opening = asyncio.Lock()
+        self._closing = False
+
+    @property
+    def _listens(self) -> bool:
+        """A TLS listener needs a certificate, which few devices have."""
+        return self._client is None or self._server_context is not None
+
+    async def start(self, first_hop: Address) -> None:
+        if not self._listens:
+            await self.ready(first_hop)
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: _Connection(self), *self.local, ssl=self._server_context
+            )
+        except OSError as error:
+            place = f"{self.name.lower()} {self.local[0]}:{self.local[1]}"
+            raise TransportFailed(f"{place}: {error.strerror}") from error
+        self.local = self._server.sockets[0].getsockname()[:2]
+
+    async def ready(self, first_hop: Address) -> None:
+        """Without a listener requests to us come over the connection that we opened."""
+        if not self._listens:
+            connection = await self._connection(first_hop)
+            self.local = connection.transport.get_extra_info("sockname")[:2]
+
+    async def send(self, data: bytes, to: Address) -> None:
+        (await self._connection(to)).write(data)
+
+    async def close(self) -> None:
+        self._closing = True
+        if self._server:
+            self._server.close()
+        for connection in tuple(self._connections):
+            connection.transport.close()
+        if self._server:
+            await self._server.wait_closed()
+
+    async def _connection(self, to: Address) -> _Connection:
+        async with self._opening:
+            known = self._by_peer.get(to)
+            if known and not known.transport.is_closing():
+                return known
+            loop = asyncio.get_running_loop()
+            name = (self._server_name or to[0]) if self._client else None
+            try:
+                async with asyncio.timeout(_CONNECT_S):
+                    _, opened = await loop.create_connection(
+                        lambda: _Connection(self, to), *to, ssl=self._client, server_hostname=name
+                    )
+            except (OSError, TimeoutError, ssl.SSLError) as error:
+                raise TransportFailed(f"{self.name} to {to[0]}:{to[1]}: {error or 'timed out'}") from error
+            return opened
+
+    def opened(self, connection: _Connection) -> None:
+        """Keep a connection, of whichever side, until it is closed."""
+        self._connections.add(connection)
+        if connection.peer:
+            self._by_peer[connection.peer] = connection
+
+    def closed(self, connection: _Connection) -> None:
+        """Forget a connection; when requests to us came over it, the devices have to register again."""
+        self._connections.discard(connection)
+        if connection.peer and self._by_peer.get(connection.peer) is connection:
+            del self._by_peer[connection.peer]
+            if not self._closing and not self._listens:
+                self.lost()
+
+    def received(self, message: bytes, source: Source) -> None:
+        """Pass on one message."""
+        self._receive(message, source)

@@ -1,0 +1,135 @@
+"""`omapush push` against a running installation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from omapush.push.values import push_ref
+from omapush.store import pushes
+from tests.harness.sip_peer import OK, SipPeer
+from tests.harness.stack import Stack
+from tests.harness.subscriber import Subscriber, wants
+from tests.harness.wait import wait_until
+
+
+def omapush(front: Stack, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "omapush.cli.main", "--config", front.config_file, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "content.txt"
+    path.write_text("hello")
+    return path
+
+
+@pytest.mark.parametrize("method", [(), ("--method", "message")], ids=["by PAP", "by JSON"])
+def test_a_push_is_sent_and_waited_for(
+    front: Stack, core: SipPeer, file: Path, push_id: str, method: tuple[str, ...]
+) -> None:
+    to = f"sip:cli{push_id.partition('@')[0]}@home1.example"
+    what = ("--to", to, "--app", "mms.ua", "--type", "text/plain", "--file", file)
+    sent = omapush(
+        front, "push", "send", *what, *method, "--initiator", "trusted", "--push-id", push_id, "--wait"
+    )
+
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert sent.stdout.startswith(f"{push_id}\ndelivered  200 OK  MESSAGE")
+    assert [one.body for one in core.pushes(to)] == [b"hello"]
+    again = omapush(front, "push", "send", *what, *method, "--initiator", "trusted", "--push-id", push_id)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "refused: 2007" in again.stderr
+    shown = json.loads(omapush(front, "push", "show", push_id, "--json").stdout)
+    assert shown["recipients"][0]["state"] == "delivered"
+
+
+def subscribed(front: Stack, core: SipPeer, application: str) -> Subscriber:
+    device = Subscriber(front, core)
+    device.begin(**wants(application))
+    device.settle()
+    return device
+
+
+def to_subscribers(application: str, file: Path, push_id: str) -> tuple[str | Path, ...]:
+    what = ("--app", application, "--type", "text/plain", "--file", file, "--push-id", push_id)
+    return ("push", "send", "--subscribers", *what, "--initiator", "trusted")
+
+
+def test_a_push_to_all_subscribers_is_sent_and_waited_for(
+    front: Stack, core: SipPeer, file: Path, push_id: str
+) -> None:
+    devices = [subscribed(front, core, "fan.ua") for _ in range(3)]
+
+    sent = omapush(front, *to_subscribers("fan.ua", file, push_id), "--wait")
+
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert sent.stdout == f"{push_id}\nfinished  delivered 3\n"
+    assert [device.notifies(2)[-1].body for device in devices] == [b"hello"] * 3
+    shown = json.loads(omapush(front, "push", "show", push_id, "--json").stdout)
+    assert (shown["state"], shown["counts"], shown["subscribed"]) == ("finished", {"delivered": 3}, 3)
+    assert "deliveries made  3" in omapush(front, "push", "show", push_id).stdout
+    assert "delivered" in omapush(front, "push", "explain", push_id).stdout
+
+
+def test_without_anybody_subscribed_a_push_to_all_is_over_at_once(
+    front: Stack, core: SipPeer, file: Path, push_id: str
+) -> None:
+    sent = omapush(front, *to_subscribers("nobody.ua", file, push_id), "--wait")
+
+    assert (sent.returncode, sent.stdout) == (0, f"{push_id}\nfinished  nobody was subscribed\n")
+
+
+def test_a_push_to_all_is_paused_resumed_and_aborted(
+    front: Stack, core: SipPeer, file: Path, push_id: str
+) -> None:
+    core.policy = lambda _: OK if _.method != "NOTIFY" or not _.body else None
+    subscribed(front, core, "steered.ua")
+    omapush(front, *to_subscribers("steered.ua", file, push_id))
+
+    for what, now in (
+        ("pause", "paused"),
+        ("resume", "running"),
+        ("abort", "aborted"),
+        ("resume", "aborted"),
+    ):
+        steered = omapush(front, "push", what, push_id)
+        assert (steered.returncode, steered.stdout.split()[0]) == (0, now), steered.stderr
+
+    core.policy = lambda _: OK
+    wait_until(lambda: finished(front, push_id), 60, "the end")
+    assert omapush(front, "push", "abort", push_id).stdout.startswith("finished")
+
+
+def finished(front: Stack, push_id: str) -> bool:
+    known = pushes.read(front.store, push_ref("trusted", push_id))
+    assert known is not None
+    assert known.subscribers is not None
+    return known.subscribers.state == "finished"
+
+
+def test_a_push_that_names_its_recipients_cannot_be_paused(
+    front: Stack, core: SipPeer, file: Path, push_id: str
+) -> None:
+    what = ("--to", "sip:a@home1.example", "--app", "mms.ua", "--type", "text/plain", "--file", file)
+    omapush(front, "push", "send", *what, "--initiator", "trusted", "--push-id", push_id)
+
+    paused = omapush(front, "push", "pause", push_id)
+
+    assert (paused.returncode, paused.stdout) == (1, "")
+    assert "only a push to all subscribers" in paused.stderr
+
+
+@pytest.mark.parametrize("whom", [(), ("--to", "sip:a@home1.example", "--subscribers")])
+def test_a_push_is_either_to_recipients_or_to_subscribers(
+    front: Stack, file: Path, whom: tuple[str, ...]
+) -> None:
+    sent = omapush(front, "push", "send", *whom, "--app", "mms.ua", "--type", "text/plain", "--file", file)
+
+    assert sent.returncode == 2
+    assert "--subscribers" in sent.stderr
