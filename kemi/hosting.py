@@ -8,6 +8,8 @@ Redis for this process. Whatever is lost on that way, a push that is stored is a
 from __future__ import annotations
 
 import base64
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -30,10 +32,14 @@ from omapush.store.hosted import Placed, Placing
 
 QUEUE = "hosted"
 _MOST_AT_ONCE = 128
-_MOST_WAITING = 5_000
+_MOST_WAITING = 2_000
 "Pushes that may wait for their back ends at once; those beyond it are answered when they are stored."
 _LOOK_EVERY_MS = 10
 "How often verdicts are asked for while somebody waits."
+_NOTHING_TO_DO_S = 0.5
+"Where no application is configured, nothing ever comes."
+_REST_MS = 250
+"The next look when Redis is away."
 _PATIENCE_MS = 5_000
 "How much longer a transaction waits when Redis is away just then."
 _FULL = Answer(503, "Service Unavailable", (("Retry-After", "30"),))
@@ -72,6 +78,9 @@ class HostedCompleter:
 
     def run_once(self) -> None:
         """Store and answer what came, and answer those whose back end has spoken or whose time is over."""
+        if not self._hosted:
+            time.sleep(_NOTHING_TO_DO_S)
+            return
         while batch := self._fetch():
             self._place(batch)
             self._pace.worked()
@@ -97,6 +106,13 @@ class HostedCompleter:
             return
         for arrival, one in zip(batch, placed, strict=True):
             self._take(arrival, one, now_ms)
+        full = Counter(
+            arrival.push.application
+            for arrival, one in zip(batch, placed, strict=True)
+            if one.status == "full"
+        )
+        for application, number in full.items():
+            log.get().warning("hosted_full", application=application, refused=number)
 
     def _placings(self, batch: list[_Arrival], now_ms: int) -> Iterator[Placing]:
         for arrival in batch:
@@ -115,7 +131,6 @@ class HostedCompleter:
         application = arrival.push.application
         who = (arrival.transaction, arrival.headers)
         if one.status == "full":
-            log.get().warning("hosted_full", application=application)
             self._answer(application, who, _FULL)
         elif one.waits:
             until_ms = _until(self._hosted[application], now_ms)
@@ -139,6 +154,7 @@ class HostedCompleter:
                 self._end(push_id, verdict_or_none)
         except PushError as error:
             log.get().warning("store_trouble", problem=str(error), waiting=len(self._waiting))
+            self._looked_ms = now_ms + _REST_MS
             self._give_up(now_ms)
 
     def _end(self, push_id: str, verdict: Verdict | None) -> None:

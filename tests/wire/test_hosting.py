@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 from collections.abc import Iterator
 
 import httpx
@@ -255,7 +256,7 @@ def test_a_wrapped_and_compressed_push_reaches_the_back_end_as_one_in_native_for
     host: Stack, scscf: SipPeer, backend: Backend
 ) -> None:
     control = b"X-Wap-Application-Id: picky.ua\r\nContent-Type: image/png\r\nX-Wap-Content-URI: http://c.example/1\r\n"
-    control += b"X-Wap-Initiator-URI: http://pi.example/\r\n\r\n"
+    control += "X-Wap-Initiator-URI: http://pi.example/\r\nX-Said: grüße\r\n\r\n".encode()
     body = gzip.compress(control + PNG)
     sent = push(
         host,
@@ -273,6 +274,7 @@ def test_a_wrapped_and_compressed_push_reaches_the_back_end_as_one_in_native_for
     assert posted.of("X-Push-Content-Uri") == "http://c.example/1"
     assert posted.of("X-Push-Initiator") == "http://pi.example/"
     assert posted.of("Content-Encoding") == ""
+    assert posted.of("X-Push-Header-X-Said").encode("latin-1").decode() == "grüße"
 
 
 def test_a_wrapped_push_that_cannot_be_taken_apart_gets_400(host: Stack, scscf: SipPeer) -> None:
@@ -369,6 +371,41 @@ def test_the_back_ends_verdict_becomes_the_answer(
     repeated = sent.replace(again.branch.encode(), b"z9hG4bKanother" + str(http).encode())
     assert scscf.ask(repeated, host.sip).status == sip
     assert len(backend.posted(uri)) == 1
+
+
+def test_a_request_repeated_while_its_back_end_thinks_is_one_request(
+    host: Stack, scscf: SipPeer, backend: Backend
+) -> None:
+    uri, go = "sip:thinking@ims.lab", threading.Event()
+
+    def slow(_: Posted) -> Status:
+        go.wait(10)
+        return Status(409)
+
+    backend.policy = slow
+    sent = push(host, scscf, uri, "asked.ua")
+    scscf.send(sent, host.sip)
+    backend.wait_for(uri)
+    for _ in range(3):
+        scscf.send(sent, host.sip)
+    ours = SipText.parse(sent).header("Call-ID")
+    elsewhere = push(host, scscf, uri, "asked.ua", fields={"Call_ID": ours + "x"})
+    go.set()
+    assert scscf.ask(elsewhere, host.sip).status == 603
+
+    answers = [one.status for one in scscf.responses if one.header("Call-ID") == ours]
+    assert set(answers) == {603}
+    assert len(backend.posted(uri)) == 2
+
+
+@pytest.mark.req("PRA-MSG-2")
+def test_compact_header_names_are_read_like_the_others(host: Stack, scscf: SipPeer, backend: Backend) -> None:
+    uri = "sip:compact@ims.lab"
+    headers = [("a", '*;+g.oma.pusheventapp="picky.ua"'), ("c", "image/png"), ("e", "gzip")]
+    sent = push(host, scscf, uri, "", gzip.compress(PNG), content_type="", headers=headers)
+
+    assert scscf.ask(sent, host.sip).status == 200
+    assert [one.body for one in backend.wait_for(uri)] == [PNG]
 
 
 def test_a_back_end_short_of_resources_is_told_apart_by_its_retry_after(
