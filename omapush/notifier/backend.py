@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from contextlib import suppress
 from typing import Final
 
@@ -27,6 +28,8 @@ from omapush.store.hosted import Due
 
 _IDLE_S: Final = 0.05
 "How often what is due is looked for: senders may be waiting."
+_BUSY_S: Final = 0.01
+"The same while exchanges are under way, which may be what there was no room for."
 _REST_S: Final = 1.0
 _SETTLE_MS: Final = 10_000
 "What noting an answer may take, on top of waiting for a slot and of the exchange."
@@ -45,6 +48,8 @@ class Backends:
         self._client = client
         self._slots = Slots(config.notify.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: Counter[str] = Counter()
+        "Pushes of each application that are borrowed here."
 
     async def run(self, stop: asyncio.Event) -> None:
         """
@@ -57,7 +62,7 @@ class Backends:
                 found = 0
                 for application, terms in self._hosted.items():
                     found += await self._borrow(application, terms, stop)
-                rest_s = 0.0 if found else _IDLE_S
+                rest_s = 0.0 if found else _BUSY_S if self._tasks else _IDLE_S
             except PushError as error:
                 log.get().warning("store_trouble", problem=str(error), action="trying again")
                 rest_s = _REST_S
@@ -68,8 +73,9 @@ class Backends:
 
     async def _borrow(self, application: str, terms: Hosted, stop: asyncio.Event) -> int:
         """Take what is due and return how much that was; what its host has no room for comes back later."""
-        most = min(self._concurrency, self._slots.room()) // self._store.layout.user_shards
-        if self._slots.room() <= 0:
+        # No more than will have its turn within the lease: what waits here is out of other nodes' reach.
+        room = min(self._concurrency - self._held[application], self._slots.room())
+        if room <= 0:
             return 0
         now_ms = clock.now_ms()
         due = await asyncio.to_thread(
@@ -78,12 +84,13 @@ class Backends:
             application,
             now_ms,
             lease_ms=2 * int(terms.timeout_s * 1000) + _SETTLE_MS,
-            most=max(1, most),
+            most=max(1, room // self._store.layout.user_shards),
             kept_s=self._kept_s,
         )
         host = host_of(terms.backend)
         for one in due:
             if self._slots.hold(host):
+                self._held[application] += 1
                 task = asyncio.create_task(self._when_free(one, terms, host, now_ms, stop))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -99,6 +106,7 @@ class Backends:
                     await self._tell(due, terms)
         finally:
             self._slots.let_go(host)
+            self._held[due.push.application] -= 1
 
     async def _tell(self, due: Due, terms: Hosted) -> None:
         push = due.push
