@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import device_facts
 import holding
 import KSR
-import ksr_writer
-import metrics
 import referring
 from batch import Batch
+from content_notifier import Chosen, ContentNotifier
 from knowledge import Knowledge, Known
-from sent import InSubscription, Sent
+from outgoing import Outgoing
 from settings import Settings
 from shards import Shards
 from window import Window, hop_of
 
 from omapush import clock, log
 from omapush.errors import PushError, TooLarge
-from omapush.push import notify_mode, outcome
+from omapush.push import outcome
 from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Situation, choose
-from omapush.push.outcome import Outcome, Reply
+from omapush.push.outcome import Outcome
 from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
-from omapush.push.request import Request
-from omapush.push.subscription import Subscription, is_live
-from omapush.push.values import Event
-from omapush.store import finish, outbox, pushes, subscriptions
+from omapush.store import finish, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.outbox import Owner, Taken, Unreadable
 
 _MOST_AT_ONCE = 64
 "Deliveries taken from one shard in one go."
-_MOST_REMEMBERED = 10_000
-"Tickets that gave way; without them one gives way once more."
-_BUSY_DIALOG_MS = 20
-"Wait for a dialog in which another NOTIFY is under way."
 
 
 class Dispatcher:
@@ -57,9 +48,9 @@ class Dispatcher:
             hop_size=settings.config.sip.window_per_hop,
             longest_s=self._delivery.transaction_s,
         )
-        self._counts = metrics.Counts()
+        self._outgoing = Outgoing(settings, owner.sender, self._window)
+        self._notifier = ContentNotifier(settings, store, self._window, self._outgoing)
         self._knowledge = Knowledge(settings, store)
-        self._gave_way: set[str] = set()
         self._wake_at: float | None = None
         "When something that was put off here is due: sooner than the sweeper may look."
 
@@ -100,13 +91,13 @@ class Dispatcher:
         if not taken:
             return
         batch = Batch(self._store, self._delivery.retention_s)
-        notifies: list[tuple[Taken, Known, Choice]] = []
+        notifies: list[Chosen] = []
         for one, known in zip(taken, self._knowledge.of(taken, clock.now_ms()), strict=True):
             choice = self._decide(one, known, batch)
             if choice is not None and choice.method == "NOTIFY":
-                notifies.append((one, known, choice))
-        self._notify_all(notifies, batch)
-        self._counts.flush()
+                notifies.append(Chosen(one, known, choice))
+        self._notifier.notify_all(notifies, batch)
+        self._outgoing.flush()
         batch.store()
         if batch.shortest_wait_ms is not None:
             due = clock.monotonic() + batch.shortest_wait_ms / 1000
@@ -129,14 +120,15 @@ class Dispatcher:
             choice = self._choose(one, known._replace(subscriptions=left), profile, now_ms)
         except PushError as error:  # of this delivery alone: nothing is read there
             verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
-            batch.end(self._end(one, verdict, now_ms, sip_code=0))
+            batch.end(self._outgoing.end(one, verdict, now_ms, sip_code=0))
             return None
-        if now_ms >= delivery.deliver_before_ms:
+        is_late = now_ms >= delivery.deliver_before_ms
+        if one.told and (is_late or choice.method != "NOTIFY"):  # where it can go it has been
+            batch.end(self._notifier.all_told(one, now_ms))
+        elif is_late:
             batch.end(self._expired(one, now_ms, held=choice.hold))
-        elif one.told and choice.method != "NOTIFY":  # where it can go it has been
-            batch.end(self._all_told(one, now_ms))
         elif choice.outcome is not None:
-            batch.end(self._end(one, choice.outcome, now_ms, sip_code=0))
+            batch.end(self._outgoing.end(one, choice.outcome, now_ms, sip_code=0))
         elif choice.hold:
             batch.hold(self._held(one, known, choice, now_ms))
         elif choice.method == "REFER":
@@ -174,109 +166,10 @@ class Dispatcher:
         assert request is not None  # noqa: S101 - a choice of MESSAGE has it
         if wait_ms := self._window.wait_ms(hop_of(request.next_hop), clock.monotonic()):
             batch.put_off(one.ticket, wait_ms)
-        elif self._send(one, request, now_ms, None):
-            batch.note(one, self._sent(one, request, f"({choice.why})", now_ms))
+        elif self._outgoing.send(one, request, now_ms):
+            batch.note(one, self._outgoing.sent(one, request, f"({choice.why})", now_ms))
         else:
-            batch.end(self._not_sent(one, now_ms))
-
-    # NOTIFY --------------------------------------------------------------------------------------
-
-    def _notify_all(self, wanted: Sequence[tuple[Taken, Known, Choice]], batch: Batch) -> None:
-        """Numbers are taken for all of them in one go, then each is sent."""
-        going: list[tuple[Taken, Known, Choice, Subscription]] = []
-        late = self._overtaking([one for one, *_ in wanted])
-        for one, known, choice in wanted:
-            if one.ticket in late:
-                batch.give_way(one)
-                continue
-            sub = choice.subscription
-            assert sub is not None  # noqa: S101 - a choice of NOTIFY has it
-            if wait_ms := self._window.wait_ms(hop_of(next_hop_of(sub)), clock.monotonic()):
-                batch.put_off(one.ticket, wait_ms)
-            else:
-                going.append((one, known, choice, sub))
-        begun = subscriptions.begin_notifies(
-            self._store, [sub.id for *_, sub in going], transaction_ms=self._transaction_ms
-        )
-        for (one, known, choice, _), begin in zip(going, begun, strict=True):
-            if begin is None:
-                batch.choose_again(one.ticket)
-            elif not begin.cseq:
-                batch.put_off(one.ticket, _BUSY_DIALOG_MS)
-            else:
-                self._notify(one, known, choice, begin, batch)
-
-    def _overtaking(self, wanted: Sequence[Taken]) -> set[str]:
-        """
-        Return the tickets of pushes that would overtake earlier ones to the same user and application.
-
-        Those are held, as when the device has just subscribed. Each gives way once: what is held again after
-        that has another reason.
-        """
-        asked = [one for one in wanted if one.ticket not in self._gave_way]
-        held = outbox.held_before(self._store, [one.ticket for one in asked]) if asked else []
-        names = [name for found in held for name in found]
-        if not names:
-            return set()
-        earlier = dict(zip(names, outbox.read(self._store, names), strict=True))
-        late = {
-            one.ticket
-            for one, found in zip(asked, held, strict=True)
-            if any(
-                (delivery := earlier[name]) is not None and delivery.application == one.delivery.application
-                for name in found
-            )
-        }
-        if len(self._gave_way) > _MOST_REMEMBERED:
-            self._gave_way.clear()
-        self._gave_way |= late
-        return late
-
-    def _notify(
-        self, one: Taken, known: Known, choice: Choice, begun: subscriptions.Begun, batch: Batch
-    ) -> None:
-        sub, now_ms = begun.subscription, clock.now_ms()
-        if not is_live(sub, now_ms):  # it ended between the two looks
-            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
-            batch.choose_again(one.ticket)
-            return
-        told = {each.subscription_id for each in one.told}
-        others = bool(one.told) or any(
-            each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
-        )
-        try:
-            request = self._compose_notify(one, known, sub, begun.cseq, now_ms)
-        except TooLarge as error:
-            log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
-            subscriptions.remove_all(self._store, [sub.id])
-            batch.choose_again(one.ticket)
-            return
-        if self._send(one, request, now_ms, InSubscription(sub.id, begun.cseq, others)):
-            batch.note(one, self._sent(one, request, f"in subscription {sub.id} ({choice.why})", now_ms))
-        else:
-            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
-            batch.end(self._not_sent(one, now_ms))
-
-    def _compose_notify(self, one: Taken, known: Known, sub: Subscription, cseq: int, now_ms: int) -> Request:
-        delivery = one.delivery
-        if delivery.size > len(delivery.content):
-            content = pushes.content(self._store, delivery.ref)
-            delivery = delivery._replace(content=content or b"")
-        profile = device_facts.fitted(
-            self._settings.profile(delivery.application, delivery.initiator), known.facts
-        )
-        return notify_mode.compose(delivery, profile, sub, cseq, self._settings.notifier, now_ms)
-
-    def _all_told(self, one: Taken, now_ms: int) -> finish.Ended:
-        """Each subscription of the user has answered: one that took it is enough."""
-        taken = [told for told in one.told if 200 <= told.sip_code < 300]
-        if taken:
-            said = f"delivered in {len(taken)} of {len(one.told)} subscriptions"
-            verdict = Outcome(None, "delivered", outcome.DELIVERED_CODE, said)
-            return self._end(one, verdict, now_ms, sip_code=taken[0].sip_code, method="NOTIFY")
-        code = one.told[0].sip_code
-        verdict = self._judge(one, Reply(code, f"in each of {len(one.told)} subscriptions"), now_ms)
-        return self._end(one, verdict, now_ms, sip_code=code, method="NOTIFY")
+            batch.end(self._outgoing.not_sent(one, now_ms))
 
     # REFER ---------------------------------------------------------------------------------------
 
@@ -286,13 +179,13 @@ class Dispatcher:
             begun = referring.begin(self._settings, self._store, one, known.record, now_ms)
         except TooLarge as error:
             verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
-            batch.end(self._end(one, verdict, now_ms, sip_code=0))
+            batch.end(self._outgoing.end(one, verdict, now_ms, sip_code=0))
             return
         if begun is None:  # another has just begun one for the same user and application
             batch.choose_again(one.ticket)
             return
         referral, request = begun
-        batch.note(one, self._sent(one, request, f"({choice.why})", now_ms))
+        batch.note(one, self._outgoing.sent(one, request, f"({choice.why})", now_ms))
         until_ms = look_again_ms(referral, now_ms)
         waits = Choice(None, "waits for the device to subscribe", hold=True, until_ms=until_ms)
         batch.hold(self._held(one, known, waits, now_ms))
@@ -316,57 +209,5 @@ class Dispatcher:
         """Deliver-before passed while it waited: for its first try, for its next, or after a relay's 202."""
         last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
         verdict = outcome.expired(last.sip_code if last is not None else 0, held=held)
-        ended = self._end(one, verdict, now_ms, sip_code=last.sip_code if last is not None else 0)
+        ended = self._outgoing.end(one, verdict, now_ms, sip_code=last.sip_code if last is not None else 0)
         return ended._replace(attempt=one.attempt - 1, method=last.method if last is not None else "")
-
-    def _send(self, one: Taken, request: Request, now_ms: int, notify: InSubscription | None) -> bool:
-        hop = hop_of(request.next_hop)
-        reference = Sent(
-            ticket=one.ticket,
-            attempt=one.attempt,
-            plan=self._settings.retry_plan(one.delivery.application),
-            sent_ms=now_ms,
-            sender=self._owner.sender,
-            hop=hop,
-            deliver_before_ms=one.delivery.deliver_before_ms,
-            unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
-            notify=notify,
-        )
-        if not ksr_writer.send(request, reference.pack()):
-            return False
-        self._window.sent(hop)
-        return True
-
-    def _sent(self, one: Taken, request: Request, why: str, now_ms: int) -> Event:
-        self._counts.add("sip_requests_sent_total", request.method)
-        metrics.observe("accepted_to_sent_seconds", now_ms - one.delivery.accepted_ms)
-        text = f"{request.method} try {one.attempt} to {request.next_hop} {why}"
-        return Event(now_ms, one.delivery.recipient, "sent", text)
-
-    def _not_sent(self, one: Taken, now_ms: int) -> finish.Ended:
-        """Kamailio could not send at all: judged like a 503 of the next hop."""
-        reply = Reply(503, "could not be sent: next hop unknown or memory short")
-        return self._end(one, self._judge(one, reply, now_ms), now_ms, sip_code=503)
-
-    def _judge(self, one: Taken, reply: Reply, now_ms: int) -> Outcome:
-        return outcome.judge(
-            reply,
-            attempt=one.attempt,
-            plan=self._settings.retry_plan(one.delivery.application),
-            unconfirmed=False,
-            now_ms=now_ms,
-            deliver_before_ms=one.delivery.deliver_before_ms,
-            jitter=random.random(),
-        )
-
-    def _end(
-        self, one: Taken, verdict: Outcome, now_ms: int, *, sip_code: int, method: str = ""
-    ) -> finish.Ended:
-        if verdict.retry_at_ms is None:
-            self._counts.add("deliveries_finished_total", verdict.state)
-        return finish.Ended(one.ticket, verdict, method, sip_code, one.attempt, now_ms, verdict.desc)
-
-
-def next_hop_of(sub: Subscription) -> str:
-    """Return where the NOTIFYs of a subscription go first."""
-    return sub.dialog.route_set[0] if sub.dialog.route_set else sub.dialog.remote_target

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from typer.testing import CliRunner
 
+from omapush.cli.main import app
 from omapush.store import keys, subscriptions
 from tests.conftest import MakeStack
 from tests.harness.sip_peer import OK, Says, SipPeer
@@ -52,6 +54,32 @@ def test_a_subscriber_that_waits_is_pending_and_gets_no_push_in_it(device: Subsc
 
     assert device.stack.result(device.stack.submit(device.aor, app="pending.ua")).method == "MESSAGE"
     assert len(device.notifies(1)) == 1
+
+
+def test_a_subscriber_that_is_approved_is_told_and_gets_what_comes(device: Subscriber) -> None:
+    device.begin(**wants("pending.ua"))
+    device.notifies(1)
+    device.settle()
+
+    command = ["--config", str(device.stack.config_file), "subscription", "approve", device.to_tag]
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+    assert device.notifies(2)[1].header("Subscription-State").startswith("active;expires=")
+    device.settle()
+    assert device.stack.result(device.stack.submit(device.aor, app="pending.ua")).method == "NOTIFY"
+
+
+def test_a_subscription_that_an_operator_ends_is_told_why_and_is_gone(device: Subscriber) -> None:
+    device.begin(**wants(APP))
+    device.notifies(1)
+    device.settle()
+
+    command = ["--config", str(device.stack.config_file), "subscription", "end", device.to_tag]
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+    assert device.notifies(2)[1].header("Subscription-State") == "terminated;reason=rejected"
+    wait_until(lambda: device.stored is None, 5, "the record gone")
+    assert device.stack.result(device.stack.submit(device.aor)).method == "MESSAGE"
 
 
 @pytest.mark.req("PROP-X-3")

@@ -1,0 +1,160 @@
+"""Pushes that leave as NOTIFYs: numbered, in order, in each subscription of a user in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import device_facts
+from batch import Batch
+from knowledge import Known
+from outgoing import Outgoing
+from sent import InSubscription
+from settings import Settings
+from window import Window, hop_of
+
+from omapush import clock, log
+from omapush.errors import TooLarge
+from omapush.push import notify_mode, outcome
+from omapush.push.method_choice import Choice
+from omapush.push.outcome import Outcome, Reply
+from omapush.push.request import Request
+from omapush.push.subscription import Subscription, is_live
+from omapush.store import finish, outbox, pushes, subscriptions
+from omapush.store.client import Store
+from omapush.store.outbox import Taken
+from omapush.store.subscriptions import Begun
+
+_MOST_REMEMBERED = 10_000
+"Tickets that gave way; without them one gives way once more."
+_BUSY_DIALOG_MS = 20
+"Wait for a dialog in which another NOTIFY is under way."
+
+
+class Chosen(NamedTuple):
+    """A delivery for which NOTIFY was chosen."""
+
+    taken: Taken
+    known: Known
+    choice: Choice
+
+    @property
+    def subscription(self) -> Subscription:
+        """In which it goes."""
+        subscription = self.choice.subscription
+        assert subscription is not None  # noqa: S101 - a choice of NOTIFY has it
+        return subscription
+
+    @property
+    def next_hop(self) -> str:
+        """Where it goes first."""
+        dialog = self.subscription.dialog
+        return dialog.route_set[0] if dialog.route_set else dialog.remote_target
+
+
+class ContentNotifier:
+    """Part of a sender process."""
+
+    def __init__(self, settings: Settings, store: Store, window: Window, outgoing: Outgoing) -> None:
+        self._settings = settings
+        self._store = store
+        self._window = window
+        self._outgoing = outgoing
+        self._transaction_ms = settings.config.delivery.transaction_s * 1000
+        self._gave_way: set[str] = set()
+
+    def notify_all(self, wanted: Sequence[Chosen], batch: Batch) -> None:
+        """Send these pushes, each in its subscription; numbers are taken for all of them in one go."""
+        going: list[Chosen] = []
+        late = self._overtaking([chosen.taken for chosen in wanted])
+        for chosen in wanted:
+            ticket = chosen.taken.ticket
+            if ticket in late:
+                batch.give_way(chosen.taken)
+            elif wait_ms := self._window.wait_ms(hop_of(chosen.next_hop), clock.monotonic()):
+                batch.put_off(ticket, wait_ms)
+            else:
+                going.append(chosen)
+        begun = subscriptions.begin_notifies(
+            self._store, [one.subscription.id for one in going], transaction_ms=self._transaction_ms
+        )
+        for chosen, begin in zip(going, begun, strict=True):
+            if begin is None:
+                batch.choose_again(chosen.taken.ticket)
+            elif not begin.cseq:
+                batch.put_off(chosen.taken.ticket, _BUSY_DIALOG_MS)
+            else:
+                self._notify(chosen, begin, batch)
+
+    def _overtaking(self, wanted: Sequence[Taken]) -> set[str]:
+        """
+        Return the tickets of pushes that would overtake earlier ones to the same user and application.
+
+        Those are held, as when the device has just subscribed. Each gives way once: what is held again after
+        that has another reason.
+        """
+        asked = [one for one in wanted if not one.delivery.subscription and one.ticket not in self._gave_way]
+        held = outbox.held_before(self._store, [one.ticket for one in asked]) if asked else []
+        names = [name for found in held for name in found]
+        if not names:
+            return set()
+        earlier = dict(zip(names, outbox.read(self._store, names), strict=True))
+        late = {
+            one.ticket
+            for one, found in zip(asked, held, strict=True)
+            if any(
+                (delivery := earlier[name]) is not None and delivery.application == one.delivery.application
+                for name in found
+            )
+        }
+        if len(self._gave_way) > _MOST_REMEMBERED:
+            self._gave_way.clear()
+        self._gave_way |= late
+        return late
+
+    def _notify(self, chosen: Chosen, begun: Begun, batch: Batch) -> None:
+        one, known, choice = chosen
+        sub, now_ms = begun.subscription, clock.now_ms()
+        if not is_live(sub, now_ms):  # it ended between the two looks
+            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
+            batch.choose_again(one.ticket)
+            return
+        told = {each.subscription_id for each in one.told}
+        others = bool(one.told) or any(
+            each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
+        )
+        try:
+            request = self._compose_notify(one, known, sub, begun.cseq, now_ms)
+        except TooLarge as error:
+            log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
+            subscriptions.remove_all(self._store, [sub.id])
+            batch.choose_again(one.ticket)
+            return
+        if self._outgoing.send(one, request, now_ms, InSubscription(sub.id, begun.cseq, others)):
+            batch.note(
+                one, self._outgoing.sent(one, request, f"in subscription {sub.id} ({choice.why})", now_ms)
+            )
+        else:
+            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
+            batch.end(self._outgoing.not_sent(one, now_ms))
+
+    def _compose_notify(self, one: Taken, known: Known, sub: Subscription, cseq: int, now_ms: int) -> Request:
+        delivery = one.delivery
+        if delivery.size > len(delivery.content):
+            content = pushes.content(self._store, delivery.ref)
+            delivery = delivery._replace(content=content or b"")
+        profile = device_facts.fitted(
+            self._settings.profile(delivery.application, delivery.initiator), known.facts
+        )
+        return notify_mode.compose(delivery, profile, sub, cseq, self._settings.notifier, now_ms)
+
+    def all_told(self, one: Taken, now_ms: int) -> finish.Ended:
+        """Return the end of a push that all subscriptions of its user answered: one that took it will do."""
+        taken = [told for told in one.told if 200 <= told.sip_code < 300]
+        if taken:
+            said = f"delivered in {len(taken)} of {len(one.told)} subscriptions"
+            verdict = Outcome(None, "delivered", outcome.DELIVERED_CODE, said)
+            return self._outgoing.end(one, verdict, now_ms, sip_code=taken[0].sip_code, method="NOTIFY")
+        code = one.told[0].sip_code
+        verdict = self._outgoing.judge(one, Reply(code, f"in each of {len(one.told)} subscriptions"), now_ms)
+        return self._outgoing.end(one, verdict, now_ms, sip_code=code, method="NOTIFY")

@@ -1,0 +1,83 @@
+"""A push as it leaves: reference, window, what is counted and noted about it; and the end of a try."""
+
+from __future__ import annotations
+
+import random
+
+import ksr_writer
+import metrics
+from sent import InSubscription, Sent
+from settings import Settings
+from window import Window, hop_of
+
+from omapush.push import outcome
+from omapush.push.outcome import Outcome, Reply
+from omapush.push.request import Request
+from omapush.push.values import Event
+from omapush.store import finish
+from omapush.store.outbox import Taken
+
+
+class Outgoing:
+    """Part of a sender process, whatever the method."""
+
+    def __init__(self, settings: Settings, sender: int, window: Window) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._window = window
+        self._counts = metrics.Counts()
+
+    def send(self, one: Taken, request: Request, now_ms: int, notify: InSubscription | None = None) -> bool:
+        """Send one push; False when Kamailio could not even try."""
+        hop = hop_of(request.next_hop)
+        reference = Sent(
+            ticket=one.ticket,
+            attempt=one.attempt,
+            plan=self._settings.retry_plan(one.delivery.application),
+            sent_ms=now_ms,
+            sender=self._sender,
+            hop=hop,
+            deliver_before_ms=one.delivery.deliver_before_ms,
+            unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
+            notify=notify,
+        )
+        if not ksr_writer.send(request, reference.pack()):
+            return False
+        self._window.sent(hop)
+        return True
+
+    def sent(self, one: Taken, request: Request, why: str, now_ms: int) -> Event:
+        """Count a request that was sent, and return the line of the event log about it."""
+        self._counts.add("sip_requests_sent_total", request.method)
+        metrics.observe("accepted_to_sent_seconds", now_ms - one.delivery.accepted_ms)
+        text = f"{request.method} try {one.attempt} to {request.next_hop} {why}"
+        return Event(now_ms, one.delivery.recipient, "sent", text)
+
+    def not_sent(self, one: Taken, now_ms: int) -> finish.Ended:
+        """Return the end of a try that Kamailio could not send at all: judged like a 503 of the next hop."""
+        reply = Reply(503, "could not be sent: next hop unknown or memory short")
+        return self.end(one, self.judge(one, reply, now_ms), now_ms, sip_code=503)
+
+    def judge(self, one: Taken, reply: Reply, now_ms: int) -> Outcome:
+        """Return what a reply, or what stands for one, means for the push."""
+        return outcome.judge(
+            reply,
+            attempt=one.attempt,
+            plan=self._settings.retry_plan(one.delivery.application),
+            unconfirmed=False,
+            now_ms=now_ms,
+            deliver_before_ms=one.delivery.deliver_before_ms,
+            jitter=random.random(),
+        )
+
+    def end(
+        self, one: Taken, verdict: Outcome, now_ms: int, *, sip_code: int, method: str = ""
+    ) -> finish.Ended:
+        """Return the end of this try, counted when it is final."""
+        if verdict.retry_at_ms is None:
+            self._counts.add("deliveries_finished_total", verdict.state)
+        return finish.Ended(one.ticket, verdict, method, sip_code, one.attempt, now_ms, verdict.desc)
+
+    def flush(self) -> None:
+        """Give the counts of a batch to Kamailio."""
+        self._counts.flush()
