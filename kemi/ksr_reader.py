@@ -13,6 +13,7 @@ from omapush import clock
 from omapush.protocol.event_header import parse_event
 from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.dialog import Heard
+from omapush.push.hosted import Arrived, application_of, is_originating
 from omapush.push.inbound import InboundRequest
 from omapush.push.referral import Told
 from omapush.push.registrar import ThirdPartyRegister
@@ -68,7 +69,21 @@ def request(settings: Settings, *, onward: bool) -> InboundRequest:
         in_dialog=KSR.siputils.has_totag() > 0,
         went_through_us=not onward and settings.sender.sent_by in text("$(hdr(Via)[1])"),
         for_own_profile=onward and method() == "SUBSCRIBE" and _is_for_own_profile(),
+        hosted=_hosted(uri, settings) if settings.config.hosted and method() == "MESSAGE" else "",
     )
+
+
+def _hosted(uri: str, settings: Settings) -> str:
+    if is_originating(text("$hdr(P-Served-User)")):
+        return ""
+    order = settings.config.routing.order
+    return application_of(uri, all_values("Accept-Contact", "a"), order, settings.config.hosted)
+
+
+def all_values(name: str, compact: str = "") -> str:
+    """Return all values of a header, joined by commas; `compact` is the other name that it has."""
+    found = [text(f"$(hdr({name})[*])"), text(f"$(hdr({compact})[*])") if compact else ""]
+    return ",".join(value for value in found if value)
 
 
 def _is_for_own_profile() -> bool:
@@ -114,6 +129,31 @@ def subscribe() -> Subscribe:
         accept_contact=text("$(hdr(Accept-Contact)[*])"),
         accept_encoding=text("$(hdr(Accept-Encoding)[*])"),
         charging_vector=text("$hdr(P-Charging-Vector)"),
+    )
+
+
+_KEPT_FIELDS = ("Priority", "Subject", "Content-Disposition", "Content-Language")
+"Headers of a push that its application is told (PROP-CTRL-1)."
+
+
+def hosted_push() -> Arrived:
+    """Return the MESSAGE in hand as a push."""
+    return Arrived(
+        request_uri=text("$ru"),
+        asserted=all_values("P-Asserted-Identity"),
+        accept_contact=all_values("Accept-Contact", "a"),
+        content_type=text("$hdr(Content-Type)"),
+        content_encoding=all_values("Content-Encoding"),
+        expires=text("$hdr(Expires)"),
+        date=text("$hdr(Date)"),
+        require=all_values("Require"),
+        push_id=text("$hdr(X-Push-Id)"),
+        call_id=text("$ci"),
+        cseq=number("$cs"),
+        from_tag=text("$ft"),
+        length=number("$cl"),
+        body=body(),
+        fields=tuple((name, text(f"$hdr({name})")) for name in _KEPT_FIELDS),
     )
 
 

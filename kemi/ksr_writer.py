@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import KSR
 import ksr_reader
 
-from omapush.push.inbound import Answer, Capture, Decision, Drop, Notification, Relay, Subscription
+from omapush.push.inbound import Answer, Capture, Decision, Drop, Hosted, Notification, Relay, Subscription
 from omapush.push.request import InDialog, Request
 
 _dialog_in_hand: tuple[Request, InDialog] | None = None
@@ -49,7 +49,7 @@ def apply(decision: Decision, *, record_route: bool) -> None:
             reply(status, reason, headers)
         case Relay():
             relay(record_route=record_route)
-        case Drop() | Capture() | Subscription() | Notification():
+        case Drop() | Capture() | Subscription() | Notification() | Hosted():
             pass
 
 

@@ -47,3 +47,8 @@ def count_received(method: str) -> None:
     """Count a request from outside. A method that we do not know is `other`: peers may make up any number."""
     label = method if method in _METHODS else _OTHER
     KSR.xhttp_prom.counter_inc_l1("sip_requests_received_total", 1, label)
+
+
+def count_hosted(application: str, status: int) -> None:
+    """Count a push for an application behind this server, by our answer."""
+    KSR.xhttp_prom.counter_inc_l2("hosted_pushes_total", 1, application, str(status))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 
 import completer
+import hosting
 import KSR
 import ksr_reader
 import ksr_writer
@@ -21,6 +22,7 @@ import subscription_notifier
 import suspended
 import watcher
 from completer import RegisterCompleter, ResultCompleter
+from hosting import HostedCompleter
 from sender import SenderProcess
 from settings import Settings
 from subscription_completer import SubscriptionCompleter
@@ -28,8 +30,8 @@ from watcher import WatchCompleter
 
 from omapush import clock, log
 from omapush.errors import BadConfiguration, PushError
-from omapush.push import inbound, referral, registrar, subscribe, watch_rules
-from omapush.push.inbound import Answer, Capture, Decision, Notification, Relay, Subscription
+from omapush.push import hosted, inbound, referral, registrar, subscribe, watch_rules
+from omapush.push.inbound import Answer, Capture, Decision, Hosted, Notification, Relay, Subscription
 
 DONE = 1
 _SANITY_MESSAGE = 16615
@@ -68,6 +70,7 @@ class PushAs:
         self._registers: RegisterCompleter | None = None
         self._subscribes: SubscriptionCompleter | None = None
         self._watches: WatchCompleter | None = None
+        self._hosted: HostedCompleter | None = None
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
@@ -112,6 +115,8 @@ class PushAs:
                     return self._subscribe()
                 case Notification():
                     return self._notified()
+                case Hosted(application):
+                    return self._host(application)
                 case _:
                     return decision
         except PushError as error:
@@ -153,6 +158,18 @@ class PushAs:
         if refusal is not None:
             return refusal
         return suspended.hand_over(watcher.NOTIFIES, watcher.pack_notify(notified)) or Notification()
+
+    def _host(self, application: str) -> Decision:
+        """Refuse a push for an application behind us, or suspend it until it is stored."""
+        terms = self._settings.config.hosted[application]
+        push = hosted.admit(ksr_reader.hosted_push(), application, terms, clock.now_ms())
+        headers = hosting.answer_headers(
+            ksr_reader.text("$hdr(P-Charging-Vector)"), self._settings.sender.ioi
+        )
+        if isinstance(push, Answer):
+            metrics.count_hosted(application, push.status)
+            return Answer(push.status, push.reason, (*push.headers, *headers))
+        return suspended.hand_over(hosting.QUEUE, hosting.pack(headers, push)) or Hosted(application)
 
     def ksr_resumed(self, *_: object) -> int:
         """In a completer: what a suspended request asked for is stored, answer it."""
@@ -239,6 +256,16 @@ class PushAs:
             self._watches.run_once()
         except Exception:
             log.get().exception("completer_crashed", queue="watches")
+        return DONE
+
+    def ksr_completer_hosted(self, *_: object) -> int:
+        """In the process that stores pushes for hosted applications, again and again."""
+        try:
+            if self._hosted is None:
+                self._hosted = HostedCompleter(self._settings)
+            self._hosted.run_once()
+        except Exception:
+            log.get().exception("completer_crashed", queue="hosted")
         return DONE
 
     # HTTP ----------------------------------------------------------------------------------------

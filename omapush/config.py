@@ -319,6 +319,45 @@ class Initiator(_Section, frozen=True):
         return f"Initiator(applications={self.applications}, trusted={self.trusted}, password=***)"
 
 
+class Hosted(_Section, frozen=True):
+    """One push application hosted behind this server: `[hosted."mms.ua"]`."""
+
+    recipients: tuple[str, ...] = ("*",)
+    """Whose pushes it takes: shell patterns over the address of record of the Request-URI."""
+    request_uris: tuple[str, ...] = ()
+    """MESSAGEs to these addresses of record (shell patterns) are for it, also without a feature tag."""
+    senders: tuple[str, ...] = ()
+    """Who may push to it: shell patterns over P-Asserted-Identity. Empty: everybody whom the core asserts."""
+    content_types: tuple[str, ...] = ()
+    """MIME types that it takes (shell patterns); empty: all. Others are refused with 415."""
+    max_bytes: Annotated[int, Meta(ge=1, le=1_048_576)] = 65_536
+    """Largest content, encodings undone; above it 413. A MESSAGE itself carries 48 KB at most."""
+    backend: str = "stream"
+    """`http://` or `https://` URL that pushes are posted to, or `stream`: left in Redis streams."""
+    answer: Literal["stored", "backend"] = "stored"
+    """When the sender is answered: once the push is stored, or when the back end has answered."""
+    answer_within_s: Annotated[float, Meta(ge=0.1, le=20)] = 2.0
+    """With `backend`, the longest wait for that; then 200, and the back end is told until it takes it."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """Longest wait for the whole answer of the back end."""
+    retry: Retry = Retry(attempts=20, first_s=1.0, longest_s=300.0)
+    """When a back end that does not take a push is told again."""
+    max_waiting: Count = 100_000
+    """Pushes that may wait for it, spread over `redis.user_shards`; beyond it senders get 503."""
+    remember_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
+    """How long a push is remembered, so that one that comes again is not delivered again."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Tell whether pushes are left in Redis streams."""
+        return self.backend == "stream"
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Event values that mean it: none, a MESSAGE has no Event."""
+        return ()
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration of one node."""
 
@@ -336,6 +375,7 @@ class Config(Struct, frozen=True, kw_only=True):
     subscriptions: Subscriptions = Subscriptions()
     capabilities: Capabilities = Capabilities()
     application: dict[str, Application] = {}
+    hosted: dict[str, Hosted] = {}
     initiator: dict[str, Initiator] = {}
 
     def profile(self, ari: str) -> Application:
@@ -357,7 +397,7 @@ _SECTIONS: dict[str, type[_Section]] = {
     "capabilities": Capabilities,
     "routing": Routing,
 }
-_NAMED: dict[str, type[_Section]] = {"application": Application, "initiator": Initiator}
+_NAMED: dict[str, type[_Section]] = {"application": Application, "hosted": Hosted, "initiator": Initiator}
 
 
 def load(path: str | None = None) -> Config:

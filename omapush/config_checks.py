@@ -7,11 +7,22 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from omapush.config_forms import AOR_PATTERN, ARI, EVENT, HTTP_LISTEN, IOI, NAME, SIP_LISTEN, SIP_URI, TEL_URI
+from omapush.config_forms import (
+    AOR_PATTERN,
+    ARI,
+    EVENT,
+    HTTP_LISTEN,
+    HTTP_URL,
+    IOI,
+    NAME,
+    SIP_LISTEN,
+    SIP_URI,
+    TEL_URI,
+)
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:
-    from omapush.config import Application, Config, Initiator
+    from omapush.config import Application, Config, Hosted, Initiator
 
 _IN_FLIGHT_BYTES = 45_000
 "Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
@@ -44,7 +55,33 @@ def check(config: Config) -> None:
         _require(config, "application", ari, ARI, '"mms.ua"')
         _check_addresses(config, ari, application)
         _check_methods(config, ari, application)
+    for ari, hosted in config.hosted.items():
+        _check_hosted(config, ari, hosted)
     _check_routing(config)
+
+
+def _check_hosted(config: Config, ari: str, hosted: Hosted) -> None:
+    _require(config, "hosted", ari, ARI, '"mms.ua"')
+    if ari != ari.lower():
+        raise BadConfiguration(f'{config.path}: hosted."{ari}"', "is written in lower case: feature tags are")
+    where = f'hosted."{ari}"'
+    for key in ("recipients", "request_uris", "senders"):
+        for pattern in getattr(hosted, key):
+            _require(config, f"{where}.{key}", pattern, AOR_PATTERN, '"sip:*@home1.example"')
+    if not hosted.is_stream:
+        _require(
+            config, f"{where}.backend", hosted.backend, HTTP_URL, '"http://127.0.0.1:8000/", or "stream"'
+        )
+    elif hosted.answer == "backend":
+        raise BadConfiguration(
+            f"{config.path}: {where}.answer", 'nobody answers from a stream; right would be "stored"'
+        )
+    limit_s = max(1, min(32, config.delivery.transaction_s - 8))
+    if hosted.answer == "backend" and hosted.answer_within_s >= limit_s:
+        raise BadConfiguration(
+            f"{config.path}: {where}.answer_within_s",
+            f"has to be below {limit_s} s, when Kamailio ends a transaction (delivery.transaction_s - 8)",
+        )
 
 
 def _check_addresses(config: Config, ari: str, application: Application) -> None:

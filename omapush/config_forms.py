@@ -25,6 +25,10 @@ SIP_URI: Final = re.compile(rf"sip:(?:{_USER}@)?{_HOST}(?::{_PORT})?{_PARAMETERS
 TEL_URI: Final = re.compile(r"tel:\+[0-9\-.()]{0,31}[0-9]", re.IGNORECASE)
 # token, the part of an ioi behind its type               RFC 7315 5.6
 IOI: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,128}")
+# http-URI, with or without credentials                  RFC 9110 4.2
+HTTP_URL: Final = re.compile(
+    rf"https?://(?:[A-Za-z0-9\-_.!~*'()&=+$,;%:]{{1,128}}@)?{_HOST}(?::{_PORT})?(?:[/?][^\s#<>\"]{{0,1024}})?"
+)
 ARI: Final = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
 # a public identity, or its beginning and `*`
 AOR_PATTERN: Final = re.compile(r"(?:sips?:|tel:|\*)[^\s<>\";,]{0,256}")

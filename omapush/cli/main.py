@@ -11,6 +11,7 @@ from omapush.cli import (
     capabilities,
     configuration,
     doctor,
+    hosted,
     processes,
     push,
     receiver,
@@ -32,6 +33,7 @@ app.add_typer(push.app, name="push")
 app.command(name="registrations")(registrations.registrations)
 app.command(name="capabilities")(capabilities.capabilities)
 app.command(name="route")(route.route)
+app.command(name="hosted")(hosted.hosted)
 app.add_typer(receiver.app, name="receiver")
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")

@@ -1,4 +1,7 @@
-"""The notifier process: result notifications, sweepers and UAProf fetches, side by side in one event loop."""
+"""
+The notifier process, all in one event loop: result notifications, sweepers, UAProf fetches, and pushes for
+applications hosted behind this server.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import signal
 import httpx
 
 from omapush.config import Config
+from omapush.notifier.backend import Backends
 from omapush.notifier.results import Notifications
 from omapush.notifier.sweeper import Sweeper
 from omapush.notifier.uaprof_fetch import MOST_AT_ONCE, ProfileFetcher
@@ -25,14 +29,18 @@ async def run(config: Config) -> None:
     )
     timeout = httpx.Timeout(config.notify.timeout_s)
     fetch_limits = httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=0)
+    longest = max((one.timeout_s for one in config.hosted.values()), default=1.0)
     async with (
         httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, follow_redirects=False) as http,
         httpx.AsyncClient(limits=fetch_limits, trust_env=False, follow_redirects=False) as foreign,
+        httpx.AsyncClient(timeout=longest, limits=limits, trust_env=False, follow_redirects=False) as behind,
         asyncio.TaskGroup() as tasks,
     ):
         background = [tasks.create_task(Sweeper(config, store).run())]
         if config.capabilities.fetch:
             background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
+        backends = tasks.create_task(Backends(config, store, behind).run(stop))
         await Notifications(config, store, http).run(stop)
+        await backends
         for task in background:
             task.cancel()

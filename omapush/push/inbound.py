@@ -31,6 +31,8 @@ class InboundRequest:
     "One of the Via values is ours."
     for_own_profile: bool = False
     "A SUBSCRIBE to a profile that we serve, which filter criteria bring on its way to the subscriber itself."
+    hosted: str = ""
+    "ARI of the application behind this server that a MESSAGE is for; empty: it is for none."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,18 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosted:
+    """A push for an application behind this server: look at it, store it, then answer."""
+
+    application: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """An ACK that ends here; nothing answers an ACK."""
 
 
-Decision = Answer | Relay | Capture | Drop | Subscription | Notification
+Decision = Answer | Relay | Capture | Drop | Subscription | Notification | Hosted
 
 OPTIONS_HEADERS: Final = (
     ("Allow", ALLOW),
@@ -86,6 +95,8 @@ def decide(request: InboundRequest) -> Decision:
         return Answer(403, "Not a Trusted Peer")
     if request.for_own_profile and not request.in_dialog:
         return Subscription()
+    if request.hosted and not request.in_dialog and (request.onward or request.for_us):
+        return Hosted(request.hosted)
     if request.onward:
         return Relay()
     return _answer_ourselves(request)

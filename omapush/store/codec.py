@@ -9,6 +9,7 @@ import msgspec
 from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
 from omapush.push.fan_out import FanOut
+from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report
@@ -28,6 +29,8 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Event,
         FanOut,
         FinalAnswer,
+        HostedPush,
+        HostedState,
         Notified,
         Profile,
         Push,
@@ -44,6 +47,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
 
 
 _CAPTURE: Final = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], Report])
+_HOSTED: Final = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], HostedPush])
 
 
 class BrokenRecord(PushError):
@@ -56,6 +60,8 @@ def encode(
     | Event
     | FanOut
     | FinalAnswer
+    | HostedPush
+    | HostedState
     | Notified
     | Profile
     | Push
@@ -117,6 +123,16 @@ def profile(data: bytes) -> Profile:
     return _decode(Profile, data)
 
 
+def hosted_push(data: bytes) -> HostedPush:
+    """Read a push for an application behind this server."""
+    return _decode(HostedPush, data)
+
+
+def hosted_state(data: bytes) -> HostedState:
+    """Read how telling its back end goes."""
+    return _decode(HostedState, data)
+
+
 def delivery(data: bytes) -> Delivery:
     """Read a Delivery."""
     return _decode(Delivery, data)
@@ -155,6 +171,16 @@ def encode_capture(headers: tuple[tuple[str, str], ...], report: Report) -> byte
 def capture(data: bytes) -> tuple[tuple[tuple[str, str], ...], Report]:
     """Read what `encode_capture` wrote; it is never stored."""
     return _CAPTURE.decode(data)
+
+
+def encode_hosted(headers: tuple[tuple[str, str], ...], push: HostedPush) -> bytes:
+    """Return what one SIP process hands to another for a push: headers of its answer, and the push."""
+    return _ENCODER.encode((headers, push))
+
+
+def hosted(data: bytes) -> tuple[tuple[tuple[str, str], ...], HostedPush]:
+    """Read what `encode_hosted` wrote; it is never stored."""
+    return _HOSTED.decode(data)
 
 
 def result(data: bytes) -> Result:

@@ -130,6 +130,25 @@ def subscription_part(shard_number: int, part: str) -> str:
     return f"sub-{part}:{{u{shard_number}}}"
 
 
+def hosted(shard_number: int, part: str, application: str) -> str:
+    """
+    One structure of what a user shard has for one hosted application.
+
+    `part`: push, state, due, open, failed or stream; what each holds is in schema/functions/hosted.lua.
+    """
+    return f"hosted-{part}:{{u{shard_number}}}:{application}"
+
+
+def hosted_seen(shard_number: int, name: str) -> str:
+    """A push that came for a hosted application, by request or by its sender's name for it."""
+    return f"hosted-seen:{{u{shard_number}}}:{name}"
+
+
+def hosted_verdicts(waiter: str) -> str:
+    """What back ends said while one SIP process waits for it; in a slot of its own."""
+    return f"hosted-verdicts:{waiter}"
+
+
 def profile(url: str) -> str:
     """UAProf document of one URL; in a slot of its own."""
     return f"uaprof:{hashlib.blake2s(url.encode(), digest_size=16).hexdigest()}"

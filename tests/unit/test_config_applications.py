@@ -71,3 +71,53 @@ def test_what_is_wrong_is_named_with_file_and_key(tables: dict[str, Any], key: s
 
     assert str(refused.value).startswith(f"omapush.toml: {key}: ")
     assert says in str(refused.value)
+
+
+def hosted(**keys: Any) -> config.Hosted:
+    return config.parse({"hosted": {"x.ua": keys}}, "omapush.toml").hosted["x.ua"]
+
+
+@pytest.mark.req("PRA-GEN-2")
+def test_a_hosted_application_takes_everything_into_a_stream_unless_told_otherwise() -> None:
+    assert hosted().is_stream
+    assert (
+        hosted(backend="https://user:secret@as.example:8443/push?x=1", answer="backend").answer == "backend"
+    )
+    assert hosted().events == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ({"backend": "ftp://as.example/"}, "backend"),
+        ({"backend": ""}, "backend"),
+        ({"backend": "http://a b/"}, "backend"),
+        ({"answer": "backend"}, "answer"),
+        ({"backend": "http://a/", "answer": "backend", "answer_within_s": 25}, "answer_within_s"),
+        ({"recipients": ["alice"]}, "recipients"),
+        ({"senders": ["<sip:a@b>"]}, "senders"),
+        ({"request_uris": ["x"]}, "request_uris"),
+        ({"max_bytes": 0}, "max_bytes"),
+        ({"retries": {}}, "retries"),
+    ],
+)
+def test_a_wrong_hosted_application_names_the_key(keys: dict[str, Any], names: str) -> None:
+    with pytest.raises(BadConfiguration, match=names) as caught:
+        hosted(**keys)
+    assert 'hosted."x.ua"' in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_wait_for_a_back_end_ends_before_its_transaction() -> None:
+    tables = {
+        "delivery": {"transaction_s": 10},
+        "hosted": {"x.ua": {"backend": "http://a/", "answer": "backend", "answer_within_s": 2.0}},
+    }
+    with pytest.raises(BadConfiguration, match="below 2 s"):
+        config.parse(tables, "omapush.toml")
+
+
+@pytest.mark.parametrize("ari", ["MMS.UA", "a b", ""])
+def test_a_hosted_application_is_named_as_feature_tags_are(ari: str) -> None:
+    with pytest.raises(BadConfiguration, match="hosted"):
+        config.parse({"hosted": {ari: {}}}, "omapush.toml")

@@ -13,6 +13,7 @@ from omapush.config import parse
 
 KEMI = (
     "completer",
+    "hosting",
     "ksr_reader",
     "ksr_writer",
     "metrics",
@@ -128,3 +129,16 @@ def test_an_answer_that_cannot_be_written_becomes_one_500(
 
     assert agent.ksr_request_route(None) == 1
     assert sent(ksr) == [(500, "Server Internal Error")]
+
+
+@pytest.mark.parametrize("function", ["all_values", "hosted_push"])
+def test_a_push_for_a_hosted_application_goes_on_when_our_code_stumbles(
+    ksr: MagicMock, push_as: ModuleType, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    monkeypatch.setattr("omapush.config.load", lambda: parse({"hosted": {"mms.ua": {}}}, "test.toml"))
+    monkeypatch.setattr(sys.modules["ksr_reader"], "application_of", lambda *_: "mms.ua")
+    agent = push_as.mod_init()
+    stumble_once_routed(ksr, monkeypatch, "ksr_reader", function)
+
+    assert agent.ksr_request_route(None) == 1
+    assert sent(ksr) == [()]

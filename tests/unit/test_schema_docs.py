@@ -9,6 +9,7 @@ from omapush.protocol.uaprof import PushCharacteristics
 from omapush.push.capabilities import Capabilities, Facts
 from omapush.push.dialog import Dialog
 from omapush.push.fan_out import FanOut
+from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral
 from omapush.push.registration import Contact, Doubt, Registration
@@ -38,12 +39,15 @@ KINDS: tuple[type[NamedTuple], ...] = (
     Facts,
     Subscription,
     Referral,
+    HostedPush,
+    HostedState,
     Profile,
     PushCharacteristics,
 )
 
 _PART = re.compile(r"^--   ([a-z]+) +(hash|list|set|zset) ", re.MULTILINE)
 _PLACE = re.compile(r"^--   sub-([a-z]+) +(hash|set|zset) ", re.MULTILINE)
+_HOSTED = re.compile(r"^--   ([a-z]+) +(hash|zset|stream) ", re.MULTILINE)
 _FUNCTION = re.compile(r"register_function\('omapush_([a-z_]+)'")
 
 
@@ -81,11 +85,13 @@ def test_every_key_is_described_and_no_other() -> None:
     parts = _PART.findall((ROOT / "schema" / "functions" / "outbox.lua").read_text())
     places = _PLACE.findall((ROOT / "schema" / "functions" / "subscriptions.lua").read_text())
 
+    hosted = _HOSTED.findall((ROOT / "schema" / "functions" / "hosted.lua").read_text())
     fans = _PART.findall((ROOT / "schema" / "functions" / "fanouts.lua").read_text())
 
     assert len(parts) == 15
     assert len(fans) == 3
     assert len(places) == 5
+    assert len(hosted) == 6
     assert written_keys() == {
         keys.push(0, "ref").replace("0", "N"),
         keys.push_log(0, "ref").replace("0", "N"),
@@ -101,6 +107,9 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.subscriptions_of(0, "profile", "application").replace("0", "N"),
         *(keys.subscription_part(0, part).replace("0", "N") for part, _ in places),
         keys.referral(0, "id").replace("0", "N"),
+        *(keys.hosted(0, part, "application").replace("0", "N") for part, _ in hosted),
+        keys.hosted_seen(0, "name").replace("0", "N"),
+        keys.hosted_verdicts("waiter"),
         keys.watch(0, "target", "package").replace("0", "N"),
         keys.watches_due(0).replace("0", "N"),
         keys.SENDERS,

@@ -10,6 +10,7 @@ from omapush.push.inbound import (
     Answer,
     Capture,
     Drop,
+    Hosted,
     InboundRequest,
     Notification,
     Relay,
@@ -23,8 +24,8 @@ REQUEST = InboundRequest(
 METHODS = ["REGISTER", "MESSAGE", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "SUBSCRIBE", "X-UNHEARD-OF"]
 
 
-def decided(method: str, **facts: bool) -> object:
-    decision = decide(dataclasses.replace(REQUEST, method=method, **facts))
+def decided(method: str, hosted: str = "", **facts: bool) -> object:
+    decision = decide(dataclasses.replace(REQUEST, method=method, hosted=hosted, **facts))
     return decision.status if isinstance(decision, Answer) else decision
 
 
@@ -70,7 +71,17 @@ def test_a_register_from_the_core_is_captured() -> None:
     ],
 )
 def test_what_ends_here_is_answered(method: str, facts: dict[str, bool], status: int) -> None:
-    assert decided(method, **facts) == status
+    assert decided(method, "", **facts) == status
+
+
+@pytest.mark.req("PRA-GEN-2")
+def test_a_push_for_a_hosted_application_is_taken_from_trusted_peers_outside_of_dialogs() -> None:
+    taken = Hosted("mms.ua")
+    assert decided("MESSAGE", "mms.ua", onward=True) == taken
+    assert decided("MESSAGE", "mms.ua", for_us=True) == taken
+    assert decided("MESSAGE", "mms.ua") == 404
+    assert decided("MESSAGE", "mms.ua", onward=True, in_dialog=True) == Relay()
+    assert decided("MESSAGE", "mms.ua", onward=True, trusted=False) == 403
 
 
 @pytest.mark.req("PROP-CAP-2")

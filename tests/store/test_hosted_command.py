@@ -1,0 +1,54 @@
+"""`omapush hosted`: what waits for applications behind this server, and what failed."""
+
+import json
+
+from typer.testing import CliRunner
+
+from omapush.cli.main import app
+from omapush.store.client import Store
+from tests.harness.stack import Stack
+from tests.store.test_hosted import APP, REFUSED, place, settle
+from tests.unit.push.test_hosted import ALICE, pushed
+
+
+def run(stack: Stack, *words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["--config", str(stack.config_file), "hosted", *words])
+    return result.exit_code, result.stdout if result.exception is None else str(result.exception)
+
+
+def test_an_application_that_is_named_is_listed_with_what_waits_and_what_failed(
+    redis_only: Stack, store: Store
+) -> None:
+    waiting, failed = pushed(push_id="w"), pushed(call_id="d@psa")
+    place(store, waiting)
+    place(store, failed)
+    settle(store, failed, REFUSED)
+    place(store, pushed(call_id="e@psa"), to_stream=True)
+
+    (found,) = json.loads(run(redis_only, APP, "--json")[1])
+    assert (found["application"], found["backend"], found["in_streams"]) == (APP, "not configured", 1)
+    states = {one["id"]: (one["state"], one["tries"], one["last"]) for one in found["pushes"]}
+    assert states == {waiting.id: ("waiting", 0, ""), failed.id: ("failed", 1, "HTTP 415")}
+    code, table = run(redis_only, APP)
+    assert code == 0
+    assert waiting.id in table
+    assert "failed" in table
+    assert ALICE in table
+    assert "hello" not in table
+
+
+def test_without_a_name_those_of_the_configuration_are_listed(redis_only: Stack, store: Store) -> None:
+    place(store, pushed())
+
+    assert json.loads(run(redis_only, "--json")[1]) == []
+
+
+def test_what_failed_is_told_again_for_one_application_only(redis_only: Stack, store: Store) -> None:
+    push = pushed()
+    place(store, push)
+    settle(store, push, REFUSED)
+
+    code, why = run(redis_only, "--retry")
+    assert (code, "name the application" in why) == (1, True)
+    assert run(redis_only, APP, "--retry") == (0, f"{APP}: 1 will be told again\n")
+    assert json.loads(run(redis_only, APP, "--retry", "--json")[1]) == {"application": APP, "retried": 0}
