@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import sys
 import time
@@ -9,13 +10,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import httpx
+
 from bench import full_size, message_push
 from bench.figure import Figure, compared
 from bench.native_presence import Presence
-from omapush.store import outbox, subscriptions
+from omapush.push.values import push_ref
+from omapush.store import subscriptions
 from tests.harness.ports import free_port
 from tests.harness.processes import Process
-from tests.harness.stack import ROOT, Stack
+from tests.harness.stack import PASSWORD, ROOT, Stack
 
 APPLICATION = "news.ua"
 _NATIVE_MOST = 10_000
@@ -54,22 +58,35 @@ def _measure(number: int, folder: Path, rounds: int) -> Figure:
 def _ours(folder: Path, number: int) -> float:
     """Until the last subscriber has its NOTIFY; all results have to be stored soon after."""
     with (
-        full_size.stack(folder, ("redis", "sip")) as stack,
+        full_size.stack(folder, ("redis", "sip", "api")) as stack,
         _subscribers(folder, "application", stack.sip[1], stack.core_port, number) as subscribers,
     ):
         _wait_for(subscribers, "subscribed", _SUBSCRIBED_WITHIN_S)
         assert subscriptions.count(stack.store, APPLICATION) == number
         started = time.monotonic()
-        _push_to_all(stack)
+        ref = _push_to_all(stack)
         told = _told(subscribers)
-        stack.parts["sip"].wait_until(lambda: outbox.depth(stack.store).all == 0, 30, "results")
+        stack.parts["sip"].wait_until(lambda: _delivered(stack, ref) == number, 30, "results")
         return number / (told - started)
 
 
-def _push_to_all(stack: Stack) -> None:
-    """The one place where the push goes to all subscribers of the application."""
-    aors = [sub.aor for sub in subscriptions.of_application(stack.store, APPLICATION)]
-    message_push.fill(stack, [int(aor[5:].partition("@")[0]) for aor in aors], application=APPLICATION)
+def _push_to_all(stack: Stack) -> str:
+    """Push to all subscribers of the application as a content provider does; returns the reference."""
+    push = {
+        "subscribers": True,
+        "push_id": "fan-out",
+        "application": APPLICATION,
+        "content_type": "application/vnd.wap.mms-message",
+        "content_base64": base64.b64encode(message_push.CONTENT).decode(),
+    }
+    answer = httpx.post(f"{stack.http}/v1/pushes", json=push, auth=("trusted", PASSWORD), trust_env=False)
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+    return push_ref("trusted", "fan-out")
+
+
+def _delivered(stack: Stack, ref: str) -> int:
+    counted = stack.known(ref).subscribers
+    return counted.by_state.get("delivered", 0) if counted else 0
 
 
 def _native(folder: Path, number: int) -> float:
