@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import typer
 
-from omapush import config
+from omapush import config_sections
 from omapush.cli import terminal
 from omapush.config import Config
 
@@ -61,7 +61,7 @@ def reference(as_json: terminal.AsJson = False) -> None:
 
 
 def all_keys() -> Iterator[Key]:
-    """Give every key, in the order of omapush/config.py, whose docstrings are the meanings."""
+    """Give every key, in the order of omapush/config_sections.py, whose docstrings are the meanings."""
     classes = _classes()
     for table, kind in _tables():
         meanings = _meanings(classes[kind.__name__])
@@ -95,7 +95,7 @@ def _title(table: str) -> str:
 
 
 def _classes() -> dict[str, ast.ClassDef]:
-    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(config_sections.__file__).read_text(encoding="utf-8"))
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
