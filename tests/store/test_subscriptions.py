@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from omapush import clock
-from omapush.push.dialog import Dialog
-from omapush.push.subscription import RECORD_VERSION, Subscription
-from omapush.push.values import target
+from omapush.push.subscription import Subscription
 from omapush.store import keys, subscriptions
 from omapush.store.client import Store
 from omapush.store.subscriptions import Placed
+from tests.harness import records
 
 ALICE, BOB = "sip:alice@home1.example", "sip:bob@home1.example"
 LONG_MS = 40_000
@@ -24,28 +23,7 @@ ALL = range(4)
 
 
 def subscription(aor: str = ALICE, number: int = 1, application: str = "mms.ua") -> Subscription:
-    now = clock.now_ms()
-    name = f"{target(aor)}{number:016x}"
-    return Subscription(
-        version=RECORD_VERSION,
-        id=name,
-        aor=aor,
-        profile="oma-app" if application else "device",
-        application=application,
-        state="active",
-        reason="",
-        dialog=Dialog("call", "sip:us", aor, name, "ft", 0, 1, "sip:a@192.0.2.1", ()),
-        event_id="",
-        accept=(),
-        encodings=(),
-        device="urn:uuid:1",
-        vendor="",
-        model="",
-        profile_version="",
-        icid="",
-        expires_ms=now + 600_000,
-        at_ms=now,
-    )
+    return records.subscription(aor, f"{number:016x}", clock.now_ms(), application=application)
 
 
 def put(store: Store, *subs: Subscription, owed_ms: int | None = 0) -> None:

@@ -13,14 +13,13 @@ import pytest
 
 from omapush import clock
 from omapush.protocol.sip_uri import SipUri
-from omapush.push.dialog import Dialog
-from omapush.push.subscription import RECORD_VERSION, Subscription
-from omapush.push.values import target
+from omapush.push.subscription import Subscription
 from omapush.store import fanouts, outbox, pushes, subscriptions
 from omapush.store.subscriptions import Placed
 from tests.conftest import MakeStack
 from tests.fakes.initiator import PushInitiator
 from tests.fakes.sip_text import SipText
+from tests.harness.records import subscription
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import PASSWORD, Stack
 from tests.harness.subscriber import Subscriber, wants
@@ -57,37 +56,16 @@ def subscribe_many(stack: Stack, core: SipPeer, number: int, application: str = 
     users = [f"sip:many{secrets.token_hex(4)}@home1.example" for _ in range(number)]
     records = {}
     for aor in users:
-        name = target(aor) + secrets.token_hex(8)
-        records[name] = Subscription(
-            version=RECORD_VERSION,
-            id=name,
-            aor=aor,
-            profile="oma-app",
+        contact = f"sip:{SipUri.parse(aor).user}@127.0.0.1:{core.port}"
+        new = subscription(
+            aor,
+            secrets.token_hex(8),
+            now_ms,
             application=application,
-            state="active",
-            reason="",
-            dialog=Dialog(
-                call_id=secrets.token_hex(8),
-                local_uri="sip:psa@home1.example",
-                remote_uri=aor,
-                local_tag=name,
-                remote_tag=secrets.token_hex(4),
-                local_cseq=0,
-                remote_cseq=1,
-                remote_target=f"sip:{SipUri.parse(aor).user}@127.0.0.1:{core.port}",
-                route_set=(),
-            ),
-            event_id="",
-            accept=(),
-            encodings=(),
-            device="",
-            vendor="",
-            model="",
-            profile_version="",
-            icid="",
-            expires_ms=now_ms + 600_000,
-            at_ms=now_ms,
+            call_id=secrets.token_hex(8),
+            remote_target=contact,
         )
+        records[new.id] = new
     subscriptions.change_all(stack.store, {name: partial(placed, new) for name, new in records.items()})
     return users
 

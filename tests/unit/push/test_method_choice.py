@@ -14,8 +14,9 @@ from omapush.push.dialog import begin
 from omapush.push.method_choice import Choice, Rule, Rules, Situation, choose
 from omapush.push.referral import Referral
 from omapush.push.request import Request
-from omapush.push.subscription import RECORD_VERSION, Subscription
+from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Method
+from tests.harness.records import subscription
 
 REQUEST = Request(
     "MESSAGE", "sip:a@b.example", "sip:psa@b.example", "sip:a@b.example", "", "id", "", b"", 900
@@ -40,26 +41,7 @@ DELIVERY = Delivery(
     deadline_given=False,
 )
 DIALOG = begin(call_id="c", local_uri="sip:psa@b.example", local_tag="t", remote_uri="sip:a@b.example")
-SUBSCRIPTION = Subscription(
-    version=RECORD_VERSION,
-    id="a" * 32,
-    aor="sip:a@b.example",
-    profile="oma-app",
-    application="mms.ua",
-    state="active",
-    reason="",
-    dialog=DIALOG,
-    event_id="",
-    accept=(),
-    encodings=(),
-    device="urn:uuid:1",
-    vendor="",
-    model="",
-    profile_version="",
-    icid="",
-    expires_ms=NOW + 60_000,
-    at_ms=NOW,
-)
+SUBSCRIPTION = subscription("sip:a@b.example", "a" * 16, NOW)
 ASKED = Referral(
     version=1,
     id="a" * 24,
