@@ -55,5 +55,5 @@ def wake(db: Store, aors: Iterable[str]) -> None:
 
 
 def _note(one: Held) -> tuple[str, Event]:
-    text = f"{one.why}; until the registration changes, looked at again at {clock.iso(one.again_ms)}"
+    text = f"{one.why}; until devices or subscriptions change, looked at again at {clock.iso(one.again_ms)}"
     return one.delivery.ref, Event(one.at_ms, one.delivery.recipient, "held", text)

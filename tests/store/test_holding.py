@@ -38,7 +38,7 @@ def test_a_hold_is_told_to_its_push_with_the_reason(store: Store, make: Make) ->
     assert holding.store(store, [held]) == 1
     assert outbox.whereabouts(store, delivery) == "held"
     (text,) = told(store, submission)
-    assert text.startswith("nobody is there; until the registration changes, looked at again at ")
+    assert text.startswith("nobody is there; until devices or subscriptions change, looked at again at ")
 
 
 def test_a_registration_that_came_while_it_was_decided_wakes_it(store: Store, make: Make) -> None:
