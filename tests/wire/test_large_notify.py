@@ -29,7 +29,6 @@ class TcpSide(threading.Thread):
                 raw += connection.recv(65_536)
             self.request = request
             connection.sendall(reply(request, 200, "OK", (), "peer"))
-            connection.recv(1)  # until the other side closes
 
 
 def _whole(raw: bytes) -> SipText | None:
