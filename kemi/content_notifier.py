@@ -17,7 +17,7 @@ from omapush import clock, log
 from omapush.errors import TooLarge
 from omapush.push import notify_mode, outcome
 from omapush.push.method_choice import Choice
-from omapush.push.outcome import Outcome, Reply
+from omapush.push.outcome import Reply
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription, is_live
 from omapush.store import finish, outbox, pushes, subscriptions
@@ -150,11 +150,9 @@ class ContentNotifier:
 
     def all_told(self, one: Taken, now_ms: int) -> finish.Ended:
         """Return the end of a push that all subscriptions of its user answered: one that took it will do."""
-        taken = [told for told in one.told if 200 <= told.sip_code < 300]
-        if taken:
-            said = f"delivered in {len(taken)} of {len(one.told)} subscriptions"
-            verdict = Outcome(None, "delivered", outcome.DELIVERED_CODE, said)
-            return self._outgoing.end(one, verdict, now_ms, sip_code=taken[0].sip_code, method="NOTIFY")
+        verdict = outcome.delivered_in_some([told.sip_code for told in one.told])
+        if verdict is not None:
+            return self._outgoing.end(one, verdict, now_ms, sip_code=200, method="NOTIFY")
         code = one.told[0].sip_code
         verdict = self._outgoing.judge(one, Reply(code, f"in each of {len(one.told)} subscriptions"), now_ms)
         return self._outgoing.end(one, verdict, now_ms, sip_code=code, method="NOTIFY")

@@ -7,16 +7,17 @@ Every step may be repeated by any node at any time: each is one atomic call that
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError
-from omapush.push.outcome import Outcome, expired
+from omapush.push.outcome import Outcome, delivered_in_some, expired
 from omapush.push.values import Event, Result, ticket_delivery
 from omapush.store import fanouts, finish, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.finish import Ended
-from omapush.store.outbox import Finished
+from omapush.store.outbox import Finished, Told
 
 HAND_OVER_LATE_MS = 5_000
 "A push that is not noted as handed over after so long lost its api process."
@@ -57,10 +58,11 @@ class Sweeper:
         if not tickets:
             return
         now_ms = clock.now_ms()
-        deliveries = [ticket_delivery(ticket) for ticket in tickets]
+        results = pushes.results_of(self._store, [ticket_delivery(ticket) for ticket in tickets])
+        told = outbox.told_of(self._store, list(tickets))
         ended = [
-            _ended(ticket, last, now_ms, held=tickets[ticket])
-            for ticket, last in zip(tickets, pushes.results_of(self._store, deliveries), strict=True)
+            _delivered(ticket, codes, now_ms) or _ended(ticket, last, now_ms, held=tickets[ticket])
+            for ticket, last, codes in zip(tickets, results, told, strict=True)
             if last is not None
         ]
         forgotten = set(tickets) - {one.ticket for one in ended}
@@ -116,6 +118,12 @@ class Sweeper:
         ended = [Ended(ticket, verdict, "MESSAGE", 0, MOST_REPEATS, now_ms, text) for ticket in tickets]
         finish.store(self._store, ended, retention_s=self._retention_s)
         log.get().error("deliveries_given_up", number=len(tickets), cause=text)
+
+
+def _delivered(ticket: str, told: Sequence[Told], now_ms: int) -> Ended | None:
+    """The end of what was on its way through several subscriptions of its user, one of which took it."""
+    verdict = delivered_in_some([one.sip_code for one in told])
+    return verdict and Ended(ticket, verdict, "NOTIFY", 200, 1, now_ms, verdict.desc)
 
 
 def _ended(ticket: str, last: Result, now_ms: int, *, held: bool) -> Ended:

@@ -6,6 +6,7 @@ What a SIP result means: Appendix Q and spec/pap.md 8 as one table, read by PAP,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from omapush.protocol.pap_values import DeliveryMethod
@@ -181,6 +182,19 @@ def expired(last_sip_code: int, *, held: bool) -> Outcome:
         return Outcome(None, last.state, last.code, f"{last.meaning} before deliver-before passed")
     unreachable = held or (last is not None and last.code == "5028")
     return Outcome(None, _EXPIRED, "5028" if unreachable else "4000", "deliver-before passed while it waited")
+
+
+def delivered_in_some(sip_codes: Sequence[int]) -> Outcome | None:
+    """
+    Return the verdict on a push that went to several subscriptions of one user, which answered `sip_codes`.
+
+    One that took it is enough; None: none did.
+    """
+    taken = [code for code in sip_codes if 200 <= code < 300]
+    if not taken:
+        return None
+    said = f"delivered in {len(taken)} of {len(sip_codes)} subscriptions"
+    return Outcome(None, "delivered", DELIVERED_CODE, said)
 
 
 def delivery_method_used(result: Result) -> DeliveryMethod | None:

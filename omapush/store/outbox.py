@@ -328,6 +328,15 @@ def expire(store: Store, *, transaction_ms: int, most: int = 500) -> dict[str, b
     return {answer[i].decode(): answer[i + 1] == 1 for answer in answers for i in range(0, len(answer), 2)}
 
 
+def told_of(store: Store, tickets: Sequence[str]) -> list[tuple[Told, ...]]:
+    """Return what subscriptions of their users answered to these deliveries so far; mostly nothing."""
+    with store_errors("told of"):
+        pipe = store.db.pipeline(transaction=False)
+        for place in tickets:
+            pipe.hget(keys.outbox(store.layout.ticket_shard(place), "told"), place)
+        return [_told(text) if text else () for text in pipe.execute()]
+
+
 def send_again(store: Store, tickets: Iterable[str]) -> dict[str, int]:
     """Make lost deliveries ready again; returns how often that has happened to each that was."""
     answers = call_all(

@@ -7,7 +7,7 @@ from omapush.notifier.sweeper import MOST_REPEATS, Sweeper
 from omapush.push.values import Delivery, Event, Result, ticket
 from omapush.store import outbox, pushes
 from omapush.store.client import Store
-from omapush.store.outbox import Owner
+from omapush.store.outbox import Owner, Told
 from omapush.store.pushes import Stored, Submission
 from tests.harness.stack import Stack
 from tests.store.conftest import NOW_MS, Make
@@ -119,3 +119,27 @@ def test_what_is_due_again_is_queued(store: Store, sweeper: Sweeper, make: Make)
     sweeper.sweep()
 
     assert outbox.whereabouts(store, delivery) == "ready"
+
+
+@pytest.mark.parametrize(("codes", "state"), [((200, 500), "delivered"), ((500, 503), "expired")])
+def test_what_one_of_several_subscriptions_took_is_delivered_though_its_time_is_over(
+    store: Store, sweeper: Sweeper, make: Make, codes: tuple[int, int], state: str
+) -> None:
+    """Deliver-before passes between two subscriptions of the user."""
+    submission = make.submission("sip:a@home1.example")
+    over = submission.push._replace(deliver_before_ms=clock.now_ms() - 1)
+    [delivery] = accepted(store, submission._replace(push=over))
+    outbox.hand_over(store, [delivery])
+    shards = range(store.layout.user_shards)
+    outbox.claim(store, shards, SENDER, lease_ms=60_000, transaction_ms=40_000)
+    for number, code in enumerate(codes):
+        outbox.take(store, shards, SENDER, transaction_ms=40_000, most=64)
+        outbox.choose_again(store, [(ticket(delivery), Told(f"{number:032x}", code))])
+
+    sweeper.sweep()
+
+    result = pushes.result_of(store, delivery.ref, 0)
+    assert result is not None
+    assert result.state == state
+    assert outbox.depth(store).all == 0
+    assert store.db.keys("told:*") == []

@@ -73,7 +73,8 @@ def test_a_retry_is_quoted(place: Any) -> None:
 def test_the_reason_of_a_hold_is_quoted(place: Any) -> None:
     place("held")
     event = Event(START_MS + 5, 0, "held", "none of 1 device fits; until devices or subscriptions change")
-    assert "held: none of 1 device fits; until devices or subscriptions change." in standing(pending(event)).now
+    now = standing(pending(event)).now
+    assert "held: none of 1 device fits; until devices or subscriptions change." in now
 
 
 def test_a_final_result_says_whether_the_initiator_knows_it(place: Any) -> None:
