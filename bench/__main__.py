@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("figure", nargs="*", choices=[[], *FIGURES], help="figures to measure; none: all")
     parser.add_argument("--rounds", type=int, default=3)
     wanted = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended, too
     described = machine()
     figures = []
     with tempfile.TemporaryDirectory(prefix="omapush-bench-") as folder:

@@ -1,6 +1,7 @@
 """What tests share: one running stack for those that leave it as it was, own ones for those that break it."""
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +40,9 @@ PROFILES: Settings = {
     'application."thrice.ua"': {"retry": {"attempts": 3, "first_s": 0.05, "longest_s": 0.1}},
 }
 "Applications of the shared stack, one for each thing that a profile can say."
+
+# A run that is told to end ends what it has started, as after Ctrl-C.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 OWN_STACKS = pytest.StashKey[list[Stack]]()
 MakeStack = Callable[..., Stack]
