@@ -20,7 +20,7 @@ from omapush import clock, log
 from omapush.errors import PushError, TooLarge
 from omapush.push import outcome
 from omapush.push.device_choice import devices_for
-from omapush.push.method_choice import Choice, Situation, choose
+from omapush.push.method_choice import Choice, Composers, Situation, choose
 from omapush.push.outcome import Outcome
 from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
@@ -151,13 +151,14 @@ class Dispatcher:
             known.referral,
             device_facts.refusal(delivery, known.facts, record, now_ms),
             now_ms,
+            record,
+            known.facts,
         )
         s_cscf = record.s_cscf if record else ""
-        return choose(
-            situation,
-            self._settings.rules(delivery.application),
+        composers = Composers(
             lambda: compose(delivery, self._settings.sender, profile, s_cscf, one.attempt),
         )
+        return choose(situation, self._settings.rules(delivery.application), composers)
 
     # MESSAGE -------------------------------------------------------------------------------------
 

@@ -191,10 +191,15 @@ class Application(Section, frozen=True):
     """Requests to these addresses of record (shell patterns) are for this application."""
     events: tuple[str, ...] = ()
     """Requests with these Event values are for this application; parameters named here must be there."""
-    methods: tuple[Literal["NOTIFY", "REFER", "MESSAGE"], ...] = ("NOTIFY", "MESSAGE")
+    methods: tuple[Literal["NOTIFY", "REFER", "MESSAGE", "INVITE", "INDIRECT"], ...] = (
+        "NOTIFY",
+        "MESSAGE",
+        "INVITE",
+    )
     """
     Methods that may carry its pushes, in order of preference: NOTIFY in a live subscription, REFER to ask for
-    one where there is none, MESSAGE. What an initiator names is tried alone.
+    one where there is none, MESSAGE, INVITE for an MSRP session, INDIRECT for a link to the content in a
+    NOTIFY or MESSAGE. The first that can carry the push is taken. What an initiator names is tried alone.
     """
     subscribers: Literal["grant", "refuse", "pend"] = "grant"
     """Devices that subscribe to its pushes: take them, refuse them (403), or let them wait for approval."""

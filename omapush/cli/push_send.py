@@ -18,11 +18,13 @@ from omapush.store import client
 
 
 class SipMethod(StrEnum):
-    """SIP methods that can be asked for."""
+    """Methods that can be asked for."""
 
     MESSAGE = "MESSAGE"
     NOTIFY = "NOTIFY"
     REFER = "REFER"
+    INVITE = "INVITE"
+    INDIRECT = "INDIRECT"
 
 
 def _moment(text: str) -> datetime:
@@ -54,7 +56,7 @@ def send(
         bool, typer.Option("--subscribers", help="To all subscribers of the application, by NOTIFY.")
     ] = False,
     method: Annotated[
-        SipMethod | None, typer.Option(case_sensitive=False, help="SIP method; else the server chooses.")
+        SipMethod | None, typer.Option(case_sensitive=False, help="How it travels; else the server chooses.")
     ] = None,
     initiator: Name = None,
     push_id: Annotated[

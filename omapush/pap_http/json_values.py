@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from omapush.errors import MalformedMime, shortened
 from omapush.protocol.multipart import media_type
 from omapush.push.acceptance import Account, NotTaken, Offer, application_of, travels
-from omapush.push.values import PENDING, Event, Recipient, Result, State
+from omapush.push.values import PENDING, Event, Method, Recipient, Result, State
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Counted, Known
 
@@ -40,8 +40,11 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | None, Meta(description="Your own name for it, which makes repeating safe; else we make one.")
     ] = None
     method: Annotated[
-        Literal["MESSAGE", "NOTIFY", "REFER"] | None,
-        Meta(description="SIP method that you want; else the server chooses."),
+        Method | None,
+        Meta(
+            description="How it shall travel: a SIP method, or INDIRECT for a link to the content; "
+            "else the server chooses."
+        ),
     ] = None
     deliver_before: Annotated[datetime, Meta(tz=True)] | None = None
     notify_url: Annotated[str | None, Meta(description="Where results are posted, as PAP documents.")] = None

@@ -10,7 +10,7 @@ from omapush.protocol import pidf
 from omapush.protocol.feature_tags import ari_of_application_id
 from omapush.protocol.uaprof import PushCharacteristics
 from omapush.push.capabilities import ANY_DEVICE, NO_MATCH, Content, Facts, Refusal, check
-from omapush.push.registration import Registration
+from omapush.push.registration import Contact, Registration
 
 LEARNING_CODES: Final = frozenset({406, 413, 415, 488, 513})
 "Answers to a push that tell what the device does not take."
@@ -101,14 +101,16 @@ def facts_of_registration(registration: Registration | None, now_ms: int) -> tup
             contact.at_ms,
             contact.expires_ms,
             applications=contact.applications or None,
-            methods=_methods(dict(contact.features).get("methods")),
+            methods=methods_of(contact),
         )
         for contact in contacts
         if contact.expires_ms > now_ms
     )
 
 
-def _methods(value: str | None) -> tuple[str, ...] | None:
+def methods_of(contact: Contact) -> tuple[str, ...] | None:
+    """Return the SIP methods that a device says it takes; None: it does not say."""
+    value = dict(contact.features).get("methods")
     return tuple(sorted(name.strip().upper() for name in value.split(","))) if value else None
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from omapush.errors import PushError
-from omapush.push import outcome, referral
+from omapush.push import method_support, outcome, referral
 from omapush.push.body import WRAPPED_TYPE
-from omapush.push.capabilities import Refusal
+from omapush.push.capabilities import Facts, Refusal
 from omapush.push.device_choice import Devices
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.referral import Referral
+from omapush.push.registration import Registration
 from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, Request
 from omapush.push.subscribe import in_ranges
 from omapush.push.subscription import Subscription
@@ -23,6 +24,8 @@ Rule = Literal["send", "refuse", "hold"]
 _REFUSAL: Final = {"unregistered": "2003", "none fits": "2006"}
 _NO_METHOD: Final = "2006"
 _GONE: Final = "5027"
+_NEED_NONE: Final = frozenset({"MESSAGE", "INVITE", "INDIRECT"})
+"Methods that need no subscription."
 _NOT_SUBSCRIBED: Final = "no live subscription"
 
 
@@ -41,6 +44,10 @@ class Rules(NamedTuple):
     "In order of preference."
     wrapped: bool = False
     "Content travels as application/vnd.oma.push where the device takes it."
+    sessions: bool = False
+    "This node opens MSRP sessions."
+    links: bool = False
+    "This node serves content by links."
 
 
 class Situation(NamedTuple):
@@ -54,6 +61,17 @@ class Situation(NamedTuple):
     refusal: Refusal | None = None
     "Why no device takes the content, as far as capabilities tell (PSA-MSG-4)."
     now_ms: int = 0
+    record: Registration | None = None
+    facts: tuple[Facts, ...] = ()
+    "What is known of the user's devices."
+
+
+class Composers(NamedTuple):
+    """How requests are composed, each asked only when it comes to that."""
+
+    message: Callable[[], Request]
+    link: Callable[[], Request] | None = None
+    "A MESSAGE with a link to the content."
 
 
 class Choice(NamedTuple):
@@ -70,18 +88,19 @@ class Choice(NamedTuple):
     "The MESSAGE."
     subscription: Subscription | None = None
     "In which the NOTIFY goes."
+    link: bool = False
+    "The NOTIFY or MESSAGE carries a link to the content."
 
 
 _Step = Choice | str
 "What a method comes to: it is chosen or decides; or why it is not the one."
 
 
-def choose(situation: Situation, rules: Rules, message: Callable[[], Request]) -> Choice:
+def choose(situation: Situation, rules: Rules, composers: Composers) -> Choice:
     """
     Return how the delivery leaves; or the result when it can't; or that it is held.
 
-    `message` composes the MESSAGE, asked only when it comes to that. What could never be sent is not held:
-    it is refused at once.
+    What could never be sent is not held: it is refused at once.
     """
     if situation.delivery.subscription:
         return _to_subscriber(situation, rules)
@@ -93,8 +112,12 @@ def choose(situation: Situation, rules: Rules, message: Callable[[], Request]) -
                 step = _notify(situation, rules)
             case "REFER":
                 step = _refer(situation, rules)
+            case "INVITE":
+                step = _invite(situation, rules)
+            case "INDIRECT":
+                step = _link(situation, rules, composers)
             case _:
-                step = _message(situation, rules, message)
+                step = _message(situation, rules, composers.message)
         if isinstance(step, Choice):
             told = [reason for reason in reasons if reason != _NOT_SUBSCRIBED]
             return step._replace(why="; ".join([*told, step.why]))
@@ -165,15 +188,74 @@ def _message(situation: Situation, rules: Rules, message: Callable[[], Request])
     nobody = _without_device(devices, rules)
     if nobody is not None and nobody.outcome is not None:
         return nobody
+    unfit = _unfit(request, rules)
+    if unfit or nobody is not None:
+        return unfit or nobody or ""
+    return Choice("MESSAGE", f"{_size(request, rules)}, {_who(devices)}", request=request)
+
+
+def _unfit(request: Request, rules: Rules) -> str:
+    """Why a MESSAGE cannot be sent as it is; empty: it can."""
     if request.size > rules.message_bytes:
         return f"MESSAGE would have {request.size} bytes, limit {rules.message_bytes}"
     if len(request.headers.encode()) > LARGEST_HEADERS or len(request.request_uri) > LARGEST_URI:
         return "headers or URI are too long for one SIP request"
+    return ""
+
+
+def _size(request: Request, rules: Rules) -> str:
+    return f"{request.size} of {rules.message_bytes} bytes"
+
+
+def _who(devices: Devices) -> str:
+    return devices.why if devices.presence == "fits" else f"{devices.why}, the core decides"
+
+
+def _invite(situation: Situation, rules: Rules) -> _Step:
+    delivery = situation.delivery
+    if not rules.sessions:
+        return "no MSRP sessions here"
+    support = method_support.of_msrp(
+        situation.record,
+        situation.facts,
+        situation.devices.fitting,
+        delivery.application,
+        situation.now_ms,
+    )
+    if support.taken is False:
+        return support.why
+    if situation.refusal is not None:
+        return _refused(situation.refusal.why, situation.refusal.code)
+    nobody = _without_device(situation.devices, rules)
+    why = f"{delivery.length} bytes in an MSRP session, {support.why}, {_who(situation.devices)}"
+    return nobody or Choice("INVITE", why)
+
+
+def _link(situation: Situation, rules: Rules, composers: Composers) -> _Step:
+    """A link goes into a subscription whose device follows links, else into a MESSAGE."""
+    if not rules.links or composers.link is None:
+        return "no content is served by links here"
+    if situation.refusal is not None:
+        return _refused(situation.refusal.why, situation.refusal.code)
+    support = method_support.of_links(situation.facts, situation.delivery.application)
+    why = f"link to {situation.delivery.length} bytes, {support.why}"
+    for one in situation.subscriptions:
+        if method_support.EXTERNAL_BODY in one.accept:
+            return Choice(
+                "NOTIFY", f"{why}, subscribed as {one.device or one.id}", subscription=one, link=True
+            )
+    if support.taken is False:
+        return support.why
+    nobody = _without_device(situation.devices, rules)
     if nobody is not None:
         return nobody
-    core_decides = "" if devices.presence == "fits" else ", the core decides"
-    why = f"{request.size} of {rules.message_bytes} bytes, {devices.why}{core_decides}"
-    return Choice("MESSAGE", why, request=request)
+    try:
+        request = composers.link()
+    except PushError as error:
+        return _refused(str(error), error.pap_code)
+    unfit = _unfit(request, rules)
+    why = f"{why}, {_size(request, rules)}, {_who(situation.devices)}"
+    return unfit or Choice("MESSAGE", why, request=request, link=True)
 
 
 def _without_device(devices: Devices, rules: Rules) -> Choice | None:
@@ -198,7 +280,7 @@ def _none(situation: Situation, rules: Rules, why: str) -> Choice:
         row = outcome.row_of(Reply(failed.code or 408))
         return Choice(None, why, Outcome(None, row.state, row.code, f"{row.meaning} ({failed.why})"))
     is_subscription_missing = not situation.subscriptions and situation.delivery.length <= rules.notify_bytes
-    if rules.no_match == "hold" and is_subscription_missing and "MESSAGE" not in rules.methods:
+    if rules.no_match == "hold" and is_subscription_missing and _NEED_NONE.isdisjoint(rules.methods):
         return Choice(None, why, hold=True)
     return _refused(f"{why}: needs another method", _NO_METHOD)
 

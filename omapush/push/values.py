@@ -19,8 +19,11 @@ State = Literal[
 PENDING: Final[State] = "pending"
 "The only state that is not final."
 
-Method = Literal["NOTIFY", "REFER", "MESSAGE"]
-"SIP methods by which a push leaves; a REFER asks for the subscription in which it then does."
+Method = Literal["NOTIFY", "REFER", "MESSAGE", "INVITE", "INDIRECT"]
+"""
+Ways by which a push leaves: SIP methods, of which a REFER asks for the subscription in which it then does and
+an INVITE opens an MSRP session; INDIRECT is a NOTIFY or MESSAGE with a link to the content (RFC 4483).
+"""
 
 REF_LENGTH: Final = 20
 TARGET_LENGTH: Final = 16

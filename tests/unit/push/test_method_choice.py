@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.push import referral as referrals
-from omapush.push.capabilities import Refusal
+from omapush.push.capabilities import Facts, Refusal
 from omapush.push.device_choice import Devices, Presence
 from omapush.push.dialog import begin
-from omapush.push.method_choice import Choice, Rule, Rules, Situation, choose
+from omapush.push.method_choice import Choice, Composers, Rule, Rules, Situation, choose
 from omapush.push.referral import Referral
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription
@@ -73,14 +73,14 @@ def decided(
     """What comes of a situation under a profile with these methods."""
     situation = Situation(delivery, devices, subscriptions, referral, refusal, NOW)
     rules = Rules("send", no_match, 1_300, 10, methods or ("NOTIFY", "MESSAGE"), wrapped)
-    return choose(situation, rules, lambda: REQUEST)
+    return choose(situation, rules, Composers(lambda: REQUEST))
 
 
 def chosen(
     presence: Presence, *, unregistered: Rule = "send", no_match: Rule = "send", limit: int = 1_300
 ) -> Choice:
     rules = Rules(unregistered, no_match, limit, 30_000, ("NOTIFY", "MESSAGE"))
-    return choose(Situation(DELIVERY, Devices(presence, "so it is")), rules, lambda: REQUEST)
+    return choose(Situation(DELIVERY, Devices(presence, "so it is")), rules, Composers(lambda: REQUEST))
 
 
 def code(choice: Choice) -> str:
@@ -101,7 +101,7 @@ def test_headers_or_a_uri_beyond_what_kamailio_takes_are_refused() -> None:
         REQUEST._replace(request_uri="sip:" + "u" * 1_024),
     ):
         rules = Rules("send", "send", 100_000, 0, ("MESSAGE",))
-        choice = choose(Situation(DELIVERY, Devices("fits", "")), rules, partial(_same, request))
+        choice = choose(Situation(DELIVERY, Devices("fits", "")), rules, Composers(partial(_same, request)))
         assert (choice.method, code(choice)) == (None, "2006")
 
 
@@ -302,6 +302,94 @@ def test_who_has_no_sip_identity_cannot_be_referred() -> None:
 @pytest.mark.parametrize("rule", ["refuse", "hold"])
 def test_a_refer_needs_a_device_as_a_message_does(rule: Rule) -> None:
     choice = decided("NOTIFY", "REFER", devices=Devices("none fits", "none"), no_match=rule)
+
+    assert (choice.method, choice.hold, code(choice)) == (
+        None,
+        rule == "hold",
+        "" if rule == "hold" else "2006",
+    )
+
+
+# INVITE and links -----------------------------------------------------------------------------------
+
+LARGE = DELIVERY._replace(content=b"", size=5_000_000)
+LINK = REQUEST._replace(size=1_100)
+
+
+def by_size(
+    *methods: Method,
+    delivery: Delivery = LARGE,
+    facts: tuple[Facts, ...] = (),
+    devices: Devices = FITS,
+    subscriptions: tuple[Subscription, ...] = (),
+    refusal: Refusal | None = None,
+    sessions: bool = True,
+    links: bool = True,
+    link: Request = LINK,
+    no_match: Rule = "send",
+) -> Choice:
+    """What comes of large content, unless `delivery` says otherwise."""
+    situation = Situation(delivery, devices, subscriptions, None, refusal, NOW, None, facts)
+    chosen_from = methods or ("NOTIFY", "MESSAGE", "INVITE", "INDIRECT")
+    rules = Rules("send", no_match, 1_300, 10, chosen_from, sessions=sessions, links=links)
+    return choose(situation, rules, Composers(lambda: REQUEST, lambda: link))
+
+
+def known(methods: tuple[str, ...] | None = None, types: tuple[str, ...] | None = None) -> Facts:
+    return Facts("", "presence", NOW, NOW + 9, methods=methods, types=types)
+
+
+@pytest.mark.req("GEN-1", "MSG-SIZE")
+def test_each_size_goes_by_the_first_method_that_can_carry_it() -> None:
+    small = DELIVERY
+
+    assert by_size(delivery=small, subscriptions=(SUBSCRIPTION,)).method == "NOTIFY"
+    assert by_size(delivery=small).method == "MESSAGE"
+    invite = by_size()
+    assert (invite.method, invite.link) == ("INVITE", False)
+    assert invite.why == (
+        "content has 5000000 bytes, a MESSAGE at most 1300 in all; "
+        "5000000 bytes in an MSRP session, whether a device takes MSRP is not known, so it is"
+    )
+
+
+def test_a_device_without_msrp_gets_a_link_in_a_message() -> None:
+    link = by_size(facts=(known(("MESSAGE",)),))
+
+    assert (link.method, link.link, link.request) == ("MESSAGE", True, LINK)
+    assert "no device takes MSRP; link to 5000000 bytes, " in link.why
+    assert by_size(sessions=False).link
+    assert by_size("INDIRECT", delivery=DELIVERY).link
+
+
+def test_a_link_goes_into_a_subscription_whose_device_follows_links() -> None:
+    follows = SUBSCRIPTION._replace(id="b" * 32, accept=("text/plain", "message/external-body"))
+    plain = SUBSCRIPTION._replace(accept=("text/plain",))
+
+    choice = by_size("INDIRECT", subscriptions=(plain, follows))
+    assert (choice.method, choice.link, choice.subscription) == ("NOTIFY", True, follows)
+    assert by_size("INDIRECT", subscriptions=(plain,)).method == "MESSAGE"
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        (by_size(sessions=False, links=False), "no MSRP sessions here; no content is served by links here"),
+        (by_size(facts=(known(("MESSAGE",), ("text/plain",)),)), "takes no message/external-body"),
+        (by_size("INDIRECT", link=LINK._replace(size=1_301)), "MESSAGE would have 1301 bytes"),
+        (by_size("INVITE", refusal=Refusal("2006", "the device does not take it")), "does not take it"),
+        (by_size("INDIRECT", refusal=Refusal("2006", "the device does not take it")), "does not take it"),
+    ],
+)
+def test_without_any_method_left_the_initiator_is_told_so(choice: Choice, says: str) -> None:
+    assert (choice.method, code(choice)) == (None, "2006")
+    assert says in choice.why
+
+
+@pytest.mark.parametrize("method", ["INVITE", "INDIRECT"])
+@pytest.mark.parametrize("rule", ["refuse", "hold"])
+def test_large_content_needs_a_device_as_small_does(method: Method, rule: Rule) -> None:
+    choice = by_size(method, devices=Devices("none fits", "none"), no_match=rule)
 
     assert (choice.method, choice.hold, code(choice)) == (
         None,
