@@ -86,6 +86,14 @@ class MalformedXml(PeerIsWrong):
     """An XML document from the network that is not well formed, or that tries what XML should not."""
 
 
+class MalformedSdp(PeerIsWrong):
+    """A session description, or an attribute in it, that cannot be read."""
+
+
+class MalformedMsrp(PeerIsWrong):
+    """An MSRP message, URI or header that RFC 4975 grammar does not allow."""
+
+
 class BadConfiguration(PeerIsWrong):
     """The configuration file has an unknown key or a wrong value; the start stops here."""
 
