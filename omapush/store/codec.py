@@ -13,6 +13,7 @@ from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report
+from omapush.push.session import Session
 from omapush.push.subscribe import Wanted
 from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
@@ -38,6 +39,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Referral,
         Registration,
         Result,
+        Session,
         Subscription,
         Told,
         Wanted,
@@ -69,6 +71,7 @@ def encode(
     | Referral
     | Registration
     | Result
+    | Session
     | Subscription
     | Told
     | Wanted
@@ -101,6 +104,11 @@ def referral(data: bytes) -> Referral:
 def told(data: bytes) -> Told:
     """Read a NOTIFY of the refer event on its way between SIP processes; it is never stored."""
     return _decode(Told, data)
+
+
+def session(data: bytes) -> Session:
+    """Read a session that carries pushes."""
+    return _decode(Session, data)
 
 
 def watch(data: bytes) -> Watch:

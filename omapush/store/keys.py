@@ -106,6 +106,20 @@ def referral(shard_number: int, referral_id: str) -> str:
     return f"refer:{{u{shard_number}}}:{referral_id}"
 
 
+def session(shard_number: int, session_id: str) -> str:
+    """One session that carries large pushes to a user, by its id, which begins with the user's target."""
+    return f"session:{{u{shard_number}}}:{session_id}"
+
+
+def session_part(shard_number: int, part: str) -> str:
+    """
+    One structure of a user shard's sessions.
+
+    `part`: of, live or due; what each holds is in schema/functions/sessions.lua.
+    """
+    return f"session-{part}:{{u{shard_number}}}"
+
+
 def capabilities(shard_number: int, target_name: str) -> str:
     """What is known of the devices of one user, by target."""
     return f"cap:{{u{shard_number}}}:{target_name}"

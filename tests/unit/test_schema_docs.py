@@ -13,6 +13,7 @@ from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral
 from omapush.push.registration import Contact, Doubt, Registration
+from omapush.push.session import Ending, Place, Session, Stream
 from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
 from omapush.push.watch import Watch
@@ -39,6 +40,10 @@ KINDS: tuple[type[NamedTuple], ...] = (
     Facts,
     Subscription,
     Referral,
+    Session,
+    Place,
+    Stream,
+    Ending,
     HostedPush,
     HostedState,
     Profile,
@@ -47,6 +52,7 @@ KINDS: tuple[type[NamedTuple], ...] = (
 
 _PART = re.compile(r"^--   ([a-z]+) +(hash|list|set|zset) ", re.MULTILINE)
 _PLACE = re.compile(r"^--   sub-([a-z]+) +(hash|set|zset) ", re.MULTILINE)
+_SESSION = re.compile(r"^--   session-([a-z]+) +(hash|zset) ", re.MULTILINE)
 _HOSTED = re.compile(r"^--   ([a-z]+) +(hash|zset|stream) ", re.MULTILINE)
 _FUNCTION = re.compile(r"register_function\('omapush_([a-z_]+)'")
 
@@ -88,7 +94,10 @@ def test_every_key_is_described_and_no_other() -> None:
     hosted = _HOSTED.findall((ROOT / "schema" / "functions" / "hosted.lua").read_text())
     fans = _PART.findall((ROOT / "schema" / "functions" / "fanouts.lua").read_text())
 
+    sessions = _SESSION.findall((ROOT / "schema" / "functions" / "sessions.lua").read_text())
+
     assert len(parts) == 15
+    assert len(sessions) == 3
     assert len(fans) == 3
     assert len(places) == 5
     assert len(hosted) == 6
@@ -107,6 +116,8 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.subscriptions_of(0, "profile", "application").replace("0", "N"),
         *(keys.subscription_part(0, part).replace("0", "N") for part, _ in places),
         keys.referral(0, "id").replace("0", "N"),
+        keys.session(0, "id").replace("0", "N"),
+        *(keys.session_part(0, part).replace("0", "N") for part, _ in sessions),
         *(keys.hosted(0, part, "application").replace("0", "N") for part, _ in hosted),
         keys.hosted_seen(0, "name").replace("0", "N"),
         keys.hosted_verdicts("waiter"),
