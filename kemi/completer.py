@@ -6,6 +6,7 @@ import base64
 import random
 import time
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import holding
@@ -48,6 +49,8 @@ class Results:
     "Deliveries whose method is chosen anew."
     notifies: list[in_subscriptions.AnsweredNotify] = field(default_factory=list)
     refusals: list[learning.Refused] = field(default_factory=list)
+    absent: list[holding.Absent] = field(default_factory=list)
+    "Of those that ended, what waits for its user to register."
 
     @property
     def number(self) -> int:
@@ -59,6 +62,7 @@ class ResultCompleter:
     """Judges final answers to pushes and stores what they mean."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._store = client.connect(settings.config.redis)
         self._retention_s = settings.config.delivery.retention_s
         self._watch = settings.config.registration.watch
@@ -94,6 +98,8 @@ class ResultCompleter:
         in_subscriptions.store(self._store, batch.notifies)
         if batch.ended:
             finish.store(self._store, batch.ended, retention_s=self._retention_s)
+        if batch.absent:
+            holding.wake_returned(self._store, batch.absent)
         if batch.again:
             outbox.choose_again(self._store, batch.again)
 
@@ -122,7 +128,10 @@ class ResultCompleter:
             if (again := in_subscriptions.chosen_again(sent.notify, answered)) is not None:
                 batch.again.append((sent.ticket, again.told))
                 return
-        batch.ended.append(self._judge(sent, answered))
+        ended = self._judge(sent, answered)
+        batch.ended.append(ended)
+        if ended.outcome.on_change:
+            batch.absent.append(holding.Absent(sent.ticket, sent.sent_ms))
 
     def _judge(self, sent: Sent, answered: Answered) -> finish.Ended:
         reply = Reply(
@@ -135,7 +144,7 @@ class ResultCompleter:
         verdict = outcome.judge(
             reply,
             attempt=sent.attempt,
-            plan=sent.plan,
+            plans=self._settings.retry_plans[sent.plans],
             unconfirmed=sent.unconfirmed,
             now_ms=answered.at_ms,
             deliver_before_ms=sent.deliver_before_ms,
@@ -148,7 +157,8 @@ class ResultCompleter:
             self._counts.add("deliveries_retried_total")
             waits = verdict.retry_at_ms >= sent.deliver_before_ms
             next_step = "open until" if waits else f"try {sent.attempt + 1} at"
-            said += f"; {next_step} {clock.iso(verdict.retry_at_ms)}"
+            sooner = ", or when the user registers" if verdict.on_change else ""
+            said += f"; {next_step} {clock.iso(verdict.retry_at_ms)}{sooner}"
         return finish.Ended(
             sent.ticket, verdict, sent.method, reply.sip_code, sent.attempt, answered.at_ms, said
         )
@@ -187,6 +197,7 @@ class RegisterCompleter:
                 for transaction, headers, _ in batch:
                     suspended.resume(transaction, Answer(200, "OK", headers))
                 holding.wake(self._store, changed.devices)
+                holding.wake(self._store, _returned(reports, changed.devices), only_tried=True)
             self._pace.worked()
         self._pace.rest()
 
@@ -196,6 +207,11 @@ class RegisterCompleter:
         while len(batch) < _MOST_REGISTERS and (queued := ksr_reader.next_queued(REGISTERS)):
             batch.append((queued[0], *unpack_register(queued[1])))
         return batch
+
+
+def _returned(reports: Sequence[Report], changed: Collection[str]) -> set[str]:
+    """Users who registered, with the devices that they had: one may be back from where nothing reached it."""
+    return {report.aor for report in reports if report.expires_s > 0}.difference(changed)
 
 
 def pack_register(headers: tuple[tuple[str, str], ...], report: Report) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from omapush import clock, log
 from omapush.errors import PushError
-from omapush.push.registration import Registration
+from omapush.push.registration import Registration, is_registered
 from omapush.push.values import Delivery, Event
 from omapush.store import outbox, pushes, registrations
 from omapush.store.client import Store
@@ -25,6 +25,13 @@ class Held(NamedTuple):
     again_ms: int
     "When to look again though nothing woke it; deliver-before at the latest."
     why: str
+
+
+class Absent(NamedTuple):
+    """One delivery whose try found the device away."""
+
+    ticket: str
+    sent_ms: int
 
 
 def store(db: Store, held: Sequence[Held]) -> int:
@@ -46,12 +53,26 @@ def store(db: Store, held: Sequence[Held]) -> int:
     return len(notes)
 
 
-def wake(db: Store, aors: Iterable[str]) -> None:
+def wake(db: Store, aors: Iterable[str], *, only_tried: bool = False) -> None:
     """Queue at once what is held for users whose registrations changed; a failure is left to the re-check."""
     try:
-        outbox.wake_targets(db, aors)
+        outbox.wake_targets(db, aors, only_tried=only_tried)
     except PushError as error:
         log.get().warning("held_not_woken", problem=str(error), action="looked at again later")
+
+
+def wake_returned(db: Store, absent: Sequence[Absent]) -> None:
+    """
+    Queue again what found its device away though the user registered while it was under way.
+
+    Whoever stored that registration may have looked for what waits before this did.
+    """
+    deliveries = outbox.read(db, [one.ticket for one in absent])
+    sent = {d.aor: one.sent_ms for one, d in zip(absent, deliveries, strict=True) if d is not None}
+    records = registrations.read_readable(db, list(sent))
+    back = [r.aor for r in records if r is not None and r.at_ms >= sent[r.aor] and is_registered(r, r.at_ms)]
+    if back:
+        outbox.wake_targets(db, back, only_tried=True)
 
 
 def _note(one: Held) -> tuple[str, Event]:

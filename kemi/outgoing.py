@@ -33,7 +33,7 @@ class Outgoing:
         reference = Sent(
             ticket=one.ticket,
             attempt=one.attempt,
-            plan=self._settings.retry_plan(one.delivery.application),
+            plans=self._settings.retry_index(one.delivery.application),
             sent_ms=now_ms,
             sender=self._sender,
             hop=hop,
@@ -54,8 +54,8 @@ class Outgoing:
         return Event(now_ms, one.delivery.recipient, "sent", text)
 
     def not_sent(self, one: Taken, now_ms: int) -> finish.Ended:
-        """Return the end of a try that Kamailio could not send at all: judged like a 503 of the next hop."""
-        reply = Reply(503, "could not be sent: next hop unknown or memory short")
+        """Return the end of a try that Kamailio could not send at all: a path failure."""
+        reply = Reply(503, "next hop unknown or memory short", local=True)
         return self.end(one, self.judge(one, reply, now_ms), now_ms, sip_code=503)
 
     def judge(self, one: Taken, reply: Reply, now_ms: int) -> Outcome:
@@ -63,7 +63,7 @@ class Outgoing:
         return outcome.judge(
             reply,
             attempt=one.attempt,
-            plan=self._settings.retry_plan(one.delivery.application),
+            plans=self._settings.retry_plans[self._settings.retry_index(one.delivery.application)],
             unconfirmed=False,
             now_ms=now_ms,
             deliver_before_ms=one.delivery.deliver_before_ms,

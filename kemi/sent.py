@@ -11,14 +11,15 @@ import base64
 import struct
 from typing import Final, NamedTuple
 
-from omapush.push.outcome import RetryPlan
 from omapush.push.values import TARGET_LENGTH, Method
 
 LONGEST_WORD: Final = 1_000
 "Characters of what a peer says that travel on; a list of content types is longer than a phrase."
 
-# attempt, attempts, first_ms, longest_ms, sent_ms, sender, hop, deliver_before_ms, flags
-_NUMBERS: Final = struct.Struct(">BBIIQBHQB")
+# attempt, plans, sent_ms, sender, hop, deliver_before_ms, flags
+_NUMBERS: Final = struct.Struct(">BHQBHQB")
+_MOST_ATTEMPTS: Final = 255
+"A push that waits for its user may be tried more often; no plan counts so far."
 _IN_SUBSCRIPTION: Final = struct.Struct(">8sI")
 _UNCONFIRMED: Final = 1
 _OTHERS: Final = 2
@@ -38,7 +39,8 @@ class Sent(NamedTuple):
 
     ticket: str
     attempt: int
-    plan: RetryPlan
+    plans: int
+    "Which retry plans are its application's, by place in the settings, which all our processes share."
     sent_ms: int
     sender: int
     "Index of the sender process whose window it fills."
@@ -60,7 +62,13 @@ class Sent(NamedTuple):
         flags = (_UNCONFIRMED if self.unconfirmed else 0) | (_OTHERS if notify and notify.others else 0)
         hop = int(self.hop, 16)
         packed = _NUMBERS.pack(
-            self.attempt, *self.plan, self.sent_ms, self.sender, hop, self.deliver_before_ms, flags
+            min(self.attempt, _MOST_ATTEMPTS),
+            self.plans,
+            self.sent_ms,
+            self.sender,
+            hop,
+            self.deliver_before_ms,
+            flags,
         )
         if notify:
             # The subscription's id begins with the target, as the ticket does.
@@ -72,7 +80,7 @@ class Sent(NamedTuple):
         """Return what `pack` packed."""
         ticket, _, encoded = text.partition("|")
         packed = base64.urlsafe_b64decode(encoded)
-        attempt, *plan, sent_ms, sender, hop, before_ms, flags = _NUMBERS.unpack_from(packed)
+        attempt, plans, sent_ms, sender, hop, before_ms, flags = _NUMBERS.unpack_from(packed)
         notify = None
         if len(packed) > _NUMBERS.size:
             suffix, cseq = _IN_SUBSCRIPTION.unpack_from(packed, _NUMBERS.size)
@@ -80,7 +88,7 @@ class Sent(NamedTuple):
         return Sent(
             ticket=ticket,
             attempt=attempt,
-            plan=RetryPlan(*plan),
+            plans=plans,
             sent_ms=sent_ms,
             sender=sender,
             hop=f"{hop:04x}",

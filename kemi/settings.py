@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from omapush import config
-from omapush.config import Application, Config
+from omapush.config import Application, Config, Retry
 from omapush.errors import MalformedSip
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.method_choice import Rules
-from omapush.push.outcome import RetryPlan
 from omapush.push.page_mode import Profile, Sender
+from omapush.push.retry import DEFAULTS, MOST_REFUSED, REASONS, RetryPlan, RetryPlans
 from omapush.push.subscribe import Terms
 from omapush.push.subscription import Notifier
 from omapush.push.watch import PRESENCE, REG, Package, Plan
@@ -36,8 +36,10 @@ class Settings:
     "How pushes of an application (ARI) and an initiator leave. Peers name applications: few are remembered."
     rules: Callable[[str], Rules]
     "What an application's profile says about sending."
-    retry_plan: Callable[[str], RetryPlan]
-    "When pushes of an application are tried again."
+    retry_plans: tuple[RetryPlans, ...]
+    "When pushes are tried again: of applications without a table, then of each that has one."
+    retry_index: Callable[[str], int]
+    "Which of them is an application's."
     terms: Terms
     "On what terms devices may subscribe."
     notifier: Notifier
@@ -56,7 +58,8 @@ class Settings:
             own_aor=address_of_record(values.sip.uri, field="sip.uri"),
             profile=lru_cache(maxsize=1024)(partial(_profile, values)),
             rules=lru_cache(maxsize=1024)(partial(_rules, values)),
-            retry_plan=lru_cache(maxsize=1024)(partial(_retry_plan, values)),
+            retry_plans=tuple(_retry_plans(one) for one in (Application(), *values.application.values())),
+            retry_index=partial(_place, {ari: place for place, ari in enumerate(values.application, 1)}),
             terms=Terms(
                 values.subscriptions.least_s,
                 values.subscriptions.most_s,
@@ -111,9 +114,26 @@ def _profile(values: Config, application: str, initiator: str) -> Profile:
     )
 
 
-def _retry_plan(values: Config, application: str) -> RetryPlan:
-    retry = values.profile(application).retry
-    return RetryPlan(retry.attempts, int(retry.first_s * 1000), int(retry.longest_s * 1000))
+def _place(places: dict[str, int], application: str) -> int:
+    return places.get(application, 0)
+
+
+def _retry_plans(profile: Application) -> RetryPlans:
+    """Each reason's own plan, else the one for all, else what we think right."""
+    plans: dict[str, RetryPlan] = {}
+    for reason in REASONS:
+        said = getattr(profile, f"retry_{reason}") or profile.retry
+        plans[reason] = _plan(said) if said else DEFAULTS.of(reason)
+    refused = plans.pop("refused")
+    return RetryPlans(
+        **plans,
+        refused=refused._replace(attempts=min(refused.attempts, MOST_REFUSED)),
+        hold_absent=profile.when_unregistered == "hold",
+    )
+
+
+def _plan(said: Retry) -> RetryPlan:
+    return RetryPlan(said.attempts, int(said.first_s * 1000), int(said.longest_s * 1000), said.growth)
 
 
 def _rules(values: Config, application: str) -> Rules:

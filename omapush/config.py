@@ -147,7 +147,9 @@ def _section(path: str, where: str, table: object, kind: type[_T]) -> _T:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        known = {"": kind.__struct_fields__, "retry": Retry.__struct_fields__}
+        fields = kind.__struct_fields__
+        plans = {key: Retry.__struct_fields__ for key in fields if key.startswith("retry")}
+        known = {"": fields, **plans}
         raise BadConfiguration(*explained(path, where, str(error), known)) from error
 
 

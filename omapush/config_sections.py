@@ -161,9 +161,11 @@ class Retry(Section, frozen=True):
     attempts: Annotated[int, Meta(ge=1, le=100)] = 4
     """Attempts in all, the first included."""
     first_s: Annotated[float, Meta(gt=0, le=86_400)] = 2.0
-    """Wait before the second attempt; doubles each time."""
+    """Wait before the second attempt."""
     longest_s: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
     """Ceiling of the wait."""
+    growth: Annotated[float, Meta(ge=1, le=10)] = 2.0
+    """Each wait is so many times the one before."""
 
 
 class Application(Section, frozen=True):
@@ -179,13 +181,17 @@ class Application(Section, frozen=True):
     """Content as it is, or inside application/vnd.oma.push with its control lines."""
     gzip: bool = False
     """Compress content (Content-Encoding: gzip) when that makes it smaller; the devices must accept it."""
-    unregistered: Literal["send", "refuse"] = "send"
-    """When no contact is known: let the core decide, or refuse at once as undeliverable."""
+    unregistered: Literal["send", "refuse", "hold"] = "send"
+    """
+    When no contact is known: let the core decide, refuse at once as undeliverable, or hold until the user
+    registers. With `hold`, a push that the core answers 480 to the end of its plan is held, too.
+    """
     no_match: Literal["auto", "send", "refuse", "hold"] = "auto"
     """
     When devices are known and none has the application: let the core decide, refuse at once with 2006, or
     hold until the user's registration changes. `auto`: refuse when accept_contact is strict, else send.
-    `refuse` and `hold` mean a user without registration, too (refused with 2003).
+    `refuse` and `hold` mean a user without registration, too (refused with 2003), unless `unregistered` says
+    otherwise.
     """
     request_uris: tuple[str, ...] = ()
     """Requests to these addresses of record (shell patterns) are for this application."""
@@ -205,13 +211,28 @@ class Application(Section, frozen=True):
     """Devices that subscribe to its pushes: take them, refuse them (403), or let them wait for approval."""
     push_id_header: bool = False
     """Add X-Push-Id, so that a receiver can drop the repeat that a crash may cause."""
-    retry: Retry = Retry()
-    """Retry plan: `retry = { attempts = 4, first_s = 2.0, longest_s = 60.0 }`."""
+    retry: Retry | None = None
+    """
+    Retry plan for all reasons that have none of their own here: `retry = { attempts = 4, first_s = 2.0,
+    longest_s = 60.0, growth = 2.0 }`. Left out: a plan for each reason (docs/result-codes.md).
+    """
+    retry_absent: Retry | None = None
+    """Plan when the device is away (480, 430). A registration that changes makes the push leave at once."""
+    retry_busy: Retry | None = None
+    """Plan when the device is busy (486, 600)."""
+    retry_refused: Retry | None = None
+    """Plan when the device refused without a cause (400, 603); at most 2 attempts are made."""
+    retry_overload: Retry | None = None
+    """Plan when the core or the device is overloaded (502, 503, 500 with Retry-After)."""
+    retry_path: Retry | None = None
+    """Plan when nobody answers (408, 504) or a hop cannot be reached; the next try takes another address."""
+    retry_failed: Retry | None = None
+    """Plan when a server on the way failed (500 and other 5xx)."""
 
     @property
     def when_unregistered(self) -> Literal["send", "refuse", "hold"]:
-        """What to do when no contact is known; `no_match` covers it unless `unregistered` refuses."""
-        if self.unregistered == "refuse" or self.no_match == "auto":
+        """What to do when no contact is known; `no_match` covers it unless `unregistered` says otherwise."""
+        if self.unregistered != "send" or self.no_match == "auto":
             return self.unregistered
         return self.no_match
 

@@ -28,6 +28,11 @@ PROFILES: Settings = {
     'application."marked.ua"': {"push_id_header": True},
     'application."known.ua"': {"unregistered": "refuse"},
     'application."held.ua"': {"accept_contact": "strict", "no_match": "hold"},
+    'application."patient.ua"': {
+        "unregistered": "hold",
+        "retry_absent": {"attempts": 1, "first_s": 600.0, "longest_s": 600.0},
+    },
+    'application."awaited.ua"': {"retry_absent": {"attempts": 3, "first_s": 600.0, "longest_s": 600.0}},
     'application."choosy.ua"': {"no_match": "refuse"},
     'application."daring.ua"': {"accept_contact": "strict", "no_match": "send"},
     'application."dialog.ua"': {"methods": ["NOTIFY"], "no_match": "hold"},

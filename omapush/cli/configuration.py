@@ -71,7 +71,9 @@ def all_keys() -> Iterator[Key]:
 
 
 def to_toml(value: Any) -> str:
-    """Return a configuration value as it stands in the file."""
+    """Return a configuration value as it stands in the file; `unset` for none."""
+    if value is None:
+        return "unset"
     if isinstance(value, msgspec.Struct):
         inner = ", ".join(f"{name} = {to_toml(getattr(value, name))}" for name in value.__struct_fields__)
         return f"{{ {inner} }}"

@@ -87,7 +87,10 @@ def _waiting(
             said = event.text if event else "the last try failed"
             return f"The last try failed: {said}.", "It is tried again by itself at that time."
         case "held":
-            event = last(known.events, index, "held")
+            event = last(known.events, index, "held", "retry")
+            if event is not None and event.name == "retry":
+                said = f"The last try found the device away: {event.text}."
+                return said, "It is sent at once when the user registers, or at that time."
             return (
                 f"It is held: {event.text if event else 'no device of the user has the application'}.",
                 "It is sent at once when the user's registration shows a device that has the application.",

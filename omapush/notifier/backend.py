@@ -22,6 +22,7 @@ from omapush.notifier.slots import Slots, host_of
 from omapush.push import backend_answer
 from omapush.push.backend_answer import Verdict
 from omapush.push.hosted import HostedPush, HostedState
+from omapush.push.retry import RetryPlan
 from omapush.store import hosted
 from omapush.store.client import Store
 from omapush.store.hosted import Due
@@ -117,15 +118,8 @@ class Backends:
             verdict = await self._exchange(push, terms, tries)
         now_ms = clock.now_ms()
         retry = terms.retry
-        again_ms = backend_answer.next_try_ms(
-            verdict,
-            tries,
-            retry.attempts,
-            int(retry.first_s * 1000),
-            int(retry.longest_s * 1000),
-            now_ms,
-            random.random(),
-        )
+        plan = RetryPlan(retry.attempts, int(retry.first_s * 1000), int(retry.longest_s * 1000), retry.growth)
+        again_ms = backend_answer.next_try_ms(verdict, tries, plan, now_ms, random.random())
         state = HostedState(tries, now_ms, verdict.text)
         try:
             told = await asyncio.to_thread(

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 from omapush.errors import shortened
 from omapush.push import hosted
 from omapush.push.inbound import Answer
+from omapush.push.retry import RetryPlan, next_try
 
 LONGEST_TEXT: Final = 200
 _LONGEST_RETRY_AFTER_S: Final = 86_400
@@ -92,18 +93,11 @@ def answer(verdict: Verdict, content_types: tuple[str, ...]) -> Answer:
     return Answer(verdict.status, reasons.get(verdict.status, "Refused"), headers)
 
 
-def next_try_ms(
-    verdict: Verdict, tries: int, attempts: int, first_ms: int, longest_ms: int, now_ms: int, jitter: float
-) -> int | None:
-    """
-    Return when to tell the back end again after `tries` exchanges; None: not again.
-
-    The wait doubles from `first_ms`; `jitter` between 0 and 1 spreads it over its second half.
-    """
-    if verdict.kind != "again" or tries >= attempts:
+def next_try_ms(verdict: Verdict, tries: int, plan: RetryPlan, now_ms: int, jitter: float) -> int | None:
+    """Return when to tell the back end again after `tries` exchanges; None: not again."""
+    if verdict.kind != "again":
         return None
-    wait_ms = min(first_ms * 2 ** min(tries - 1, 30), longest_ms)
-    return now_ms + max(int(wait_ms * (0.5 + jitter / 2)), verdict.retry_after_s * 1000)
+    return next_try(plan, attempt=tries, now_ms=now_ms, retry_after_s=verdict.retry_after_s, jitter=jitter)
 
 
 def _seconds(retry_after: str) -> int:

@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from omapush.protocol.pap_values import DeliveryMethod
+from omapush.push.retry import Reason, RetryPlans, next_try
 from omapush.push.values import Result, State
 
 DELIVERED_CODE: Final = "1000"
 TAKEN_CODE: Final = "1001"
 
-Again = Literal["no", "once", "backoff", "wait"]
-"`wait`: nothing is sent again, and the state stays open until deliver-before."
+Again = Reason | Literal["no", "wait"]
+"""
+Whether the same request may be sent again: by the plan for that reason.
+
+`wait`: nothing is sent again, and the state stays open until deliver-before.
+"""
 
 
 class Row(NamedTuple):
@@ -27,17 +32,8 @@ class Row(NamedTuple):
     code: str
     "PAP status code that goes with it."
     again: Again
-    "Whether the same request may be sent again."
+    "Whether, and by which plan."
     meaning: str
-
-
-class RetryPlan(NamedTuple):
-    """When a delivery that may be repeated is repeated."""
-
-    attempts: int
-    "In all, the first included."
-    first_ms: int
-    longest_ms: int
 
 
 class Reply(NamedTuple):
@@ -61,20 +57,23 @@ class Outcome(NamedTuple):
     state: State
     code: str
     desc: str
+    on_change: bool = False
+    "To be sent at once when the user's registration changes; `retry_at_ms` is then the latest."
 
 
 _EXPIRED: Final[State] = "expired"
 
 _DELIVERED = Row("delivered", DELIVERED_CODE, "no", "delivered")
 _RELAYED = Row("unknown", "4000", "wait", "stored by a relay, not confirmed by the device")
-_NO_CAUSE = Row("aborted", "5026", "once", "rejected by the device, cause not told")
+_NO_CAUSE = Row("aborted", "5026", "refused", "rejected by the device, cause not told")
 _NOT_FOUND = Row("undeliverable", "2003", "no", "no such recipient")
 _WRONG_TYPE = Row("aborted", "5030", "no", "content type not processable by the device")
-_UNREACHABLE = Row("undeliverable", "5028", "backoff", "the device cannot be reached now")
-_SILENT = Row("timeout", "5028", "backoff", "no answer from the device or the core")
+_UNREACHABLE = Row("undeliverable", "5028", "absent", "the device cannot be reached now")
+_SILENT = Row("timeout", "5028", "path", "no answer from the device or the core")
 _TOO_LARGE = Row("undeliverable", "5029", "no", "too large for the device or a hop")
 _NOT_POSSIBLE = Row("undeliverable", "3007", "no", "the delivery method is not possible there")
-_OVERLOADED = Row("undeliverable", "4001", "backoff", "the core or the device is overloaded or away")
+_OVERLOADED = Row("undeliverable", "4001", "overload", "the core or the device is overloaded or away")
+_UNSENT = Row("undeliverable", "4001", "path", "the next hop cannot be reached")
 _FORBIDDEN = Row("aborted", "5027", "no", "refused, cause not told")
 _CHALLENGED = Row("undeliverable", "3000", "no", "the core asks us for credentials")
 _REDIRECTED = Row("undeliverable", "4000", "no", "redirected; redirections are not followed")
@@ -101,17 +100,17 @@ TABLE: Final[dict[int, Row]] = {
     481: Row("undeliverable", "5027", "no", "no matching context"),
     484: _NOT_FOUND,
     485: _NOT_POSSIBLE,
-    486: Row("undeliverable", "5028", "backoff", "busy"),
+    486: Row("undeliverable", "5028", "busy", "busy"),
     487: Row("cancelled", DELIVERED_CODE, "no", "cancelled"),
     488: _WRONG_TYPE,
     489: _NOT_POSSIBLE,
-    500: Row("aborted", "5026", "backoff", "rejected by the device, cause not told"),
+    500: Row("aborted", "5026", "failed", "rejected by the device, cause not told"),
     501: _NOT_POSSIBLE,
     502: _OVERLOADED,
     503: _OVERLOADED,
     504: _SILENT,
     513: _TOO_LARGE,
-    600: Row("undeliverable", "5028", "backoff", "busy everywhere"),
+    600: Row("undeliverable", "5028", "busy", "busy everywhere"),
     603: _NO_CAUSE,
     604: _NOT_FOUND,
     606: _WRONG_TYPE,
@@ -122,17 +121,23 @@ _CLASSES: Final[dict[int, Row]] = {
     2: _DELIVERED,
     3: _REDIRECTED,
     4: Row("aborted", "5026", "no", "rejected"),
-    5: Row("undeliverable", "4000", "backoff", "a server on the way failed"),
+    5: Row("undeliverable", "4000", "failed", "a server on the way failed"),
     6: Row("aborted", "5000", "no", "refused everywhere"),
 }
 
-_SHORT_OF_RESOURCES = Row("aborted", "5029", "backoff", "dropped by the device for want of resources")
+_SHORT_OF_RESOURCES = Row("aborted", "5029", "overload", "dropped by the device for want of resources")
 
 
 def row_of(reply: Reply) -> Row:
-    """Return the row for a reply; 500 with Retry-After means short of resources (Appendix Q row 5)."""
+    """
+    Return the row for a reply.
+
+    500 with Retry-After means short of resources (Appendix Q row 5), a 503 of our own that nothing left.
+    """
     if reply.sip_code == 500 and reply.retry_after_s is not None:
         return _SHORT_OF_RESOURCES
+    if reply.sip_code == 503 and reply.local:
+        return _UNSENT
     row = TABLE.get(reply.sip_code)
     return row if row is not None else _CLASSES.get(reply.sip_code // 100, _CLASSES[5])
 
@@ -141,7 +146,7 @@ def judge(
     reply: Reply,
     *,
     attempt: int,
-    plan: RetryPlan,
+    plans: RetryPlans,
     unconfirmed: bool,
     now_ms: int,
     deliver_before_ms: int,
@@ -160,7 +165,13 @@ def judge(
     row = row_of(reply)
     if row.again == "wait":
         return Outcome(deliver_before_ms, "pending", TAKEN_CODE, _desc(row, reply))
-    at_ms = _next_try(row.again, reply, attempt, plan, now_ms, jitter)
+    if row.again == "no":
+        return Outcome(None, row.state, row.code, _desc(row, reply))
+    plan, is_absent = plans.of(row.again), row.again == "absent"
+    at_ms = next_try(plan, attempt=attempt, now_ms=now_ms, retry_after_s=reply.retry_after_s, jitter=jitter)
+    is_waited_for = is_absent and plans.hold_absent and now_ms < deliver_before_ms
+    if is_waited_for and (at_ms is None or at_ms >= deliver_before_ms):
+        return Outcome(deliver_before_ms, "pending", TAKEN_CODE, _desc(row, reply), on_change=True)
     if at_ms is None:
         return Outcome(None, row.state, row.code, _desc(row, reply))
     if at_ms >= deliver_before_ms:
@@ -168,7 +179,7 @@ def judge(
         return Outcome(
             None, _EXPIRED, code, f"deliver-before comes before the next try; last: {_desc(row, reply)}"
         )
-    return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply))
+    return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply), on_change=is_absent)
 
 
 def expired(last_sip_code: int, *, held: bool) -> Outcome:
@@ -208,18 +219,9 @@ def delivery_method_used(result: Result) -> DeliveryMethod | None:
     return DeliveryMethod.CONFIRMED if result.sip_code == 200 else DeliveryMethod.UNCONFIRMED
 
 
-def _next_try(
-    again: Again, reply: Reply, attempt: int, plan: RetryPlan, now_ms: int, jitter: float
-) -> int | None:
-    allowed = {"once": 2, "backoff": plan.attempts}.get(again, 1)
-    if attempt >= min(allowed, plan.attempts):
-        return None
-    wait_ms = min(plan.first_ms * 2 ** min(attempt - 1, 30), plan.longest_ms)
-    spread_ms = int(wait_ms * (0.5 + jitter / 2))
-    return now_ms + max(spread_ms, (reply.retry_after_s or 0) * 1000)
-
-
 def _desc(row: Row, reply: Reply) -> str:
+    if row is _UNSENT:
+        return f"{row.meaning} ({reply.reason})"
     if reply.local:
         return f"{row.meaning} (no response within the transaction)"
     said = f"{reply.sip_code} {reply.reason}".strip()

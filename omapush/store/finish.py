@@ -35,7 +35,10 @@ def store(db: Store, ended: Sequence[Ended], *, retention_s: int) -> None:
     now_ms = max(one.at_ms for one in ended)
     results = [_stored(one) for one in _with_subscribers(db, ended)]
     pushes.store_results(db, results, now_ms=now_ms, retention_s=retention_s)
-    outbox.complete(db, (outbox.Finished(one.ticket, one.outcome.retry_at_ms or 0) for one in ended))
+    outbox.complete(
+        db,
+        (outbox.Finished(one.ticket, one.outcome.retry_at_ms or 0, one.outcome.on_change) for one in ended),
+    )
 
 
 def _with_subscribers(db: Store, ended: Sequence[Ended]) -> Sequence[Ended]:

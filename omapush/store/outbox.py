@@ -54,6 +54,8 @@ class Finished(NamedTuple):
     ticket: str
     again_ms: int
     "When to try again; 0: never, the delivery leaves the outbox."
+    on_change: bool = False
+    "Try again at once when the user's registration changes before that."
 
 
 class Hold(NamedTuple):
@@ -188,8 +190,9 @@ def choose_again(store: Store, again: Iterable[tuple[str, Told | None]]) -> None
 def complete(store: Store, finished: Iterable[Finished]) -> None:
     """End tries: their targets are free, final deliveries are gone, others wait for their next try."""
     batches: dict[int, list[Any]] = {}
-    for place, again_ms in finished:
-        batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
+    for place, again_ms, on_change in finished:
+        batch = batches.setdefault(store.layout.ticket_shard(place), [])
+        batch += (place, again_ms, int(on_change))
     parts = ["delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "expiry"]
     parts += ["held", "told", "backlog", "parked"]
     call_all(
@@ -218,15 +221,22 @@ def hold(store: Store, holds: Sequence[Hold]) -> list[bool]:
     return [new[place] for place, _ in holds]
 
 
-def wake_targets(store: Store, aors: Iterable[str]) -> int:
-    """Queue at once what is held for these users, whose registrations changed; returns how many."""
+def wake_targets(store: Store, aors: Iterable[str], *, only_tried: bool = False) -> int:
+    """
+    Queue at once what is held for these users, whose registrations changed; returns how many.
+
+    `only_tried`: they registered anew and nothing else changed, so it is time for what found the device away.
+    """
     batches: dict[int, list[str]] = {}
     for aor in aors:
         batches.setdefault(store.layout.user_shard(aor), []).append(target(aor))
-    parts = ("held", "later", "busy", "ready", "waiting")
+    parts = ("held", "later", "busy", "ready", "waiting", "attempts")
     answers = call_all(
         store,
-        (Call("omapush_wake_targets", _names(number, *parts), args) for number, args in batches.items()),
+        (
+            Call("omapush_wake_targets", _names(number, *parts), [int(only_tried), *args])
+            for number, args in batches.items()
+        ),
     )
     return sum(answers)
 

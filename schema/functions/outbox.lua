@@ -13,7 +13,8 @@
 --   waiting  zset    tickets behind a busy target, all with score 0
 --   taken    zset    tickets at a sender; score: when they count as lost, ms
 --   later    zset    tickets that try again; score: when, ms
---   held     zset    those of them that wait for their user's registration to change, all with score 0; a
+--   held     zset    those of them that wait for their user's registration to change, all with score 0: held
+--                    without a try, or after one that found the device away; a
 --                    ticket stays here while it is looked at again only because its time has come
 --   told     hash    ticket -> what each subscription answered to it: "<id> <SIP code> " ..., for a push that goes
 --                    to several of one user in turn; absent: nothing yet
@@ -214,21 +215,24 @@ local function take(keys, args)
   return answer
 end
 
--- Finish tries: a final one leaves the outbox, another is put off; the target is free either way.
+-- Finish tries: a final one leaves the outbox, another is put off; the target is free either way. What waits for
+-- its user's registration to change may be woken by `wake_targets`, too.
 -- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held, told, backlog, parked
--- ARGV ticket, when to try again in ms or 0 for final, ticket ...
+-- ARGV ticket, when to try again in ms or 0 for final, 1 when it waits for the registration or 0, ticket ...
 local function complete(keys, args)
   local final = {}
   local any_held = redis.call('EXISTS', keys[10]) == 1
   local any_told = redis.call('EXISTS', keys[11]) == 1
-  for i = 1, #args, 2 do
+  for i = 1, #args, 3 do
     local ticket, again_ms = args[i], tonumber(args[i + 1])
     if again_ms == 0 then
       final[#final + 1] = ticket
     elseif redis.call('ZREM', keys[4], ticket) == 1 then
       redis.call('HINCRBY', keys[2], ticket, 1)
       redis.call('ZADD', keys[8], again_ms, ticket)
-      if any_held then
+      if args[i + 2] == '1' then
+        redis.call('ZADD', keys[10], 0, ticket)
+      elseif any_held then
         redis.call('ZREM', keys[10], ticket)
       end
       if any_told then
@@ -251,7 +255,7 @@ local function complete(keys, args)
     end
     free_all(keys[5], keys[6], keys[7], final)
   end
-  return #args / 2
+  return #args / 3
 end
 
 -- Queue the tries whose time has come.
@@ -348,20 +352,24 @@ local function hold(keys, args)
   return answer
 end
 
--- Queue what is held for targets, in order of acceptance.
--- KEYS held, later, busy, ready, waiting    ARGV target ...
+-- Queue what is held for targets, in order of acceptance; or of that, only what has been tried before and found the
+-- device away.
+-- KEYS held, later, busy, ready, waiting, attempts    ARGV 1 for only what was tried or 0, target ...
 -- Answers how many.
 local function wake_targets(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then
     return 0
   end
   local woken = 0
-  for _, target in ipairs(args) do
+  for i = 2, #args do
+    local target = args[i]
     for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '[' .. target, '(' .. target .. '~', 'BYLEX')) do
-      redis.call('ZREM', keys[1], ticket)
-      if redis.call('ZREM', keys[2], ticket) == 1 then
-        queue(keys[3], keys[4], keys[5], ticket)
-        woken = woken + 1
+      if args[1] == '0' or redis.call('HEXISTS', keys[6], ticket) == 1 then
+        redis.call('ZREM', keys[1], ticket)
+        if redis.call('ZREM', keys[2], ticket) == 1 then
+          queue(keys[3], keys[4], keys[5], ticket)
+          woken = woken + 1
+        end
       end
     end
   end

@@ -71,6 +71,35 @@ def test_a_change_of_the_registration_wakes_it_at_once_and_no_try_is_counted(
     assert store.db.exists(*(keys.outbox(number, "held") for number in SHARDS)) == 0
 
 
+def tried(store: Store, make: Make) -> Delivery:
+    """One delivery whose try found the device away, until its user registers."""
+    delivery = make.delivery(ALICE)
+    outbox.hand_over(store, [delivery])
+    take(store)
+    outbox.complete(store, [Finished(ticket(delivery), NEVER_MS, on_change=True)])
+    return delivery
+
+
+def test_a_try_that_found_the_device_away_waits_for_the_registration_and_counts(
+    store: Store, make: Make
+) -> None:
+    delivery = tried(store, make)
+    assert outbox.whereabouts(store, delivery) == "held"
+
+    assert outbox.wake_targets(store, [ALICE]) == 1
+    assert [one.attempt for one in take(store)] == [2]
+
+
+def test_a_registration_that_only_came_again_wakes_what_was_tried_and_nothing_else(
+    store: Store, make: Make
+) -> None:
+    first, untried = tried(store, make), held(store, make)
+
+    assert outbox.wake_targets(store, [ALICE], only_tried=True) == 1
+    assert outbox.whereabouts(store, first) == "ready"
+    assert outbox.whereabouts(store, untried) == "held"
+
+
 def test_only_the_users_whose_registration_changed_are_woken(store: Store, make: Make) -> None:
     aors = [f"sip:{n}@home1.example" for n in range(20)]
     deliveries = [held(store, make, aor) for aor in aors]

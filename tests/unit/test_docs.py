@@ -9,12 +9,13 @@ import pytest
 
 from bench.__main__ import FIGURES
 from omapush.push.outcome import TABLE, Reply, Row, row_of
+from omapush.push.retry import DEFAULTS, REASONS
 from tests.harness import markdown
 from tests.harness.markdown import ROOT
 
 OPERATE = (ROOT / "docs" / "operate.md").read_text()
 RESULT_CODES = (ROOT / "docs" / "result-codes.md").read_text()
-AGAIN = {"no": "no", "once": "once", "backoff": "by plan", "wait": "wait"}
+AGAIN: dict[str, str] = {"no": "no", "wait": "wait", **{reason: f"`{reason}`" for reason in REASONS}}
 SOURCES = sorted([*(ROOT / "omapush").rglob("*.py"), *(ROOT / "kemi").glob("*.py")])
 
 _OTHER = re.compile(r"other ([2-6])xx")
@@ -33,9 +34,23 @@ def names(cell: str) -> list[str]:
     return re.findall(r"`([a-z_*]+)`", cell)
 
 
+def test_the_default_plan_of_each_reason_stands_as_it_is() -> None:
+    written = {
+        row[0]: row[2:5]
+        for row in markdown.rows(markdown.section(RESULT_CODES, "Retry plans"))
+        if len(row) == 5
+    }
+
+    assert written == {
+        f"`{reason}`": [str(plan.attempts), f"{plan.first_ms / 1000:g}", f"{plan.longest_ms / 1000:g}"]
+        for reason, plan in ((reason, DEFAULTS.of(reason)) for reason in REASONS)
+    }
+
+
 def written_results() -> dict[str, list[str]]:
     """The rows of the page that begin with a SIP code or a class of them."""
-    rows = [row for row in markdown.rows(RESULT_CODES) if len(row) == 5]
+    table = RESULT_CODES.partition("## Retry plans")[0]
+    rows = [row for row in markdown.rows(table) if len(row) == 5]
     return {sip: rest for sip, *rest in rows}
 
 

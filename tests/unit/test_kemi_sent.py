@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sent import Answered, InSubscription, Sent
 
-from omapush.push.outcome import RetryPlan
-
 KAMAILIO_TAKES = 128
 "Bytes of $uac_req(evparam), the end of its C string included."
 LONGEST_TICKET = "f" * 16 + "9" * 16 + "f" * 20 + ".99999999"
@@ -18,8 +16,8 @@ NOTIFY = InSubscription("f" * 32, 2**31 - 1, True)
 def test_the_reference_comes_back_as_it_went_and_fits(ticket: str, notify: InSubscription | None) -> None:
     longest = Sent(
         ticket,
-        100,
-        RetryPlan(100, 86_400_000, 86_400_000),
+        255,
+        65_535,
         9_999_999_999_999,
         63,
         "ffff",
@@ -30,6 +28,12 @@ def test_the_reference_comes_back_as_it_went_and_fits(ticket: str, notify: InSub
 
     assert Sent.unpack(longest.pack()) == longest
     assert len(longest.pack()) < KAMAILIO_TAKES
+
+
+def test_a_push_that_waits_for_its_user_may_be_tried_more_often_than_a_plan_counts() -> None:
+    often = Sent(LONGEST_TICKET, 1_000, 0, 1, 0, "0000", 2, False)
+
+    assert Sent.unpack(often.pack()) == often._replace(attempt=255)
 
 
 @given(st.integers(100, 699), st.booleans(), st.text(), st.text(), st.text())

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.push.backend_answer import Verdict, answer, judge, next_try_ms, no_answer
+from omapush.push.retry import RetryPlan
 from tests.harness import markdown
 from tests.harness.markdown import ROOT
 
 NOW_MS = 1_800_000_000_000
+PLAN = RetryPlan(10, 1_000, 5_000)
 
 
 @pytest.mark.req("PROP-CTRL-3")
@@ -65,12 +67,12 @@ def test_a_verdict_that_cannot_be_read_counts_as_taken(packed: str) -> None:
 
 def test_the_wait_doubles_up_to_its_ceiling_and_obeys_the_back_end() -> None:
     def waits(tries: int, retry_after: str = "", jitter: float = 1.0) -> int | None:
-        at = next_try_ms(judge(503, retry_after), tries, 10, 1_000, 5_000, NOW_MS, jitter)
+        at = next_try_ms(judge(503, retry_after), tries, PLAN, NOW_MS, jitter)
         return None if at is None else at - NOW_MS
 
     assert [waits(tries) for tries in (1, 2, 3, 4, 9, 10)] == [1_000, 2_000, 4_000, 5_000, 5_000, None]
     assert (waits(1, jitter=0.0), waits(1, "60")) == (500, 60_000)
-    assert next_try_ms(judge(415), 1, 10, 1_000, 5_000, NOW_MS, 0.0) is None
+    assert next_try_ms(judge(415), 1, PLAN, NOW_MS, 0.0) is None
 
 
 def test_what_went_wrong_is_told_in_short() -> None:

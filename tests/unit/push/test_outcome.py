@@ -9,12 +9,12 @@ from omapush.push.outcome import (
     TABLE,
     Outcome,
     Reply,
-    RetryPlan,
     delivery_method_used,
     expired,
     judge,
     row_of,
 )
+from omapush.push.retry import RetryPlan, RetryPlans
 from omapush.push.values import Result
 
 PLAN = RetryPlan(attempts=4, first_ms=1_000, longest_ms=5_000)
@@ -32,11 +32,14 @@ def verdict(
     unconfirmed: bool = False,
     local: bool = False,
     jitter: float = 1.0,
+    hold_absent: bool = False,
 ) -> Outcome:
     return judge(
         Reply(sip_code, "Said", local, retry_after_s),
         attempt=attempt,
-        plan=plan,
+        plans=RetryPlans(
+            plan, plan, plan._replace(attempts=min(plan.attempts, 2)), plan, plan, plan, hold_absent
+        ),
         unconfirmed=unconfirmed,
         now_ms=NOW,
         deliver_before_ms=before_ms,
@@ -152,8 +155,52 @@ def test_every_verdict_is_final_with_a_code_or_a_try_to_come(
         assert attempt < attempts
         assert (found.state, found.code) == ("pending", "1001")
         wait = found.retry_at_ms - NOW
-        assert (retry_after or 0) * 1_000 <= wait <= max(longest, first * 2**30, (retry_after or 0) * 1_000)
+        assert (retry_after or 0) * 1_000 <= wait <= max(longest, (retry_after or 0) * 1_000)
         assert row_of(Reply(sip_code, retry_after_s=retry_after)).again != "no"
+
+
+def test_only_a_push_whose_device_is_away_waits_for_its_user_to_register_as_well() -> None:
+    again = {code for code in TABLE if verdict(code).on_change}
+
+    assert again == {430, 480}
+    assert not verdict(480, attempt=4).on_change
+
+
+def test_a_profile_that_holds_keeps_an_absent_push_until_deliver_before_when_its_plan_is_used_up() -> None:
+    waits = verdict(480, attempt=4, hold_absent=True)
+    assert waits[:3] == (LATER, "pending", "1001")
+    assert waits.on_change
+    assert verdict(480, attempt=900, hold_absent=True) == waits
+    assert verdict(480, before_ms=NOW + 1, hold_absent=True).retry_at_ms == NOW + 1
+    assert verdict(480, before_ms=NOW, hold_absent=True).state == "expired"
+    assert verdict(486, attempt=4, hold_absent=True).state == "undeliverable"
+
+
+@pytest.mark.parametrize(
+    ("reply", "plan"),
+    [
+        (Reply(480), "absent"),
+        (Reply(430), "absent"),
+        (Reply(486), "busy"),
+        (Reply(600), "busy"),
+        (Reply(603), "refused"),
+        (Reply(400), "refused"),
+        (Reply(503), "overload"),
+        (Reply(500, retry_after_s=1), "overload"),
+        (Reply(500), "failed"),
+        (Reply(599), "failed"),
+        (Reply(408, local=True), "path"),
+        (Reply(503, local=True), "path"),
+        (Reply(403), "no"),
+    ],
+)
+def test_each_reason_has_a_plan_of_its_own(reply: Reply, plan: str) -> None:
+    assert row_of(reply).again == plan
+
+
+def test_a_next_hop_that_nothing_can_be_sent_to_is_told_apart_from_one_that_is_overloaded() -> None:
+    assert "cannot be reached" in verdict(503, attempt=4, local=True).desc
+    assert verdict(503, attempt=4, local=True).code == "4001"
 
 
 @pytest.mark.parametrize(
