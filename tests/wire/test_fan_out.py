@@ -199,6 +199,7 @@ def test_after_kill_9_of_kamailio_it_goes_on_where_it_stopped(
     wait_until(lambda: len(notified(core)) >= 60, 20, "some NOTIFYs")
     own.kill("sip")
     reached = notified(core)
+    stored = api.get(f"/v1/pushes/{push_id}").json()["counts"].get("delivered", 0)
     own.start("sip")
 
     shown = finished(api, push_id)
@@ -208,7 +209,7 @@ def test_after_kill_9_of_kamailio_it_goes_on_where_it_stopped(
     assert shown["counts"] == {"delivered": MANY}
     twice = [user for user, times in got.items() if times > 1]
     assert set(twice) <= set(reached)
-    assert len(twice) < MANY // 2
+    assert len(twice) <= len(reached) - stored  # only what was in flight
 
 
 def test_a_push_to_subscribers_that_cannot_be_one_is_refused(own: Stack, api: httpx.Client) -> None:
