@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from omapush.errors import MalformedMsrp, shortened
@@ -104,6 +105,7 @@ def same_uri(one: MsrpUri, other: MsrpUri) -> bool:
     return one.key == other.key
 
 
+@lru_cache(maxsize=256)
 def parse_path(value: str, field: str = "To-Path") -> tuple[MsrpUri, ...]:
     """
     Return the URIs of a To-Path, From-Path or `a=path`, next hop first.
