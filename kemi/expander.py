@@ -74,9 +74,10 @@ class Expander:
         if known is None:
             return False
         self._known[job.ref] = known
-        if rules.is_late(known, clock.now_ms()):  # paused or not
+        now_ms = clock.now_ms()
+        if rules.is_late(known, now_ms):  # paused or not
             return fanouts.expand(self._store, job, Page((), rules.over(job.progress)))
-        if not rules.wants_page(job.progress, job.backlog, job.ready):
+        if rules.is_early(known, now_ms) or not rules.wants_page(job.progress, job.backlog, job.ready):
             return False
         ids, subscribers = self._directory(
             self._store, job.shard, known.template.application, job.progress.cursor, rules.PAGE

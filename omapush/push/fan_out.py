@@ -87,6 +87,11 @@ def wants_page(progress: Progress, backlog: int, ready: int) -> bool:
     return backlog < _ALWAYS_BELOW or (backlog < _MOST and ready < _READY_BELOW)
 
 
+def is_early(fan_out: FanOut, now_ms: int) -> bool:
+    """Tell whether deliver-after has not come yet, so that nobody is added so far."""
+    return now_ms < fan_out.template.deliver_after_ms
+
+
 def is_late(fan_out: FanOut, now_ms: int) -> bool:
     """Tell whether deliver-before has passed, so that nobody is added any more."""
     return now_ms >= fan_out.template.deliver_before_ms

@@ -46,6 +46,8 @@ _NOT_NOW = (
 _SAYS_NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
 "The same as the client library tells it, which cuts off that beginning."
 _NAME = re.compile(r"(#!lua name=|register_function\(')(omapush_[a-z_]+)")
+_USES = re.compile(r"^-- uses ([a-z]+\.lua)$", re.MULTILINE)
+"How a library says where a file goes in that it shares with others."
 
 
 class StoreRefused(PushError):
@@ -99,9 +101,10 @@ def libraries() -> dict[str, str]:
 
 
 def _read_libraries() -> tuple[dict[str, str], str]:
-    sources = [file.read_text(encoding="utf-8") for file in sorted(FUNCTIONS.glob("*.lua"))]
-    digest = hashlib.sha256("".join(sources).encode()).hexdigest()[:8]
-    named = [_NAME.sub(rf"\1\2_{digest}", source) for source in sources]
+    files = {file.name: file.read_text(encoding="utf-8") for file in sorted(FUNCTIONS.glob("*.lua"))}
+    digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:8]
+    whole = [_USES.sub(lambda use: files[use[1]], source) for source in files.values() if source[:2] == "#!"]
+    named = [_NAME.sub(rf"\1\2_{digest}", source) for source in whole]
     return {code.split("\n", 1)[0].removeprefix("#!lua name="): code for code in named}, digest
 
 

@@ -111,7 +111,7 @@ def jobs(store: Store, numbers: Sequence[int]) -> list[Job]:
         ]
         for number, ref, _ in found:
             pipe.zlexcount(keys.outbox(number, "backlog"), f"[{ref}", f"({ref}~")
-            pipe.llen(keys.outbox(number, "ready"))
+            pipe.zcard(keys.outbox(number, "ready"))
         counts = pipe.execute() if found else []
     return [
         Job(*job, backlog, ready)
@@ -128,11 +128,12 @@ def read(store: Store, job: Job) -> FanOut | None:
 
 def expand(store: Store, job: Job, page: Page) -> bool:
     """Put one page into the outbox, once; False when the job was steered or is further by now."""
-    parts = ("delivery", "busy", "ready", "waiting", "expiry", "backlog")
+    parts = ("delivery", "busy", "ready", "waiting", "expiry", "later", "withdrawn", "backlog")
     names = [keys.outbox(job.shard, part) for part in parts]
     args: list[Any] = [job.ref, str(job.progress), str(page.progress)]
     for delivery in page.deliveries:
         args += (ticket(delivery), codec.encode(delivery), delivery.deliver_before_ms)
+        args.append(delivery.deliver_after_ms)
     return bool(call(store, Call("omapush_expand", [*names, keys.fan_outs(job.shard, "fanning")], args)))
 
 

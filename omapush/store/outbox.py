@@ -95,7 +95,7 @@ def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:
     for delivery in deliveries:
         place, record = ticket(delivery), codec.encode(delivery)
         batch = batches.setdefault(store.layout.ticket_shard(place), [])
-        batch += (place, record, delivery.deliver_before_ms)
+        batch += (place, record, delivery.deliver_before_ms, delivery.deliver_after_ms)
         size += len(record)
         if size > _LARGEST_ROUND_TRIP:
             _hand_over(store, batches)
@@ -104,7 +104,7 @@ def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:
 
 
 def _hand_over(store: Store, batches: dict[int, list[Any]]) -> None:
-    parts = ("delivery", "busy", "ready", "waiting", "expiry")
+    parts = ("delivery", "busy", "ready", "waiting", "expiry", "later", "withdrawn")
     call_all(
         store, (Call("omapush_hand_over", _names(number, *parts), args) for number, args in batches.items())
     )
@@ -143,7 +143,7 @@ def take(
     `transaction_ms` counts as lost and is sent again.
     """
     parts = ["owner", "ready", "delivery", "attempts", "taken", "busy", "waiting", "told"]
-    parts += ["halted", "parked", "later"]
+    parts += ["halted", "parked", "later", "stopped"]
     answers = call_all(
         store,
         (Call("omapush_take", _names(number, *parts), [*owner, transaction_ms, most]) for number in numbers),
@@ -194,7 +194,7 @@ def complete(store: Store, finished: Iterable[Finished]) -> None:
         batch = batches.setdefault(store.layout.ticket_shard(place), [])
         batch += (place, again_ms, int(on_change))
     parts = ["delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "expiry"]
-    parts += ["held", "told", "backlog", "parked"]
+    parts += ["held", "told", "backlog", "parked", "stopped"]
     call_all(
         store, (Call("omapush_complete", _names(number, *parts), args) for number, args in batches.items())
     )
@@ -373,7 +373,7 @@ def depth(store: Store) -> Depth:
         pipe = store.db.pipeline(transaction=False)
         for number in range(store.layout.user_shards):
             pipe.hlen(keys.outbox(number, "delivery"))
-            pipe.llen(keys.outbox(number, "ready"))
+            pipe.zcard(keys.outbox(number, "ready"))
             pipe.zcard(keys.outbox(number, "waiting"))
             pipe.zcard(keys.outbox(number, "taken"))
             pipe.zcard(keys.outbox(number, "later"))
@@ -422,5 +422,5 @@ def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:
 
 def ready(store: Store, numbers: Sequence[int]) -> list[int]:
     """Return those of the shards in which something is ready."""
-    lengths = ask_all(store, "ready", (("LLEN", keys.outbox(number, "ready")) for number in numbers))
+    lengths = ask_all(store, "ready", (("ZCARD", keys.outbox(number, "ready")) for number in numbers))
     return [number for number, length in zip(numbers, lengths, strict=True) if length]

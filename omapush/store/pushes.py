@@ -173,6 +173,8 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
         order_us=push.order_us,
         size=len(content),
         method=push.method,
+        priority=push.priority,
+        deliver_after_ms=push.deliver_after_ms,
     )
 
 

@@ -1,131 +1,63 @@
 #!lua name=omapush_outbox
 -- The outbox of one user shard. Every key of a call carries the tag of that shard.
 --
--- A ticket names one delivery: target (16), order of acceptance (16), delivery id. What waits for one target
--- therefore sorts by acceptance in `waiting`, and a target has at most one ticket that is ready or taken.
+-- A ticket names one delivery: target (16), priority and order of acceptance (16), delivery id. What waits for one
+-- target therefore sorts by priority, then by acceptance in `waiting`, and a target has at most one ticket that is
+-- ready or taken.
 --
 --   owner    hash    node, run, sender, until_ms, since_ms: who may take
 --   delivery hash    ticket -> Delivery (MessagePack)
 --   attempts hash    ticket -> tries that ended with "again"; absent: none
 --   repeats  hash    ticket -> times it was sent again because its process died; absent: never
 --   busy     hash    target -> its ticket that is ready, taken, or put off
---   ready    list    tickets whose target is free for them
+--   ready    zset    tickets whose target is free for them; score: since when, us, moved by priority
 --   waiting  zset    tickets behind a busy target, all with score 0
 --   taken    zset    tickets at a sender; score: when they count as lost, ms
---   later    zset    tickets that try again; score: when, ms
+--   later    zset    tickets that try again, or for the first time then; score: when, ms
 --   held     zset    those of them that wait for their user's registration to change, all with score 0: held
 --                    without a try, or after one that found the device away; a
 --                    ticket stays here while it is looked at again only because its time has come
 --   told     hash    ticket -> what each subscription answered to it: "<id> <SIP code> " ..., for a push that goes
 --                    to several of one user in turn; absent: nothing yet
 --   expiry   zset    all tickets; score: deliver-before, ms
+--   stopped  set     tickets that were at a sender when they were cancelled: not sent again
+--   withdrawn zset   tickets that were cancelled or replaced: not put here again; score: when, ms
+--   untold   hash    those of them whose push may not know yet -> why
 --   backlog  zset    push ref and ticket of what a fan-out put here, all with score 0
 --   halted   set     refs of fan-outs that are paused or aborted: what is ready of them is not taken
 --   parked   zset    push ref and ticket of what was ready of them, all with score 0; meanwhile in `later`
 --
 -- All times are Redis' own: the clocks of the nodes may differ.
 
-local TARGET = 16
-local REF = 20
+-- uses queues.lua
+
 local PARKED_MS = 3600000 -- looked at again after so long though nobody resumed it
 
--- What fan-outs keep about a ticket sorts by push.
-local function by_push(ticket)
-  return string.sub(ticket, 2 * TARGET + 1, 2 * TARGET + REF) .. ticket
-end
-
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function queue(busy, ready, waiting, ticket)
-  local target = string.sub(ticket, 1, TARGET)
-  if redis.call('HSETNX', busy, target, ticket) == 1 or redis.call('HGET', busy, target) == ticket then
-    redis.call('RPUSH', ready, ticket)
-  else
-    redis.call('ZADD', waiting, 0, ticket)
-  end
-end
-
-local function free(busy, ready, waiting, ticket)
-  local target = string.sub(ticket, 1, TARGET)
-  if redis.call('HGET', busy, target) ~= ticket then
-    return
-  end
-  local behind = redis.call('EXISTS', waiting) == 1
-    and redis.call('ZRANGE', waiting, '[' .. target, '(' .. target .. '~', 'BYLEX', 'LIMIT', 0, 1)[1]
-  if behind then
-    redis.call('ZREM', waiting, behind)
-    redis.call('HSET', busy, target, behind)
-    redis.call('RPUSH', ready, behind)
-  else
-    redis.call('HDEL', busy, target)
-  end
-end
-
--- The same for many tickets, mostly ones that nothing waits behind: those cost no command of their own.
-local function free_all(busy, ready, waiting, tickets)
-  local targets, alone = {}, {}
-  for i, ticket in ipairs(tickets) do
-    targets[i] = string.sub(ticket, 1, TARGET)
-  end
-  local any_waiting = redis.call('EXISTS', waiting) == 1
-  for i, holder in ipairs(redis.call('HMGET', busy, unpack(targets))) do
-    if holder == tickets[i] then
-      if any_waiting then
-        free(busy, ready, waiting, tickets[i])
-      else
-        alone[#alone + 1] = targets[i]
-      end
-    end
-  end
-  if #alone > 0 then
-    redis.call('HDEL', busy, unpack(alone))
-  end
-end
-
--- Most tickets never were in these structures, and mostly the structures are not even there.
-local function forget(structures, command, tickets)
-  for _, structure in ipairs(structures) do
-    if redis.call('EXISTS', structure) == 1 then
-      redis.call(command, structure, unpack(tickets))
-    end
-  end
-end
-
-local function put(keys, args, i)
-  if redis.call('HSETNX', keys[1], args[i], args[i + 1]) == 0 then
-    return 0
-  end
-  redis.call('ZADD', keys[5], args[i + 2], args[i])
-  queue(keys[2], keys[3], keys[4], args[i])
-  return 1
-end
-
 -- Put deliveries into the outbox; a ticket that is there already is left as it is.
--- KEYS delivery, busy, ready, waiting, expiry    ARGV ticket, record, deliver-before ms, ticket ...
+-- KEYS delivery, busy, ready, waiting, expiry, later, withdrawn
+-- ARGV ticket, record, deliver-before ms, deliver-after ms or 0, ticket ...
 -- Answers how many were new.
 local function hand_over(keys, args)
-  local new = 0
-  for i = 1, #args, 3 do
-    new = new + put(keys, args, i)
+  local new, at, any_withdrawn = 0, now_us(), redis.call('EXISTS', keys[7]) == 1
+  for i = 1, #args, 4 do
+    new = new + put(keys, args, i, at, any_withdrawn)
   end
   return new
 end
 
 -- Put one page of a fan-out into the outbox and note how far it is, unless somebody else did or stopped it.
--- KEYS delivery, busy, ready, waiting, expiry, backlog, fanning
--- ARGV ref, progress before, progress after, ticket, record, deliver-before ms, ticket ...
+-- KEYS delivery, busy, ready, waiting, expiry, later, withdrawn, backlog, fanning
+-- ARGV ref, progress before, progress after, ticket, record, deliver-before ms, deliver-after ms or 0, ticket ...
 -- Answers 1 done, 0 the progress is another by now.
 local function expand(keys, args)
-  if redis.call('HGET', keys[7], args[1]) ~= args[2] then
+  if redis.call('HGET', keys[9], args[1]) ~= args[2] then
     return 0
   end
-  redis.call('HSET', keys[7], args[1], args[3])
-  for i = 4, #args, 3 do
-    put(keys, args, i)
-    redis.call('ZADD', keys[6], 0, by_push(args[i]))
+  local at = now_us()
+  redis.call('HSET', keys[9], args[1], args[3])
+  for i = 4, #args, 4 do
+    put(keys, args, i, at, false)
+    redis.call('ZADD', keys[8], 0, by_push(args[i]))
   end
   return 1
 end
@@ -172,8 +104,9 @@ local function release(keys, args)
   return 0
 end
 
--- Take what is ready, for its owner only. What a halted fan-out has ready is parked.
--- KEYS owner, ready, delivery, attempts, taken, busy, waiting, told, halted, parked, later
+-- Take what is ready, for its owner only: what is more urgent first. What a halted fan-out has ready is parked,
+-- what is stopped is left to the sweeper.
+-- KEYS owner, ready, delivery, attempts, taken, busy, waiting, told, halted, parked, later, stopped
 -- ARGV node, run, sender, transaction ms, most
 -- Answers false for a stranger, else ticket, record, attempts (or false), told (or false), ticket ...
 local function take(keys, args)
@@ -182,8 +115,8 @@ local function take(keys, args)
   if owner[1] ~= args[1] or owner[2] ~= args[2] or owner[3] ~= args[3] or tonumber(owner[4]) <= now then
     return false
   end
-  local tickets = redis.call('LPOP', keys[2], args[5])
-  if not tickets then
+  local tickets = most_urgent(keys[2], tonumber(args[5]))
+  if #tickets == 0 then
     return {}
   end
   local records = redis.call('HMGET', keys[3], unpack(tickets))
@@ -192,9 +125,13 @@ local function take(keys, args)
   local taken, answer = {}, {}
   local lost_at = now + args[4]
   local any_halted = redis.call('EXISTS', keys[9]) == 1
+  local any_stopped = redis.call('EXISTS', keys[12]) == 1
   for i, ticket in ipairs(tickets) do
     local member = any_halted and by_push(ticket)
-    if records[i] and member and redis.call('SISMEMBER', keys[9], string.sub(member, 1, REF)) == 1 then
+    if any_stopped and redis.call('SISMEMBER', keys[12], ticket) == 1 then
+      redis.call('ZADD', keys[11], now, ticket)
+      free(keys[6], keys[2], keys[7], ticket)
+    elseif records[i] and member and redis.call('SISMEMBER', keys[9], string.sub(member, 1, REF)) == 1 then
       redis.call('ZADD', keys[10], 0, member)
       redis.call('ZADD', keys[11], now + PARKED_MS, ticket)
       free(keys[6], keys[2], keys[7], ticket)
@@ -217,7 +154,7 @@ end
 
 -- Finish tries: a final one leaves the outbox, another is put off; the target is free either way. What waits for
 -- its user's registration to change may be woken by `wake_targets`, too.
--- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held, told, backlog, parked
+-- KEYS delivery, attempts, repeats, taken, busy, ready, waiting, later, expiry, held, told, backlog, parked, stopped
 -- ARGV ticket, when to try again in ms or 0 for final, 1 when it waits for the registration or 0, ticket ...
 local function complete(keys, args)
   local final = {}
@@ -247,6 +184,7 @@ local function complete(keys, args)
     redis.call('ZREM', keys[9], unpack(final))
     forget({ keys[2], keys[3], keys[11] }, 'HDEL', final)
     forget({ keys[7], keys[8], keys[10] }, 'ZREM', final)
+    forget({ keys[14] }, 'SREM', final)
     if redis.call('EXISTS', keys[12]) == 1 then
       for _, ticket in ipairs(final) do
         redis.call('ZREM', keys[12], by_push(ticket))
@@ -262,10 +200,11 @@ end
 -- KEYS later, busy, ready, waiting    ARGV most
 -- Answers how many.
 local function wake(keys, args)
-  local due = redis.call('ZRANGE', keys[1], '-inf', now_ms(), 'BYSCORE', 'LIMIT', 0, args[1])
+  local at = now_us()
+  local due = redis.call('ZRANGE', keys[1], '-inf', math.floor(at / 1000), 'BYSCORE', 'LIMIT', 0, args[1])
   for _, ticket in ipairs(due) do
     redis.call('ZREM', keys[1], ticket)
-    queue(keys[2], keys[3], keys[4], ticket)
+    queue(keys[2], keys[3], keys[4], ticket, at)
   end
   return #due
 end
@@ -293,7 +232,7 @@ local function choose_again(keys, args)
       if told ~= '' then
         redis.call('HSET', keys[3], ticket, (redis.call('HGET', keys[3], ticket) or '') .. told)
       end
-      redis.call('LPUSH', keys[2], ticket)
+      first_of_all(keys[2], ticket)
     end
   end
   return #args / 2
@@ -360,14 +299,14 @@ local function wake_targets(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then
     return 0
   end
-  local woken = 0
+  local woken, at = 0, now_us()
   for i = 2, #args do
     local target = args[i]
     for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '[' .. target, '(' .. target .. '~', 'BYLEX')) do
       if args[1] == '0' or redis.call('HEXISTS', keys[6], ticket) == 1 then
         redis.call('ZREM', keys[1], ticket)
         if redis.call('ZREM', keys[2], ticket) == 1 then
-          queue(keys[3], keys[4], keys[5], ticket)
+          queue(keys[3], keys[4], keys[5], ticket, at)
           woken = woken + 1
         end
       end
@@ -385,7 +324,7 @@ local function send_again(keys, args)
     local lost_at = redis.call('ZSCORE', keys[1], ticket)
     if lost_at and tonumber(lost_at) <= now then
       redis.call('ZREM', keys[1], ticket)
-      redis.call('LPUSH', keys[2], ticket)
+      first_of_all(keys[2], ticket)
       answer[#answer + 1] = ticket
       answer[#answer + 1] = redis.call('HINCRBY', keys[3], ticket, 1)
     end

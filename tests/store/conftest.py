@@ -44,7 +44,14 @@ class Make:
     def __post_init__(self) -> None:
         self._numbers = count(1)
 
-    def delivery(self, aor: str = "sip:a@home1.example", *, number: int | None = None) -> Delivery:
+    def delivery(
+        self,
+        aor: str = "sip:a@home1.example",
+        *,
+        number: int | None = None,
+        priority: str = "medium",
+        deliver_after_ms: int = 0,
+    ) -> Delivery:
         number = next(self._numbers) if number is None else number
         return Delivery(
             version=1,
@@ -61,6 +68,8 @@ class Make:
             accepted_ms=NOW_MS + number,
             deliver_before_ms=NOW_MS + 10_000,
             deadline_given=True,
+            priority=priority,
+            deliver_after_ms=deliver_after_ms,
         )
 
     def submission(self, *aors: str, push_id: str = "", notify_url: str = "http://pi.example/") -> Submission:

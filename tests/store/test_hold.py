@@ -46,7 +46,7 @@ def structures(store: Store) -> set[str]:
 
 def ready(store: Store) -> list[bytes]:
     """The tickets that may be taken now, of all shards."""
-    lists = [cast("list[bytes]", store.db.lrange(keys.outbox(number, "ready"), 0, -1)) for number in SHARDS]
+    lists = [cast("list[bytes]", store.db.zrange(keys.outbox(number, "ready"), 0, -1)) for number in SHARDS]
     return [place for each in lists for place in each]
 
 

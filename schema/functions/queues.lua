@@ -1,0 +1,171 @@
+-- What the libraries of the outbox have in common; `-- uses queues.lua` is where it is put in.
+--
+-- The order in a ticket has its priority in it, as the score in `ready` has (`order_of` in omapush/push/values.py):
+-- microseconds since 1970 as they are for medium, less for high, more for low, so that no two priorities meet.
+
+local TARGET = 16
+local REF = 20
+local HIGH, MEDIUM, LOW = 1, 2, 3
+local OFFSET = { -1.7e15, 0, 3e15 }
+local FIRST = { 0, 1e15, 4e15 } -- below any time
+local DIGIT = { '0', '1', '4' }
+local SHARE = 16 -- one in so many is of a lower priority, as long as there is one
+
+local function priority(ticket)
+  local digit = string.byte(ticket, TARGET + 1) - 48
+  return digit < 1 and HIGH or digit < 4 and MEDIUM or LOW
+end
+
+-- What fan-outs keep about a ticket sorts by push.
+local function by_push(ticket)
+  return string.sub(ticket, 2 * TARGET + 1, 2 * TARGET + REF) .. ticket
+end
+
+local function now_us()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
+end
+
+local function make_ready(ready, ticket, at)
+  redis.call('ZADD', ready, at + OFFSET[priority(ticket)], ticket)
+end
+
+-- Make ready before all others of its priority.
+local function first_of_all(ready, ticket)
+  redis.call('ZADD', ready, FIRST[priority(ticket)], ticket)
+end
+
+-- Ready when the target is free, or held by something less urgent that nobody has taken yet; else behind it.
+local function queue(busy, ready, waiting, ticket, at)
+  local target = string.sub(ticket, 1, TARGET)
+  if redis.call('HSETNX', busy, target, ticket) == 1 then
+    return make_ready(ready, ticket, at)
+  end
+  local holder = redis.call('HGET', busy, target)
+  if holder == ticket then
+    make_ready(ready, ticket, at)
+  elseif priority(ticket) < priority(holder) and redis.call('ZREM', ready, holder) == 1 then
+    redis.call('ZADD', waiting, 0, holder)
+    redis.call('HSET', busy, target, ticket)
+    make_ready(ready, ticket, at)
+  else
+    redis.call('ZADD', waiting, 0, ticket)
+  end
+end
+
+-- What is next of one target: the most urgent; now and then the first of the least urgent.
+local function next_of(waiting, target)
+  local first = redis.call('ZRANGE', waiting, '[' .. target, '(' .. target .. '~', 'BYLEX', 'LIMIT', 0, 1)[1]
+  if not first or priority(first) == LOW or now_us() % SHARE ~= 0 then
+    return first
+  end
+  for lower = LOW, priority(first) + 1, -1 do
+    local found = redis.call('ZRANGE', waiting, '[' .. target .. DIGIT[lower], '(' .. target .. '~',
+      'BYLEX', 'LIMIT', 0, 1)[1]
+    if found then
+      return found
+    end
+  end
+  return first
+end
+
+local function free(busy, ready, waiting, ticket)
+  local target = string.sub(ticket, 1, TARGET)
+  if redis.call('HGET', busy, target) ~= ticket then
+    return
+  end
+  local behind = redis.call('EXISTS', waiting) == 1 and next_of(waiting, target)
+  if behind then
+    redis.call('ZREM', waiting, behind)
+    redis.call('HSET', busy, target, behind)
+    make_ready(ready, behind, now_us())
+  else
+    redis.call('HDEL', busy, target)
+  end
+end
+
+-- The same for many tickets, mostly ones that nothing waits behind: those cost no command of their own.
+local function free_all(busy, ready, waiting, tickets)
+  local targets, alone = {}, {}
+  for i, ticket in ipairs(tickets) do
+    targets[i] = string.sub(ticket, 1, TARGET)
+  end
+  local any_waiting = redis.call('EXISTS', waiting) == 1
+  for i, holder in ipairs(redis.call('HMGET', busy, unpack(targets))) do
+    if holder == tickets[i] then
+      if any_waiting then
+        free(busy, ready, waiting, tickets[i])
+      else
+        alone[#alone + 1] = targets[i]
+      end
+    end
+  end
+  if #alone > 0 then
+    redis.call('HDEL', busy, unpack(alone))
+  end
+end
+
+-- Give a share of what is popped to lower priorities, which wait though there is room for no more: the last
+-- of `tickets` go back. By turns it is for the lowest, so that the one between does not take it all.
+local function share_out(ready, popped, tickets, lowest)
+  local at, most = now_us(), #tickets
+  local share = math.floor(most / SHARE) + (at % SHARE < most % SHARE and 1 or 0)
+  local lower = math.floor(at / SHARE) % 2 == 0 and lowest or priority(tickets[most]) + 1
+  local found = share > 0
+    and redis.call('ZRANGE', ready, FIRST[lower], '+inf', 'BYSCORE', 'LIMIT', 0, share) or {}
+  for i, ticket in ipairs(found) do
+    local last = most - i + 1
+    redis.call('ZREM', ready, ticket)
+    redis.call('ZADD', ready, popped[2 * last], popped[2 * last - 1])
+    tickets[last] = ticket
+  end
+end
+
+-- Take up to so many out of `ready`: by priority, then by time; a small share goes to lower priorities.
+local function most_urgent(ready, most)
+  local popped, tickets = redis.call('ZPOPMIN', ready, most), {}
+  for i = 1, #popped, 2 do
+    tickets[#tickets + 1] = popped[i]
+  end
+  if #tickets < most or most == 0 then
+    return tickets
+  end
+  local last = redis.call('ZRANGE', ready, -1, -1)[1]
+  if last and priority(last) > priority(tickets[#tickets]) then
+    share_out(ready, popped, tickets, priority(last))
+  end
+  return tickets
+end
+
+-- Most tickets never were in these structures, and mostly the structures are not even there.
+local function forget(structures, command, tickets)
+  for _, structure in ipairs(structures) do
+    if redis.call('EXISTS', structure) == 1 then
+      redis.call(command, structure, unpack(tickets))
+    end
+  end
+end
+
+-- Put one delivery into the outbox, unless it is there or was withdrawn.
+-- KEYS delivery, busy, ready, waiting, expiry, later, withdrawn
+-- ARGV from i on: ticket, record, deliver-before ms, deliver-after ms or 0
+local function put(keys, args, i, at, any_withdrawn)
+  local ticket, after_ms = args[i], tonumber(args[i + 3])
+  if any_withdrawn and redis.call('ZSCORE', keys[7], ticket) then
+    return 0
+  end
+  if redis.call('HSETNX', keys[1], ticket, args[i + 1]) == 0 then
+    return 0
+  end
+  redis.call('ZADD', keys[5], args[i + 2], ticket)
+  if after_ms * 1000 > at then
+    redis.call('ZADD', keys[6], after_ms, ticket)
+  else
+    queue(keys[2], keys[3], keys[4], ticket, at)
+  end
+  return 1
+end
