@@ -20,7 +20,7 @@ from omapush.push.method_choice import Choice
 from omapush.push.outcome import Reply
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription, is_live
-from omapush.store import finish, outbox, pushes, subscriptions
+from omapush.store import contents, finish, outbox, subscriptions
 from omapush.store.client import Store
 from omapush.store.outbox import Taken
 from omapush.store.subscriptions import Begun
@@ -141,7 +141,7 @@ class ContentNotifier:
     def _compose_notify(self, one: Taken, known: Known, sub: Subscription, cseq: int, now_ms: int) -> Request:
         delivery = one.delivery
         if delivery.size > len(delivery.content):
-            content = pushes.content(self._store, delivery.ref)
+            content = contents.read(self._store, delivery.ref, 0, delivery.size)
             delivery = delivery._replace(content=content or b"")
         profile = device_facts.fitted(
             self._settings.profile(delivery.application, delivery.initiator), known.facts

@@ -35,6 +35,10 @@ def check(config: Config) -> None:
     for value in config.sip.listen:
         _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
     _require(config, "api.listen", config.api.listen, HTTP_LISTEN, '"127.0.0.1:8080"')
+    if config.api.large_bodies_bytes < config.api.max_body_bytes:
+        raise BadConfiguration(
+            f"{config.path}: api.large_bodies_bytes", "has to be as large as api.max_body_bytes at least"
+        )
     _require(config, "sip.uri", config.sip.uri, SIP_URI, '"sip:psa@home1.example"')
     _check_next_hop(config)
     _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')

@@ -71,8 +71,13 @@ class Api(Section, frozen=True):
 
     listen: str = "127.0.0.1:8080"
     """Address and port of PAP, JSON, health and metrics."""
-    max_body_bytes: Bytes = 1_048_576
-    """Largest HTTP request body; above it the answer is 413."""
+    max_body_bytes: Bytes = 100_663_296
+    """Largest HTTP request body; above it the answer is 413. Content in JSON takes a third more room."""
+    large_bodies_bytes: Bytes = 268_435_456
+    """
+    Bodies above 1 MB that are taken at one time, in bytes together; more wait 5 s, then get 503. The process
+    needs up to three times that.
+    """
     max_addresses: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
     """Recipients of one push-message."""
     max_waiting: Count = 1_000_000
@@ -99,6 +104,8 @@ class Delivery(Section, frozen=True):
     """Largest whole MESSAGE request, as it leaves us (RFC 3428: never above 1,300)."""
     notify_bytes: Annotated[int, Meta(ge=0, le=30_000)] = 30_000
     """Largest content that a NOTIFY carries; 0: none does."""
+    inline_bytes: Annotated[int, Meta(ge=0, le=65_536)] = 16_384
+    """Larger content is stored once, in pieces, beside the push; smaller travels in each delivery."""
     transaction_s: Annotated[int, Meta(ge=5, le=300)] = 40
     """A request without a result for so long is sent again. Kamailio waits 8 s less for it, 32 s at most."""
     retention_s: Seconds = 86_400
@@ -175,7 +182,7 @@ class Application(Section, frozen=True):
     """How the feature tag goes out: bare, with require and explicit, or not at all."""
     content_types: tuple[str, ...] = ()
     """MIME types that this application takes; empty means all. Others are refused with 2006."""
-    max_bytes: Bytes = 1_048_576
+    max_bytes: Bytes = 67_108_864
     """Largest content."""
     form: Literal["native", "wrapped"] = "native"
     """Content as it is, or inside application/vnd.oma.push with its control lines."""

@@ -23,6 +23,7 @@ from omapush.pap_http.json_paths import EscapedPaths
 from omapush.pap_http.json_pushes import JsonPushes
 from omapush.pap_http.json_registrations import JsonRegistrations
 from omapush.pap_http.json_subscriptions import JsonSubscriptions
+from omapush.pap_http.large_bodies import LargeBodies
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.openapi import DESCRIPTION
 from omapush.pap_http.pap_route import PapRoute
@@ -37,11 +38,17 @@ def create(config: Config) -> Litestar:
     """Return the application for `config`; its connections open with the first request."""
     store = client.connect(config.redis)
     gate = OutboxGate(store, config.api.max_waiting)
-    intake = Intake(config, GroupCommit(store), gate.has_room)
+    intake = Intake(config, store, GroupCommit(store), gate.has_room)
     metrics = Metrics(config, store, gate)
     problems = Problems(metrics)
     parts = Parts(
-        config, store, metrics, Door(Accounts(config), Brake()), intake, PapService(config, store, intake)
+        config,
+        store,
+        metrics,
+        Door(Accounts(config), Brake()),
+        LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes),
+        intake,
+        PapService(config, store, intake),
     )
     return EscapedPaths(
         [PapRoute, JsonPushes, JsonRegistrations, JsonSubscriptions, HealthRoutes],

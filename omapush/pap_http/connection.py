@@ -11,6 +11,8 @@ LARGEST_HEAD: Final = 16_384
 "Bytes of request line and header fields together; above it the answer is 400."
 REQUEST_WITHIN_S: Final = 30.0
 "A request that has not come to its end so long after its first byte ends with its connection."
+SLOWEST_BODY: Final = 65_536
+"Bytes of a body for each of which, whole, its request has a second more."
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -20,7 +22,11 @@ class BoundedConnection(HttpToolsProtocol):
     "Bytes of the current request's URL and fields, its trailer fields included."
     _unread = 0
     "Bytes that came since the parser last had something whole to tell: it keeps them all."
+    _body = 0
+    "Bytes of the current request's body so far."
     _overdue: asyncio.TimerHandle | None = None
+    _granted = 0.0
+    "Seconds that the current request has in all, as far as the timer knows."
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -38,7 +44,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.send_400_response("Request head too long.")
 
     def on_message_begin(self) -> None:
-        self._head = self._unread = 0
+        self._head = self._unread = self._body = 0
         self._await_end()
         super().on_message_begin()
 
@@ -52,6 +58,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
+        self._body += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -67,6 +74,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _await_end(self) -> None:
         if self._overdue is None:
+            self._granted = REQUEST_WITHIN_S
             self._overdue = self.loop.call_later(REQUEST_WITHIN_S, self._hang_up)
 
     def _ended(self) -> None:
@@ -75,5 +83,9 @@ class BoundedConnection(HttpToolsProtocol):
             self._overdue = None
 
     def _hang_up(self) -> None:
-        if not self.transport.is_closing():
+        earned = REQUEST_WITHIN_S + self._body // SLOWEST_BODY
+        if earned > self._granted:
+            self._overdue = self.loop.call_later(earned - self._granted, self._hang_up)
+            self._granted = earned
+        elif not self.transport.is_closing():
             self.transport.close()

@@ -11,7 +11,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from omapush import log
-from omapush.errors import PushError
+from omapush.errors import PushError, StoreUnavailable
 from omapush.push.values import PENDING
 from omapush.store import fanouts, outbox, pushes, registrations
 from omapush.store.client import Store
@@ -105,8 +105,10 @@ class GroupCommit:
             log.get().warning("hand_over_left_to_sweeper", pushes=len(stored), problem=str(error))
 
 
-def _answer(future: asyncio.Future[bool], stored: bool) -> None:
-    if not future.done():
+def _answer(future: asyncio.Future[bool], stored: bool | None) -> None:
+    if stored is None:
+        _fail(future, StoreUnavailable("the uploaded content has run out"))
+    elif not future.done():
         future.set_result(stored)
 
 

@@ -12,14 +12,18 @@ from omapush.pap_http.group_commit import GroupCommit
 from omapush.push import acceptance
 from omapush.push.acceptance import Accepted, Account, ContentRules, NotTaken, Offer, PushIdUsed
 from omapush.push.values import Event
-from omapush.store import pushes
+from omapush.store import contents, pushes
+from omapush.store.client import Store
 
 
 class Intake:
     """Takes pushes; one for the whole process."""
 
-    def __init__(self, config: Config, commit: GroupCommit, has_room: Callable[[], bool]) -> None:
+    def __init__(
+        self, config: Config, store: Store, commit: GroupCommit, has_room: Callable[[], bool]
+    ) -> None:
         self._config = config
+        self._store = store
         self._commit = commit
         self._has_room = has_room
 
@@ -48,9 +52,19 @@ class Intake:
         text = f"{whom}, {push.size} bytes of {push.content_type}"
         event = Event(push.accepted_ms, -1, "accepted", f"{text} for {push.application} from {account.name}")
         submission = pushes.Submission(push, accepted.recipients, accepted.results, accepted.content, event)
+        if push.size > self._config.delivery.inline_bytes:
+            submission = await asyncio.to_thread(self._uploaded, submission)
         if not await self._commit.accept(submission):
+            if submission.upload:
+                await asyncio.to_thread(contents.discard, self._store, push.ref, submission.upload)
             raise PushIdUsed
         return accepted
+
+    def _uploaded(self, submission: pushes.Submission) -> pushes.Submission:
+        """In a thread: the same with its content in pieces of their own."""
+        upload = contents.upload(self._store, submission.push.ref, submission.content)
+        push = submission.push._replace(sha1=upload.sha1, sha256=upload.sha256)
+        return submission._replace(push=push, content=b"", upload=upload.name)
 
     def _accept(self, account: Account, offer: Offer) -> Accepted:
         profile = self._config.profile(offer.application)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -12,6 +13,7 @@ from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
 
 JSON_ROOT: Final = "/v1"
+_AT_END: Final = "omapush.at_end"
 _PREFIX: Final = f"{JSON_ROOT}/".encode()
 
 
@@ -26,7 +28,18 @@ class EscapedPaths(Litestar):
         raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
         if raw.startswith(_PREFIX):
             scope["path"] = raw.decode("latin-1")
-        await super().__call__(scope, receive, send)
+        at_end: list[Callable[[], None]] = []
+        scope[_AT_END] = at_end
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for give_back in at_end:
+                give_back()
+
+
+def at_the_end(scope: Any, give_back: Callable[[], None]) -> None:
+    """Have `give_back` called when the request is over, however it ends."""
+    scope[_AT_END].append(give_back)
 
 
 def is_json(request: Request[Any, Any, Any]) -> bool:

@@ -14,6 +14,7 @@ from omapush.pap_http.parts import Parts, parts_of
 async def _admit(connection: ASGIConnection[Any, Any, Any, Any], _route: BaseRouteHandler) -> None:
     parts: Parts = connection.app.state.parts
     connection.scope["user"] = await parts.door.admit(connection)
+    await parts.large_bodies.admit(connection)
 
 
 async def _count(request: Request[Any, Any, Any]) -> None:

@@ -23,6 +23,7 @@ class PapRoute(Controller):
         parts = parts_of(request)
         account = await parts.door.admit(request)
         media.require_pap(request)
+        await parts.large_bodies.admit(request)
         body = await request.body()
         started = clock.monotonic()
         answer = await parts.pap.answer(account, request.headers["content-type"], body)

@@ -10,6 +10,7 @@ from litestar import Request
 from omapush.config import Config
 from omapush.pap_http.door import Door
 from omapush.pap_http.intake import Intake
+from omapush.pap_http.large_bodies import LargeBodies
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.pap_service import PapService
 from omapush.store.client import Store
@@ -23,6 +24,7 @@ class Parts:
     store: Store
     metrics: Metrics
     door: Door
+    large_bodies: LargeBodies
     intake: Intake
     pap: PapService
 

@@ -66,7 +66,9 @@ class Problems:
             return self._answer(request, status, Fault("", str(error)), str(error), {})
         text = "not now, try again later"
         headers = {"Retry-After": str(error.retry_after_s)}
-        return self._answer(request, status, Fault("", text, error.pap_code), text, headers)
+        return self._answer(
+            request, status, Fault(getattr(error, "field", ""), text, error.pap_code), text, headers
+        )
 
     def of_depth(self, request: Request[Any, Any, Any], _error: RecursionError) -> Response[Any]:
         """Answer a body that is nested too deep to be read."""

@@ -74,6 +74,9 @@ class Push(NamedTuple):
     "Reference of the push that this one replaces; empty: none."
     replace_all: bool = False
     "It goes to those as well who got the replaced one already, or to whom that one never was for."
+    sha1: bytes = b""
+    "Hash of the content where it is kept in pieces; else empty."
+    sha256: bytes = b""
 
 
 class Recipient(NamedTuple):

@@ -72,6 +72,16 @@ def push_counted(shard_number: int, ref: str) -> str:
     return f"counted:{{p{shard_number}}}:{ref}"
 
 
+def content(shard_number: int, ref: str) -> str:
+    """Content of one push, in pieces."""
+    return f"content:{{p{shard_number}}}:{ref}"
+
+
+def upload(shard_number: int, name: str) -> str:
+    """Content of a push that is not accepted yet, in pieces."""
+    return f"upload:{{p{shard_number}}}:{name}"
+
+
 def registration(shard_number: int, aor: str) -> str:
     """Registration record of one address of record."""
     return f"reg:{{u{shard_number}}}:{aor}"

@@ -13,7 +13,7 @@ from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
 LARGEST_INLINE: Final = 16_384
-"Bytes of content that travel inside each delivery; larger content is kept once, with its push."
+"Bytes of content that travel inside each delivery; larger content stays with its push."
 
 _UNTOLD: Final = Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, 0)
 
@@ -26,7 +26,10 @@ class Submission(NamedTuple):
     results: tuple[Result, ...]
     "Where each recipient starts: pending, or final at once."
     content: bytes
+    "Empty when it was uploaded."
     event: Event
+    upload: str = ""
+    "Name of content that was uploaded (store/contents.py)."
 
 
 class Stored(NamedTuple):
@@ -82,18 +85,21 @@ def _push_keys(store: Store, ref: str) -> tuple[str, str]:
     return keys.push(number, ref), keys.push_log(number, ref)
 
 
-def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool]:
+def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool | None]:
     """
     Store new pushes; False for each whose push-id the initiator has used before (2007).
 
-    What is stored here is handed over to the outbox afterwards, or by the sweeper after a crash.
+    None for one whose uploaded content has run out meanwhile. What is stored here is handed over to the
+    outbox afterwards, or by the sweeper after a crash.
     """
-    return [answer == 1 for answer in call_all(store, (_accept(store, one) for one in submissions))]
+    answers = call_all(store, (_accept(store, one) for one in submissions))
+    return [None if answer < 0 else answer == 1 for answer in answers]
 
 
 def _accept(store: Store, submission: Submission) -> Call:
     ref = submission.push.ref
-    fields: list[Any] = ["record", codec.encode(submission.push), "body", submission.content]
+    fields: list[Any] = ["record", codec.encode(submission.push)]
+    fields += ("pieces", 1) if submission.upload else ("body", submission.content)
     if submission.push.notify_url:
         fields += ("notify", 1)
     final: list[int] = []
@@ -107,9 +113,10 @@ def _accept(store: Store, submission: Submission) -> Call:
     fields += ("open", len(submission.results) - len(final))
     owed = ",".join(map(str, final)) if submission.push.notify_url else ""
     number = store.layout.push_shard(ref)
+    large = [keys.upload(number, submission.upload), keys.content(number, ref)] if submission.upload else []
     return Call(
         "omapush_accept",
-        [*_push_keys(store, ref), keys.handover(number), keys.notify(number)],
+        [*_push_keys(store, ref), keys.handover(number), keys.notify(number), *large],
         [ref, submission.push.accepted_ms, codec.encode(submission.event), owed, *fields],
     )
 
@@ -171,18 +178,11 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
         deliver_before_ms=push.deliver_before_ms,
         deadline_given=push.deadline_given,
         order_us=push.order_us,
-        size=len(content),
+        size=push.size,
         method=push.method,
         priority=push.priority,
         deliver_after_ms=push.deliver_after_ms,
     )
-
-
-def content(store: Store, ref: str) -> bytes | None:
-    """Return the content of a push; None when it is forgotten."""
-    with store_errors("content"):
-        body = store.db.hget(_push_keys(store, ref)[0], "body")
-    return body if isinstance(body, bytes) else None
 
 
 def open_fan_out(store: Store, ref: str) -> tuple[FanOut, FanOutState] | None:
@@ -214,6 +214,7 @@ def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, reten
             keys.push(number, one.ref),
             keys.push_log(number, one.ref),
             keys.push_counted(number, one.ref),
+            keys.content(number, one.ref),
         )
         record, event = codec.encode(one.result), codec.encode(one.event)
         args += (one.ref, one.recipient, record, 1 if one.final else 0, event)

@@ -3,25 +3,45 @@
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
 --                    notify (when results were asked for), a<i> recipient, r<i> result, f<i> final mark
+--                    pieces (when its content is in `content`), secret and links (until when there are links to it)
 --                    of a push to subscribers instead: shards (not told yet), t<n> deliveries of user shard n,
 --                    total of those, done, n:<state> of those, state (running, paused, aborted), logged
 --   counted   string of a push to subscribers: a bit for each delivery whose result is counted
+--   content   hash   its content in pieces, when it is large or there are links to it: number to piece
+--   upload    hash   the same before the push is accepted
 --   log       list   its event log, MessagePack
 --   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
 --   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
 local MOST_NOTED = 20000 -- lines of an event log; results come on top
+local PIECE = 262144 -- bytes of each piece of a content but the last
 local MOST_LOGGED = 1000 -- failures of one push to subscribers that its event log has
 
+-- Erase the content of a push that is over, now or when the last link to it runs out; returns for how many seconds
+-- the push is remembered. `pieces` and `links` as the push has them.
+local function erase(push, content, pieces, links, now, retention_s)
+  redis.call('HDEL', push, 'body')
+  if not pieces then
+    return retention_s
+  end
+  local left_ms = tonumber(links or 0) - now
+  if left_ms <= 0 then
+    redis.call('UNLINK', content)
+    return retention_s
+  end
+  redis.call('PEXPIRE', content, string.format('%d', left_ms))
+  return math.max(tonumber(retention_s), math.ceil(left_ms / 1000))
+end
+
 -- A push to subscribers ends with the last result of the last shard.
-local function end_fan_out(push, log, counted, retention_s)
-  local open = redis.call('HMGET', push, 'shards', 'total', 'done')
+local function end_fan_out(push, log, counted, content, now, retention_s)
+  local open = redis.call('HMGET', push, 'shards', 'total', 'done', 'pieces', 'links')
   if open[1] == '0' and open[2] == open[3] then
-    redis.call('HDEL', push, 'body')
-    redis.call('EXPIRE', push, retention_s)
-    redis.call('EXPIRE', log, retention_s)
-    redis.call('EXPIRE', counted, retention_s)
+    local remembered_s = erase(push, content, open[4], open[5], now, retention_s)
+    redis.call('EXPIRE', push, remembered_s)
+    redis.call('EXPIRE', log, remembered_s)
+    redis.call('EXPIRE', counted, remembered_s)
   end
 end
 
@@ -41,11 +61,19 @@ local function count(push, log, counted, index, record, event)
 end
 
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
--- KEYS push, log, handover, notify    ARGV ref, now ms, first event, owed "<i>,<i>...", field, value ...
--- Answers 1 stored, 0 the push-id was used before.
+-- KEYS push, log, handover, notify, and upload, content for content that was uploaded
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", field, value ...
+-- Answers 1 stored, 0 the push-id was used before, -1 what was uploaded has run out.
 local function accept(keys, args)
   if redis.call('EXISTS', keys[1]) == 1 then
     return 0
+  end
+  if keys[5] then
+    if redis.call('EXISTS', keys[5]) == 0 then
+      return -1
+    end
+    redis.call('RENAME', keys[5], keys[6])
+    redis.call('PERSIST', keys[6])
   end
   for first = 5, #args, UNPACKED do
     redis.call('HSET', keys[1], unpack(args, first, math.min(first + UNPACKED - 1, #args)))
@@ -59,20 +87,20 @@ local function accept(keys, args)
 end
 
 -- Store results. A recipient that is final stays as it is. Results of a push to subscribers are counted.
--- KEYS notify, then for each result: push, log, counted
+-- KEYS notify, then for each result: push, log, counted, content
 -- ARGV now ms, retention s, then for each result: ref, index, result, 1 when final, event
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
   local answer = {}
   local a = 3
-  for k = 2, #keys, 3 do
-    local push, log, counted = keys[k], keys[k + 1], keys[k + 2]
+  for k = 2, #keys, 4 do
+    local push, log, counted, content = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
-    local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards')
+    local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards', 'pieces', 'links')
     if known[5] then
       answer[#answer + 1] = final == '1' and count(push, log, counted, index, record, event) or 0
-      end_fan_out(push, log, counted, args[2])
+      end_fan_out(push, log, counted, content, args[1], args[2])
     elseif not known[1] or known[2] then
       answer[#answer + 1] = 0
     elseif final ~= '1' then
@@ -87,9 +115,9 @@ local function result(keys, args)
         redis.call('ZADD', keys[1], args[1], ref .. '.' .. index)
       end
       if open == 0 then
-        redis.call('HDEL', push, 'body')
-        redis.call('EXPIRE', push, args[2])
-        redis.call('EXPIRE', log, args[2])
+        local remembered_s = erase(push, content, known[6], known[7], args[1], args[2])
+        redis.call('EXPIRE', push, remembered_s)
+        redis.call('EXPIRE', log, remembered_s)
       end
       answer[#answer + 1] = 1
     end
@@ -98,7 +126,7 @@ local function result(keys, args)
 end
 
 -- Note how many deliveries one user shard made of a push to subscribers: there will be no more.
--- KEYS push, log, counted    ARGV shard, deliveries, retention s
+-- KEYS push, log, counted, content    ARGV shard, deliveries, retention s
 -- Answers 1, or 0 when that was known or the push is gone.
 local function told_all(keys, args)
   if redis.call('HEXISTS', keys[1], 'shards') == 0
@@ -107,7 +135,8 @@ local function told_all(keys, args)
   end
   redis.call('HINCRBY', keys[1], 'shards', -1)
   redis.call('HINCRBY', keys[1], 'total', args[2])
-  end_fan_out(keys[1], keys[2], keys[3], args[3])
+  local now = redis.call('TIME')
+  end_fan_out(keys[1], keys[2], keys[3], keys[4], now[1] * 1000 + math.floor(now[2] / 1000), args[3])
   return 1
 end
 
@@ -128,6 +157,26 @@ local function steer(keys, args)
     return args[1]
   end
   return known[1]
+end
+
+-- Keep the content of a push for links to it. Content that was with the push gets a place where links find it.
+-- KEYS push, content    ARGV a secret for the first link, until when ms
+-- Answers the secret of the push's links; false when the push or its content is not there any more.
+local function link(keys, args)
+  local known = redis.call('HMGET', keys[1], 'record', 'body', 'pieces', 'secret', 'links')
+  if not known[1] or not (known[2] or known[3]) then
+    return false
+  end
+  if not known[3] then
+    for first = 1, math.max(#known[2], 1), PIECE do
+      redis.call('HSET', keys[2], (first - 1) / PIECE, string.sub(known[2], first, first + PIECE - 1))
+    end
+    redis.call('HSET', keys[1], 'pieces', 1)
+  end
+  local until_ms = math.max(tonumber(known[5] or 0), tonumber(args[2]))
+  local secret = known[4] or args[1]
+  redis.call('HSET', keys[1], 'secret', secret, 'links', string.format('%d', until_ms))
+  return secret
 end
 
 -- Add events to logs of pushes that are still known; not to one that is too long.
@@ -170,6 +219,7 @@ redis.register_function('omapush_accept', accept)
 redis.register_function('omapush_result', result)
 redis.register_function('omapush_told_all', told_all)
 redis.register_function('omapush_steer', steer)
+redis.register_function('omapush_link', link)
 redis.register_function('omapush_note', note)
 redis.register_function('omapush_borrow', borrow)
 redis.register_function('omapush_settle', settle)

@@ -1,0 +1,125 @@
+"""
+Contents of pushes, large ones in pieces beside the push, so that no single command of Redis is large.
+
+Content of up to `delivery.inline_bytes` travels with the push record and its deliveries (store/pushes.py).
+Larger content is written before the push is accepted, under a name of its own that runs out by itself;
+accepting the push makes it the push's. It is erased when all recipients are final, or when the last link to
+it has run out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any, Final, NamedTuple
+
+from omapush.push.values import Push
+from omapush.store import codec, keys
+from omapush.store.client import Call, Command, Store, ask_all, call
+
+PIECE: Final = 262_144
+"Bytes of each piece but the last; reads that begin and end at pieces are the cheapest."
+_UPLOAD_S: Final = 600
+"What was uploaded and never accepted is gone after so long."
+
+
+class Upload(NamedTuple):
+    """Content that waits to become a push's."""
+
+    name: str
+    "For `Submission.upload`."
+    sha1: bytes
+    sha256: bytes
+
+
+class Described(NamedTuple):
+    """What is known of a push's content."""
+
+    push: Push
+    sha1: bytes
+    sha256: bytes
+
+
+def upload(store: Store, ref: str, content: bytes) -> Upload:
+    """
+    Write content in pieces for the push that will have this reference, and return how to name it.
+
+    Blocks for as long as Redis takes; each piece is a round trip of its own, so that others get their turn.
+
+    Raises:
+        StoreUnavailable: what was written runs out by itself.
+    """
+    name = secrets.token_hex(8)
+    key = keys.upload(store.layout.push_shard(ref), name)
+    sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+    whole = memoryview(content)
+    for number, start in enumerate(range(0, len(content), PIECE)):
+        piece = bytes(whole[start : start + PIECE])
+        sha1.update(piece)
+        sha256.update(piece)
+        ask_all(store, "upload", [("HSET", key, number, piece), ("EXPIRE", key, _UPLOAD_S)])
+    return Upload(name, sha1.digest(), sha256.digest())
+
+
+def discard(store: Store, ref: str, upload_name: str) -> None:
+    """Erase what was uploaded for a push that was not accepted."""
+    ask_all(store, "discard", [("UNLINK", keys.upload(store.layout.push_shard(ref), upload_name))])
+
+
+def read(store: Store, ref: str, start: int, length: int) -> bytes | None:
+    """
+    Return up to `length` bytes of a push's content from `start` on; fewer at its end, none beyond it.
+
+    None when the push is forgotten or its content erased, which happens once all its recipients are final.
+    The memory that this takes is `length` and two pieces at most: long content is read bit by bit.
+    """
+    number = store.layout.push_shard(ref)
+    first, last = start // PIECE, max(start, start + length - 1) // PIECE
+    name = keys.content(number, ref)
+    commands: list[Command] = [("HGET", name, piece) for piece in range(first, last + 1)]
+    pieces = ask_all(store, "read content", commands)
+    if pieces[0] is not None:
+        found = b"".join(piece for piece in pieces if piece is not None)
+        offset = start - first * PIECE
+        return found[offset : offset + length]
+    (body, known) = ask_all(
+        store, "read content", [("HGET", keys.push(number, ref), "body"), ("EXISTS", name)]
+    )
+    if known:
+        return b""
+    return None if body is None else bytes(body[start : start + length])
+
+
+def describe(store: Store, ref: str) -> Described | None:
+    """Return a push with the hashes of its content; None when push or content is not there any more."""
+    found: list[Any] = ask_all(
+        store, "describe", [("HGET", keys.push(store.layout.push_shard(ref), ref), "record")]
+    )
+    if found[0] is None:
+        return None
+    push = codec.push(found[0])
+    if push.sha1:
+        return Described(push, push.sha1, push.sha256)
+    content = read(store, ref, 0, push.size)
+    if content is None:
+        return None
+    sha1 = hashlib.sha1(content, usedforsecurity=False).digest()
+    return Described(push, sha1, hashlib.sha256(content).digest())
+
+
+def link(store: Store, ref: str, until_ms: int) -> bytes | None:
+    """
+    Keep a push's content until `until_ms` at least, and return the secret that its links are made with.
+
+    The same secret for each link to a push. None when the push or its content is not there any more.
+    """
+    number = store.layout.push_shard(ref)
+    secret = call(
+        store,
+        Call(
+            "omapush_link",
+            [keys.push(number, ref), keys.content(number, ref)],
+            [secrets.token_bytes(16), until_ms],
+        ),
+    )
+    return secret if isinstance(secret, bytes) else None
