@@ -1,7 +1,7 @@
 """
 The configuration: one TOML file, read once at start into frozen typed values.
 
-What each table may hold is in config_sections.py. An unknown key or a wrong value raises
+What each table may hold is in config_sections.py and config_media.py. An unknown key or a wrong value raises
 `BadConfiguration`, whose single line names the file, the key and what would be right.
 """
 
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from omapush.config_checks import check
 from omapush.config_forms import explained
+from omapush.config_media import Msrp
 from omapush.config_sections import (
     Api,
     Application,
@@ -50,6 +51,7 @@ __all__ = [
     "Hosted",
     "Initiator",
     "Log",
+    "Msrp",
     "Notify",
     "RedisSection",
     "RegistrationSection",
@@ -74,6 +76,7 @@ class Config(Struct, frozen=True, kw_only=True):
     delivery: Delivery = Delivery()
     notify: Notify = Notify()
     registration: RegistrationSection = RegistrationSection()
+    msrp: Msrp = Msrp()
     log: Log = Log()
     routing: Routing = Routing()
     subscriptions: Subscriptions = Subscriptions()
@@ -96,6 +99,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "delivery": Delivery,
     "notify": Notify,
     "registration": RegistrationSection,
+    "msrp": Msrp,
     "log": Log,
     "subscriptions": Subscriptions,
     "capabilities": Capabilities,

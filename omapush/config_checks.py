@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from omapush.config_forms import (
     AOR_PATTERN,
     ARI,
     EVENT,
+    HOST,
     HTTP_LISTEN,
     HTTP_URL,
     IOI,
@@ -53,6 +55,7 @@ def check(config: Config) -> None:
             ) from error
     _check_memory(config)
     _check_redis(config)
+    _check_msrp(config)
     for name, initiator in config.initiator.items():
         _check_initiator(config, name, initiator)
     for ari, application in config.application.items():
@@ -150,6 +153,23 @@ def _check_redis(config: Config) -> None:
             f"{config.path}: redis.url",
             "scheme is not known; right would be unix:///path, redis:// or rediss://",
         )
+
+
+def _check_msrp(config: Config) -> None:
+    msrp = config.msrp
+    _require(config, "msrp.listen", msrp.listen, HTTP_LISTEN, '"127.0.0.1:2855"')
+    if msrp.public_host:
+        _require(
+            config, "msrp.public_host", msrp.public_host, HOST, '"media.home1.example" or "[2001:db8::1]"'
+        )
+    if int(msrp.listen.rpartition(":")[2]) + 2 * msrp.workers > 65_536:
+        raise BadConfiguration(f"{config.path}: msrp.listen", f"leaves no ports for {msrp.workers} workers")
+    if msrp.tls and not (msrp.certificate and msrp.private_key):
+        raise BadConfiguration(f"{config.path}: msrp.tls", "needs msrp.certificate and msrp.private_key")
+    for key in ("certificate", "private_key", "trusted_certificates"):
+        file = getattr(msrp, key)
+        if file and not os.access(file, os.R_OK):
+            raise BadConfiguration(f"{config.path}: msrp.{key}", f"cannot be read: {file}")
 
 
 def _check_initiator(config: Config, name: str, initiator: Initiator) -> None:

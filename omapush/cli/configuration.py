@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import typing
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from typing import Any, NamedTuple
 import msgspec
 import typer
 
-from omapush import config_sections
+from omapush import config_media, config_sections
 from omapush.cli import terminal
 from omapush.config import Config
 
+_MODULES = (config_sections, config_media)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 
@@ -61,7 +63,7 @@ def reference(as_json: terminal.AsJson = False) -> None:
 
 
 def all_keys() -> Iterator[Key]:
-    """Give every key, in the order of omapush/config_sections.py, whose docstrings are the meanings."""
+    """Give every key, in the order of the file's tables; docstrings of config_*.py are the meanings."""
     classes = _classes()
     for table, kind in _tables():
         meanings = _meanings(classes[kind.__name__])
@@ -97,8 +99,8 @@ def _title(table: str) -> str:
 
 
 def _classes() -> dict[str, ast.ClassDef]:
-    tree = ast.parse(Path(config_sections.__file__).read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    trees = [ast.parse(inspect.getsource(module)) for module in _MODULES]
+    return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _meanings(cls: ast.ClassDef) -> dict[str, str]:

@@ -10,6 +10,7 @@ from omapush.errors import PushError
 from omapush.push.capabilities import Capabilities
 from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush, HostedState
+from omapush.push.media_worker import MediaWorker
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report
@@ -32,6 +33,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         FinalAnswer,
         HostedPush,
         HostedState,
+        MediaWorker,
         Notified,
         Profile,
         Push,
@@ -64,6 +66,7 @@ def encode(
     | FinalAnswer
     | HostedPush
     | HostedState
+    | MediaWorker
     | Notified
     | Profile
     | Push
@@ -109,6 +112,11 @@ def told(data: bytes) -> Told:
 def session(data: bytes) -> Session:
     """Read a session that carries pushes."""
     return _decode(Session, data)
+
+
+def media_worker(data: bytes) -> MediaWorker:
+    """Read what a media worker says of itself."""
+    return _decode(MediaWorker, data)
 
 
 def watch(data: bytes) -> Watch:

@@ -17,6 +17,9 @@ SENDERS = "senders"
 PROFILE_QUEUE = "uaprof-due"
 "Sorted set of UAProf URLs to be fetched, scored by when, in ms."
 
+MSRP_WORKERS = "msrp-workers"
+"Set of the names of media workers, dead ones among them until somebody looks."
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -171,6 +174,16 @@ def hosted_seen(shard_number: int, name: str) -> str:
 def hosted_verdicts(waiter: str) -> str:
     """What back ends said while one SIP process waits for it; in a slot of its own."""
     return f"hosted-verdicts:{waiter}"
+
+
+def msrp_worker(name: str) -> str:
+    """Record of one live media worker; in a slot of its own."""
+    return f"msrp-worker:{name}"
+
+
+def msrp_told(name: str) -> str:
+    """Sessions that one media worker is to look at; in a slot of its own."""
+    return f"msrp-told:{name}"
 
 
 def profile(url: str) -> str:

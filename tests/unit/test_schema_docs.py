@@ -10,6 +10,7 @@ from omapush.push.capabilities import Capabilities, Facts
 from omapush.push.dialog import Dialog
 from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush, HostedState
+from omapush.push.media_worker import MediaWorker
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral
 from omapush.push.registration import Contact, Doubt, Registration
@@ -44,6 +45,7 @@ KINDS: tuple[type[NamedTuple], ...] = (
     Place,
     Stream,
     Ending,
+    MediaWorker,
     HostedPush,
     HostedState,
     Profile,
@@ -127,6 +129,9 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.watches_due(0).replace("0", "N"),
         keys.SENDERS,
         keys.core("URI"),
+        keys.MSRP_WORKERS,
+        keys.msrp_worker("name"),
+        keys.msrp_told("name"),
         keys.PROFILE_QUEUE,
         keys.profile("https://vendor.example/model.xml").partition(":")[0] + ":hash",
     }

@@ -1,0 +1,47 @@
+"""The tables of the configuration file about large content; see config_sections.py."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from omapush.config_sections import Section
+
+
+class Msrp(Section, frozen=True):
+    """Media workers: MSRP sessions that carry large content."""
+
+    listen: str = "127.0.0.1:2855"
+    """Address and port of the first worker of this node; the second one takes the next port, and so on."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Worker processes of this node, each with a port of its own; with TLS a second one, behind all these."""
+    public_host: str = ""
+    """Host that devices connect to, where it is not the one of `listen`."""
+    tls: bool = False
+    """Offer `msrps`: every session over TLS. Needs `certificate` and `private_key`."""
+    certificate: str = ""
+    """File with our certificate, and those between it and its root (PEM)."""
+    private_key: str = ""
+    """File with its key (PEM)."""
+    trusted_certificates: str = ""
+    """
+    File with roots that devices' certificates may lead to (PEM); empty: those of the system. A device whose
+    answer names the fingerprint of its certificate needs none.
+    """
+    streams: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
+    """Contents that one worker carries at a time."""
+    chunk_bytes: Annotated[int, Meta(ge=2_048, le=1_048_576)] = 262_144
+    """Largest piece of content that is read, sent and held at a time for one stream."""
+    connect_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
+    """Longest wait for a connection to the device, or from it."""
+    idle_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
+    """A stream that has content to send and can't for so long has failed."""
+    report_s: Annotated[float, Meta(gt=0, le=3_600)] = 120.0
+    """Longest wait for the report that confirms the last byte."""
+    total_s: Annotated[float, Meta(gt=0, le=86_400)] = 1_800.0
+    """Longest time for one content, from connection to confirmation."""
+    linger_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
+    """How long the m-line of a finished content stays open while other contents of the session go on."""
+    lease_ms: Annotated[int, Meta(ge=500, le=60_000)] = 5_000
+    """A worker that gave no sign of life for so long is dead; what it carried is tried again."""

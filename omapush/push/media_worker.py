@@ -1,0 +1,44 @@
+"""The media workers that carry sessions, as they announce themselves, and which takes the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+RECORD_VERSION: Final = 1
+
+
+class MediaWorker(NamedTuple):
+    """One live worker process, as of its last sign of life."""
+
+    version: int
+    name: str
+    "Another after each start, so that nobody takes it for the one that died."
+    uri: str
+    "Begin of its MSRP URIs: `msrp://192.0.2.20:2855`."
+    secure_uri: str
+    "The same for `msrps`; empty: it has no certificate."
+    streams: int
+    "That it carries."
+    most: int
+    "That it takes."
+
+    @property
+    def has_room(self) -> bool:
+        """It takes another stream."""
+        return self.streams < self.most
+
+
+def choose(workers: Sequence[MediaWorker], *, secure: bool = False, turn: int = 0) -> MediaWorker | None:
+    """
+    Return the worker with the fewest streams; None when each is full, or has no TLS where it is needed.
+
+    `turn`: any number; another one spreads sessions over workers that are equally busy, for their records
+    are up to a second old.
+    """
+    able = [one for one in workers if one.has_room and (one.secure_uri or not secure)]
+    if not able:
+        return None
+    fewest = min(one.streams for one in able)
+    idle = sorted(one for one in able if one.streams == fewest)
+    return idle[turn % len(idle)]
