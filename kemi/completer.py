@@ -178,7 +178,8 @@ class RegisterCompleter:
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._pace = Pace()
-        self._packages = tuple(settings.watch_plans)
+        plans = settings.watch_plans.items()
+        self._packages = tuple(package for package, plan in plans if not plan.standing)
 
     def run_once(self) -> None:
         """Store and answer all REGISTERs that wait; without Redis they are answered 503."""

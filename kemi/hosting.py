@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import ksr_reader
 import metrics
@@ -26,6 +27,7 @@ from omapush.protocol.charging_vector import answer_to
 from omapush.push import backend_answer
 from omapush.push.backend_answer import Verdict
 from omapush.push.hosted import HostedPush
+from omapush.push.hosted_subscription import within_dialog
 from omapush.push.inbound import Answer
 from omapush.store import client, codec, hosted
 from omapush.store.hosted import Placed, Placing
@@ -56,13 +58,21 @@ class _Arrival:
     push: HostedPush
 
 
+class _Asker(NamedTuple):
+    """Who is to be answered."""
+
+    transaction: str
+    headers: Headers
+    by_notify: bool
+
+
 @dataclass
 class _Waiting:
     """A push whose back end has not answered, and all transactions that wait for that."""
 
     application: str
     until_ms: int
-    transactions: list[tuple[str, Headers]] = field(default_factory=list)
+    askers: list[_Asker] = field(default_factory=list)
 
 
 class HostedCompleter:
@@ -129,12 +139,12 @@ class HostedCompleter:
 
     def _take(self, arrival: _Arrival, one: Placed, now_ms: int) -> None:
         application = arrival.push.application
-        who = (arrival.transaction, arrival.headers)
+        who = _Asker(arrival.transaction, arrival.headers, arrival.push.method == "NOTIFY")
         if one.status == "full":
             self._answer(application, who, _FULL)
         elif one.waits:
             until_ms = _until(self._hosted[application], now_ms)
-            self._waiting.setdefault(one.id, _Waiting(application, until_ms)).transactions.append(who)
+            self._waiting.setdefault(one.id, _Waiting(application, until_ms)).askers.append(who)
         else:
             self._answer(application, who, self._said(application, one.verdict))
 
@@ -162,24 +172,27 @@ class HostedCompleter:
         one = self._waiting.pop(push_id, None)
         if one is None:
             return
-        for who in one.transactions:
+        for who in one.askers:
             self._answer(one.application, who, self._said(one.application, verdict))
 
     def _give_up(self, now_ms: int) -> None:
         """Without Redis nobody knows whether the push is over: the sender has to come again."""
         for push_id in [name for name, one in self._waiting.items() if one.until_ms + _PATIENCE_MS <= now_ms]:
-            for transaction, _ in self._waiting.pop(push_id).transactions:
-                suspended.refuse(transaction)
+            for who in self._waiting.pop(push_id).askers:
+                suspended.refuse(who.transaction)
 
     def _said(self, application: str, verdict: Verdict | None) -> Answer:
         if verdict is None:
             return Answer(200, "OK")
         return backend_answer.answer(verdict, self._hosted[application].content_types)
 
-    def _answer(self, application: str, who: tuple[str, Headers], answer: Answer) -> None:
-        transaction, headers = who
+    def _answer(self, application: str, who: _Asker, answer: Answer) -> None:
+        if who.by_notify:
+            answer = within_dialog(answer)
         metrics.count_hosted(application, answer.status)
-        suspended.resume(transaction, Answer(answer.status, answer.reason, (*answer.headers, *headers)))
+        suspended.resume(
+            who.transaction, Answer(answer.status, answer.reason, (*answer.headers, *who.headers))
+        )
 
 
 def answer_headers(charging_vector: str, own_ioi: str) -> Headers:

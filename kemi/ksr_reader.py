@@ -137,7 +137,7 @@ _KEPT_FIELDS = ("Priority", "Subject", "Content-Disposition", "Content-Language"
 
 
 def hosted_push() -> Arrived:
-    """Return the MESSAGE in hand as a push."""
+    """Return the MESSAGE or NOTIFY in hand as a push."""
     return Arrived(
         request_uri=text("$ru"),
         asserted=all_values("P-Asserted-Identity"),

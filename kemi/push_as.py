@@ -157,19 +157,24 @@ class PushAs:
         refusal = watch_rules.admit(notified)
         if refusal is not None:
             return refusal
+        if notified.package == subscribe.PACKAGE and (pushed := ksr_reader.hosted_push()).length:
+            headers = self._answer_headers()
+            notified = notified._replace(body=b"", pushed=pushed, answer_headers=headers)
         return suspended.hand_over(watcher.NOTIFIES, watcher.pack_notify(notified)) or Notification()
 
     def _host(self, application: str) -> Decision:
         """Refuse a push for an application behind us, or suspend it until it is stored."""
         terms = self._settings.config.hosted[application]
         push = hosted.admit(ksr_reader.hosted_push(), application, terms, clock.now_ms())
-        headers = hosting.answer_headers(
-            ksr_reader.text("$hdr(P-Charging-Vector)"), self._settings.sender.ioi
-        )
+        headers = self._answer_headers()
         if isinstance(push, Answer):
             metrics.count_hosted(application, push.status)
             return Answer(push.status, push.reason, (*push.headers, *headers))
         return suspended.hand_over(hosting.QUEUE, hosting.pack(headers, push)) or Hosted(application)
+
+    def _answer_headers(self) -> hosting.Headers:
+        vector = ksr_reader.text("$hdr(P-Charging-Vector)")
+        return hosting.answer_headers(vector, self._settings.sender.ioi)
 
     def ksr_resumed(self, *_: object) -> int:
         """In a completer: what a suspended request asked for is stored, answer it."""

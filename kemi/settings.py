@@ -13,12 +13,13 @@ from omapush import config
 from omapush.config import Application, Config, Retry
 from omapush.errors import MalformedSip
 from omapush.protocol.sip_uri import address_of_record
+from omapush.push import hosted_subscription
 from omapush.push.method_choice import Rules
 from omapush.push.page_mode import Profile, Sender
 from omapush.push.retry import DEFAULTS, MOST_REFUSED, REASONS, RetryPlan, RetryPlans
 from omapush.push.subscribe import Terms
 from omapush.push.subscription import Notifier
-from omapush.push.watch import PRESENCE, REG, Package, Plan
+from omapush.push.watch import PRESENCE, REG, Package, Plan, Subject, content_package
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Settings:
 
     @property
     def watch_plans(self) -> dict[Package, Plan]:
-        """How users are watched: a plan for each event package that is."""
+        """How we subscribe: a plan for each package of users that is watched, and each hosted application."""
         section, capabilities = self.config.registration, self.config.capabilities
         plan = Plan(
             sender_uri=self.sender.uri,
@@ -84,12 +85,38 @@ class Settings:
             longest_retry_ms=int(section.longest_retry_s * 1000),
         )
         # Who may see a user's presence is for the user's rules to say: nobody is asserted but us.
-        of_presence = plan._replace(identity="as", expires_s=capabilities.presence_s)
+        of_presence = plan._replace(
+            identity="as",
+            expires_s=capabilities.presence_s,
+            event=PRESENCE,
+            headers=("Accept: application/pidf+xml",),
+        )
         watched: dict[Package, tuple[bool, Plan]] = {
             REG: (section.watch, plan),
             PRESENCE: (capabilities.presence, of_presence),
         }
-        return {package: plan for package, (is_on, plan) in watched.items() if is_on}
+        of_users = {package: plan for package, (is_on, plan) in watched.items() if is_on}
+        return of_users | {
+            content_package(ari): hosted_subscription.plan_of(
+                plan, ari, terms, identity=terms.identity or self.sender.uri, expires_s=terms.subscribe_s
+            )
+            for ari, terms in self.config.hosted.items()
+            if terms.subscribe
+        }
+
+    @property
+    def subscribers(self) -> dict[Package, str]:
+        """The hosted applications that subscribe, by the package of their subscriptions."""
+        return {content_package(ari): ari for ari, terms in self.config.hosted.items() if terms.subscribe}
+
+    @property
+    def standing(self) -> tuple[Subject, ...]:
+        """Subscriptions that configuration asks for."""
+        return tuple(
+            Subject(uri, content_package(ari))
+            for ari, terms in self.config.hosted.items()
+            for uri in terms.subscribe
+        )
 
     def is_trusted(self, address: str) -> bool:
         """Tell whether a source address belongs to the trust domain."""

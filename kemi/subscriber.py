@@ -23,6 +23,7 @@ from omapush.push.watch import (
     Watch,
     again_later,
     call_of,
+    event_of,
     place_of,
     resting,
     wait_for_register,
@@ -57,6 +58,8 @@ class Subscriber:
         size, transaction_s = settings.config.registration.window, settings.config.delivery.transaction_s
         self._window = Count(watcher.window_name(sender), size, transaction_s)
         self._look_at = 0.0
+        self._begun: set[int] = set()
+        "Shards whose standing subscriptions this process has asked for."
         self._counts = metrics.Counts()
 
     def send_due(self, shards: list[int]) -> int:
@@ -65,12 +68,24 @@ class Subscriber:
         if not self._plans or not shards or now < self._look_at:
             return 0
         self._look_at = now + _LOOK_S
+        self._begin(shards)
         self._window.look(now)
         free = min(self._window.free, _MOST_AT_ONCE)
         if free <= 0:
             return 0
         subjects = watches.due(self._store, shards, clock.now_ms(), most=free)
         return self._send(random.sample(subjects, free) if len(subjects) > free else subjects)
+
+    def _begin(self, shards: list[int]) -> None:
+        """Have what configuration subscribes to looked at, once in the life of the process that owns it."""
+        new = set(shards) - self._begun
+        if not new:
+            return
+        shard_of = self._store.layout.user_shard
+        for subject in self._settings.standing:
+            if shard_of(subject.aor) in new:
+                watches.want(self._store, [subject.aor], clock.now_ms(), subject.package)
+        self._begun |= new
 
     def _send(self, subjects: list[Subject]) -> int:
         if not subjects:
@@ -119,7 +134,7 @@ class Subscriber:
             )
         except PushError as error:
             log.get().warning(
-                "watch_not_possible", aor=subject.aor, package=subject.package, problem=str(error)
+                "watch_not_possible", aor=subject.aor, package=event_of(subject.package), problem=str(error)
             )
             watch = again_later(resting(watch), plan, random.random(), None, str(error), now_ms)
         return _Step(Change(stored.data, watch), request)

@@ -38,6 +38,14 @@ def hand_over(queue: str, packed: str) -> Decision | None:
     return None
 
 
+def pass_on(transaction: str, queue: str, packed: str) -> None:
+    """In a completer: leave a request that `hand_over` suspended to the completer of another queue."""
+    if KSR.mqueue.mq_size(queue) > MOST_WAITING:
+        refuse(transaction)
+    else:
+        KSR.mqueue.mq_add(queue, transaction, packed)
+
+
 def resume(transaction: str, answer: Answer) -> None:
     """In a completer: answer a request that `hand_over` suspended."""
     global _answer

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import holding
+import hosting
 import KSR
 import ksr_reader
 import metrics
 import suspended
 import window
+from hosted_content import HostedContent
 from package import Document, Effects, Package, joined
 from presence import Presence
 from reg_event import RegEvent
@@ -21,8 +23,11 @@ from settings import Settings
 
 from omapush import clock, log
 from omapush.errors import MalformedXml, PushError, TryLater
+from omapush.push.hosted import HostedPush
+from omapush.push.hosted_subscription import admit_notified
 from omapush.push.inbound import Answer
-from omapush.push.watch import PRESENCE, REG, Core, Watch, place_of_call
+from omapush.push.subscribe import PACKAGE as CONTENT_EVENT
+from omapush.push.watch import PRESENCE, REG, Core, Watch, event_of, place_of_call
 from omapush.push.watch_rules import (
     NO_SUBSCRIPTION,
     FinalAnswer,
@@ -80,6 +85,8 @@ class _Judged(NamedTuple):
     change: Change | None = None
     effects: Effects = Effects()
     s_cscf: str = ""
+    push: HostedPush | None = None
+    "To be stored before the answer, which is then the business of who stores it."
 
 
 _Waiting = tuple[str, Notified]
@@ -87,6 +94,7 @@ _Waiting = tuple[str, Notified]
 
 
 _PACKAGES: Mapping[str, Package] = {REG: RegEvent(), PRESENCE: Presence()}
+_CONTENT: Package = HostedContent()
 
 
 class WatchCompleter:
@@ -95,6 +103,7 @@ class WatchCompleter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._plans = settings.watch_plans
+        self._subscribers = settings.subscribers
         self._store = client.connect(settings.config.redis)
         self._answers: list[FinalAnswer] = []
         self._counts = metrics.Counts()
@@ -146,7 +155,7 @@ class WatchCompleter:
                 continue
             watches.remember_core(self._store, result.s_cscf, result.effects.learnt)
             self._counts.add(result.counter, str(result.answer.status))
-            suspended.resume(asked[0], result.answer)
+            _answer(asked, result)
         self._tell(changed)
         return lost + later
 
@@ -156,7 +165,8 @@ class WatchCompleter:
         return watches.read_all(self._store, [place for place in places if place is not None])
 
     def _judge(self, stored: Stored, notified: Notified, cores: dict[str, Core]) -> _Judged:
-        watch, package = stored.watch, _PACKAGES[notified.package]
+        watch = stored.watch
+        package = _CONTENT if notified.package == CONTENT_EVENT else _PACKAGES[notified.package]
         counter = package.notifies
         plan = self._plans.get(watch.package) if watch else None
         if watch is None or plan is None:
@@ -175,7 +185,26 @@ class WatchCompleter:
         elif problem:
             effects = effects.and_then(package.on_unread(watch, problem, notified.at_ms))
             after = on_broken_document(after, problem, jitter=random.random())
-        return _Judged(taken.answer, counter, Change(stored.data, after), effects, watch.s_cscf)
+        answer, push = self._push(watch, notified, taken.answer)
+        return _Judged(answer, counter, Change(stored.data, after), effects, watch.s_cscf, push)
+
+    def _push(self, watch: Watch, notified: Notified, answer: Answer) -> tuple[Answer, HostedPush | None]:
+        """What a NOTIFY brings to a hosted application; one that it does not take is refused alone."""
+        if notified.pushed is None:
+            return answer, None
+        application = self._subscribers[watch.package]
+        push = admit_notified(
+            notified.pushed,
+            application,
+            self._settings.config.hosted[application],
+            recipient=self._plans[watch.package].sender_uri,
+            notifier=watch.aor,
+            now_ms=notified.at_ms,
+        )
+        if isinstance(push, HostedPush):
+            return answer, push
+        metrics.count_hosted(application, push.status)
+        return push, None
 
     def _apply(self, effects: Sequence[Effects]) -> registrations.Changed:
         """Two dialogs of one implicit set may speak about the same record."""
@@ -225,11 +254,21 @@ class WatchCompleter:
                 continue  # to a dialog that is given up
             tried.append(answer)
             changes.append(Change(stored.data, after))
-            effects.append(_PACKAGES[watch.package].on_answer(after, answer))
+            effects.append(_PACKAGES.get(watch.package, _CONTENT).on_answer(after, answer))
             _log_answer(after, answer)
         self._apply(effects)
         won = watches.replace(self._store, changes)
         return [answer for answer, is_done in zip(tried, won, strict=True) if not is_done]
+
+
+def _answer(asked: _Waiting, result: _Judged) -> None:
+    transaction, notified = asked
+    if result.push is not None:
+        suspended.pass_on(transaction, hosting.QUEUE, hosting.pack(notified.answer_headers, result.push))
+    else:
+        answer = result.answer
+        headers = (*answer.headers, *notified.answer_headers)
+        suspended.resume(transaction, Answer(answer.status, answer.reason, headers))
 
 
 def hurry(store: client.Store, changed: registrations.Changed) -> None:
@@ -267,7 +306,7 @@ def _log_answer(watch: Watch, answer: FinalAnswer) -> None:
         log.get().info(
             "watch_refused",
             aor=watch.aor,
-            package=watch.package,
+            package=event_of(watch.package),
             code=answer.code,
             local=answer.local,
             state=watch.state,

@@ -75,6 +75,12 @@ def _check_hosted(config: Config, ari: str, hosted: Hosted) -> None:
     for key in ("recipients", "request_uris", "senders"):
         for pattern in getattr(hosted, key):
             _require(config, f"{where}.{key}", pattern, AOR_PATTERN, '"sip:*@home1.example"')
+    for uri in hosted.subscribe:
+        _require(config, f"{where}.subscribe", uri, SIP_URI, '"sip:psa@other.example"')
+    if len(set(hosted.subscribe)) < len(hosted.subscribe):
+        raise BadConfiguration(f"{config.path}: {where}.subscribe", "names a sender twice")
+    if hosted.identity:
+        _require(config, f"{where}.identity", hosted.identity, SIP_URI, '"sip:mms@as.example"')
     if not hosted.is_stream:
         _require(
             config, f"{where}.backend", hosted.backend, HTTP_URL, '"http://127.0.0.1:8000/", or "stream"'
@@ -134,7 +140,8 @@ def _check_next_hop(config: Config) -> None:
 
 
 def _check_memory(config: Config) -> None:
-    watches = config.registration.watch or config.capabilities.presence
+    hosted = any(one.subscribe for one in config.hosted.values())
+    watches = config.registration.watch or config.capabilities.presence or hosted
     watching = config.registration.window if watches else 0
     window = config.sip.window + config.subscriptions.window + watching
     needed_mb = config.sip.senders * window * _IN_FLIGHT_BYTES // 1_000_000

@@ -370,6 +370,15 @@ class Hosted(Section, frozen=True):
     """Pushes that may wait for it, spread over `redis.user_shards`; beyond it senders get 503."""
     remember_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
     """How long a push is remembered, so that one that comes again is not delivered again."""
+    subscribe: tuple[str, ...] = ()
+    """
+    Senders of pushes, as SIP URIs, whose content it subscribes to (`ua-profile`); what their NOTIFYs bring is
+    handed to the back end like a MESSAGE.
+    """
+    identity: str = ""
+    """Public service identity that subscribes, and receives what NOTIFYs bring; empty: that of `sip.uri`."""
+    subscribe_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 3_600
+    """Duration asked for; a refused SUBSCRIBE is tried again as `[registration]` says."""
 
     @property
     def is_stream(self) -> bool:

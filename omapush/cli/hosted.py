@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from omapush import clock
-from omapush.cli import terminal
+from omapush.cli import hosted_subscriptions, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
 from omapush.store import client
@@ -23,11 +23,17 @@ def hosted(
     retry: Annotated[
         bool, typer.Option("--retry", help="Have the back end of APP told again what was given up.")
     ] = False,
+    subscribe: Annotated[
+        bool, typer.Option("--subscribe", help="Have what APP subscribes to refreshed, or begun anew, now.")
+    ] = False,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """List pushes for applications hosted behind this server that wait or failed."""
+    """List what applications hosted behind this server subscribe to, and pushes that wait or failed."""
     settings = terminal.settings(context)
     db = client.connect(settings.redis)
+    if subscribe:
+        hosted_subscriptions.hurry(settings, db, application, as_json=as_json)
+        return
     if retry:
         _retry(db, application, as_json=as_json)
         return
@@ -35,8 +41,15 @@ def hosted(
     now_ms = clock.now_ms()
     found = {name: store.everything(db, name) for name in names}
     streams = {name: store.streamed(db, name) for name in names}
+    watched = hosted_subscriptions.read(settings, db, names)
     if as_json:
-        terminal.print_json([_as_dict(settings, name, found[name], streams[name]) for name in names])
+        terminal.print_json(
+            [
+                _as_dict(settings, name, found[name], streams[name])
+                | {"subscriptions": hosted_subscriptions.as_dicts(watched[name])}
+                for name in names
+            ]
+        )
         return
     summary = terminal.table("application", "back end", "waiting", "failed", "in streams")
     listing = terminal.table(
@@ -49,6 +62,8 @@ def hosted(
         for one in found[name]:
             listing.add_row(*_row(one, now_ms))
     terminal.console().print(summary)
+    if any(watched.values()):
+        terminal.console().print(hosted_subscriptions.table(watched, now_ms))
     if listing.row_count:
         terminal.console().print(listing)
 

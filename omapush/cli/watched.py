@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from omapush import clock
 from omapush.cli import terminal
-from omapush.push.watch import NO_VERSION, Watch
+from omapush.push.watch import NO_VERSION, Watch, is_content
 
 _STATES: Final = {
     "asking": "subscribed, no NOTIFY yet",
@@ -16,13 +16,21 @@ _STATES: Final = {
 }
 
 
+_CONTENT_STATES: Final = {
+    **_STATES,
+    "active": "subscribed",
+    "waiting": "ended, not asked again before the next start or --subscribe",
+}
+
+
 def as_text(watch: Watch | None, now_ms: int) -> str:
     """Say what the subscription does, and what is wrong with it."""
     if watch is None:
         return "not watched"
+    states = _CONTENT_STATES if is_content(watch.package) else _STATES
     due = f", next step in {terminal.span(max(watch.due_ms - now_ms, 0))}" if watch.due_ms else ""
     why = f" ({watch.why})" if watch.why else ""
-    return f"{_STATES[watch.state]}{why}{due}, since {terminal.span(now_ms - watch.at_ms)}"
+    return f"{states[watch.state]}{why}{due}, since {terminal.span(now_ms - watch.at_ms)}"
 
 
 def as_dict(watch: Watch | None) -> dict[str, Any] | None:

@@ -2,21 +2,25 @@
 A watch: our subscription to one event package of one user as a value, and the states that it goes through.
 
 The rules that move it are in watch_rules.py. `due_ms` says when its owner has to look at it again; 0: not
-before the next REGISTER of the user.
+before the next REGISTER of the user. A subscription that a hosted application has at a sender of pushes is a
+watch, too: of the sender, and of a package of its own for each application.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final, Literal, NamedTuple
 
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Dialog
 from omapush.push.registration import Report
+from omapush.push.subscribe import PACKAGE as UA_PROFILE
 from omapush.push.values import target
 
 RECORD_VERSION: Final = 1
-Package = Literal["reg", "presence"]
+Package = str
+"REG, PRESENCE, or what `content_package` returns for a hosted application."
 REG: Final = "reg"
 "Who is registered (RFC 3680)."
 PRESENCE: Final = "presence"
@@ -27,8 +31,9 @@ _LEAST_REFRESH_MS: Final = 1_000
 "However short a subscription is granted."
 _LONGEST_RETRY_AFTER_S: Final = 86_400
 
+_CONTENT: Final = re.compile(r"c[0-9a-f]{16}")
 # target, package unless it is reg, token                 call_id_start, watch_rules.next_request
-_CALL: Final = re.compile(r"([0-9a-f]{16})-(?:(presence)-)?[0-9a-f]{1,32}(?:@|$)")
+_CALL: Final = re.compile(r"([0-9a-f]{16})-(?:(presence|c[0-9a-f]{16})-)?[0-9a-f]{1,32}(?:@|$)")
 
 State = Literal["asking", "active", "resting", "waiting"]
 Identity = Literal["as", "user"]
@@ -98,6 +103,12 @@ class Plan(NamedTuple):
     expires_s: int
     first_retry_ms: int
     longest_retry_ms: int
+    event: str = REG
+    "What is asked for: the Event with its parameters."
+    headers: tuple[str, ...] = ("Accept: application/reginfo+xml",)
+    "Further lines of each SUBSCRIBE."
+    standing: bool = False
+    "Configuration asks for it: nobody has to be registered, and no REGISTER will begin it anew."
 
 
 class Core(NamedTuple):
@@ -155,7 +166,22 @@ def place_of_call(call_id: str) -> Place | None:
     found = _CALL.match(call_id)
     if found is None:
         return None
-    return Place(found[1], PRESENCE if found[2] else REG)
+    return Place(found[1], found[2] or REG)
+
+
+def content_package(application: str) -> Package:
+    """Return under which package the subscriptions of a hosted application stand."""
+    return f"c{hashlib.blake2s(application.encode(), digest_size=8).hexdigest()}"
+
+
+def is_content(package: Package) -> bool:
+    """Tell whether a package is that of a hosted application: its NOTIFYs bring pushes."""
+    return _CONTENT.fullmatch(package) is not None
+
+
+def event_of(package: Package) -> str:
+    """Return the Event that NOTIFYs of a package have."""
+    return UA_PROFILE if is_content(package) else package
 
 
 def call_id_start(subject: Subject) -> str:
@@ -194,6 +220,17 @@ def wait_for_register(watch: Watch, why: str, now_ms: int) -> Watch:
     """Return the watch that does nothing more until the user's next REGISTER."""
     rested = resting(watch)
     return rested._replace(state="waiting", identity="as", attempts=0, due_ms=0, why=why, at_ms=now_ms)
+
+
+def give_up(watch: Watch, plan: Plan, jitter: float, why: str, now_ms: int) -> Watch:
+    """
+    Return the watch after a refusal that the same SUBSCRIBE would get again.
+
+    It waits for the next REGISTER. What configuration asks for has none to wait for: the longest pause.
+    """
+    if not plan.standing:
+        return wait_for_register(watch, why, now_ms)
+    return again_later(resting(watch), plan, jitter, plan.longest_retry_ms // 1000, why, now_ms)
 
 
 def active(watch: Watch, granted_s: int, jitter: float, now_ms: int) -> Watch:

@@ -7,23 +7,20 @@ the NOTIFY may come first and to another process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip
 from omapush.protocol.subscription_state import SubscriptionState
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Heard
+from omapush.push.hosted import Arrived
 from omapush.push.inbound import Answer
 from omapush.push.request import Request
 from omapush.push.watch import (
     NO_VERSION,
-    PRESENCE,
-    REG,
     Core,
     Full,
     Identity,
-    Package,
     Plan,
     Subject,
     Watch,
@@ -31,14 +28,14 @@ from omapush.push.watch import (
     again_later,
     call_id_start,
     call_of,
+    event_of,
+    give_up,
     place_of_call,
     refresh_in_ms,
     resting,
     wait_for_register,
 )
 
-ACCEPT: Final[Mapping[Package, str]] = {REG: "application/reginfo+xml", PRESENCE: "application/pidf+xml"}
-"The document of each package."
 TIMER_N_MS: Final = 32_000
 "64*T1 after a SUBSCRIBE its first NOTIFY must be there (RFC 6665 4.1.2.4)."
 
@@ -77,7 +74,12 @@ class Notified(NamedTuple):
     subscription_state: str
     content_type: str
     body: bytes
+    "Empty where `pushed` has it."
     at_ms: int
+    pushed: Arrived | None = None
+    "What it brings to a hosted application, as far as it is a push."
+    answer_headers: tuple[tuple[str, str], ...] = ()
+    "What the answer to a push carries besides."
 
 
 # What to send ---------------------------------------------------------------------------------------
@@ -98,17 +100,19 @@ def next_request(
     Return the watch whose time has come, and its SUBSCRIBE; None when there is nothing to send now.
 
     `s_cscf`: where the user is now. `registered`: whether anybody is known to be there; nobody is watched
-    who is not. `token`: fresh random digits for a new dialog; `jitter`: chance between 0 and 1. Called before
-    `due_ms`, full state is wanted: something contradicts what is known.
+    who is not, unless the plan is a standing one. `token`: fresh random digits for a new dialog; `jitter`:
+    chance between 0 and 1. Called before `due_ms`, full state is wanted: something contradicts what is known.
 
     Raises:
         TooLarge: the dialog's routes do not fit into a request.
     """
     early = now_ms < watch.due_ms
+    doubted = early and not plan.standing  # pushes have no state that could be asked for again
+    registered = registered or plan.standing
     if early and watch.s_cscf == s_cscf and watch.state != "active":
         return watch, None  # its answer, its NOTIFY or its back-off is still to come
     if watch.asked_ms and now_ms < watch.asked_ms + TIMER_N_MS and watch.s_cscf == s_cscf:
-        full: Full = "wanted" if early else watch.full
+        full: Full = "wanted" if doubted else watch.full
         return watch._replace(due_ms=watch.asked_ms + TIMER_N_MS, full=full), None
     if not registered and watch.state != "active":
         return wait_for_register(watch, "nobody is registered", now_ms), None
@@ -120,7 +124,7 @@ def next_request(
         return watch._replace(due_ms=0, why="nobody is registered: not refreshed", at_ms=now_ms), None
     if watch.full == "asked" and not early:
         return _subscribe(watch, plan, core, s_cscf, token, now_ms)
-    wanted_now = early or watch.full
+    wanted_now = doubted or watch.full
     return _send(watch._replace(full="asked" if wanted_now else ""), plan, now_ms)
 
 
@@ -160,8 +164,8 @@ def _send(watch: Watch, plan: Plan, now_ms: int) -> tuple[Watch, Request]:
         "SUBSCRIBE",
         (
             f"Contact: <sip:{plan.sent_by}>",
-            f"Event: {watch.package}",
-            f"Accept: {ACCEPT[watch.package]}",
+            f"Event: {plan.event}",
+            *plan.headers,
             f"Expires: {max(plan.expires_s, watch.min_expires_s)}",
             f"P-Asserted-Identity: <{asserted}>",
             f'P-Charging-Vector: icid-value="{watch.dialog.call_id}";orig-ioi="Type 3{plan.ioi}"',
@@ -238,7 +242,7 @@ def _refused(watch: Watch, answer: FinalAnswer, plan: Plan, jitter: float) -> Wa
         return again_later(watch, plan, jitter, retry_s, said, now_ms)
     if code in (408, 481, 491) or (500 <= code < 600 and code not in KILLS) or retry_s is not None:
         return again_later(watch, plan, jitter, retry_s, said, now_ms)
-    return wait_for_register(watch, said, now_ms)
+    return give_up(watch, plan, jitter, said, now_ms)
 
 
 # NOTIFYs --------------------------------------------------------------------------------------------
@@ -260,9 +264,8 @@ def admit(notified: Notified) -> Answer | None:
     place = place_of_call(notified.call_id)
     if place is None:
         return NO_SUBSCRIPTION
-    if notified.package == place.package:
-        return None
-    return Answer(489, "Bad Event", (("Allow-Events", place.package),))
+    event = event_of(place.package)
+    return None if notified.package == event else Answer(489, "Bad Event", (("Allow-Events", event),))
 
 
 def on_notify(watch: Watch | None, notified: Notified, plan: Plan, *, jitter: float, gone: bool) -> Taken:
@@ -271,7 +274,7 @@ def on_notify(watch: Watch | None, notified: Notified, plan: Plan, *, jitter: fl
 
     `gone`: the document says that nobody is registered any more.
     """
-    if watch is None or notified.package != watch.package or not watch.dialog.call_id:
+    if watch is None or notified.package != event_of(watch.package) or not watch.dialog.call_id:
         return Taken(NO_SUBSCRIPTION)
     dialog, heard = watch.dialog, notified.heard
     if (notified.call_id, notified.our_tag) != (dialog.call_id, dialog.local_tag):
@@ -309,7 +312,7 @@ def _continued(watch: Watch, said: SubscriptionState, plan: Plan, jitter: float)
 def _terminated(watch: Watch, said: SubscriptionState, plan: Plan, jitter: float, *, gone: bool) -> Watch:
     """Each reason has its own rule (RFC 6665 4.1.3)."""
     now_ms = watch.at_ms
-    why = f"terminated by the S-CSCF: {said.reason or 'no reason given'}"
+    why = f"terminated by the peer: {said.reason or 'no reason given'}"
     ended = resting(watch)._replace(why=why)
     if gone or said.reason in ("rejected", "noresource", "invariant"):
         return wait_for_register(watch, why, now_ms)

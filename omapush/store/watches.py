@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from omapush.push.watch import PRESENCE, REG, Core, Package, Place, Subject, Watch, place_of
+from omapush.push.watch import PRESENCE, REG, Core, Package, Place, Subject, Watch, is_content, place_of
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, ask_all, call_all, store_errors
 
@@ -73,7 +73,8 @@ def _member(subject: Subject) -> str:
 
 def _subject(member: str) -> Subject:
     package, space, aor = member.partition(" ")
-    return Subject(aor, PRESENCE) if space and package == PRESENCE else Subject(member, REG)
+    known = space and (package == PRESENCE or is_content(package))
+    return Subject(aor, package) if known else Subject(member, REG)
 
 
 def read(store: Store, aor: str, package: Package = REG) -> Watch | None:

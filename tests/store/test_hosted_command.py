@@ -52,3 +52,10 @@ def test_what_failed_is_told_again_for_one_application_only(redis_only: Stack, s
     assert (code, "name the application" in why) == (1, True)
     assert run(redis_only, APP, "--retry") == (0, f"{APP}: 1 will be told again\n")
     assert json.loads(run(redis_only, APP, "--retry", "--json")[1]) == {"application": APP, "retried": 0}
+
+
+def test_a_subscription_is_begun_anew_only_for_an_application_that_has_one(redis_only: Stack) -> None:
+    code, why = run(redis_only, "--subscribe")
+    assert (code, "name the application" in why) == (1, True)
+    code, why = run(redis_only, APP, "--subscribe")
+    assert (code, f'hosted."{APP}".subscribe names nobody' in why) == (1, True)

@@ -1,7 +1,18 @@
 """Watches in Redis: a record and its time in one step, one winner, and what is remembered of cores."""
 
 from omapush.push.values import target
-from omapush.push.watch import PRESENCE, REG, Core, Place, Subject, Watch, place_of, place_of_call, wanted
+from omapush.push.watch import (
+    PRESENCE,
+    REG,
+    Core,
+    Place,
+    Subject,
+    Watch,
+    content_package,
+    place_of,
+    place_of_call,
+    wanted,
+)
 from omapush.store import keys, watches
 from omapush.store.client import Store
 from omapush.store.watches import Change
@@ -93,6 +104,18 @@ def test_two_packages_of_one_user_are_watched_each_by_itself(store: Store) -> No
     assert (watches.read(store, A), watches.read(store, A, PRESENCE)) == (reg, presence)
     watches.hurry(store, [A], NOW_MS, PRESENCE)
     assert watches.due(store, list(ALL), NOW_MS, most=100) == [Subject(A, PRESENCE)]
+
+
+def test_a_hosted_application_subscribes_beside_whoever_watches_the_sender(store: Store) -> None:
+    package = content_package("mms.ua")
+    watches.want(store, [A], NOW_MS)
+    watches.want(store, [A], NOW_MS, package)
+    assert set(watches.due(store, list(ALL), NOW_MS, most=100)) == {Subject(A, REG), Subject(A, package)}
+
+    mine = wanted(A, NOW_MS, package)
+    assert watches.replace(store, [Change(b"", mine)]) == [True]
+    assert (watches.read(store, A, package), watches.read(store, A)) == (mine, None)
+    assert watches.due(store, list(ALL), NOW_MS, most=100) == [Subject(A, REG)]
 
 
 def test_a_watch_is_plain_messagepack_and_goes_a_day_after_its_end(store: Store) -> None:

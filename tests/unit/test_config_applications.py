@@ -98,6 +98,11 @@ def test_a_hosted_application_takes_everything_into_a_stream_unless_told_otherwi
         ({"senders": ["<sip:a@b>"]}, "senders"),
         ({"request_uris": ["x"]}, "request_uris"),
         ({"max_bytes": 0}, "max_bytes"),
+        ({"subscribe": ["psa@other.example"]}, "subscribe"),
+        ({"subscribe": ["sip:psa@other.example?Route=x"]}, "subscribe"),
+        ({"subscribe": ["sip:psa@other.example"] * 2}, "subscribe"),
+        ({"identity": "tel:+15550100"}, "identity"),
+        ({"subscribe_s": 1}, "subscribe_s"),
         ({"retries": {}}, "retries"),
     ],
 )

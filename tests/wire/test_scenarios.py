@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from omapush.push.values import Result
-from omapush.store import watches
+from omapush.store import hosted, watches
+from tests.conftest import MakeStack
 from tests.harness import sipp
 from tests.harness.sipp import Sipp
 from tests.harness.stack import Settings, Stack
@@ -18,7 +19,10 @@ from tests.harness.wait import wait_until
 
 FOLDER = Path(__file__).parent.parent / "sipp-scenarios"
 SCENARIOS = sorted(folder for folder in FOLDER.iterdir() if folder.is_dir() and folder.name[0] != "_")
-KNOWN = {"local_ip", "tcp", "calls", "push", "result", "register", "registrations", "watching", "watch"}
+KNOWN = {
+    "local_ip", "tcp", "calls", "push", "result", "register", "registrations", "watching", "watch", "hosting",
+    "hosted",
+}  # fmt: skip
 WATCHING: Settings = {"registration": {"watch": True, "first_retry_s": 0.2, "longest_retry_s": 1.0}}
 
 
@@ -27,6 +31,18 @@ def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that subscribes to the reg event of who registers."""
     with Stack(tmp_path_factory.mktemp("watching"), WATCHING, ("redis", "sip")) as running:
         yield running
+
+
+@pytest.fixture
+def hosting(make_stack: MakeStack) -> Stack:
+    """A stack with an application that subscribes to a sender, and leaves pushes in streams."""
+    table = {
+        "backend": "stream",
+        "subscribe": ["sip:psa@other.example"],
+        "identity": "sip:mms@as.example",
+        "content_types": ["image/*"],
+    }
+    return make_stack({'hosted."mms.ua"': table}, parts=("redis", "sip"))
 
 
 def requirements(folder: Path) -> list[str]:
@@ -44,7 +60,8 @@ def expected(folder: Path) -> dict[str, Any]:
     arguments of `Stack.submit`. `result`: fields of the push's result. `register`: whom the S-CSCF registers
     with us first. `registrations`: contacts kept for each address of record, null for no record.
     `watching`: whether we subscribe to the reg event. `watch`: state of the subscription at the end, by
-    address of record.
+    address of record. `hosting`: whether an application behind us subscribes to the sender that the server
+    plays. `hosted`: pushes left for each application at the end.
     """
     file = folder / "scenario.json"
     return dict(json.loads(file.read_text())) if file.exists() else {}
@@ -61,7 +78,8 @@ def test_the_behaviour_in_the_folders_name_happens(
     folder: Path, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     wanted = expected(folder)
-    stack: Stack = request.getfixturevalue("watching" if wanted.get("watching") else "stack")
+    kind = next((name for name in ("watching", "hosting") if wanted.get(name)), "stack")
+    stack: Stack = request.getfixturevalue(kind)
     ref = ""
     with ExitStack() as running:
         peers = []
@@ -94,6 +112,8 @@ def test_the_behaviour_in_the_folders_name_happens(
         assert {name: getattr(result, name) for name in wanted["result"]} == wanted["result"]
     for aor, state in wanted.get("watch", {}).items():
         wait_until(lambda: state_of(stack, aor) == state, 5, lambda: f"{state}: {state_of(stack, aor)}")  # noqa: B023
+    for application, number in wanted.get("hosted", {}).items():
+        assert hosted.streamed(stack.store, application) == number
     for aor, contacts in wanted.get("registrations", {}).items():
         record = stack.registration(aor)
         assert (None if record is None else [contact.uri for contact in record.contacts]) == contacts

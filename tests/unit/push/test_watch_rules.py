@@ -18,12 +18,12 @@ from omapush.push.watch import (
     Subject,
     Watch,
     call_of,
+    content_package,
     place_of,
     place_of_call,
     wanted,
 )
 from omapush.push.watch_rules import (
-    ACCEPT,
     KILLS,
     TIMER_N_MS,
     FinalAnswer,
@@ -44,13 +44,27 @@ AOR = "sip:alice@ims.lab"
 SCSCF = "sip:127.0.0.1:6060"
 UNKNOWN = Core()
 PLAN = Plan("sip:psa@ims.lab", "127.0.0.1:5070", "ims.lab", "as-then-user", 600, 1_000, 60_000)
+STANDING = PLAN._replace(
+    identity="as", event="ua-profile;profile-type=oma-app", headers=("Accept: image/*",), standing=True
+)
+PLANS = {
+    Subject(AOR, REG): PLAN,
+    Subject(AOR, PRESENCE): PLAN._replace(event=PRESENCE, headers=("Accept: application/pidf+xml",)),
+    Subject(AOR, content_package("mms.ua")): STANDING,
+}
 
 
 def step(
-    watch: Watch, now_ms: int, *, s_cscf: str = SCSCF, registered: bool = True, core: Core = UNKNOWN
+    watch: Watch,
+    now_ms: int,
+    *,
+    s_cscf: str = SCSCF,
+    registered: bool = True,
+    core: Core = UNKNOWN,
+    plan: Plan = PLAN,
 ) -> tuple[Watch, Request | None]:
     return next_request(
-        watch, PLAN, core, s_cscf=s_cscf, registered=registered, token="70ce", jitter=0.5, now_ms=now_ms
+        watch, plan, core, s_cscf=s_cscf, registered=registered, token="70ce", jitter=0.5, now_ms=now_ms
     )
 
 
@@ -323,17 +337,16 @@ def test_a_notify_without_expires_counts_on_what_the_200_granted() -> None:
 
 
 def test_each_package_of_a_user_has_dialogs_of_its_own() -> None:
-    reg, presence = (Subject(AOR, package) for package in (REG, PRESENCE))
-    for subject in (reg, presence):
-        watch, request = step(wanted(AOR, NOW, subject.package), NOW)
+    for subject, plan in PLANS.items():
+        watch, request = step(wanted(AOR, NOW, subject.package), NOW, plan=plan)
         assert request is not None
-        assert f"Event: {subject.package}\r\nAccept: {ACCEPT[subject.package]}\r\n" in request.headers
+        assert f"Event: {plan.event}\r\n{plan.headers[0]}\r\n" in request.headers
         assert place_of_call(watch.dialog.call_id) == place_of(subject)
         assert place_of_call(call_of(watch.dialog.call_id)) == place_of(subject)
-        mine = notified(watch)._replace(package=subject.package)
+        mine = notified(watch)._replace(package=plan.event.partition(";")[0])
         assert admit(mine) is None
-        assert on_notify(watch, mine, PLAN, jitter=0.5, gone=False).watch is not None
-    assert place_of(reg) != place_of(presence)
+        assert on_notify(watch, mine, plan, jitter=0.5, gone=False).watch is not None
+    assert len({place_of(subject) for subject in PLANS}) == 3
     assert place_of_call("0123456789abcdef-dialog-70ce@x") is None
 
 
