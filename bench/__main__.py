@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import (
+    accept_rate,
     fanout_notify,
     match_decisions,
     message_push,
@@ -27,6 +28,8 @@ LATEST = Path(__file__).with_name("latest.json")
 FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "message_push": message_push.measure,
     "pap_to_delivered": pap_to_delivered.measure,
+    "accept_rate_1": accept_rate.measure(1),
+    "accept_rate_1000": accept_rate.measure(1_000),
     "register_capture": register_capture.measure,
     "register_capture_watched": register_capture.measure_watched,
     "reg_notifies": reg_event.measure_notifies,

@@ -36,11 +36,14 @@ def _round(folder: Path) -> float:
         return rate
 
 
-def load(stack: Stack, folder: Path, connections: int, number: int, *, rate: int = 0) -> None:
+def load(
+    stack: Stack, folder: Path, connections: int, number: int, *, rate: int = 0, addresses: int = 1
+) -> None:
     """Post pushes, at most `rate` a second, from a process of its own; check that each was accepted."""
     port = stack.http.rpartition(":")[2]
+    words = [port, *map(str, (connections, number, rate, addresses))]
     client = Process(
-        [sys.executable, "-m", "bench.pap_load", port, str(connections), str(number), str(rate)],
+        [sys.executable, "-m", "bench.pap_load", *words],
         log=folder / "load.log",
         cwd=ROOT,
     )

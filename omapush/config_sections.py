@@ -78,8 +78,8 @@ class Api(Section, frozen=True):
     Bodies above 1 MB that are taken at one time, in bytes together; more wait 5 s, then get 503. The process
     needs up to three times that.
     """
-    max_addresses: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
-    """Recipients of one push-message."""
+    max_addresses: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    """Recipients of one push; a PAP control entity may have 192 bytes for each, 65,536 at least."""
     max_waiting: Count = 1_000_000
     """Deliveries that may wait in the outbox of all users; beyond it PAP answers 503 with Retry-After."""
 

@@ -24,9 +24,9 @@ from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
 from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
-from omapush.store import pushes
+from omapush.store import owed
 from omapush.store.client import Store
-from omapush.store.pushes import Due
+from omapush.store.owed import Due
 
 _IDLE_S: Final = 0.1
 _REST_S: Final = 1.0
@@ -71,7 +71,7 @@ class Notifications:
             return 0
         now_ms = clock.now_ms()
         due = await asyncio.to_thread(
-            pushes.borrow_due,
+            owed.borrow_due,
             self._store,
             now_ms=now_ms,
             lease_ms=2 * self._timeout_ms + _SETTLE_MS,
@@ -97,7 +97,7 @@ class Notifications:
             self._slots.let_go(host)
 
     async def _tell(self, member: str, due: Due | None) -> None:
-        index = pushes.split_member(member)[1]
+        index = owed.split_member(member)[1]
         if due is None:
             self._tries.pop(member, None)
             await self._settle(member, 0, Event(clock.now_ms(), index, "forgotten", "push is gone"))
@@ -129,7 +129,7 @@ class Notifications:
 
     async def _settle(self, member: str, again_ms: int, event: Event) -> None:
         try:
-            await asyncio.to_thread(pushes.settle, self._store, member, again_ms=again_ms, event=event)
+            await asyncio.to_thread(owed.settle, self._store, member, again_ms=again_ms, event=event)
         except PushError as error:
             log.get().warning("notification_not_settled", member=member, problem=str(error))
 

@@ -20,6 +20,7 @@ from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.health_routes import HealthRoutes
 from omapush.pap_http.intake import Intake
 from omapush.pap_http.json_paths import EscapedPaths
+from omapush.pap_http.json_push_pages import JsonPushPages
 from omapush.pap_http.json_pushes import JsonPushes
 from omapush.pap_http.json_registrations import JsonRegistrations
 from omapush.pap_http.json_subscriptions import JsonSubscriptions
@@ -51,7 +52,7 @@ def create(config: Config) -> Litestar:
         PapService(config, store, intake),
     )
     return EscapedPaths(
-        [PapRoute, JsonPushes, JsonRegistrations, JsonSubscriptions, HealthRoutes],
+        [PapRoute, JsonPushes, JsonPushPages, JsonRegistrations, JsonSubscriptions, HealthRoutes],
         state=State({"parts": parts}, deep_copy=False),
         lifespan=[partial(_watched, gate)],
         exception_handlers={

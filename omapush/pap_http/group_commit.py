@@ -2,7 +2,8 @@
 Many submissions, few trips to Redis: those that come while one batch is being stored form the next.
 
 A submission is answered when it is stored; the hand-over to the outbox follows at once in the same thread,
-and the sweeper does it should this process die in between.
+and the sweeper does it should this process die in between. One with many recipients goes by a thread of its
+own, in small steps, so that others do not wait behind it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from omapush import log
-from omapush.errors import PushError, StoreUnavailable
+from omapush.errors import Overloaded, PushError, StoreUnavailable
 from omapush.push.values import PENDING
-from omapush.store import fanouts, outbox, pushes, registrations
+from omapush.store import fanouts, outbox, push_pages, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 
 _MOST = 128
 "Submissions in one batch."
+_MOST_LARGE = 16
+"Submissions with many recipients that wait or are being stored; more are told to come again."
 
 
 class GroupCommit:
@@ -27,6 +30,8 @@ class GroupCommit:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._large_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-large")
+        self._large = 0
         self._waiting: list[tuple[Submission, asyncio.Future[bool]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -36,12 +41,43 @@ class GroupCommit:
 
         Raises:
             StoreUnavailable: it is not certain that the submission is stored; the initiator may repeat it.
+            Overloaded: too many with many recipients are under way; nothing of it is stored.
         """
+        if len(submission.recipients) > push_pages.LARGE:
+            return await self._accept_large(submission)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((submission, future))
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._work())
         return await future
+
+    async def _accept_large(self, submission: Submission) -> bool:
+        if self._large >= _MOST_LARGE:
+            raise Overloaded("too many pushes to many recipients at once", retry_after_s=2)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._large += 1
+        work = loop.run_in_executor(self._large_thread, self._store_large, loop, submission, future)
+        work.add_done_callback(self._one_large_less)
+        return await future
+
+    def _one_large_less(self, work: asyncio.Future[None]) -> None:
+        self._large -= 1
+        work.result()
+
+    def _store_large(
+        self, loop: asyncio.AbstractEventLoop, submission: Submission, future: asyncio.Future[bool]
+    ) -> None:
+        """In the thread for large ones: store, let the answer go, hand over."""
+        try:
+            submission = self._with_sip_identities([submission])[0]
+            stored = pushes.accept_large(self._store, submission)
+        except PushError as error:
+            loop.call_soon_threadsafe(_fail, future, error)
+            return
+        loop.call_soon_threadsafe(_answer, future, stored)
+        if stored:
+            self._hand_over([submission])
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -107,7 +143,7 @@ class GroupCommit:
 
 def _answer(future: asyncio.Future[bool], stored: bool | None) -> None:
     if stored is None:
-        _fail(future, StoreUnavailable("the uploaded content has run out"))
+        _fail(future, StoreUnavailable("what was stored first has run out meanwhile"))
     elif not future.done():
         future.set_result(stored)
 

@@ -14,6 +14,7 @@ from omapush.push.acceptance import Accepted, Account, ContentRules, NotTaken, O
 from omapush.push.values import Event
 from omapush.store import contents, pushes
 from omapush.store.client import Store
+from omapush.store.push_pages import LARGE
 
 
 class Intake:
@@ -44,7 +45,10 @@ class Intake:
         most = self._config.api.max_addresses
         if len(offer.addresses) > most:
             raise NotTaken("2000", "to", f"{len(offer.addresses)} addresses, at most {most} are taken")
-        accepted = self._accept(account, offer)
+        if len(offer.addresses) > LARGE:  # long enough for others to notice
+            accepted = await asyncio.to_thread(self._accept, account, offer)
+        else:
+            accepted = self._accept(account, offer)
         if compare is not None:
             accepted = await asyncio.to_thread(compare, accepted)
         push = accepted.push

@@ -14,7 +14,7 @@ from omapush.errors import NotKnown, shortened
 from omapush.pap_http import media
 from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
 from omapush.pap_http.json_route import JsonRoute
-from omapush.pap_http.json_values import NewPush, PushState, offer_of, state_of
+from omapush.pap_http.json_values import MOST, NewPush, PushState, offer_of, state_of
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
 from omapush.push.acceptance import Account, NotPossible, NotTaken
@@ -35,9 +35,10 @@ _REFUSALS: Final = refusals(
     _422="Not possible as asked",
     _503="Not now: try again after Retry-After seconds",
 )
-_UNKNOWN: Final = refusals(
+UNKNOWN: Final = refusals(
     _400="The path or the query is wrong", _404="You have no such push, or not any more"
 )
+"What a route that shows something of one push may refuse."
 _STEERED: Final = refusals(
     _404="You have no such push, or not any more",
     _422="The push names its recipients",
@@ -78,13 +79,13 @@ class JsonPushes(JsonRoute):
             headers={"Location": location("pushes", accepted.push.push_id)},
         )
 
-    @get("/{push:str}", name="push_show", operation_id="push_show", responses=_UNKNOWN)
+    @get("/{push:str}", name="push_show", operation_id="push_show", responses=UNKNOWN)
     async def show(
         self, request: Request[Account, Any, Any], push: FromPath[str], events: FromQuery[bool] = False
     ) -> PushState:
         """Return a push by its push-id or reference, with the state of each recipient."""
         store = parts_of(request).store
-        known, reach = await asyncio.to_thread(_look, store, request.user, unescaped(push, "push"))
+        known, reach = await asyncio.to_thread(_look, store, request.user, unescaped(push, "push"), events)
         return state_of(known, reach, events=events)
 
     @post(
@@ -120,7 +121,7 @@ async def _steered(request: Request[Account, Any, Any], push: str, state: FanOut
 
 
 def _steer(store: Store, account: Account, name: str, state: FanOutState) -> tuple[Known, Reach | None]:
-    known = _find(store, account, name)
+    known = find(store, account, name, most=0)
     word = "resumed" if state == "running" else state
     event = Event(clock.now_ms(), -1, word, f"by {account.name}")
     if fanouts.steer(store, known.push.ref, state, event) is None:
@@ -128,16 +129,21 @@ def _steer(store: Store, account: Account, name: str, state: FanOutState) -> tup
     return _look(store, account, known.push.ref)
 
 
-def _look(store: Store, account: Account, name: str) -> tuple[Known, Reach | None]:
-    known = _find(store, account, name)
+def _look(store: Store, account: Account, name: str, events: bool = False) -> tuple[Known, Reach | None]:
+    known = find(store, account, name, events=events)
     return known, fanouts.reach(store, known)
 
 
-def _find(store: Store, account: Account, name: str) -> Known:
-    """The initiator's push of this push-id or reference; one of another initiator does not exist for it."""
+def find(store: Store, account: Account, name: str, *, most: int = MOST, events: bool = False) -> Known:
+    """
+    Return the initiator's push of this push-id or reference; of recipients, and of events, `most` at most.
+
+    Raises:
+        NotKnown: there is none; one of another initiator does not exist for it.
+    """
     refs = [push_ref(account.name, name), *([name] if _REF.fullmatch(name) else [])]
     for ref in refs:
-        known = pushes.read(store, ref)
+        known = pushes.read(store, ref, most=most, events=events)
         if known is not None and known.push.initiator == account.name:
             return known
     raise NotKnown("push", f"no push {shortened(name)} of yours is known, or not any more")

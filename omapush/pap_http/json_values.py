@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -16,6 +17,8 @@ from omapush.push.values import PENDING, Event, Method, Recipient, Result, State
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Counted, Known
 
+MOST: Final = 1_000
+"Recipients of a push, or lines of its event log, in one answer."
 _AS_IT_IS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii"}
 
 
@@ -55,6 +58,8 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RecipientState(Struct, frozen=True):
     """What became of a push for one recipient."""
 
+    index: int
+    "Which recipient of the push, counted from 0; its event log names it so."
     address: str
     aor: str
     state: State
@@ -104,8 +109,30 @@ class PushState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: Literal["running", "paused", "aborted", "finished"]
     counts: dict[str, int]
     recipients: list[RecipientState]
+    "The first thousand."
+    recipients_next: str = ""
+    "Value of `after` for the recipients that follow; absent: these are all."
     subscribers: Subscribers | None = None
     events: list[LogLine] | None = None
+    "The first thousand."
+    events_next: str = ""
+    "Value of `after` for the events that follow; absent: these are all."
+
+
+class RecipientPage(Struct, frozen=True):
+    """Some recipients of a push."""
+
+    recipients: list[RecipientState]
+    next: str
+    "Value of `after` for what follows; empty: nothing does."
+
+
+class EventPage(Struct, frozen=True):
+    """Some lines of a push's event log, in the order in which they were written."""
+
+    events: list[LogLine]
+    next: str
+    "Value of `after` for what follows; empty: these are all that there are now."
 
 
 def offer_of(new: NewPush, account: Account) -> Offer:
@@ -135,7 +162,7 @@ def offer_of(new: NewPush, account: Account) -> Offer:
 def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) -> PushState:
     """Return a push as the interface shows it, `reach` how far one to subscribers is; with its event log."""
     push = known.push
-    counts: Counter[str] = Counter(result.state for result in known.results)
+    counts: Counter[str] = Counter(known.by_state or (result.state for result in known.results))
     counted = known.subscribers
     if counted is not None:
         counts.update(counted.by_state)
@@ -153,9 +180,11 @@ def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) 
         deliver_before=moment(push.deliver_before_ms),
         state=_state(known),
         counts=dict(counts),
-        recipients=[_recipient(*pair) for pair in zip(known.recipients, known.results, strict=True)],
+        recipients=recipients_of(known.recipients[:MOST], known.results[:MOST]),
+        recipients_next=str(MOST) if sum(counts.values()) > MOST and counted is None else "",
         subscribers=_subscribers(counted, reach),
-        events=[_line(event) for event in known.events] if events else None,
+        events=[line_of(event) for event in known.events[:MOST]] if events else None,
+        events_next=str(MOST) if events and len(known.events) >= MOST else "",
     )
 
 
@@ -168,7 +197,8 @@ def _subscribers(counted: Counted | None, reach: Reach | None) -> Subscribers | 
 def _state(known: Known) -> Literal["running", "paused", "aborted", "finished"]:
     if known.subscribers is not None:
         return known.subscribers.state
-    return "running" if any(result.state == PENDING for result in known.results) else "finished"
+    states = known.by_state or {result.state for result in known.results}
+    return "running" if PENDING in states else "finished"
 
 
 def moment(ms: int) -> datetime:
@@ -203,8 +233,17 @@ def _headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(headers.items())
 
 
-def _recipient(recipient: Recipient, result: Result) -> RecipientState:
+def recipients_of(
+    recipients: Sequence[Recipient], results: Sequence[Result], first: int = 0
+) -> list[RecipientState]:
+    """Return recipients of a push as the interface shows them; `first` is the number of the first."""
+    pairs = zip(recipients, results, strict=True)
+    return [_recipient(index, *pair) for index, pair in enumerate(pairs, first)]
+
+
+def _recipient(index: int, recipient: Recipient, result: Result) -> RecipientState:
     return RecipientState(
+        index=index,
         address=recipient.address,
         aor=recipient.aor,
         state=result.state,
@@ -217,5 +256,6 @@ def _recipient(recipient: Recipient, result: Result) -> RecipientState:
     )
 
 
-def _line(event: Event) -> LogLine:
+def line_of(event: Event) -> LogLine:
+    """Return one line of an event log as the interface shows it."""
     return LogLine(moment(event.at_ms), event.recipient, event.name, event.text)

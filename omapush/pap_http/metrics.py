@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http.probes import OutboxGate
-from omapush.store import outbox, pushes
+from omapush.store import outbox, owed
 from omapush.store.client import Store
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -72,7 +72,7 @@ class Metrics:
         for where in outbox.Depth._fields[1:]:
             self._deliveries.labels(where).set(getattr(depth, where))
         try:
-            self._owed.set(await asyncio.to_thread(pushes.owed, self._store))
+            self._owed.set(await asyncio.to_thread(owed.count, self._store))
         except PushError:
             self._owed.set(float("nan"))
         sip_side = await self._from_kamailio()

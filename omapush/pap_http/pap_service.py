@@ -23,6 +23,10 @@ from omapush.store import pushes
 from omapush.store.client import Store
 
 SENDER_NAME = "omapush"
+_LONG_BYTES: Final = 65_536
+"A larger document is read, or written, in a thread."
+_LONG_ANSWER: Final = 500
+"Addresses from which on a document counts as long to write."
 _NOT_BUILT = "not carried out by this release"
 
 _CODES: Final = {
@@ -64,7 +68,7 @@ class PapService:
             TryLater: the submission cannot be stored now (HTTP 503); nothing was promised.
         """
         try:
-            submission = pap_reader.read(content_type, body, max_addresses=self._config.api.max_addresses)
+            submission = await self._read(content_type, body)
         except (MalformedPap, MalformedMime) as error:
             log.get().info("pap_bad_message", initiator=account.name, problem=str(error))
             return _bad_message(error)
@@ -82,9 +86,20 @@ class PapService:
             case other:
                 problem = MalformedPap(type(other).__name__, "is no request to a gateway")
                 return _bad_message(problem)
-        return PapAnswer(
-            write(response, version=document.version), type(document.operation).__name__, _code(response)
+        body = await self._written(response, document.version)
+        return PapAnswer(body, type(document.operation).__name__, _code(response))
+
+    async def _read(self, content_type: str, body: bytes) -> pap_reader.Submission:
+        """A body that takes long to read is read in a thread: others come in meanwhile."""
+        read = partial(pap_reader.read, content_type, body, max_addresses=self._config.api.max_addresses)
+        return read() if len(body) <= _LONG_BYTES else await asyncio.to_thread(read)
+
+    async def _written(self, response: pap.Operation, version: str) -> bytes:
+        many = isinstance(response, pap.StatusQueryResponse | pap.CancelResponse) and (
+            sum(len(one.addresses) for one in response.results) > _LONG_ANSWER
         )
+        done = partial(write, response, version=version)
+        return await asyncio.to_thread(done) if many else done()
 
     async def _query(self, account: Account, ccq: pap.CcqMessage, version: str) -> PapAnswer:
         response, profile = await asyncio.to_thread(self._capabilities.query, account, ccq)
@@ -115,7 +130,7 @@ class PapService:
 
     def _status(self, account: Account, query: pap.StatusQuery) -> pap.Operation:
         """In a thread: group the push's recipients by result; an address that is not its own gets 2003."""
-        known = pushes.read(self._store, push_ref(account.name, query.push_id))
+        known = pushes.read(self._store, push_ref(account.name, query.push_id), events=False)
         if known is None:
             unknown = pap.StatusQueryResult(
                 pap.MessageState.UNKNOWN, "2004", "no such push-id", query.addresses

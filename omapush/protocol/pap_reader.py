@@ -17,9 +17,11 @@ from omapush.errors import MalformedPap, UnsupportedPapVersion, shortened
 from omapush.protocol import pap_values as pap
 from omapush.protocol.multipart import MediaType, Part, media_type, split
 from omapush.protocol.pap_elements import NAMES, Check, attributes_of, fragment, wrong
-from omapush.protocol.pap_xml import Doctype, parse, version_key
+from omapush.protocol.pap_xml import MAX_BYTES, Doctype, parse, version_key
 
 MAX_ADDRESSES: Final = 1000
+_ADDRESS_BYTES: Final = 192
+"Room in a control entity for each address that may stand in it."
 _XML_TYPES: Final = frozenset({"application/xml", "text/xml"})
 
 
@@ -90,6 +92,11 @@ def read_control(data: bytes, content_type: str, *, max_addresses: int = MAX_ADD
     return _read_entity(data, media_type(content_type, "Content-Type"), max_addresses)
 
 
+def longest(max_addresses: int) -> int:
+    """Return how many bytes a control entity may have when so many addresses may stand in it."""
+    return max(MAX_BYTES, max_addresses * _ADDRESS_BYTES)
+
+
 def _read_parts(
     kind: MediaType, content_type: str, body: bytes, max_addresses: int
 ) -> tuple[pap.PapDocument, tuple[Part, ...]]:
@@ -113,7 +120,7 @@ def _read_parts(
 def _read_entity(data: bytes, kind: MediaType, max_addresses: int) -> pap.PapDocument:
     if kind.essence not in _XML_TYPES:
         raise MalformedPap("Content-Type", f"application/xml expected, not {shortened(kind.essence)}")
-    document = parse(data, kind.param("charset"), NAMES)
+    document = parse(data, kind.param("charset"), NAMES, longest(max_addresses))
     version = _negotiated(document.doctype)
     check = Check(document.doctype.document_version, document.doctype.is_newer, max_addresses)
     operation = _only_operation(document.root, check)

@@ -113,7 +113,7 @@ def version_key(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def parse(data: bytes, charset: str | None, names: frozenset[str]) -> PapXml:
+def parse(data: bytes, charset: str | None, names: frozenset[str], max_bytes: int = MAX_BYTES) -> PapXml:
     """
     Return the tree of a control entity without comments, and the facts of its DOCTYPE.
 
@@ -126,7 +126,7 @@ def parse(data: bytes, charset: str | None, names: frozenset[str]) -> PapXml:
             comments and `wap-pap-ver` around and inside the DOCTYPE.
         UnsupportedPapVersion: the public id is of a major version after ours.
     """
-    text = _decoded(data, charset)
+    text = _decoded(data, charset, max_bytes)
     doctype, start = _prolog(text)
     body = text[start:]
     _refuse_foreign_markup(body)
@@ -137,9 +137,9 @@ def parse(data: bytes, charset: str | None, names: frozenset[str]) -> PapXml:
     return PapXml(root, doctype)
 
 
-def _decoded(data: bytes, charset: str | None) -> str:
-    if len(data) > MAX_BYTES:
-        raise MalformedPap("control entity", f"longer than {MAX_BYTES} bytes")
+def _decoded(data: bytes, charset: str | None, max_bytes: int) -> str:
+    if len(data) > max_bytes:
+        raise MalformedPap("control entity", f"longer than {max_bytes} bytes")
     codec, mark = _codec(data, charset)
     try:
         text = data[mark:].decode(codec)
@@ -275,21 +275,28 @@ def _line_breaks(blanks: re.Match[str]) -> str:
 
 def _tree(body: str, lines_before: int) -> etree._Element:
     try:
-        return etree.fromstring(_BLANKS.sub(_line_breaks, body).encode(), _PARSER)
+        parser = _PARSER if len(body) <= MAX_BYTES else _PARSER_OF_LARGE
+        return etree.fromstring(_BLANKS.sub(_line_breaks, body).encode(), parser)
     except etree.XMLSyntaxError as error:
         line = lines_before + (error.lineno or 1)
         problem = _POSITION.sub("", error.msg or "not well formed")
         raise MalformedPap("XML", f"line {line}: {shortened(problem)}") from None
 
 
-_PARSER: Final = etree.XMLParser(
-    encoding="utf-8",
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    dtd_validation=False,
-    attribute_defaults=False,
-    huge_tree=False,
-    remove_comments=True,
-    remove_pis=True,
-)
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+_PARSER: Final = _parser()
+_PARSER_OF_LARGE: Final = _parser()
+"A parser works for one thread at a time: nobody waits for the end of a large document."

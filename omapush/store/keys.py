@@ -85,6 +85,11 @@ def upload(shard_number: int, name: str) -> str:
     return f"upload:{{p{shard_number}}}:{name}"
 
 
+def push_staged(shard_number: int, name: str) -> str:
+    """Recipients that wait to become a push."""
+    return f"staged:{{p{shard_number}}}:{name}"
+
+
 def registration(shard_number: int, aor: str) -> str:
     """Registration record of one address of record."""
     return f"reg:{{u{shard_number}}}:{aor}"

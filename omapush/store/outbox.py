@@ -9,7 +9,7 @@ from omapush.push.values import TARGET_LENGTH, Delivery, target, ticket
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
 
-_LARGEST_ROUND_TRIP = 500_000
+_LARGEST_ROUND_TRIP = 125_000
 "Bytes of deliveries handed over in one go."
 
 

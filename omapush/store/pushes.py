@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from omapush.push.fan_out import FanOut, FanOutState
 from omapush.push.outcome import TAKEN_CODE
-from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result
-from omapush.store import codec, keys
+from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result, State
+from omapush.store import codec, keys, push_pages
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
 LARGEST_INLINE: Final = 16_384
 "Bytes of content that travel inside each delivery; larger content stays with its push."
 
+_STATES: Final = tuple(f"n:{state}" for state in get_args(State))
+"Fields that count the recipients in each state."
 _UNTOLD: Final = Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, 0)
 
 
@@ -70,14 +73,8 @@ class Known(NamedTuple):
     "In order of time."
     subscribers: Counted | None = None
     "For a push to subscribers, which has no recipients."
-
-
-class Due(NamedTuple):
-    """One result that its initiator has to be told."""
-
-    push: Push
-    recipient: Recipient
-    result: Result
+    by_state: dict[str, int] | None = None
+    "For a push with many recipients: how many are in each state, when not all of them are here."
 
 
 def _push_keys(store: Store, ref: str) -> tuple[str, str]:
@@ -96,29 +93,57 @@ def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool | N
     return [None if answer < 0 else answer == 1 for answer in answers]
 
 
+def accept_large(store: Store, submission: Submission) -> bool | None:
+    """
+    Do the same for one push with many recipients, in many small steps of which only the last one counts.
+
+    None also when the first steps have run out meanwhile.
+    """
+    staged = push_pages.stage(store, submission.push.ref, submission.recipients, submission.results)
+    fields = [*_head(submission), "open", len(submission.results) - len(staged.final)]
+    for state, number in Counter(result.state for result in submission.results).items():
+        fields += (f"n:{state}", number)
+    one = _accepting(
+        store, submission, "omapush_accept_staged", staged.final, [staged.fields, *fields], [staged.key]
+    )
+    answer = call(store, one)
+    return None if answer < 0 else bool(answer)
+
+
 def _accept(store: Store, submission: Submission) -> Call:
-    ref = submission.push.ref
-    fields: list[Any] = ["record", codec.encode(submission.push)]
-    fields += ("pieces", 1) if submission.upload else ("body", submission.content)
-    if submission.push.notify_url:
-        fields += ("notify", 1)
+    fields = _head(submission)
     final: list[int] = []
     for index, (recipient, result) in enumerate(zip(submission.recipients, submission.results, strict=True)):
-        fields += (f"a{index}", codec.encode(recipient), f"r{index}", codec.encode(result))
+        fields += push_pages.fields_of(index, recipient, result)
         if result.state != PENDING:
-            fields += (f"f{index}", 1)
             final.append(index)
     if submission.push.subscribers:
         fields += ("shards", store.layout.user_shards, "total", 0, "done", 0, "state", "running")
     fields += ("open", len(submission.results) - len(final))
-    owed = ",".join(map(str, final)) if submission.push.notify_url else ""
-    number = store.layout.push_shard(ref)
-    large = [keys.upload(number, submission.upload), keys.content(number, ref)] if submission.upload else []
-    return Call(
-        "omapush_accept",
-        [*_push_keys(store, ref), keys.handover(number), keys.notify(number), *large],
-        [ref, submission.push.accepted_ms, codec.encode(submission.event), owed, *fields],
-    )
+    return _accepting(store, submission, "omapush_accept", final, fields)
+
+
+def _head(submission: Submission) -> list[Any]:
+    fields: list[Any] = ["record", codec.encode(submission.push), "count", len(submission.recipients)]
+    fields += ("pieces", 1) if submission.upload else ("body", submission.content)
+    return [*fields, "notify", 1] if submission.push.notify_url else fields
+
+
+def _accepting(
+    store: Store,
+    submission: Submission,
+    function: str,
+    final: Sequence[int],
+    rest: list[Any],
+    more_keys: Sequence[str] = (),
+) -> Call:
+    push = submission.push
+    number = store.layout.push_shard(push.ref)
+    owed = ",".join(map(str, final)) if push.notify_url else ""
+    names = [*_push_keys(store, push.ref), keys.handover(number), keys.notify(number), *more_keys]
+    if submission.upload:
+        names += (keys.upload(number, submission.upload), keys.content(number, push.ref))
+    return Call(function, names, [push.ref, push.accepted_ms, codec.encode(submission.event), owed, *rest])
 
 
 def handed_over(store: Store, refs: Iterable[str]) -> None:
@@ -144,20 +169,19 @@ def not_handed_over(store: Store, before_ms: int, *, most: int = 200) -> list[st
         return [ref.decode() for found in pipe.execute() for ref in found]
 
 
-def open_deliveries(store: Store, ref: str) -> list[Delivery]:
-    """Return the deliveries of a push whose recipients have no final result; empty when it is unknown."""
+def open_deliveries(store: Store, ref: str) -> Iterator[Delivery]:
+    """Give the deliveries of a push whose recipients have no final result; none when it is unknown."""
     with store_errors("open deliveries"):
-        fields: dict[bytes, bytes] = store.db.hgetall(_push_keys(store, ref)[0])  # type: ignore[assignment]
-    if b"record" not in fields:
-        return []
-    push = codec.push(fields[b"record"])
-    content = fields.get(b"body", b"")
-    return [
-        delivery_of(push, index, codec.recipient(fields[f"a{index}".encode()]), content)
-        for index in range(_recipients(fields))
-        if f"f{index}".encode() not in fields
-        and codec.result(fields[f"r{index}".encode()]).state == "pending"
-    ]
+        found: Any = store.db.hmget(_push_keys(store, ref)[0], ("record", "body", "count"))
+    record, body, count = found
+    if record is None:
+        return
+    push, content = codec.push(record), body or b""
+    for page in push_pages.read_all(store, ref, most=None if count is None else int(count)):
+        pairs = zip(page.recipients, page.final, strict=True)
+        for index, (recipient, is_final) in enumerate(pairs, page.first):
+            if not is_final:
+                yield delivery_of(push, index, recipient, content)
 
 
 def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) -> Delivery:
@@ -198,10 +222,6 @@ def open_fan_out(store: Store, ref: str) -> tuple[FanOut, FanOutState] | None:
     if record is None or shards in (None, b"0"):
         return None
     return fan_out_of(codec.push(record), body or b""), state.decode()
-
-
-def _recipients(fields: dict[bytes, bytes]) -> int:
-    return sum(1 for name in fields if name[:1] == b"a")
 
 
 def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, retention_s: int) -> None:
@@ -245,38 +265,57 @@ def are_final(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[bool]
     ]
 
 
-def read(store: Store, ref: str) -> Known | None:
-    """Return all that is remembered about a push, or None."""
-    push_key, log_key = _push_keys(store, ref)
+def read(store: Store, ref: str, *, most: int | None = None, events: bool = True) -> Known | None:
+    """
+    Return what is remembered about a push, or None.
+
+    Of its recipients the first `most`, of its events as many: all when `most` is None, none without `events`.
+    """
     with store_errors("read push"):
-        pipe = store.db.pipeline(transaction=False)
-        pipe.hgetall(push_key)
-        pipe.lrange(log_key, 0, -1)
-        fields, log = pipe.execute()
-    if b"record" not in fields:
+        found: Any = store.db.hmget(_push_keys(store, ref)[0], ("record", "count", "n:pending"))
+    record, count, pending = found
+    if record is None:
         return None
-    indexes = range(_recipients(fields))
+    push = codec.push(record)
+    fields = _fields(store, ref) if push.subscribers else {}
+    wanted = None if count is None else int(count) if most is None else min(most, int(count))
+    lines = push_pages.events(store, ref, most=most) if events else []
+    pages = [] if push.subscribers else list(push_pages.read_all(store, ref, most=wanted))
     return Known(
-        push=codec.push(fields[b"record"]),
-        recipients=tuple(codec.recipient(fields[f"a{i}".encode()]) for i in indexes),
-        results=tuple(codec.result(fields[f"r{i}".encode()]) for i in indexes),
-        events=tuple(sorted((codec.event(line) for line in log), key=lambda event: event.at_ms)),
-        subscribers=_counted(fields) if b"shards" in fields else None,
+        push=push,
+        recipients=tuple(one for page in pages for one in page.recipients),
+        results=tuple(one for page in pages for one in page.results),
+        events=tuple(sorted(lines, key=lambda event: event.at_ms)),
+        subscribers=_counted(fields) if fields else None,
+        by_state=_by_state(_fields(store, ref, _STATES)) if pending is not None else None,
     )
 
 
-def _counted(fields: dict[bytes, bytes]) -> Counted:
-    finished = fields[b"shards"] == b"0" and fields[b"total"] == fields[b"done"]
-    told = fields[b"state"].decode()
-    numbers = {name.decode(): value for name, value in fields.items()}
+def _fields(store: Store, ref: str, names: Sequence[str] = ()) -> dict[str, bytes]:
+    """The fields of a push to subscribers, or some of any push."""
+    key = _push_keys(store, ref)[0]
+    with store_errors("read push"):
+        if not names:
+            everything: Any = store.db.hgetall(key)
+            return {name.decode(): value for name, value in everything.items()}
+        found: Any = store.db.hmget(key, names)
+    return {name: value for name, value in zip(names, found, strict=True) if value is not None}
+
+
+def _by_state(fields: dict[str, bytes]) -> dict[str, int]:
+    counts = {name[2:]: int(value) for name, value in fields.items() if name.startswith("n:")}
+    return {state: number for state, number in counts.items() if number}
+
+
+def _counted(fields: dict[str, bytes]) -> Counted:
+    finished = fields["shards"] == b"0" and fields["total"] == fields["done"]
+    told = fields["state"].decode()
     return Counted(
         state="finished" if finished else told,  # type: ignore[arg-type]
         is_aborted=told == "aborted",
-        ended=int(fields[b"done"]),
-        by_state={
-            name.partition(":")[2]: int(value) for name, value in numbers.items() if name.startswith("n:")
-        },
-        made={int(name[1:]): int(value) for name, value in numbers.items() if re.fullmatch("t[0-9]+", name)},
+        ended=int(fields["done"]),
+        by_state=_by_state(fields),
+        made={int(name[1:]): int(value) for name, value in fields.items() if re.fullmatch("t[0-9]+", name)},
     )
 
 
@@ -300,62 +339,3 @@ def results_of(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[Resu
         codec.result(record) if record is not None else _UNTOLD if shards is not None else None
         for record, shards in found
     ]
-
-
-def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[tuple[str, Due | None]]:
-    """
-    Borrow results that initiators have to be told now, each with its name for settle().
-
-    None in place of a result whose push was forgotten meanwhile. What is not settled within `lease_ms`
-    is due again.
-    """
-    answers = call_all(
-        store,
-        (
-            Call("omapush_borrow", [keys.notify(number)], [now_ms, lease_ms, most])
-            for number in range(store.layout.push_shards)
-        ),
-    )
-    members = [member.decode() for answer in answers for member in answer]
-    with store_errors("borrow due"):
-        pipe = store.db.pipeline(transaction=False)
-        for member in members:
-            ref, index = split_member(member)
-            pipe.hmget(_push_keys(store, ref)[0], "record", f"a{index}", f"r{index}")
-        rows = pipe.execute()
-    return [(member, _due(*row)) for member, row in zip(members, rows, strict=True)]
-
-
-def _due(record: bytes | None, recipient: bytes | None, result: bytes | None) -> Due | None:
-    if record is None or recipient is None or result is None:
-        return None
-    return Due(codec.push(record), codec.recipient(recipient), codec.result(result))
-
-
-def split_member(member: str) -> tuple[str, int]:
-    """Return (push ref, recipient index) of a name that borrow_due gave."""
-    ref, _, index = member.partition(".")
-    return ref, int(index)
-
-
-def settle(store: Store, member: str, *, again_ms: int, event: Event) -> None:
-    """End one notification try: 0 closes it for good, else it is due again at `again_ms`."""
-    ref = split_member(member)[0]
-    number = store.layout.push_shard(ref)
-    call(
-        store,
-        Call(
-            "omapush_settle",
-            [keys.notify(number), *_push_keys(store, ref)],
-            [member, again_ms, codec.encode(event)],
-        ),
-    )
-
-
-def owed(store: Store) -> int:
-    """Return how many notifications are owed."""
-    with store_errors("owed"):
-        pipe = store.db.pipeline(transaction=False)
-        for number in range(store.layout.push_shards):
-            pipe.zcard(keys.notify(number))
-        return int(sum(pipe.execute()))

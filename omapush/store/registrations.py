@@ -16,6 +16,8 @@ from omapush.store.client import Call, Store, ask_all, call_all, store_errors
 KEPT_AFTER_END_MS = 86_400_000
 "How long a record outlives its registration: the S-CSCF and what was learnt stay useful."
 _TRIES = 32
+_AT_ONCE = 1_000
+"Names asked for in one trip to Redis."
 
 
 def read(store: Store, aor: str) -> Registration | None:
@@ -180,11 +182,11 @@ def _remember_aliases(store: Store, reports: Iterable[Report]) -> None:
 
 def sip_identities(store: Store, identities: Sequence[str]) -> list[str]:
     """Return for each identity the sip identity of its implicit set when it is a tel with a known one."""
-    with store_errors("sip identities"):
-        pipe = store.db.pipeline(transaction=False)
-        for identity in identities:
-            pipe.get(keys.alias(store.layout.user_shard(identity), identity))
-        found = pipe.execute()
+    found: list[bytes | None] = []
+    for first in range(0, len(identities), _AT_ONCE):
+        page = identities[first : first + _AT_ONCE]
+        names = (keys.alias(store.layout.user_shard(identity), identity) for identity in page)
+        found += ask_all(store, "sip identities", (("GET", name) for name in names))
     return [
         identity if alias is None else alias.decode()
         for identity, alias in zip(identities, found, strict=True)

@@ -2,10 +2,12 @@
 -- Pushes of one push shard. Every key of a call carries the tag of that shard.
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
---                    notify (when results were asked for), a<i> recipient, r<i> result, f<i> final mark
+--                    notify (when results were asked for), count, a<i> recipient, r<i> result, f<i> final mark
+--                    of one with many recipients, too: n:<state> how many are in each state
 --                    pieces (when its content is in `content`), secret and links (until when there are links to it)
 --                    of a push to subscribers instead: shards (not told yet), t<n> deliveries of user shard n,
 --                    total of those, done, n:<state> of those, state (running, paused, aborted), logged
+--   staged    hash   a<i>, r<i>, f<i> of a push with many recipients before it is accepted, page by page
 --   counted   string of a push to subscribers: a bit for each delivery whose result is counted
 --   content   hash   its content in pieces, when it is large or there are links to it: number to piece
 --   upload    hash   the same before the push is accepted
@@ -60,6 +62,28 @@ local function count(push, log, counted, index, record, event)
   return 1
 end
 
+-- Results of recipients that are final from the start are owed at once.
+local function owe(notify, ref, now_ms, indexes)
+  local due = {}
+  for index in string.gmatch(indexes, '%d+') do
+    due[#due + 1] = now_ms
+    due[#due + 1] = ref .. '.' .. index
+  end
+  for first = 1, #due, UNPACKED do
+    redis.call('ZADD', notify, unpack(due, first, math.min(first + UNPACKED - 1, #due)))
+  end
+end
+
+-- Make uploaded content that of a push. Answers false when it has run out.
+local function keep_upload(upload, content)
+  if redis.call('EXISTS', upload) == 0 then
+    return false
+  end
+  redis.call('RENAME', upload, content)
+  redis.call('PERSIST', content)
+  return true
+end
+
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
 -- KEYS push, log, handover, notify, and upload, content for content that was uploaded
 -- ARGV ref, now ms, first event, owed "<i>,<i>...", field, value ...
@@ -68,21 +92,36 @@ local function accept(keys, args)
   if redis.call('EXISTS', keys[1]) == 1 then
     return 0
   end
-  if keys[5] then
-    if redis.call('EXISTS', keys[5]) == 0 then
-      return -1
-    end
-    redis.call('RENAME', keys[5], keys[6])
-    redis.call('PERSIST', keys[6])
+  if keys[5] and not keep_upload(keys[5], keys[6]) then
+    return -1
   end
   for first = 5, #args, UNPACKED do
     redis.call('HSET', keys[1], unpack(args, first, math.min(first + UNPACKED - 1, #args)))
   end
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
-  for index in string.gmatch(args[4], '%d+') do
-    redis.call('ZADD', keys[4], args[2], args[1] .. '.' .. index)
+  owe(keys[4], args[1], args[2], args[4])
+  return 1
+end
+
+-- The same for a push whose many recipients were staged before, page by page: it is there as a whole, or not at all.
+-- KEYS push, log, handover, notify, staged, and upload, content for content that was uploaded
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", number of fields staged, field, value ...
+-- Answers 1 stored, 0 the push-id was used before, -1 what was staged or uploaded has run out.
+local function accept_staged(keys, args)
+  if redis.call('EXISTS', keys[1]) == 1 then
+    redis.call('UNLINK', keys[5])
+    return 0
   end
+  if redis.call('HLEN', keys[5]) ~= tonumber(args[5]) or keys[6] and not keep_upload(keys[6], keys[7]) then
+    return -1
+  end
+  redis.call('PERSIST', keys[5])
+  redis.call('RENAME', keys[5], keys[1])
+  redis.call('HSET', keys[1], unpack(args, 6))
+  redis.call('RPUSH', keys[2], args[3])
+  redis.call('ZADD', keys[3], args[2], args[1])
+  owe(keys[4], args[1], args[2], args[4])
   return 1
 end
 
@@ -97,7 +136,8 @@ local function result(keys, args)
     local push, log, counted, content = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
-    local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards', 'pieces', 'links')
+    local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards', 'pieces', 'links',
+      'n:pending')
     if known[5] then
       answer[#answer + 1] = final == '1' and count(push, log, counted, index, record, event) or 0
       end_fan_out(push, log, counted, content, args[1], args[2])
@@ -111,6 +151,10 @@ local function result(keys, args)
       local open = tonumber(known[4]) - 1
       redis.call('HSET', push, 'r' .. index, record, 'f' .. index, 1, 'open', open)
       redis.call('RPUSH', log, event)
+      if known[8] then
+        redis.call('HINCRBY', push, 'n:pending', -1)
+        redis.call('HINCRBY', push, 'n:' .. cmsgpack.unpack(record)[1], 1)
+      end
       if known[3] then
         redis.call('ZADD', keys[1], args[1], ref .. '.' .. index)
       end
@@ -216,6 +260,7 @@ local function settle(keys, args)
 end
 
 redis.register_function('omapush_accept', accept)
+redis.register_function('omapush_accept_staged', accept_staged)
 redis.register_function('omapush_result', result)
 redis.register_function('omapush_told_all', told_all)
 redis.register_function('omapush_steer', steer)

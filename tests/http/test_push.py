@@ -6,7 +6,7 @@ import pytest
 
 from omapush import clock
 from omapush.push.values import Event, push_ref
-from omapush.store import pushes
+from omapush.store import owed, pushes
 from tests.fakes.initiator import NotificationSink, PushInitiator, user_address
 from tests.harness.sip_peer import Says, SipPeer
 from tests.harness.stack import PASSWORD, Stack
@@ -133,7 +133,7 @@ def test_a_result_that_is_owed_outlives_the_notifier(
     try:
         with NotificationSink() as sink:
             initiator.push(push_id, user_address(ALICE), b"x", app="mms.ua", notify_to=sink.url)
-            wait_until(lambda: pushes.owed(front.store) == 1, 10, "one result owed")
+            wait_until(lambda: owed.count(front.store) == 1, 10, "one result owed")
             front.start("notifier")
             assert sink.wait_for(1)[0].push_id == push_id
     finally:

@@ -385,7 +385,7 @@ def test_the_hand_over_of_a_crash_is_found_with_its_state(store: Store, make: Ma
     found = pushes.open_fan_out(store, one.push.ref)
 
     assert found == (pushes.fan_out_of(one.push, one.content), state)
-    assert pushes.open_deliveries(store, one.push.ref) == []
+    assert list(pushes.open_deliveries(store, one.push.ref)) == []
     assert pushes.open_fan_out(store, "0" * 20) is None
 
 

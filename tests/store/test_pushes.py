@@ -3,7 +3,7 @@
 import pytest
 
 from omapush.push.values import Event, Push, Result
-from omapush.store import keys, pushes
+from omapush.store import keys, owed, pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Stored
 from tests.harness.messagepack import named, unpacked
@@ -60,8 +60,8 @@ def test_what_is_not_noted_as_handed_over_is_found_by_the_sweeper(store: Store, 
     assert pushes.not_handed_over(store, NOW_MS) == [left.push.ref]
     finish(store, left.push.ref, 0)
     assert [one.aor for one in pushes.open_deliveries(store, left.push.ref)] == ["sip:b@home1.example"]
-    assert pushes.open_deliveries(store, left.push.ref)[0].content == b"abc"
-    assert pushes.open_deliveries(store, "0" * 20) == []
+    assert next(pushes.open_deliveries(store, left.push.ref)).content == b"abc"
+    assert list(pushes.open_deliveries(store, "0" * 20)) == []
 
 
 def test_a_recipient_that_was_final_at_once_is_never_delivered_to(store: Store, make: Make) -> None:
@@ -83,7 +83,7 @@ def test_a_final_result_stays_whatever_comes_later(store: Store, make: Make) -> 
     found = known(store, one.push.ref)
     assert found.results[0].code == "5026"
     assert [event.name for event in found.events] == ["accepted", "retry", "final"]
-    assert pushes.owed(store) == 1
+    assert owed.count(store) == 1
 
 
 def test_the_same_final_result_twice_in_one_batch_counts_once(store: Store, make: Make) -> None:
@@ -128,12 +128,12 @@ def test_each_final_result_is_owed_once_and_closed_when_told(store: Store, make:
     finish(store, quiet.push.ref)
     finish(store, one.push.ref, 1)
 
-    ((member, due),) = pushes.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
+    ((member, due),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
     assert due is not None
     assert (due.push, due.recipient, due.result.state) == (one.push, one.recipients[1], "delivered")
-    assert pushes.split_member(member) == (one.push.ref, 1)
-    pushes.settle(store, member, again_ms=0, event=Event(NOW_MS, 1, "notified", ""))
-    assert pushes.owed(store) == 0
+    assert owed.split_member(member) == (one.push.ref, 1)
+    owed.settle(store, member, again_ms=0, event=Event(NOW_MS, 1, "notified", ""))
+    assert owed.count(store) == 0
     assert known(store, one.push.ref).events[-1].name == "notified"
 
 
@@ -143,7 +143,7 @@ def test_a_borrowed_notification_comes_back_when_its_borrower_died(store: Store,
     finish(store, one.push.ref)
 
     def due(now_ms: int) -> int:
-        return len(pushes.borrow_due(store, now_ms=now_ms, lease_ms=50, most=10))
+        return len(owed.borrow_due(store, now_ms=now_ms, lease_ms=50, most=10))
 
     assert [due(NOW_MS - 1), due(NOW_MS), due(NOW_MS + 49), due(NOW_MS + 50)] == [0, 1, 0, 1]
 
@@ -154,15 +154,15 @@ def test_a_notification_put_off_is_due_at_its_time_and_a_closed_one_never_again(
     one = make.submission()
     pushes.accept_all(store, [one])
     finish(store, one.push.ref)
-    ((member, _),) = pushes.borrow_due(store, now_ms=NOW_MS, lease_ms=1, most=1)
+    ((member, _),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=1, most=1)
     event = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
 
-    pushes.settle(store, member, again_ms=NOW_MS + 500, event=event)
-    assert pushes.borrow_due(store, now_ms=NOW_MS + 499, lease_ms=1, most=1) == []
-    assert len(pushes.borrow_due(store, now_ms=NOW_MS + 500, lease_ms=1, most=1)) == 1
-    pushes.settle(store, member, again_ms=0, event=event)
-    pushes.settle(store, member, again_ms=NOW_MS, event=event)  # a second borrower that was slow
-    assert pushes.owed(store) == 0
+    owed.settle(store, member, again_ms=NOW_MS + 500, event=event)
+    assert owed.borrow_due(store, now_ms=NOW_MS + 499, lease_ms=1, most=1) == []
+    assert len(owed.borrow_due(store, now_ms=NOW_MS + 500, lease_ms=1, most=1)) == 1
+    owed.settle(store, member, again_ms=0, event=event)
+    owed.settle(store, member, again_ms=NOW_MS, event=event)  # a second borrower that was slow
+    assert owed.count(store) == 0
 
 
 def test_a_notification_of_a_forgotten_push_says_so(store: Store, make: Make) -> None:
@@ -171,7 +171,7 @@ def test_a_notification_of_a_forgotten_push_says_so(store: Store, make: Make) ->
     finish(store, one.push.ref)
     store.db.delete(push_key(store, one.push.ref))
 
-    assert pushes.borrow_due(store, now_ms=NOW_MS, lease_ms=1, most=1) == [(f"{one.push.ref}.0", None)]
+    assert owed.borrow_due(store, now_ms=NOW_MS, lease_ms=1, most=1) == [(f"{one.push.ref}.0", None)]
 
 
 @pytest.mark.parametrize("recipients", [1, 1_000, 5_000])
@@ -179,7 +179,7 @@ def test_a_push_may_have_very_many_recipients(store: Store, make: Make, recipien
     one = make.submission(*(f"sip:{i}@home1.example" for i in range(recipients)))
 
     assert pushes.accept_all(store, [one]) == [True]
-    assert len(pushes.open_deliveries(store, one.push.ref)) == recipients
+    assert len(list(pushes.open_deliveries(store, one.push.ref))) == recipients
 
 
 def test_every_record_of_a_push_is_plain_messagepack(store: Store, make: Make) -> None:

@@ -24,7 +24,7 @@ def accepted(store: Store, submission: Submission) -> list[Delivery]:
     """Store a push as if it had been accepted a minute ago; returns its deliveries."""
     submission = submission._replace(push=submission.push._replace(accepted_ms=clock.now_ms() - 60_000))
     assert pushes.accept_all(store, [submission]) == [True]
-    return pushes.open_deliveries(store, submission.push.ref)
+    return list(pushes.open_deliveries(store, submission.push.ref))
 
 
 def lose(store: Store) -> int:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from omapush.push.values import push_ref
-from omapush.store import outbox, pushes
+from omapush.store import outbox, owed, pushes
 from tests.conftest import MakeStack
 from tests.fakes.initiator import NotificationSink, PushInitiator, user_address
 from tests.fakes.sip_text import SipText
@@ -62,7 +62,7 @@ class SlowHandsets:
 
 def everything_is_done(stack: Stack) -> bool:
     """Nothing waits to be handed over, sent or told."""
-    idle = outbox.depth(stack.store).all == 0 and pushes.owed(stack.store) == 0
+    idle = outbox.depth(stack.store).all == 0 and owed.count(stack.store) == 0
     return idle and not pushes.not_handed_over(stack.store, 2**53)
 
 

@@ -11,9 +11,10 @@ import structlog
 from omapush import clock, config
 from omapush.notifier.results import Notifications
 from omapush.push.values import Event, Push, Recipient, Result
-from omapush.store import client, pushes
+from omapush.store import client
+from omapush.store import owed as owed_results
 from omapush.store.client import Store
-from omapush.store.pushes import Due
+from omapush.store.owed import Due
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -98,8 +99,8 @@ async def told(redis: FakeRedis, done: Callable[[], bool], **notify: Any) -> Non
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[tuple[str, Due]]], FakeRedis]:
     def put(owed: Iterable[tuple[str, Due]]) -> FakeRedis:
         redis = FakeRedis(owed)
-        monkeypatch.setattr(pushes, "borrow_due", redis.borrow_due)
-        monkeypatch.setattr(pushes, "settle", redis.settle)
+        monkeypatch.setattr(owed_results, "borrow_due", redis.borrow_due)
+        monkeypatch.setattr(owed_results, "settle", redis.settle)
         return redis
 
     return put

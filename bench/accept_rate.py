@@ -1,0 +1,44 @@
+"""
+accept_rate: pushes a second that are stored and answered, and addresses a second of pushes to 1,000.
+
+No SIP side runs meanwhile: what is measured is the api, Redis and the client, all on this machine. With 1,000 addresses
+the clock stops when the last of them is in the outbox.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from bench import full_size, pap_to_delivered
+from bench.figure import Figure, alone
+from omapush.store import outbox
+
+CONNECTIONS: Final = 32
+PUSHES: Final = {1: 15_000, 1_000: 120}
+
+
+def measure(addresses: int) -> Callable[[Path, int], Figure]:
+    """Return what measures pushes with so many addresses each."""
+
+    def figure(folder: Path, rounds: int) -> Figure:
+        rates = [_round(folder / str(number), addresses) for number in range(rounds)]
+        unit = "pushes/s" if addresses == 1 else "addresses/s"
+        return alone(f"accept_rate_{addresses}", unit, "(nothing to reach)", rates)
+
+    return figure
+
+
+def _round(folder: Path, addresses: int) -> float:
+    pushes = PUSHES[addresses]
+    connections = CONNECTIONS if addresses == 1 else 4
+    with full_size.stack(folder, ("redis", "sip", "api")) as stack:
+        stack.stop("sip")  # the api waits for it when it starts
+        started = time.monotonic()
+        pap_to_delivered.load(stack, folder, connections, pushes, addresses=addresses)
+        stack.parts["api"].wait_until(
+            lambda: outbox.depth(stack.store).all >= pushes * addresses, 60, "all in the outbox"
+        )
+        return pushes * addresses / (time.monotonic() - started)

@@ -1,0 +1,76 @@
+"""Results that push initiators have to be told: lent to one notifier at a time until it was."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from omapush.push.values import Event, Push, Recipient, Result
+from omapush.store import codec, keys
+from omapush.store.client import Call, Store, call, call_all, store_errors
+
+
+class Due(NamedTuple):
+    """One result that its initiator has to be told."""
+
+    push: Push
+    recipient: Recipient
+    result: Result
+
+
+def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[tuple[str, Due | None]]:
+    """
+    Borrow results that initiators have to be told now, each with its name for settle().
+
+    None in place of a result whose push was forgotten meanwhile. What is not settled within `lease_ms`
+    is due again.
+    """
+    answers = call_all(
+        store,
+        (
+            Call("omapush_borrow", [keys.notify(number)], [now_ms, lease_ms, most])
+            for number in range(store.layout.push_shards)
+        ),
+    )
+    members = [member.decode() for answer in answers for member in answer]
+    with store_errors("borrow due"):
+        pipe = store.db.pipeline(transaction=False)
+        for member in members:
+            ref, index = split_member(member)
+            pipe.hmget(keys.push(store.layout.push_shard(ref), ref), "record", f"a{index}", f"r{index}")
+        rows = pipe.execute()
+    return [(member, _due(*row)) for member, row in zip(members, rows, strict=True)]
+
+
+def _due(record: bytes | None, recipient: bytes | None, result: bytes | None) -> Due | None:
+    if record is None or recipient is None or result is None:
+        return None
+    return Due(codec.push(record), codec.recipient(recipient), codec.result(result))
+
+
+def split_member(member: str) -> tuple[str, int]:
+    """Return (push ref, recipient index) of a name that borrow_due gave."""
+    ref, _, index = member.partition(".")
+    return ref, int(index)
+
+
+def settle(store: Store, member: str, *, again_ms: int, event: Event) -> None:
+    """End one notification try: 0 closes it for good, else it is due again at `again_ms`."""
+    ref = split_member(member)[0]
+    number = store.layout.push_shard(ref)
+    call(
+        store,
+        Call(
+            "omapush_settle",
+            [keys.notify(number), keys.push(number, ref), keys.push_log(number, ref)],
+            [member, again_ms, codec.encode(event)],
+        ),
+    )
+
+
+def count(store: Store) -> int:
+    """Return how many notifications are owed."""
+    with store_errors("owed"):
+        pipe = store.db.pipeline(transaction=False)
+        for number in range(store.layout.push_shards):
+            pipe.zcard(keys.notify(number))
+        return int(sum(pipe.execute()))
