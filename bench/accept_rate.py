@@ -1,8 +1,8 @@
 """
 accept_rate: pushes a second that are stored and answered, and addresses a second of pushes to 1,000.
 
-No SIP side runs meanwhile: what is measured is the api, Redis and the client, all on this machine. With 1,000 addresses
-the clock stops when the last of them is in the outbox.
+No SIP side runs meanwhile: what is measured is the api, Redis and the client, all on this machine. The clock
+stops when the last address is in the outbox.
 """
 
 from __future__ import annotations
