@@ -24,14 +24,14 @@ class Batch:
         self._ended: list[finish.Ended] = []
         self._held: list[holding.Held] = []
         self._again: list[tuple[str, Told | None]] = []
-        self._put_off: dict[int, list[str]] = {}
+        self._put_off: list[tuple[str, int]] = []
         self._behind: list[Taken] = []
         self._refers: list[tuple[Referral, Request]] = []
 
     @property
     def shortest_wait_ms(self) -> int | None:
         """After how many ms the first of what is put off is due; None: nothing is."""
-        return min(self._put_off, default=None)
+        return min((wait_ms for _, wait_ms in self._put_off), default=None)
 
     def note(self, one: Taken, event: Event) -> None:
         """Write a line into the push's event log; one to all subscribers would have too many of them."""
@@ -57,7 +57,7 @@ class Batch:
 
     def put_off(self, ticket: str, wait_ms: int) -> None:
         """Take a delivery again after so many ms; that is no try."""
-        self._put_off.setdefault(wait_ms, []).append(ticket)
+        self._put_off.append((ticket, wait_ms))
 
     def refer(self, referral: Referral, request: Request) -> None:
         """Send a REFER once all else is stored: the SUBSCRIBE must find the delivery held."""
@@ -65,8 +65,8 @@ class Batch:
 
     def store(self) -> None:
         """Store everything, then send what waited for that."""
-        for wait_ms, tickets in self._put_off.items():
-            outbox.put_off(self._store, tickets, wait_ms)
+        if self._put_off:
+            outbox.put_off(self._store, self._put_off)
         if self._notes:
             pushes.note(self._store, self._notes)
         if self._ended:

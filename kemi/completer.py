@@ -18,6 +18,7 @@ import metrics
 import suspended
 import watching
 import window
+from hop_watch import HopWatch
 from pace import Pace
 from sent import Answered, Sent
 from settings import Settings
@@ -29,6 +30,7 @@ from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
+from omapush.push.values import TARGET_LENGTH
 from omapush.store import client, codec, finish, outbox, registrations
 
 RESULTS = "results"
@@ -67,6 +69,7 @@ class ResultCompleter:
         self._retention_s = settings.config.delivery.retention_s
         self._watch = settings.config.registration.watch
         self._learned_s = settings.config.capabilities.learned_s
+        self._hops = HopWatch(settings.config.core.longest_pause_s)
         self._batch = Results()
         self._counts = metrics.Counts()
         self._pace = Pace()
@@ -121,6 +124,14 @@ class ResultCompleter:
         code = "timeout" if answered.local else str(answered.sip_code)
         self._counts.add("sip_responses_total", sent.method, code)
         metrics.observe("sent_to_reply_seconds", answered.at_ms - sent.sent_ms)
+        self._hops.answered(
+            sent.hop,
+            sent.ticket[:TARGET_LENGTH],
+            answered.sip_code,
+            answered.at_ms,
+            local=answered.local,
+            retry_after_s=_seconds(answered.retry_after),
+        )
         if answered.sip_code in LEARNING_CODES and not answered.local:
             batch.refusals.append(learning.Refused(sent.ticket, answered))
         if sent.notify is not None:

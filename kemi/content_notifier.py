@@ -8,10 +8,9 @@ from typing import NamedTuple
 import device_facts
 from batch import Batch
 from knowledge import Known
-from outgoing import Outgoing
+from outgoing import REFUSED, Outgoing
 from sent import InSubscription
 from settings import Settings
-from window import Window, hop_of
 
 from omapush import clock, log
 from omapush.errors import TooLarge
@@ -55,36 +54,44 @@ class Chosen(NamedTuple):
 class ContentNotifier:
     """Part of a sender process."""
 
-    def __init__(self, settings: Settings, store: Store, window: Window, outgoing: Outgoing) -> None:
+    def __init__(self, settings: Settings, store: Store, outgoing: Outgoing) -> None:
         self._settings = settings
         self._store = store
-        self._window = window
         self._outgoing = outgoing
         self._transaction_ms = settings.config.delivery.transaction_s * 1000
         self._gave_way: set[str] = set()
 
     def notify_all(self, wanted: Sequence[Chosen], batch: Batch) -> None:
         """Send these pushes, each in its subscription; numbers are taken for all of them in one go."""
-        going: list[Chosen] = []
+        going: list[tuple[Chosen, str]] = []
+        now_ms = clock.now_ms()
         late = self._overtaking([chosen.taken for chosen in wanted])
         for chosen in wanted:
             ticket = chosen.taken.ticket
             if ticket in late:
                 batch.give_way(chosen.taken)
-            elif wait_ms := self._window.wait_ms(hop_of(chosen.next_hop), clock.monotonic()):
+                continue
+            length = chosen.taken.delivery.length
+            address = self._outgoing.address(chosen.next_hop, length, chosen.known.path_failures)
+            if not address:
+                batch.end(self._outgoing.not_sent(chosen.taken, now_ms, REFUSED))
+            elif wait_ms := self._outgoing.wait_ms(address, ticket):
                 batch.put_off(ticket, wait_ms)
             else:
-                going.append(chosen)
+                going.append((chosen, address))
+        self._begin(going, batch)
+
+    def _begin(self, going: Sequence[tuple[Chosen, str]], batch: Batch) -> None:
         begun = subscriptions.begin_notifies(
-            self._store, [one.subscription.id for one in going], transaction_ms=self._transaction_ms
+            self._store, [one.subscription.id for one, _ in going], transaction_ms=self._transaction_ms
         )
-        for chosen, begin in zip(going, begun, strict=True):
+        for (chosen, address), begin in zip(going, begun, strict=True):
             if begin is None:
                 batch.choose_again(chosen.taken.ticket)
             elif not begin.cseq:
                 batch.put_off(chosen.taken.ticket, _BUSY_DIALOG_MS)
             else:
-                self._notify(chosen, begin, batch)
+                self._notify(chosen, begin, address, batch)
 
     def _overtaking(self, wanted: Sequence[Taken]) -> set[str]:
         """
@@ -112,7 +119,7 @@ class ContentNotifier:
         self._gave_way |= late
         return late
 
-    def _notify(self, chosen: Chosen, begun: Begun, batch: Batch) -> None:
+    def _notify(self, chosen: Chosen, begun: Begun, address: str, batch: Batch) -> None:
         one, known, choice = chosen
         sub, now_ms = begun.subscription, clock.now_ms()
         if not is_live(sub, now_ms):  # it ended between the two looks
@@ -124,7 +131,7 @@ class ContentNotifier:
             each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
         )
         try:
-            request = self._compose_notify(one, known, sub, begun.cseq, now_ms)
+            request = self._compose_notify(one, known, sub, begun.cseq, now_ms)._replace(next_hop=address)
         except TooLarge as error:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])

@@ -10,11 +10,12 @@ import KSR
 import referring
 from batch import Batch
 from content_notifier import Chosen, ContentNotifier
+from hops import Hops
 from knowledge import Knowledge, Known
-from outgoing import Outgoing
+from outgoing import REFUSED, Outgoing
 from settings import Settings
 from shards import Shards
-from window import Window, hop_of
+from window import Window
 
 from omapush import clock, log
 from omapush.errors import PushError, TooLarge
@@ -24,12 +25,15 @@ from omapush.push.method_choice import Choice, Composers, Situation, choose
 from omapush.push.outcome import Outcome
 from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
+from omapush.push.values import Result
 from omapush.store import finish, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.outbox import Owner, Taken, Unreadable
 
 _MOST_AT_ONCE = 64
 "Deliveries taken from one shard in one go."
+_AT_A_RELAY = 202
+"A relay that said so has the push; it is never sent again, whatever our clocks say."
 
 
 class Dispatcher:
@@ -48,8 +52,10 @@ class Dispatcher:
             hop_size=settings.config.sip.window_per_hop,
             longest_s=self._delivery.transaction_s,
         )
-        self._outgoing = Outgoing(settings, owner.sender, self._window)
-        self._notifier = ContentNotifier(settings, store, self._window, self._outgoing)
+        core = settings.config.core
+        self._hops = Hops(core.hop_rate, core.hop_burst, settings.alternatives)
+        self._outgoing = Outgoing(settings, owner.sender, self._window, self._hops)
+        self._notifier = ContentNotifier(settings, store, self._outgoing)
         self._knowledge = Knowledge(settings, store)
         self._wake_at: float | None = None
         "When something that was put off here is due: sooner than the sweeper may look."
@@ -60,6 +66,7 @@ class Dispatcher:
         if self._wake_at is not None and now >= self._wake_at:
             outbox.wake(self._store, self._shards.owned)
             self._wake_at = None
+        self._hops.look(len(self._shards.owned) / self._settings.config.redis.user_shards)
         free = self._window.free(now)
         KSR.xhttp_prom.gauge_set_l1(
             "requests_in_flight", str(self._window.in_flight), str(self._owner.sender)
@@ -108,9 +115,12 @@ class Dispatcher:
     def _decide(self, one: Taken, known: Known, batch: Batch) -> Choice | None:
         """Have one delivery sent or ended; returns the choice of a NOTIFY, which is sent by the caller."""
         delivery, now_ms = one.delivery, clock.now_ms()
-        if self._is_at_a_relay(one):
+        last = self._last(one)
+        if last is not None and last.sip_code == _AT_A_RELAY:
             batch.end(self._expired(one, now_ms, held=False))
             return None
+        if last is not None and outcome.is_path_failure(last.sip_code):
+            known = known._replace(path_failures=one.attempt - 1)
         told = {each.subscription_id for each in one.told}
         left = tuple(sub for sub in known.subscriptions if sub.id not in told)
         profile = device_facts.fitted(
@@ -136,7 +146,7 @@ class Dispatcher:
         elif choice.method == "NOTIFY":
             return choice
         else:
-            self._send_message(one, choice, batch)
+            self._send_message(one, known, choice, batch)
         return None
 
     def _choose(self, one: Taken, known: Known, profile: Profile, now_ms: int) -> Choice:
@@ -162,10 +172,15 @@ class Dispatcher:
 
     # MESSAGE -------------------------------------------------------------------------------------
 
-    def _send_message(self, one: Taken, choice: Choice, batch: Batch) -> None:
+    def _send_message(self, one: Taken, known: Known, choice: Choice, batch: Batch) -> None:
         request, now_ms = choice.request, clock.now_ms()
         assert request is not None  # noqa: S101 - a choice of MESSAGE has it
-        if wait_ms := self._window.wait_ms(hop_of(request.next_hop), clock.monotonic()):
+        address = self._outgoing.address(request.next_hop, request.size, known.path_failures)
+        if not address:
+            batch.end(self._outgoing.not_sent(one, now_ms, REFUSED))
+            return
+        request = request._replace(next_hop=address)
+        if wait_ms := self._outgoing.wait_ms(address, one.ticket):
             batch.put_off(one.ticket, wait_ms)
         elif self._outgoing.send(one, request, now_ms):
             batch.note(one, self._outgoing.sent(one, request, f"({choice.why})", now_ms))
@@ -199,12 +214,11 @@ class Dispatcher:
         again_ms = min(choice.until_ms or check_ms, one.delivery.deliver_before_ms)
         return holding.Held(one.ticket, one.delivery, known.record, now_ms, again_ms, choice.why)
 
-    def _is_at_a_relay(self, one: Taken) -> bool:
-        """A relay that said 202 has the push; it is never sent again, whatever our clocks say."""
+    def _last(self, one: Taken) -> Result | None:
+        """What its last try came to; None: this is the first."""
         if one.attempt == 1:
-            return False
-        last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
-        return last is not None and last.sip_code == 202
+            return None
+        return pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
 
     def _expired(self, one: Taken, now_ms: int, *, held: bool) -> finish.Ended:
         """Deliver-before passed while it waited: for its first try, for its next, or after a relay's 202."""

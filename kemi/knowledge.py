@@ -28,6 +28,8 @@ class Known(NamedTuple):
     subscriptions: tuple[Subscription, ...]
     "Live ones to the delivery's application."
     referral: Referral | None
+    path_failures: int = 0
+    "So many tries of the delivery found nobody at its next hop."
 
 
 class Knowledge:

@@ -6,10 +6,12 @@ import random
 
 import ksr_writer
 import metrics
+from hops import Hops
 from sent import InSubscription, Sent
 from settings import Settings
 from window import Window, hop_of
 
+from omapush import clock
 from omapush.push import outcome
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.request import Request
@@ -17,15 +19,33 @@ from omapush.push.values import Event
 from omapush.store import finish
 from omapush.store.outbox import Taken
 
+REFUSED = "it refuses TCP connections"
+
 
 class Outgoing:
     """Part of a sender process, whatever the method."""
 
-    def __init__(self, settings: Settings, sender: int, window: Window) -> None:
+    def __init__(self, settings: Settings, sender: int, window: Window, hops: Hops) -> None:
         self._settings = settings
         self._sender = sender
         self._window = window
+        self._hops = hops
         self._counts = metrics.Counts()
+
+    def address(self, next_hop: str, size: int, path_failures: int) -> str:
+        """Return where a request of so many bytes goes first; empty: every address of the hop refuses."""
+        tcp_above = self._settings.config.sip.tcp_above
+        return self._hops.address(next_hop, path_failures, by_tcp=0 < tcp_above < size)
+
+    def wait_ms(self, next_hop: str, ticket: str) -> int:
+        """Return how long a push has to wait before it may leave for a next hop; 0: it leaves now."""
+        hop = hop_of(next_hop)
+        if pause_ms := self._hops.pause_ms(hop):
+            return pause_ms
+        size = self._hops.window(hop, self._window.hop_size)
+        if full_ms := self._window.wait_ms(hop, clock.monotonic(), size):
+            return full_ms
+        return self._hops.turn_ms(hop, ticket)
 
     def send(self, one: Taken, request: Request, now_ms: int, notify: InSubscription | None = None) -> bool:
         """Send one push; False when Kamailio could not even try."""
@@ -53,9 +73,11 @@ class Outgoing:
         text = f"{request.method} try {one.attempt} to {request.next_hop} {why}"
         return Event(now_ms, one.delivery.recipient, "sent", text)
 
-    def not_sent(self, one: Taken, now_ms: int) -> finish.Ended:
-        """Return the end of a try that Kamailio could not send at all: a path failure."""
-        reply = Reply(503, "next hop unknown or memory short", local=True)
+    def not_sent(
+        self, one: Taken, now_ms: int, why: str = "next hop unknown or memory short"
+    ) -> finish.Ended:
+        """Return the end of a try that could not be sent at all: a path failure."""
+        reply = Reply(503, why, local=True)
         return self.end(one, self.judge(one, reply, now_ms), now_ms, sip_code=503)
 
     def judge(self, one: Taken, reply: Reply, now_ms: int) -> Outcome:

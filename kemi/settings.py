@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from omapush import config
 from omapush.config import Application, Config, Retry
 from omapush.errors import MalformedSip
-from omapush.protocol.sip_uri import address_of_record
+from omapush.protocol.sip_uri import address_of_record, host_and_port
 from omapush.push import hosted_subscription
 from omapush.push.method_choice import Rules
 from omapush.push.page_mode import Profile, Sender
@@ -41,6 +41,8 @@ class Settings:
     "When pushes are tried again: of applications without a table, then of each that has one."
     retry_index: Callable[[str], int]
     "Which of them is an application's."
+    alternatives: dict[str, tuple[str, ...]]
+    "Further addresses of next hops, by host and port of theirs."
     terms: Terms
     "On what terms devices may subscribe."
     notifier: Notifier
@@ -61,6 +63,7 @@ class Settings:
             rules=lru_cache(maxsize=1024)(partial(_rules, values)),
             retry_plans=tuple(_retry_plans(one) for one in (Application(), *values.application.values())),
             retry_index=partial(_place, {ari: place for place, ari in enumerate(values.application, 1)}),
+            alternatives=_alternatives(values),
             terms=Terms(
                 values.subscriptions.least_s,
                 values.subscriptions.most_s,
@@ -139,6 +142,12 @@ def _profile(values: Config, application: str, initiator: str) -> Profile:
         push_id_header=settings.push_id_header,
         asserted=(account.identity or values.sip.uri) if account is not None and trusted else "",
     )
+
+
+def _alternatives(values: Config) -> dict[str, tuple[str, ...]]:
+    core = values.core
+    own = {host_and_port(core.next_hop): core.next_hops} if core.next_hops else {}
+    return {**own, **{name.lower(): others for name, others in core.addresses.items()}}
 
 
 def _place(places: dict[str, int], application: str) -> int:

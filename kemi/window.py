@@ -14,6 +14,7 @@ from hashlib import blake2s
 import KSR
 
 from omapush import clock
+from omapush.protocol.sip_uri import host_and_port
 
 _TABLE = "window"
 _BUSY_WAIT_MS = 100
@@ -33,8 +34,7 @@ def hop_of(next_hop: str) -> str:
 
     Only its address counts: the subscribers behind one S-CSCF, or its several users' parts, are one hop.
     """
-    address = next_hop.partition(":")[2].rpartition("@")[2].partition(";")[0]
-    return blake2s(address.encode(), digest_size=2).hexdigest()
+    return blake2s(host_and_port(next_hop).encode(), digest_size=2).hexdigest()
 
 
 class Count:
@@ -114,10 +114,14 @@ class Window:
         count.look(now)
         return count.in_flight == 0
 
-    def wait_ms(self, hop: str, now: float) -> int:
-        """Return how long a request for a next hop has to wait for room there; 0 when it may go now."""
+    def wait_ms(self, hop: str, now: float, size: int) -> int:
+        """
+        Return how long a request for a next hop has to wait for room there; 0 when it may go now.
+
+        `size`: how many the hop may have now, at most its whole window.
+        """
         count = self._hops.get(hop)
-        if count is None or count.free > 0:
+        if count is None or count.in_flight < size:
             return 0
         return _BUSY_WAIT_MS if count.is_moving(now) else _SILENT_WAIT_MS
 
@@ -127,6 +131,11 @@ class Window:
         if hop not in self._hops:
             self._hops[hop] = Count(f"{self._sender}:{hop}", self._hop_size, self._longest_s)
         self._hops[hop].sent()
+
+    @property
+    def hop_size(self) -> int:
+        """How many may be in flight to one next hop."""
+        return self._hop_size
 
     @property
     def in_flight(self) -> int:

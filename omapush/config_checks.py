@@ -13,6 +13,7 @@ from omapush.config_forms import (
     ARI,
     EVENT,
     HOST,
+    HOST_AND_PORT,
     HTTP_LISTEN,
     HTTP_URL,
     IOI,
@@ -136,7 +137,14 @@ def _check_next_hop(config: Config) -> None:
         raise BadConfiguration(
             f"{config.path}: core.next_hop", 'there is no TLS yet; right would be "sip:192.0.2.20:6060;lr"'
         )
-    _require(config, "core.next_hop", config.core.next_hop, SIP_URI, '"sip:127.0.0.1:6060;lr"')
+    core, right = config.core, '"sip:127.0.0.1:6060;lr"'
+    _require(config, "core.next_hop", core.next_hop, SIP_URI, right)
+    for uri in core.next_hops:
+        _require(config, "core.next_hops", uri, SIP_URI, right)
+    for name, others in core.addresses.items():
+        _require(config, "core.addresses", name, HOST_AND_PORT, '"192.0.2.20:6060", or "scscf.home1.example"')
+        for uri in others:
+            _require(config, f'core.addresses."{name}"', uri, SIP_URI, right)
 
 
 def _check_memory(config: Config) -> None:

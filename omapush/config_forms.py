@@ -15,6 +15,7 @@ _HOST: Final = r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z](?:[0-9A-Za-z.\-]{0,252}[
 _PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 SIP_LISTEN: Final = re.compile(rf"(?:udp|tcp):{_HOST}:{_PORT}")
 HOST: Final = re.compile(_HOST)
+HOST_AND_PORT: Final = re.compile(rf"{_HOST}(?::{_PORT})?")
 HTTP_LISTEN: Final = re.compile(rf"{_HOST}:{_PORT}")
 # userinfo, uri-parameters                                RFC 3261 25.1
 _USER: Final = r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,128}"

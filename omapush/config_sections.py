@@ -60,6 +60,19 @@ class Core(Section, frozen=True):
 
     next_hop: str = "sip:127.0.0.1:6060;lr"
     """Where requests go when the registration names no S-CSCF."""
+    next_hops: tuple[str, ...] = ()
+    """
+    Further addresses of `next_hop`, in order: a push goes there when nobody answers at the one before, when
+    that refuses connections, or when it asked for a pause.
+    """
+    addresses: dict[str, tuple[str, ...]] = {}
+    """The same for S-CSCFs, by their host and port: `{ "192.0.2.20:6060" = ["sip:192.0.2.21:6060;lr"] }`."""
+    hop_rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    """Most pushes a second to one next hop, of all nodes together; others wait. 0: as many as it answers."""
+    hop_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    """With `hop_rate`, how many pushes may leave at once after a quiet time."""
+    longest_pause_s: Annotated[float, Meta(ge=0, le=3_600)] = 60.0
+    """Most of a Retry-After for which a next hop that answers 503 is left alone."""
     trusted_peers: tuple[str, ...] = ("127.0.0.0/8",)
     """Addresses or networks of the trust domain; REGISTER and relayed requests from others get 403."""
     ioi: str = "home1.example"

@@ -150,3 +150,8 @@ def _params(text: str) -> Params:
         return ()
     pairs = (param.partition("=") for param in text[1:].split(";"))
     return tuple((name.lower(), value if equals else None) for name, equals, value in pairs)
+
+
+def host_and_port(uri: str) -> str:
+    """Return host and port of a SIP URI as they are written there, in lower case."""
+    return uri.partition(":")[2].rpartition("@")[2].partition(";")[0].lower()

@@ -142,6 +142,11 @@ def row_of(reply: Reply) -> Row:
     return row if row is not None else _CLASSES.get(reply.sip_code // 100, _CLASSES[5])
 
 
+def is_path_failure(sip_code: int) -> bool:
+    """Tell whether the next try is worth another address of the next hop (RFC 3263 4.3)."""
+    return sip_code == 503 or row_of(Reply(sip_code)).again == "path"
+
+
 def judge(
     reply: Reply,
     *,

@@ -293,19 +293,18 @@ def give_way(store: Store, tickets: Iterable[str]) -> None:
     )
 
 
-def put_off(store: Store, tickets: Iterable[str], wait_ms: int) -> None:
+def put_off(store: Store, waits: Iterable[tuple[str, int]]) -> None:
     """
-    Give back tickets that could not be sent yet; they are ready again after `wait_ms`, as the same try.
+    Give back tickets that could not be sent yet; each is ready again after so many ms, as the same try.
 
     Nothing to the same target overtakes them.
     """
+    batches: dict[int, list[Any]] = {}
+    for place, wait_ms in waits:
+        batches.setdefault(store.layout.ticket_shard(place), []).extend((place, wait_ms))
     parts = ("taken", "later")
     call_all(
-        store,
-        (
-            Call("omapush_put_off", _names(number, *parts), [wait_ms, *places])
-            for number, places in _by_shard(store, tickets).items()
-        ),
+        store, (Call("omapush_put_off", _names(number, *parts), args) for number, args in batches.items())
     )
 
 

@@ -211,15 +211,15 @@ end
 
 -- Put tickets off that were taken and could not be sent yet; that is no try, and their targets stay theirs, so that
 -- nothing overtakes them.
--- KEYS taken, later    ARGV wait ms, ticket ...
+-- KEYS taken, later    ARGV ticket, wait ms, ticket ...
 local function put_off(keys, args)
-  local at = now_ms() + args[1]
-  for i = 2, #args do
+  local now = now_ms()
+  for i = 1, #args, 2 do
     if redis.call('ZREM', keys[1], args[i]) == 1 then
-      redis.call('ZADD', keys[2], at, args[i])
+      redis.call('ZADD', keys[2], now + args[i + 1], args[i])
     end
   end
-  return #args - 1
+  return #args / 2
 end
 
 -- Make tickets ready again at once, for another choice of their method: no try is counted, and their targets stay

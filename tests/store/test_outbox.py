@@ -307,7 +307,7 @@ def test_nothing_overtakes_what_is_put_off(store: Store, make: Make) -> None:
     own(store)
     [taken] = take(store)
 
-    outbox.put_off(store, [taken.ticket], 0)
+    outbox.put_off(store, [(taken.ticket, 0)])
 
     assert take(store) == []
     wait_until(lambda: outbox.wake(store) == 1, 5, "its time")
@@ -359,7 +359,7 @@ def test_what_is_put_off_comes_back_as_the_same_try(store: Store, make: Make) ->
     outbox.hand_over(store, [delivery])
     own(store)
     (taken,) = take(store)
-    outbox.put_off(store, [taken.ticket], 0)
+    outbox.put_off(store, [(taken.ticket, 0)])
 
     assert outbox.whereabouts(store, delivery) == "later"
     assert outbox.wake(store) == 1
