@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import holding
 import KSR
 import referring
 
 from omapush.push.referral import Referral
 from omapush.push.request import Request
+from omapush.push.session import stream_of
 from omapush.push.values import Event
-from omapush.store import finish, outbox, pushes
+from omapush.store import finish, outbox, pushes, sessions
 from omapush.store.client import Store
 from omapush.store.outbox import Taken, Told
+
+
+class Carried(NamedTuple):
+    """A delivery that is held while a session carries it."""
+
+    ticket: str
+    attempt: int
+    session_id: str
+    aor: str
 
 
 class Batch:
@@ -23,6 +35,7 @@ class Batch:
         self._notes: list[tuple[str, Event]] = []
         self._ended: list[finish.Ended] = []
         self._held: list[holding.Held] = []
+        self._carried: list[Carried] = []
         self._again: list[tuple[str, Told | None]] = []
         self._put_off: list[tuple[str, int]] = []
         self._behind: list[Taken] = []
@@ -46,6 +59,11 @@ class Batch:
     def hold(self, held: holding.Held) -> None:
         """Hold a delivery."""
         self._held.append(held)
+
+    def carry(self, held: holding.Held, carried: Carried) -> None:
+        """Hold a delivery until the session that carries it has its result."""
+        self._held.append(held)
+        self._carried.append(carried)
 
     def choose_again(self, ticket: str) -> None:
         """Choose the method anew at once: what it was chosen on has changed."""
@@ -78,5 +96,17 @@ class Batch:
             outbox.give_way(self._store, [one.ticket for one in self._behind])
         if self._held:
             KSR.xhttp_prom.counter_inc_l0("deliveries_held_total", holding.store(self._store, self._held))
+        self._wake_what_has_ended()
         for referral, request in self._refers:
             referring.send(referral, request)
+
+    def _wake_what_has_ended(self) -> None:
+        """A result that came while its delivery was not held yet woke nobody."""
+        found = sessions.read_all(self._store, [one.session_id for one in self._carried])
+        ended = []
+        for carried, session in zip(self._carried, found, strict=True):
+            stream = stream_of(session, carried.ticket, carried.attempt) if session else None
+            if stream is None or stream.ending is not None:
+                ended.append(carried.aor)
+        if ended:
+            outbox.wake_targets(self._store, dict.fromkeys(ended))

@@ -11,6 +11,7 @@ import referring
 from batch import Batch
 from content_notifier import Chosen, ContentNotifier
 from hops import Hops
+from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
 from outgoing import REFUSED, Outgoing
 from settings import Settings
@@ -56,6 +57,7 @@ class Dispatcher:
         self._hops = Hops(core.hop_rate, core.hop_burst, settings.alternatives)
         self._outgoing = Outgoing(settings, owner.sender, self._window, self._hops)
         self._notifier = ContentNotifier(settings, store, self._outgoing)
+        self._inviter = Inviter(settings, store, self._outgoing)
         self._knowledge = Knowledge(settings, store)
         self._wake_at: float | None = None
         "When something that was put off here is due: sooner than the sweeper may look."
@@ -99,8 +101,9 @@ class Dispatcher:
             return
         batch = Batch(self._store, self._delivery.retention_s)
         notifies: list[Chosen] = []
+        carried = self._inviter.carried(taken)
         for one, known in zip(taken, self._knowledge.of(taken, clock.now_ms()), strict=True):
-            choice = self._decide(one, known, batch)
+            choice = self._decide(one, known, carried.get(one.ticket), batch)
             if choice is not None and choice.method == "NOTIFY":
                 notifies.append(Chosen(one, known, choice))
         self._notifier.notify_all(notifies, batch)
@@ -112,7 +115,7 @@ class Dispatcher:
 
     # The decision --------------------------------------------------------------------------------
 
-    def _decide(self, one: Taken, known: Known, batch: Batch) -> Choice | None:
+    def _decide(self, one: Taken, known: Known, carrying: Carrying | None, batch: Batch) -> Choice | None:
         """Have one delivery sent or ended; returns the choice of a NOTIFY, which is sent by the caller."""
         delivery, now_ms = one.delivery, clock.now_ms()
         last = self._last(one)
@@ -121,6 +124,8 @@ class Dispatcher:
             return None
         if last is not None and outcome.is_path_failure(last.sip_code):
             known = known._replace(path_failures=one.attempt - 1)
+        if carrying is not None and self._inviter.follow(one, known, carrying, batch):
+            return None
         told = {each.subscription_id for each in one.told}
         left = tuple(sub for sub in known.subscriptions if sub.id not in told)
         profile = device_facts.fitted(
@@ -143,6 +148,8 @@ class Dispatcher:
             batch.hold(self._held(one, known, choice, now_ms))
         elif choice.method == "REFER":
             self._refer(one, known, choice, batch)
+        elif choice.method == "INVITE":
+            self._inviter.begin(one, known, choice, profile, batch)
         elif choice.method == "NOTIFY":
             return choice
         else:

@@ -17,6 +17,8 @@ from omapush.push.hosted import Arrived, application_of, is_originating
 from omapush.push.inbound import InboundRequest
 from omapush.push.referral import Told
 from omapush.push.registrar import ThirdPartyRegister
+from omapush.push.session_answers import Said
+from omapush.push.session_requests import Asked
 from omapush.push.subscribe import Subscribe, is_for_itself, is_served
 from omapush.push.watch_rules import FinalAnswer, Notified
 
@@ -218,6 +220,40 @@ def subscribe_answer(call: str, cseq: int) -> FinalAnswer:
         contact=text("$hdr(Contact)"),
         to_tag=text("$tt"),
         at_ms=clock.now_ms(),
+    )
+
+
+def in_session(contact: str) -> Asked:
+    """Return the request in hand as one in the dialog of an INVITE; `contact`: our own, for its answer."""
+    return Asked(
+        method=method(),
+        call_id=text("$ci"),
+        our_tag=text("$tt"),
+        heard=Heard(text("$ft"), number("$cs"), text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])")),
+        content_type=text("$hdr(Content-Type)"),
+        body=body(),
+        contact=contact,
+        at_ms=clock.now_ms(),
+    )
+
+
+def session_answer(cseq: int) -> Said:
+    """Return the final answer to an INVITE or BYE of ours, which had the number `cseq`."""
+    code = number("$uac_req(evcode)")
+    now_ms = clock.now_ms()
+    if number("$uac_req(evtype)") == _LOCAL_REPLY:
+        return Said(cseq, code, True, "", "", 0, Heard("", 0, "", ""), b"", now_ms)
+    retry_after = text("$hdr(Retry-After)").partition(";")[0].partition("(")[0].strip()
+    return Said(
+        cseq=cseq,
+        code=code,
+        local=False,
+        reason=text("$rr"),
+        warning=text("$hdr(Warning)") or text("$hdr(Reason)"),
+        retry_after_s=int(retry_after[:6]) if retry_after.isascii() and retry_after.isdigit() else 0,
+        heard=Heard(text("$tt"), cseq, text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])")),
+        body=body(),
+        at_ms=now_ms,
     )
 
 

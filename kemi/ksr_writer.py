@@ -8,7 +8,17 @@ from collections.abc import Iterable
 import KSR
 import ksr_reader
 
-from omapush.push.inbound import Answer, Capture, Decision, Drop, Hosted, Notification, Relay, Subscription
+from omapush.push.inbound import (
+    Answer,
+    Capture,
+    Decision,
+    Drop,
+    Hosted,
+    InSession,
+    Notification,
+    Relay,
+    Subscription,
+)
 from omapush.push.request import InDialog, Request
 
 _dialog_in_hand: tuple[Request, InDialog] | None = None
@@ -19,6 +29,8 @@ _large_by_tcp = 0
 
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 _MOST_HOPS = 70
+_GENERATED_CSEQ = "10"
+"What Kamailio numbers its requests with, and finds their transactions by."
 
 
 def send_large_by_tcp(above: int) -> None:
@@ -49,7 +61,7 @@ def apply(decision: Decision, *, record_route: bool) -> None:
             reply(status, reason, headers)
         case Relay():
             relay(record_route=record_route)
-        case Drop() | Capture() | Subscription() | Notification() | Hosted():
+        case Drop() | Capture() | Subscription() | Notification() | Hosted() | InSession():
             pass
 
 
@@ -104,6 +116,11 @@ def _by_transport(request: Request) -> str:
     ):
         return hop
     return f"{hop};transport=tcp"
+
+
+def cancel(call_id: str) -> None:
+    """Cancel the INVITE with this Call-ID that this Kamailio sent, once a provisional answer is there."""
+    KSR.tmx.t_cancel_callid(call_id, _GENERATED_CSEQ, 0)
 
 
 def finish_local_request() -> None:

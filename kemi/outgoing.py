@@ -80,13 +80,17 @@ class Outgoing:
         reply = Reply(503, why, local=True)
         return self.end(one, self.judge(one, reply, now_ms), now_ms, sip_code=503)
 
-    def judge(self, one: Taken, reply: Reply, now_ms: int) -> Outcome:
-        """Return what a reply, or what stands for one, means for the push."""
+    def judge(self, one: Taken, reply: Reply, now_ms: int, *, unconfirmed: bool = False) -> Outcome:
+        """
+        Return what a reply, or what stands for one, means for the push.
+
+        `unconfirmed`: a 202, or what stands for it, is enough.
+        """
         return outcome.judge(
             reply,
             attempt=one.attempt,
             plans=self._settings.retry_plans[self._settings.retry_index(one.delivery.application)],
-            unconfirmed=False,
+            unconfirmed=unconfirmed,
             now_ms=now_ms,
             deliver_before_ms=one.delivery.deliver_before_ms,
             jitter=random.random(),

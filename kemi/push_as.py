@@ -17,6 +17,8 @@ import ksr_writer
 import metrics
 import referring
 import route_set
+import session_completer
+import session_keeper
 import subscription_completer
 import subscription_notifier
 import suspended
@@ -24,14 +26,24 @@ import watcher
 from completer import RegisterCompleter, ResultCompleter
 from hosting import HostedCompleter
 from sender import SenderProcess
+from session_completer import SessionCompleter
 from settings import Settings
 from subscription_completer import SubscriptionCompleter
 from watcher import WatchCompleter
 
 from omapush import clock, log
 from omapush.errors import BadConfiguration, PushError
-from omapush.push import hosted, inbound, referral, registrar, subscribe, watch_rules
-from omapush.push.inbound import Answer, Capture, Decision, Hosted, Notification, Relay, Subscription
+from omapush.push import hosted, inbound, referral, registrar, session, subscribe, watch_rules
+from omapush.push.inbound import (
+    Answer,
+    Capture,
+    Decision,
+    Hosted,
+    InSession,
+    Notification,
+    Relay,
+    Subscription,
+)
 
 DONE = 1
 _SANITY_MESSAGE = 16615
@@ -71,6 +83,7 @@ class PushAs:
         self._subscribes: SubscriptionCompleter | None = None
         self._watches: WatchCompleter | None = None
         self._hosted: HostedCompleter | None = None
+        self._sessions: SessionCompleter | None = None
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
@@ -117,6 +130,8 @@ class PushAs:
                     return self._notified()
                 case Hosted(application):
                     return self._host(application)
+                case InSession():
+                    return self._in_session()
                 case _:
                     return decision
         except PushError as error:
@@ -162,6 +177,14 @@ class PushAs:
             notified = notified._replace(body=b"", pushed=pushed, answer_headers=headers)
         return suspended.hand_over(watcher.NOTIFIES, watcher.pack_notify(notified)) or Notification()
 
+    def _in_session(self) -> Decision:
+        """Refuse a request in a dialog that cannot be ours, or suspend it until what it says is stored."""
+        asked = ksr_reader.in_session(f"sip:{self._settings.sender.sent_by}")
+        if not session.id_of_call(asked.call_id):
+            return Answer(481, "Call/Transaction Does Not Exist")
+        packed = session_completer.pack_asked(asked)
+        return suspended.hand_over(session_completer.REQUESTS, packed) or InSession()
+
     def _host(self, application: str) -> Decision:
         """Refuse a push for an application behind us, or suspend it until it is stored."""
         terms = self._settings.config.hosted[application]
@@ -203,6 +226,9 @@ class PushAs:
             if watcher.is_reference(reference):
                 self._answered_subscribe(watcher.Reference.unpack(reference))
                 return DONE
+            if reference.startswith(session_keeper.REFERENCE):
+                self._answered_in_session(session_keeper.Reference.unpack(reference))
+                return DONE
             answered = ksr_reader.final_answer().pack()
             KSR.mqueue.mq_add(_QUEUES.get(reference[:2], completer.RESULTS), reference, answered)
         except Exception:
@@ -212,6 +238,10 @@ class PushAs:
     def _answered_subscribe(self, reference: watcher.Reference) -> None:
         answer = ksr_reader.subscribe_answer(reference.call, reference.cseq)
         KSR.mqueue.mq_add(watcher.ANSWERS, reference.pack(), watcher.pack_answer(answer))
+
+    def _answered_in_session(self, reference: session_keeper.Reference) -> None:
+        said = ksr_reader.session_answer(reference.cseq)
+        KSR.mqueue.mq_add(session_keeper.ANSWERS, reference.pack(), session_keeper.pack_said(said))
 
     def ksr_sender(self, *_: object) -> int:
         """In a sender process, again and again."""
@@ -271,6 +301,16 @@ class PushAs:
             self._hosted.run_once()
         except Exception:
             log.get().exception("completer_crashed", queue="hosted")
+        return DONE
+
+    def ksr_completer_sessions(self, *_: object) -> int:
+        """In the process that stores what happens in sessions, again and again."""
+        try:
+            if self._sessions is None:
+                self._sessions = SessionCompleter(self._settings)
+            self._sessions.run_once()
+        except Exception:
+            log.get().exception("completer_crashed", queue="sessions")
         return DONE
 
     # HTTP ----------------------------------------------------------------------------------------

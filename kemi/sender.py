@@ -7,6 +7,7 @@ import time
 from dispatcher import Dispatcher
 from expander import Expander, active_subscribers
 from pace import Pace
+from session_keeper import SessionKeeper
 from settings import Settings
 from shards import Shards
 from subscriber import Subscriber
@@ -31,6 +32,7 @@ class SenderProcess:
         self._dispatcher = Dispatcher(settings, store, owner, self._shards)
         self._notifier = SubscriptionNotifier(settings, store, index)
         self._subscriber = Subscriber(settings, store, index)
+        self._keeper = SessionKeeper(settings, store, index)
         self._expander = Expander(
             store,
             active_subscribers,
@@ -45,6 +47,7 @@ class SenderProcess:
             self._shards.keep()
             self._notifier.send_due(self._shards.owned)
             self._subscriber.send_due(self._shards.owned)
+            self._keeper.send_due(self._shards.owned)
             expanded = self._expander.run_once(self._shards.owned, clock.monotonic())
             if self._dispatcher.send_ready() > 0 or expanded:
                 self._pace.worked()

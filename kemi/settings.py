@@ -181,6 +181,7 @@ def _rules(values: Config, application: str) -> Rules:
         values.delivery.notify_bytes,
         profile.methods,
         profile.form == "wrapped",
+        sessions=values.sessions.enabled,
     )
 
 

@@ -62,5 +62,8 @@ def refuse(transaction: str) -> None:
 def reply() -> None:
     """Within the resumed transaction: send the answer that `resume` was given."""
     for name, value in _answer.headers:
-        KSR.hdr.append_to_reply(f"{name}: {value}\r\n")
+        if not (_answer.body and name == "Content-Type"):
+            KSR.hdr.append_to_reply(f"{name}: {value}\r\n")
+    if _answer.body:
+        KSR.textops.set_reply_body(_answer.body, dict(_answer.headers)["Content-Type"])
     KSR.tm.t_reply(_answer.status, _answer.reason)

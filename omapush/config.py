@@ -33,6 +33,7 @@ from omapush.config_sections import (
     Retry,
     Routing,
     Section,
+    Sessions,
     Sip,
     Subscriptions,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "RegistrationSection",
     "Retry",
     "Routing",
+    "Sessions",
     "Sip",
     "Subscriptions",
     "load",
@@ -80,6 +82,7 @@ class Config(Struct, frozen=True, kw_only=True):
     log: Log = Log()
     routing: Routing = Routing()
     subscriptions: Subscriptions = Subscriptions()
+    sessions: Sessions = Sessions()
     capabilities: Capabilities = Capabilities()
     application: dict[str, Application] = {}
     hosted: dict[str, Hosted] = {}
@@ -102,6 +105,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "msrp": Msrp,
     "log": Log,
     "subscriptions": Subscriptions,
+    "sessions": Sessions,
     "capabilities": Capabilities,
     "routing": Routing,
 }

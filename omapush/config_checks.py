@@ -151,7 +151,8 @@ def _check_memory(config: Config) -> None:
     hosted = any(one.subscribe for one in config.hosted.values())
     watches = config.registration.watch or config.capabilities.presence or hosted
     watching = config.registration.window if watches else 0
-    window = config.sip.window + config.subscriptions.window + watching
+    inviting = config.sessions.window if config.sessions.enabled else 0
+    window = config.sip.window + config.subscriptions.window + watching + inviting
     needed_mb = config.sip.senders * window * _IN_FLIGHT_BYTES // 1_000_000
     if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
         raise BadConfiguration(

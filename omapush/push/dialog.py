@@ -100,6 +100,30 @@ def learn_from_answer(dialog: Dialog, heard: Heard) -> Dialog:
     return dialog._replace(remote_target=_target(heard.contact, dialog.remote_target))
 
 
+def established(dialog: Dialog, heard: Heard) -> Dialog:
+    """
+    Return the dialog after the 2xx to our INVITE, which establishes it (RFC 3261 12.1.2).
+
+    Raises:
+        MalformedSip: Contact or Record-Route; the dialog is as it was.
+    """
+    if not heard.contact:
+        raise MalformedSip("Contact", "missing in a response that creates a dialog")
+    target = _target(heard.contact, dialog.remote_target)
+    routes = tuple(reversed(_routes(heard.record_route)))
+    return dialog._replace(remote_tag=heard.tag, remote_target=target, route_set=routes)
+
+
+def refreshed(dialog: Dialog, contact: str) -> Dialog:
+    """
+    Return the dialog after a 2xx to a request of ours that refreshes its target (RFC 3261 12.2.1.2).
+
+    Raises:
+        MalformedSip: Contact.
+    """
+    return dialog._replace(remote_target=_target(contact, dialog.remote_target))
+
+
 def is_lower(dialog: Dialog, cseq: int) -> bool:
     """Tell whether the peer's CSeq goes back, to be refused with 500 (RFC 3261 12.2.2); equal is repeated."""
     return dialog.remote_cseq != NOT_HEARD and cseq < dialog.remote_cseq

@@ -12,6 +12,8 @@ from typing import Final
 
 ALLOW: Final = "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY"
 "Methods that the sender agent itself answers; the rest gets 405."
+IN_SESSION: Final = frozenset({"BYE", "INVITE", "UPDATE"})
+"Methods that it takes in the dialogs of its own INVITEs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Answer:
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+    "Of a request that is answered once it is stored; its Content-Type is among the headers."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,16 @@ class Hosted:
 
 
 @dataclass(frozen=True, slots=True)
+class InSession:
+    """A request in the dialog of an INVITE, which may be ours: store what it says, then answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """An ACK that ends here; nothing answers an ACK."""
 
 
-Decision = Answer | Relay | Capture | Drop | Subscription | Notification | Hosted
+Decision = Answer | Relay | Capture | Drop | Subscription | Notification | Hosted | InSession
 
 OPTIONS_HEADERS: Final = (
     ("Allow", ALLOW),
@@ -112,6 +121,8 @@ def _answer_ourselves(request: InboundRequest) -> Decision:
         return Subscription()
     if request.method == "NOTIFY" and request.in_dialog:
         return Notification()
+    if request.method in IN_SESSION and request.in_dialog:
+        return InSession()
     if request.in_dialog or request.method == "CANCEL":
         return Answer(481, "Call/Transaction Does Not Exist")
     return Answer(405, "Method Not Allowed", (("Allow", ALLOW),))

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from omapush.protocol.pap_values import DeliveryMethod
 from omapush.push.retry import Reason, RetryPlans, next_try
+from omapush.push.session import CONFIRMED, REFUSED, TAKEN
 from omapush.push.values import Result, State
 
 DELIVERED_CODE: Final = "1000"
@@ -47,6 +48,8 @@ class Reply(NamedTuple):
     retry_after_s: int | None = None
     warning: str = ""
     "Text of Warning or Reason (PROP-CTRL-3)."
+    transfer: bool = False
+    "The code is how an MSRP transfer ended: a key of TRANSFERS; `reason` says it in words."
 
 
 class Outcome(NamedTuple):
@@ -117,6 +120,18 @@ TABLE: Final[dict[int, Row]] = {
 }
 "SIP status code -> row. A code that is not here counts as the x00 of its class (RFC 3261 8.1.3.2)."
 
+TRANSFERS: Final[dict[int, Row]] = {
+    CONFIRMED: _DELIVERED,
+    TAKEN: Row("unknown", "4000", "no", "all of it was taken, no report confirmed it"),
+    REFUSED: Row("aborted", "5026", "no", "the device took the session and not this file"),
+    403: _FORBIDDEN,
+    413: Row("aborted", "5029", "no", "stopped by the device"),
+    415: _WRONG_TYPE,
+}
+"MSRP status, or what stands for one (push/session.py) -> row; all others broke off."
+
+_BROKEN_OFF = Row("undeliverable", "4000", "failed", "the transfer broke off")
+
 _CLASSES: Final[dict[int, Row]] = {
     2: _DELIVERED,
     3: _REDIRECTED,
@@ -134,6 +149,8 @@ def row_of(reply: Reply) -> Row:
 
     500 with Retry-After means short of resources (Appendix Q row 5), a 503 of our own that nothing left.
     """
+    if reply.transfer:
+        return TRANSFERS.get(reply.sip_code, _BROKEN_OFF)
     if reply.sip_code == 500 and reply.retry_after_s is not None:
         return _SHORT_OF_RESOURCES
     if reply.sip_code == 503 and reply.local:
@@ -164,9 +181,8 @@ def judge(
     `jitter` between 0 and 1 spreads the next try over the second half of its wait.
     """
     if reply.sip_code == 202 and unconfirmed:
-        return Outcome(
-            None, "delivered", DELIVERED_CODE, "stored by a relay (202); no confirmation is needed"
-        )
+        taken = "all of it was taken" if reply.transfer else "stored by a relay (202)"
+        return Outcome(None, "delivered", DELIVERED_CODE, f"{taken}; no confirmation is needed")
     row = row_of(reply)
     if row.again == "wait":
         return Outcome(deliver_before_ms, "pending", TAKEN_CODE, _desc(row, reply))
@@ -226,6 +242,8 @@ def delivery_method_used(result: Result) -> DeliveryMethod | None:
 
 def _desc(row: Row, reply: Reply) -> str:
     if row is _UNSENT:
+        return f"{row.meaning} ({reply.reason})"
+    if reply.transfer:
         return f"{row.meaning} ({reply.reason})"
     if reply.local:
         return f"{row.meaning} (no response within the transaction)"

@@ -22,6 +22,8 @@ TAKEN: Final = 202
 "In place of one: all chunks were taken, and no report confirmed them."
 LOST: Final = 0
 "In place of one: the connection, the worker or the session went away first."
+REFUSED: Final = 603
+"In place of one: the device took the session and not this file."
 # "i", id of the session, "@"                                                             call_id_of
 _CALL: Final = re.compile(r"i([0-9a-f]{32})(?:@|$)")
 
@@ -91,6 +93,8 @@ class Stream(NamedTuple):
     ending: Ending | None = None
     line: int = -1
     "Position of its m-line, counted from 0; -1: in no offer yet."
+    accepted_ms: int = 0
+    "When the push was accepted: the file's date of creation."
 
     @property
     def session_id(self) -> str:

@@ -15,6 +15,8 @@ from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report
 from omapush.push.session import Session
+from omapush.push.session_answers import Said
+from omapush.push.session_requests import Asked
 from omapush.push.subscribe import Wanted
 from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
@@ -26,6 +28,7 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
     kind: msgspec.msgpack.Decoder(kind)
     for kind in (
+        Asked,
         Capabilities,
         Delivery,
         Event,
@@ -41,6 +44,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Referral,
         Registration,
         Result,
+        Said,
         Session,
         Subscription,
         Told,
@@ -59,7 +63,8 @@ class BrokenRecord(PushError):
 
 
 def encode(
-    record: Capabilities
+    record: Asked
+    | Capabilities
     | Delivery
     | Event
     | FanOut
@@ -74,6 +79,7 @@ def encode(
     | Referral
     | Registration
     | Result
+    | Said
     | Session
     | Subscription
     | Told
@@ -117,6 +123,16 @@ def session(data: bytes) -> Session:
 def media_worker(data: bytes) -> MediaWorker:
     """Read what a media worker says of itself."""
     return _decode(MediaWorker, data)
+
+
+def said(data: bytes) -> Said:
+    """Read the answer to an INVITE or BYE on its way between SIP processes; it is never stored."""
+    return _decode(Said, data)
+
+
+def asked(data: bytes) -> Asked:
+    """Read a request in a session's dialog on the same way."""
+    return _decode(Asked, data)
 
 
 def watch(data: bytes) -> Watch:

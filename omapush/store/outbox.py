@@ -39,6 +39,8 @@ class Taken(NamedTuple):
     "Counts from 1."
     told: tuple[Told, ...] = ()
     "What subscriptions of the user answered to it already."
+    session: str = ""
+    "Id of the session that carries it, or did last; mostly none."
 
 
 class Unreadable(NamedTuple):
@@ -146,7 +148,14 @@ def take(
     parts += ["halted", "parked", "later", "stopped"]
     answers = call_all(
         store,
-        (Call("omapush_take", _names(number, *parts), [*owner, transaction_ms, most]) for number in numbers),
+        (
+            Call(
+                "omapush_take",
+                [*_names(number, *parts), keys.session_part(number, "of")],
+                [*owner, transaction_ms, most],
+            )
+            for number in numbers
+        ),
     )
     return {number: _taken(answer) for number, answer in zip(numbers, answers, strict=True)}
 
@@ -154,13 +163,16 @@ def take(
 def _taken(answer: list[Any] | None) -> list[Taken | Unreadable] | None:
     if answer is None:
         return None
-    return [_one_taken(*answer[i : i + 4]) for i in range(0, len(answer), 4)]
+    return [_one_taken(*answer[i : i + 5]) for i in range(0, len(answer), 5)]
 
 
-def _one_taken(place: bytes, record: bytes, attempts: bytes | None, told: bytes | None) -> Taken | Unreadable:
+def _one_taken(
+    place: bytes, record: bytes, attempts: bytes | None, told: bytes | None, session: bytes | None
+) -> Taken | Unreadable:
     try:
         delivery = codec.delivery(record)
-        return Taken(place.decode(), delivery, int(attempts or 0) + 1, _told(told) if told else ())
+        attempt, carrier = int(attempts or 0) + 1, session.decode() if session else ""
+        return Taken(place.decode(), delivery, attempt, _told(told) if told else (), carrier)
     except codec.BrokenRecord as error:
         return Unreadable(place.decode(), str(error))
 

@@ -49,7 +49,7 @@ def read_all(store: Store, ids: Sequence[str]) -> list[Session | None]:
 
 
 def live_of(store: Store, aor: str, application: str) -> str:
-    """Return the id of a user's session for an application that has not ended; empty when there is none."""
+    """Return the id of the session that carries pushes of an application to a user; empty: none does."""
     name = keys.session_part(store.layout.user_shard(aor), "live")
     found = ask_all(store, "live session", [("HGET", name, place_of(aor, application))])[0]
     return found.decode() if found else ""
@@ -94,7 +94,7 @@ def discard(store: Store, session_id: str, place: str = "") -> None:
 
 
 def begin(store: Store, session: Session) -> bool:
-    """Store a new session; False when the user has another live one for the application."""
+    """Store a new session; False when another carries pushes of the application to the user."""
     answer = call_all(store, [_placing(store, session.id, b"", None, Change(session))])[0]
     return bool(answer[0] == _REPLACED)
 
@@ -190,7 +190,7 @@ def _withdrawn(tickets: set[str], why: str, now_ms: int, old: Session | None) ->
 
 
 def open_sessions(store: Store) -> int:
-    """Return how many sessions have not ended."""
+    """Return how many sessions carry something."""
     numbers = range(store.layout.user_shards)
     lengths = ask_all(
         store, "open sessions", (("HLEN", keys.session_part(number, "live")) for number in numbers)
@@ -203,7 +203,7 @@ def _placing(store: Store, session_id: str, was: bytes, old: Session | None, cha
     new = change.session
     shown = new or old
     place = place_of(shown.aor, shown.application) if shown else ""
-    is_live = "1" if new is not None and new.state != "ended" else "0"
+    is_live = "1" if new is not None and new.live else "0"
     known = {one.ticket for one in old.streams} if old else set()
     joined = {one.ticket for one in new.streams} - known if new else set()
     moved = dict(change.moved)

@@ -106,9 +106,9 @@ end
 
 -- Take what is ready, for its owner only: what is more urgent first. What a halted fan-out has ready is parked,
 -- what is stopped is left to the sweeper.
--- KEYS owner, ready, delivery, attempts, taken, busy, waiting, told, halted, parked, later, stopped
+-- KEYS owner, ready, delivery, attempts, taken, busy, waiting, told, halted, parked, later, stopped, session-of
 -- ARGV node, run, sender, transaction ms, most
--- Answers false for a stranger, else ticket, record, attempts (or false), told (or false), ticket ...
+-- Answers false for a stranger, else ticket, record, attempts, told, id of its session (each or false), ticket ...
 local function take(keys, args)
   local owner = redis.call('HMGET', keys[1], 'node', 'run', 'sender', 'until_ms')
   local now = now_ms()
@@ -122,6 +122,7 @@ local function take(keys, args)
   local records = redis.call('HMGET', keys[3], unpack(tickets))
   local attempts = redis.call('HMGET', keys[4], unpack(tickets))
   local told = redis.call('EXISTS', keys[8]) == 1 and redis.call('HMGET', keys[8], unpack(tickets)) or {}
+  local carried = redis.call('EXISTS', keys[13]) == 1 and redis.call('HMGET', keys[13], unpack(tickets)) or {}
   local taken, answer = {}, {}
   local lost_at = now + args[4]
   local any_halted = redis.call('EXISTS', keys[9]) == 1
@@ -142,6 +143,7 @@ local function take(keys, args)
       answer[#answer + 1] = records[i]
       answer[#answer + 1] = attempts[i]
       answer[#answer + 1] = told[i] or false
+      answer[#answer + 1] = carried[i] or false
     else
       free(keys[6], keys[2], keys[7], ticket)
     end

@@ -2,13 +2,13 @@
 -- Sessions that carry large pushes to the users of one user shard. Every key of a call carries its tag.
 --
 --   session-of    hash    ticket -> id of the session that carries it, or did last
---   session-live  hash    target and application -> id of the session that has not ended
+--   session-live  hash    target and application -> id of the session that carries something
 --   session-due   zset    ids of all sessions; score: when the shard's owner looks at it next, ms
 
 -- Replace or delete a session that is still what the caller read, with its places in the other structures.
 -- KEYS session, session-of, session-live, session-due, expiry
 -- ARGV id, bytes that were read ('' when absent), new bytes or '' to delete, due ms, target and application,
--- 1 when it has not ended; then ticket, 1 when this session carries it from now on, new deliver-before ms or 0 for: as
+-- 1 when it carries something; then ticket, 1 when this session carries it from now on, new deliver-before ms or 0 for: as
 -- it is; ticket ... A deliver-before is moved only while the ticket is in the outbox.
 -- Answers 0 somebody was faster, -1 another session for the same is live, else 1 followed by the tickets of which
 -- deliver-before was to be moved and that had left the outbox.

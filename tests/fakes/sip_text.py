@@ -105,7 +105,14 @@ def write(start_line: str, headers: Iterable[tuple[str, str]], body: bytes = b""
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def reply(request: SipText, code: int, phrase: str, headers: Iterable[tuple[str, str]], to_tag: str) -> bytes:
+def reply(
+    request: SipText,
+    code: int,
+    phrase: str,
+    headers: Iterable[tuple[str, str]],
+    to_tag: str,
+    body: bytes = b"",
+) -> bytes:
     """The answer to a request with what RFC 3261 8.2.6.2 copies from it."""
     to = request.header("To")
     return write(
@@ -118,4 +125,5 @@ def reply(request: SipText, code: int, phrase: str, headers: Iterable[tuple[str,
             ("CSeq", request.header("CSeq")),
             *headers,
         ],
+        body,
     )

@@ -20,6 +20,8 @@ class Says:
     code: int
     phrase: str = "Said"
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    to_tag: str = "peer"
 
 
 OK = Says(200, "OK")
@@ -112,5 +114,5 @@ class SipPeer:
             self._received.append(message)
             says = self.policy(message) if message.is_request and message.method != "ACK" else None
             if says is not None:
-                answer = reply(message, says.code, says.phrase, says.headers.items(), "peer")
+                answer = reply(message, says.code, says.phrase, says.headers.items(), says.to_tag, says.body)
                 self._socket.sendto(answer, source)

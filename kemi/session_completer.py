@@ -1,0 +1,134 @@
+"""The completer of sessions: answers to INVITEs and BYEs, and requests of devices in their dialogs."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import ksr_reader
+import metrics
+import suspended
+import window
+from pace import Pace
+from session_effects import Change as Seen
+from session_effects import Effects
+from session_keeper import ANSWERS, Reference, window_name
+from settings import Settings
+
+from omapush import clock, log
+from omapush.errors import PushError
+from omapush.push.inbound import Answer
+from omapush.push.session import Session, id_of_call
+from omapush.push.session_answers import Said, on_answer
+from omapush.push.session_requests import Asked, on_request
+from omapush.store import client, codec, sessions
+from omapush.store.sessions import Change, Moved
+
+REQUESTS = "session_requests"
+_MOST_AT_ONCE = 128
+_CARRIED_MS = 86_400_000
+"A transfer that has begun goes on past deliver-before: its session ends it, after this time at the latest."
+
+
+def pack_asked(asked: Asked) -> str:
+    """Return a request as text for the queue."""
+    return base64.b64encode(codec.encode(asked)).decode()
+
+
+class SessionCompleter:
+    """Lives in the one process that drains these queues."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = client.connect(settings.config.redis)
+        self._counts = metrics.Counts()
+        self._effects = Effects(self._store, self._counts)
+        self._pace = Pace()
+
+    def run_once(self) -> None:
+        """Work off what waits; without Redis a request is answered 503."""
+        while self._take_answers() + self._take_requests():
+            self._pace.worked()
+        self._counts.flush()
+        self._pace.rest()
+
+    # Answers -------------------------------------------------------------------------------------
+
+    def _take_answers(self) -> int:
+        by_session: dict[str, list[Said]] = {}
+        ended: Counter[int] = Counter()
+        while ended.total() < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(ANSWERS)):
+            reference, said = Reference.unpack(queued[0]), codec.said(base64.b64decode(queued[1]))
+            by_session.setdefault(reference.session_id, []).append(said)
+            ended[reference.sender] += 1
+            code = "timeout" if said.local else str(said.code)
+            self._counts.add("sip_responses_total", reference.method, code)
+        for sender, number in ended.items():
+            window.add_ended(window_name(sender), number)
+        if by_session:
+            self._answered(by_session)
+        return ended.total()
+
+    def _answered(self, by_session: Mapping[str, Sequence[Said]]) -> None:
+        """What is not stored here is found when the request counts as lost."""
+        before: dict[str, Session] = {}
+        rules = {name: partial(_answers, before, said) for name, said in by_session.items()}
+        try:
+            changed = sessions.change_all(self._store, rules)
+            self._effects.follow([Seen(before[name], one.session) for name, one in changed.items()])
+            gone = [ticket for one in changed.values() for ticket in one.gone]
+            if gone:
+                sessions.abort(self._store, gone, "the push left the outbox meanwhile", clock.now_ms())
+        except PushError as error:
+            log.get().warning("session_not_stored", problem=str(error), number=len(by_session))
+
+    # Requests ------------------------------------------------------------------------------------
+
+    def _take_requests(self) -> int:
+        taken = 0
+        while taken < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(REQUESTS)):
+            transaction, asked = queued[0], codec.asked(base64.b64decode(queued[1]))
+            taken += 1
+            try:
+                answer, seen = self._asked(asked)
+            except PushError as error:
+                log.get().warning("session_not_stored", problem=str(error), number=1)
+                suspended.refuse(transaction)
+                continue
+            suspended.resume(transaction, answer)
+            self._follow(seen)
+        return taken
+
+    def _asked(self, asked: Asked) -> tuple[Answer, list[Seen]]:
+        answer = Answer(500, "Server Internal Error")
+        before: list[Session] = []
+
+        def rule(old: Session | None) -> Change | None:
+            nonlocal answer
+            answer, new = on_request(old, asked)
+            before[:] = [old] if old else []
+            return Change(new) if new else None
+
+        changed = sessions.change(self._store, id_of_call(asked.call_id), rule)
+        return answer, [Seen(before[0], changed.session)] if changed and before else []
+
+    def _follow(self, seen: list[Seen]) -> None:
+        try:
+            self._effects.follow(seen)
+        except PushError as error:
+            log.get().warning("session_not_stored", problem=str(error), number=len(seen))
+
+
+def _answers(before: dict[str, Session], said: Sequence[Said], old: Session | None) -> Change | None:
+    if old is None:
+        return None
+    new = old
+    for one in said:
+        new = on_answer(new, one, jitter=random.random()) or new
+    before[old.id] = old
+    begun = {one.path for one in new.streams if one.state == "agreed"}
+    begun -= {one.path for one in old.streams if one.state == "agreed"}
+    moved = [Moved(one.ticket, new.at_ms + _CARRIED_MS) for one in new.streams if one.path in begun]
+    return Change(new, tuple(moved))

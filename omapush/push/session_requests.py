@@ -1,0 +1,126 @@
+"""Requests of the device in a session's dialog: BYE, re-INVITE, UPDATE, and what has no place there."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from omapush.errors import PushError
+from omapush.protocol.sdp import SessionDescription
+from omapush.push import dialog as dialogs
+from omapush.push.dialog import Heard
+from omapush.push.inbound import Answer
+from omapush.push.session import LOST, Ending, Session, Stream, ended
+from omapush.push.session_offer import described
+from omapush.push.session_steps import over
+
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
+_SDP: Final = "application/sdp"
+
+
+class Asked(NamedTuple):
+    """One request of the device; header values as they came."""
+
+    method: str
+    call_id: str
+    our_tag: str
+    heard: Heard
+    content_type: str
+    body: bytes
+    contact: str
+    "Our own Contact, for the answer."
+    at_ms: int
+
+
+def on_request(session: Session | None, asked: Asked) -> tuple[Answer, Session | None]:
+    """Return the answer to a request of the device, and the session after it; None: as it was."""
+    if session is None or not _is_of(session, asked) or session.state in ("gathering", "inviting", "ended"):
+        return _NO_DIALOG, None
+    if asked.heard.cseq <= session.dialog.remote_cseq:
+        return Answer(500, "CSeq Is Lower Than The Last One"), None
+    counted = session._replace(
+        dialog=session.dialog._replace(remote_cseq=asked.heard.cseq), at_ms=asked.at_ms
+    )
+    if asked.method == "BYE":
+        return _OK, _ended_by_device(counted, asked.at_ms)
+    if session.state == "closing":
+        return _NO_DIALOG, counted
+    if session.asked:
+        return Answer(491, "Request Pending"), counted
+    return _renegotiated(counted, asked)
+
+
+_OK: Final = Answer(200, "OK")
+_NO_DIALOG: Final = Answer(481, "Call/Transaction Does Not Exist")
+
+
+def _is_of(session: Session, asked: Asked) -> bool:
+    dialog = session.dialog
+    tags = (asked.call_id, asked.our_tag, asked.heard.tag)
+    return tags == (dialog.call_id, dialog.local_tag, dialog.remote_tag)
+
+
+def _ended_by_device(session: Session, at_ms: int) -> Session:
+    why = "the device ended the session"
+    return over(ended(session, session.live, Ending("msrp", LOST, why, at_ms)), why, at_ms)
+
+
+def _renegotiated(session: Session, asked: Asked) -> tuple[Answer, Session | None]:
+    """
+    A session description may close m-lines; anything else that it would change is not done (488).
+
+    Without one, an UPDATE or INVITE refreshes the Contact, and the answer to an INVITE has our own offer.
+    """
+    try:
+        refreshed = session._replace(dialog=dialogs.refreshed(session.dialog, asked.heard.contact))
+        if not asked.body:
+            return _accepted(refreshed, asked, described(refreshed) if asked.method == "INVITE" else b"")
+        if asked.content_type.partition(";")[0].strip().lower() != _SDP:
+            return Answer(415, "Unsupported Media Type", (("Accept", _SDP),)), session
+        offer = SessionDescription.parse(asked.body)
+    except PushError as error:
+        return Answer(400, error.sip_reason), session
+    problem = _problem(session, offer)
+    if problem:
+        return Answer(488, "Not Acceptable Here", (("Warning", f'399 psa "{problem}"'),)), session
+    streams = tuple(_closed(one, offer, asked.at_ms) for one in refreshed.streams)
+    after = refreshed._replace(streams=streams)
+    if streams != refreshed.streams:
+        after = after._replace(
+            sdp_version=session.sdp_version + 1, due_ms=asked.at_ms, why="the device closed a stream"
+        )
+    return _accepted(after, asked, described(after))
+
+
+def _problem(session: Session, offer: SessionDescription) -> str:
+    lines = sum(one.line >= 0 for one in session.streams)
+    if len(offer.media) != lines:
+        return f"{len(offer.media)} m-lines, this session has {lines}"
+    for one in session.streams:
+        if one.line < 0 or not (media := offer.media[one.line]).port:
+            continue
+        if not _is_open(one):
+            return f"m-line {one.line + 1} is closed"
+        if one.peer_path and (media.attribute("path") or "").strip() != one.peer_path:
+            return f"m-line {one.line + 1} has another path"
+    return ""
+
+
+def _is_open(stream: Stream) -> bool:
+    return stream.state in ("agreed", "ended")
+
+
+def _closed(stream: Stream, offer: SessionDescription, at_ms: int) -> Stream:
+    if stream.line < 0 or offer.media[stream.line].port:
+        return stream
+    if stream.state == "agreed":
+        return stream._replace(
+            state="closed", ending=Ending("msrp", LOST, "the device closed the stream", at_ms)
+        )
+    return stream._replace(state="closed") if stream.state == "ended" else stream
+
+
+def _accepted(session: Session, asked: Asked, sdp: bytes) -> tuple[Answer, Session]:
+    headers = [("Contact", f"<{asked.contact}>"), ("Allow", ALLOW)]
+    if sdp:
+        headers.append(("Content-Type", _SDP))
+    return Answer(200, "OK", tuple(headers), sdp.decode()), session

@@ -1,0 +1,190 @@
+"""The far end of sessions: a device that answers INVITEs as told, and a media worker that a test plays."""
+
+import re
+import secrets
+from dataclasses import dataclass, field
+
+from omapush import clock
+from omapush.push.media_worker import MediaWorker
+from omapush.push.session import CONFIRMED, Ending, Session
+from omapush.store import keys, msrp_workers, sessions
+from tests.fakes.sip_text import SipText
+from tests.harness.sip_peer import OK, Says, SipPeer
+from tests.harness.stack import Settings, Stack
+from tests.harness.wait import wait_until
+from tests.wire.requests import request
+
+WORKER = MediaWorker(1, "worker-1", "msrp://127.0.0.1:2855", "", 0, 1_000)
+SESSIONS: Settings = {
+    "sip": {"tcp_above": 0},  # a SipPeer hears UDP only
+    "sessions": {"enabled": True, "linger_s": 0.3},
+    'application."large.ua"': {"methods": ["INVITE"]},
+    'application."large-once.ua"': {
+        "methods": ["INVITE"],
+        "retry": {"attempts": 1, "first_s": 0.05, "longest_s": 0.1},
+    },
+    'application."large-twice.ua"': {
+        "methods": ["INVITE"],
+        "retry": {"attempts": 2, "first_s": 0.05, "longest_s": 0.1},
+    },
+}
+TAKES = Says(200, "takes what is offered")
+"In the place of an answer that depends on the INVITE."
+_M_LINE = re.compile(r"(?m)^m=message ")
+
+
+def employ(stack: Stack, worker: MediaWorker = WORKER) -> None:
+    """Have a media worker that counts as alive all the while; the test does its work."""
+    msrp_workers.announce(stack.store, worker, 3_600_000)
+
+
+def dismiss(stack: Stack, worker: MediaWorker = WORKER) -> None:
+    """Have it die."""
+    stack.db.delete(keys.msrp_worker(worker.name))
+
+
+@dataclass
+class MLine:
+    """One m-line of an offer, read without our own codec."""
+
+    text: str
+
+    @property
+    def port(self) -> int:
+        return int(self.text.split()[1])
+
+    def all(self, name: str) -> list[str]:
+        found = re.findall(rf"(?m)^a={name}(?::(.*?))?\r?$", self.text)
+        return [value or "" for value in found]
+
+    def value(self, name: str) -> str:
+        return next(iter(self.all(name)), "")
+
+
+def m_lines(body: bytes) -> list[MLine]:
+    """The m-lines of a session description."""
+    return [MLine("m=message " + text) for text in _M_LINE.split(body.decode())[1:]]
+
+
+@dataclass
+class Device:
+    """
+    One user's device behind the core.
+
+    `answers`: what it says to INVITEs in turn, the last one again and again; None: nothing. Without any it
+    takes all files.
+    """
+
+    stack: Stack
+    core: SipPeer
+    aor: str = field(default_factory=lambda: f"sip:{secrets.token_hex(6)}@home1.example")
+    answers: list[Says | None] = field(default_factory=list)
+    tag: str = field(default_factory=lambda: secrets.token_hex(4))
+    cseq: int = 0
+    setup: str = "passive"
+    refuse: frozenset[int] = frozenset()
+    "Positions of m-lines that it refuses."
+    extra: str = ""
+    "More lines for each m-line of its answers, with CRLF."
+    record_route: str = ""
+    accept_types: str = "*"
+
+    def __post_init__(self) -> None:
+        self.core.policy = self.policy
+
+    def policy(self, one: SipText) -> Says | None:
+        if one.method != "INVITE":
+            return OK
+        if self.answers and ";tag=" not in one.header("To"):
+            says = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            return self.takes(one) if says is TAKES else says
+        return self.takes(one)
+
+    def takes(self, invite: SipText) -> Says:
+        """A 200 that takes the files of an offer."""
+        headers = {
+            "Contact": f"<sip:device@127.0.0.1:{self.core.port}>",
+            "Content-Type": "application/sdp",
+        }
+        if self.record_route:
+            headers["Record-Route"] = self.record_route
+        return Says(200, "OK", headers, self.sdp(invite.body), self.tag)
+
+    def sdp(self, offer: bytes) -> bytes:
+        """The answer to an offer."""
+        head = "v=0\r\no=device 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        return (head + "".join(self._answer(i, one) for i, one in enumerate(m_lines(offer)))).encode()
+
+    def _answer(self, position: int, line: MLine) -> str:
+        port = 0 if line.port == 0 or position in self.refuse else 7394
+        return (
+            f"m=message {port} TCP/MSRP *\r\na=recvonly\r\na=setup:{self.setup}\r\n"
+            f"a=accept-types:{self.accept_types}\r\na=path:msrp://127.0.0.1:7394/{position}{self.tag};tcp\r\n"
+            f"a=file-selector:{line.value('file-selector')}\r\n"
+            f"a=file-transfer-id:{line.value('file-transfer-id')}\r\n{self.extra}"
+        )
+
+    # What came -----------------------------------------------------------------------------------
+
+    def all(self, method: str) -> list[SipText]:
+        """Requests of a method to this user, in order."""
+        return [one for one in self.core.requests if one.method == method and self.aor in one.header("To")]
+
+    def wait(self, method: str, number: int = 1) -> list[SipText]:
+        """The same, once there are so many."""
+        wait_until(lambda: len(self.all(method)) >= number, 10, lambda: f"{number} {method}: {self.known()}")
+        return self.all(method)
+
+    def known(self) -> list[str]:
+        return [one.start_line for one in self.core.requests if self.aor in one.header("To")]
+
+    # The session ---------------------------------------------------------------------------------
+
+    @property
+    def invite(self) -> SipText:
+        """The first INVITE."""
+        return self.wait("INVITE")[0]
+
+    @property
+    def session(self) -> Session:
+        """The record of the session that the last INVITE began."""
+        session_id = self.wait("INVITE")[-1].header("Call-ID")[1:33]
+        [found] = sessions.read_all(self.stack.store, [session_id])
+        assert found is not None
+        return found
+
+    def until(self, state: str, streams: str = "") -> Session:
+        """The record, once it and its streams are in these states."""
+
+        def is_so() -> bool:
+            session = self.session
+            return session.state == state and streams in ("", ",".join(one.state for one in session.streams))
+
+        wait_until(is_so, 10, lambda: f"{state} {streams}: {self.session}")
+        return self.session
+
+    def transferred(
+        self, position: int = 0, code: int = CONFIRMED, why: str = "all octets are confirmed"
+    ) -> None:
+        """What the media worker reports of a stream."""
+        session = self.session
+        stream = next(one for one in session.streams if one.line == position)
+        ending = Ending("msrp", code, why, clock.now_ms())
+        assert sessions.report(self.stack.store, session.id, stream.path, ending)
+
+    def asks(self, method: str, body: bytes = b"", **more: str) -> SipText:
+        """Send a request in the dialog of the last INVITE and return its final answer."""
+        invite = self.wait("INVITE")[-1]
+        self.cseq += 1
+        headers = [("Contact", f"<sip:device@127.0.0.1:{self.core.port}>")]
+        if body:
+            headers.append(("Content-Type", more.pop("content_type", "application/sdp")))
+        fields = {
+            "From": f"<{self.aor}>;tag={self.tag}",
+            "To": invite.header("From"),
+            "Call_ID": invite.header("Call-ID"),
+            "CSeq": f"{self.cseq} {method}",
+        }
+        uri = invite.header("Contact").strip("<>")
+        raw = request(method, uri, self.core.address, headers, body, **(fields | more))
+        return self.core.ask(raw, self.stack.sip)

@@ -1,0 +1,341 @@
+"""Sessions on the wire: INVITE with an offer of files, what follows its answer, and BYE."""
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+
+from omapush.push.session import LOST, TAKEN
+from omapush.store import outbox, pushes
+from tests.conftest import MakeStack
+from tests.harness.session_device import SESSIONS, TAKES, Device, employ, m_lines
+from tests.harness.sip_peer import Says, SipPeer
+from tests.harness.stack import Stack
+
+APP = "large.ua"
+ONCE = "large-once.ua"
+CONTENT = b"\x89PNG" * 1_000
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Redis, Kamailio and notifier, and a media worker that the tests play."""
+    with Stack(tmp_path_factory.mktemp("sessions"), SESSIONS, ("redis", "sip", "notifier")) as running:
+        employ(running)
+        yield running
+
+
+@pytest.fixture
+def device(stack: Stack) -> Iterator[Device]:
+    with SipPeer(stack.core_port) as core:
+        yield Device(stack, core)
+
+
+def push(device: Device, content: bytes = CONTENT, app: str = APP, **more: str) -> str:
+    headers = [("Content-Disposition", more.pop("disposition"))] if "disposition" in more else []
+    return device.stack.submit(device.aor, content, app=app, content_type="image/png", headers=headers)
+
+
+def is_held(stack: Stack, ref: str) -> bool:
+    [delivery] = pushes.open_deliveries(stack.store, ref)
+    return outbox.whereabouts(stack.store, delivery) == "held"
+
+
+@pytest.mark.req("PSA-MSRP-1")
+def test_a_large_push_is_offered_as_a_file(device: Device) -> None:
+    push(device, disposition='attachment; filename="menu.png"')
+
+    invite = device.invite
+
+    assert invite.start_line == f"INVITE {device.aor} SIP/2.0"
+    assert invite.header("Route") == f"<sip:127.0.0.1:{device.core.port};lr>"
+    assert invite.header("Contact") == f"<sip:127.0.0.1:{device.stack.sip[1]}>"
+    assert invite.header("Accept-Contact") == f'*;+g.oma.pusheventapp="{APP}"'
+    assert invite.header("P-Asserted-Identity") == "<sip:mmsc@home1.example>"
+    assert invite.header("Content-Type") == "application/sdp"
+    [line] = m_lines(invite.body)
+    digest = hashlib.sha1(CONTENT, usedforsecurity=False).digest().hex(":").upper()
+    assert line.text.startswith("m=message 2855 TCP/MSRP *")
+    assert line.value("file-selector") == f'name:"menu.png" type:image/png size:4000 hash:sha-1:{digest}'
+    assert line.value("file-disposition") == "attachment"
+    assert len(line.value("file-transfer-id")) == 32
+    assert line.value("path").startswith("msrp://127.0.0.1:2855/")
+    assert (line.value("setup"), line.value("accept-types"), line.value("accept-wrapped-types")) == (
+        "actpass",
+        "*",
+        "*",
+    )
+    assert line.all("sendonly") == [""]
+    assert not line.all("connection")
+
+
+@pytest.mark.req("PSA-MSRP-2", "PSA-MSRP-5", "PSA-MSRP-6", "PSA-MSRP-16")
+def test_the_session_ends_with_its_only_file_and_not_before(device: Device) -> None:
+    ref = push(device)
+    device.until("open", "agreed")
+    assert is_held(device.stack, ref)
+    assert not device.all("BYE")
+
+    device.transferred()
+
+    [bye] = device.wait("BYE")
+    assert bye.start_line == f"BYE sip:device@127.0.0.1:{device.core.port} SIP/2.0"
+    assert bye.header("From") == device.invite.header("From")
+    assert bye.header("To") == f"<{device.aor}>;tag={device.tag}"
+    assert bye.header("Call-ID") == device.invite.header("Call-ID")
+    assert bye.header("CSeq") == "2 BYE"
+    result = device.stack.result(ref)
+    assert (result.state, result.code, result.method, result.sip_code) == (
+        "delivered",
+        "1000",
+        "INVITE",
+        200,
+    )
+    device.until("ended", "ended")
+    assert device.all("ACK")[0].header("CSeq") == "1 ACK"
+    assert len(device.all("INVITE")) == 1
+
+
+@pytest.mark.req("PSA-MSRP-7", "PSA-MSRP-4", "PSA-MSRP-11")
+def test_requests_in_the_session_take_the_way_that_its_answer_recorded(device: Device) -> None:
+    core = f"127.0.0.1:{device.core.port}"
+    device.record_route = f"<sip:far@{core};lr>, <sip:near@{core};lr>"
+    push(device)
+    device.until("open", "agreed")
+
+    device.transferred()
+
+    for one in (device.wait("ACK")[0], device.wait("BYE")[0]):
+        routes = ", ".join(one.all("Route")).replace(" ", "")
+        assert routes == f"<sip:near@{core};lr>,<sip:far@{core};lr>"
+        assert one.start_line.split()[1] == f"sip:device@{core}"
+
+
+@pytest.mark.req("PSA-MSRP-10")
+def test_the_worker_is_told_that_it_is_over_only_after_the_200_to_the_bye(device: Device) -> None:
+    device.core.policy = lambda one: None if one.method == "BYE" else device.policy(one)
+    push(device)
+    device.until("open", "agreed")
+    device.transferred()
+    device.wait("BYE")
+    assert device.until("closing").asked == "BYE"
+
+    device.core.policy = device.policy
+
+    device.until("ended")  # the repetition of the BYE is answered
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "pap"),
+    [
+        (300, "undeliverable", "4000"),
+        (403, "aborted", "5027"),
+        (404, "undeliverable", "2003"),
+        (413, "undeliverable", "5029"),
+        (415, "aborted", "5030"),
+        (480, "undeliverable", "5028"),
+        (486, "undeliverable", "5028"),
+        (488, "aborted", "5030"),
+        (500, "aborted", "5026"),
+        (603, "aborted", "5026"),
+    ],
+)
+def test_a_refused_invite_gives_the_result_of_its_code(
+    device: Device, code: int, state: str, pap: str
+) -> None:
+    device.answers = [Says(code, "Not Today")]
+    ref = push(device, app=ONCE)
+
+    result = device.stack.result(ref)
+
+    assert (result.state, result.code, result.sip_code, result.method) == (state, pap, code, "INVITE")
+    assert str(code) in result.desc
+    assert device.until("ended", "ended").dialog.remote_tag == ""
+    assert not device.all("BYE")
+    assert [one.header("CSeq") for one in device.all("ACK")] == ["1 ACK"]
+
+
+def test_a_busy_device_is_invited_again_with_the_same_file_transfer_id(device: Device) -> None:
+    device.answers = [Says(486, "Busy"), TAKES]
+    ref = push(device, app="large-twice.ua")
+    first, second = device.wait("INVITE", 2)
+    device.until("open", "agreed")
+
+    device.transferred()
+
+    assert device.stack.result(ref).attempts == 2
+    ids = [m_lines(one.body)[0].value("file-transfer-id") for one in (first, second)]
+    paths = [m_lines(one.body)[0].value("path") for one in (first, second)]
+    assert ids[0] == ids[1]
+    assert paths[0] != paths[1]
+    assert first.header("Call-ID") != second.header("Call-ID")
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code", "words"),
+    [
+        ({"refuse": frozenset({0})}, "aborted", "5026", "refused the file"),
+        ({"accept_types": "text/plain"}, "aborted", "5030", "takes text/plain"),
+        ({"extra": "a=max-size:100\r\n"}, "undeliverable", "5029", "takes 100 octets"),
+        ({"extra": "a=file-range:5000-*\r\n"}, "aborted", "5026", "from 5000 on"),
+        ({"extra": "a=path:msrp://nowhere\r\n", "setup": "sideways"}, "aborted", "5026", "a=setup"),
+    ],
+)
+def test_an_answer_that_takes_no_file_ends_the_session(
+    device: Device, change: dict[str, object], state: str, code: str, words: str
+) -> None:
+    for name, value in change.items():
+        setattr(device, name, value)
+    ref = push(device, app=ONCE)
+
+    result = device.stack.result(ref)
+
+    assert (result.state, result.code) == (state, code)
+    assert words in result.desc
+    assert len(device.wait("BYE")) == 1
+    device.until("ended")
+
+
+def test_an_answer_without_a_session_description_ends_the_session(device: Device) -> None:
+    device.answers = [Says(200, "OK", {"Contact": f"<sip:d@127.0.0.1:{device.core.port}>"}, to_tag="bare")]
+    ref = push(device, app=ONCE)
+
+    assert "cannot be read" in device.stack.result(ref).desc
+    assert device.wait("BYE")[0].header("To").endswith(";tag=bare")
+
+
+def test_what_the_worker_needs_of_the_answer_is_in_the_record(device: Device) -> None:
+    device.setup = "active"
+    device.extra = "a=file-range:1001-*\r\n"
+    push(device)
+
+    [stream] = device.until("open", "agreed").streams
+
+    assert stream.connects is False
+    assert stream.peer_path == f"msrp://127.0.0.1:7394/0{device.tag};tcp"
+    assert (stream.start, stream.stop, stream.size) == (1001, 0, 4_000)
+
+
+@pytest.mark.req("PSA-MSRP-17")
+@pytest.mark.parametrize(
+    ("code", "state", "pap"),
+    [
+        (403, "aborted", "5027"),
+        (413, "aborted", "5029"),
+        (415, "aborted", "5030"),
+        (481, "undeliverable", "4000"),
+        (408, "undeliverable", "4000"),
+        (LOST, "undeliverable", "4000"),
+        (TAKEN, "unknown", "4000"),
+    ],
+)
+def test_a_transfer_that_fails_gives_the_result_of_its_code(
+    device: Device, code: int, state: str, pap: str
+) -> None:
+    ref = push(device, app=ONCE)
+    device.until("open", "agreed")
+
+    device.transferred(code=code, why="so it went")
+
+    result = device.stack.result(ref)
+    assert (result.state, result.code, result.method) == (state, pap, "INVITE")
+    assert "so it went" in result.desc
+    assert len(device.wait("BYE")) == 1
+
+
+@pytest.mark.req("PSA-MSRP-8", "PSA-MSRP-9")
+def test_finished_files_of_a_shared_session_are_closed_while_another_lives(device: Device) -> None:
+    refs = [push(device, CONTENT + bytes([number])) for number in range(3)]
+    session = device.until("open", "agreed,agreed,agreed")
+    assert len(m_lines(device.invite.body)) == 3
+    device.transferred(0)
+    device.transferred(2)
+
+    again = device.wait("INVITE", 2)[1]
+
+    first, lines = m_lines(device.invite.body), m_lines(again.body)
+    assert [line.port for line in lines] == [0, 2855, 0]
+    for name in ("file-transfer-id", "file-selector", "path"):
+        assert [line.value(name) for line in lines] == [line.value(name) for line in first]
+    assert again.header("CSeq") == "2 INVITE"
+    assert again.start_line == f"INVITE sip:device@127.0.0.1:{device.core.port} SIP/2.0"
+    assert again.body.split(b"\r\n")[1].split()[2] == b"2"  # o= says another version
+    device.until("open", "closed,agreed,closed")
+    assert [device.stack.result(ref).state for ref in (refs[0], refs[2])] == ["delivered"] * 2
+    assert is_held(device.stack, refs[1])
+    assert not device.all("BYE")
+
+    device.transferred(1)
+
+    assert device.stack.result(refs[1]).state == "delivered"
+    assert device.wait("BYE")[0].header("CSeq") == "3 BYE"
+    assert device.until("ended").id == session.id
+    assert len(device.all("INVITE")) == 2
+
+
+def test_each_file_of_a_shared_session_has_its_own_result(device: Device) -> None:
+    device.refuse = frozenset({1})
+    refs = [push(device, CONTENT + bytes([number]), app=ONCE) for number in range(3)]
+    device.until("open", "agreed,closed,agreed")
+    device.transferred(0)
+    device.transferred(2, 413, "stopped at 2048")
+
+    results = [device.stack.result(ref) for ref in refs]
+
+    assert [(one.state, one.code) for one in results] == [
+        ("delivered", "1000"),
+        ("aborted", "5026"),
+        ("aborted", "5029"),
+    ]
+    device.until("ended")
+
+
+def test_a_push_that_comes_later_joins_the_session(device: Device) -> None:
+    first = push(device)
+    device.until("open", "agreed")
+    second = push(device, b"another" * 500)
+
+    again = device.wait("INVITE", 2)[1]
+
+    lines = m_lines(again.body)
+    assert [line.port for line in lines] == [2855, 2855]
+    assert (
+        lines[0].text.split("a=file-date")[0] == m_lines(device.invite.body)[0].text.split("a=file-date")[0]
+    )
+    device.until("open", "agreed,agreed")
+    device.transferred(0)
+    device.transferred(1)
+    assert [device.stack.result(ref).state for ref in (first, second)] == ["delivered"] * 2
+    device.until("ended")
+
+
+def test_a_push_of_another_application_gets_a_session_of_its_own(device: Device) -> None:
+    push(device)
+    push(device, app=ONCE)
+
+    first, second = device.wait("INVITE", 2)
+
+    assert first.header("Call-ID") != second.header("Call-ID")
+    assert {one.header("Accept-Contact")[-11:] for one in (first, second)} == {'="large.ua"', 'ge-once.ua"'}
+
+
+def test_small_messages_go_on_while_a_file_is_transferred(device: Device) -> None:
+    push(device)
+    device.until("open", "agreed")
+
+    small = device.stack.submit(device.aor, b"small", app="mms.ua")
+
+    assert device.stack.result(small).method == "MESSAGE"
+    device.transferred()
+
+
+def test_without_a_living_worker_the_push_is_tried_again_by_plan(make_stack: MakeStack) -> None:
+    stack = make_stack(SESSIONS, ("redis", "sip", "notifier"))
+    with SipPeer(stack.core_port) as core:
+        device = Device(stack, core)
+
+        result = stack.result(push(device, app="large-twice.ua"))
+
+        assert (result.state, result.code, result.attempts) == ("undeliverable", "4001", 2)
+        assert "no media worker" in result.desc
+        assert not device.all("INVITE")
