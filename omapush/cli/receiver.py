@@ -84,6 +84,9 @@ Trust = Annotated[
 AnySender = Annotated[bool, _Option("--any-sender", help="Take pushes without P-Asserted-Identity.")]
 DefaultApp = Annotated[str, _Option(help="Application of pushes that name none.")]
 PrefOptional = Annotated[bool, _Option("--pref-optional", help="After 420, register without Require: pref.")]
+WatchRegistration = Annotated[
+    bool, _Option("--watch-registration", help="Subscribe to the own reg event; register again when told so.")
+]
 NoRegister = Annotated[bool, _Option("--no-register", help="Only listen.")]
 ReferInterval = Annotated[
     float, _Option(help="Least seconds between REFERs of one sender for one application.")
@@ -120,6 +123,7 @@ def run(
     any_sender: AnySender = False,
     default_app: DefaultApp = "",
     pref_optional: PrefOptional = False,
+    watch_registration: WatchRegistration = False,
     no_register: NoRegister = False,
     refer_interval: ReferInterval = 30.0,
     as_json: Annotated[bool, _Option("--json", help="Print one JSON object a line.")] = False,
@@ -140,6 +144,7 @@ def run(
         "require_identity": not any_sender,
         "default_application": default_app,
         "pref_optional": pref_optional,
+        "watch_registration": watch_registration,
         "register": not no_register,
         "limits": Limits(answer_within_s=max(10.0, delay + 5.0), refer_interval_s=refer_interval),
     }

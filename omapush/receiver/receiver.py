@@ -20,11 +20,14 @@ from omapush.receiver.endpoint import Endpoint, Request
 from omapush.receiver.presence import Publication
 from omapush.receiver.push import Application, Callback
 from omapush.receiver.refer import CONTENT_PROFILE, Referrals
+from omapush.receiver.reg_event import RegEvent, Verdict
 from omapush.receiver.registration import Registration, RegistrationFailed
 from omapush.receiver.settings import Settings
 from omapush.receiver.subscription import Subscription
 
 Applications = Mapping[str, Application | Callback]
+_REG_EVENT = ("reg", "")
+"Among the subscriptions, which are those of applications or device profiles at senders."
 
 
 class Receiver:
@@ -69,6 +72,7 @@ class Receiver:
         self._registration = Registration(self.agent, self._on_registered, self._on_lost)
         self._publication = Publication(self.agent, self._accept_by_application())
         self._referrals = Referrals(self.agent, self.delivery, self._refer)
+        self._reg_event = RegEvent(self.agent, self._on_taken_away)
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[object, asyncio.Task[None]] = {}
@@ -124,7 +128,7 @@ class Receiver:
             RegistrationFailed: the registrar still has the push tags.
         """
         self.agent.in_push = False
-        await self._leave()
+        await self._leave(but=_REG_EVENT)
         await self._registration.register()
 
     async def join_push(self) -> None:
@@ -167,6 +171,8 @@ class Receiver:
     def _on_registered(self) -> None:
         told = {"uri": self.agent.uri, "contact": self.agent.contact_uri, "gruu": self.agent.gruu}
         self.agent.tell("registered", told)
+        if self.settings.watch_registration:
+            self._keep(_REG_EVENT, lambda: self._start(_REG_EVENT, self._reg_event.subscription()))
         if not self.agent.in_push:
             return
         for sender in self.settings.senders.device:
@@ -181,6 +187,20 @@ class Receiver:
 
     def _on_lost(self, reason: str) -> None:
         self.agent.tell("registration_lost", {"uri": self.agent.uri, "reason": reason})
+
+    def _on_taken_away(self, verdict: Verdict) -> None:
+        """The network ended the registration: its reg event is over, too, and begins with the next one."""
+        if self._registration.granted_s == 0:
+            return  # told before
+        again = verdict.kind == "again"
+        ended = [_REG_EVENT] if again else list(self._subscriptions)
+        for key in ended:
+            if (subscription := self._subscriptions.pop(key, None)) is not None:
+                subscription.abandon()
+        if not again and "publication" in self._running:
+            self._running["publication"].cancel()
+        self._registration.taken_away(verdict.wait_s if again else None)
+        self._on_lost(f"ended by the network: {verdict.reason}")
 
     def _keep(self, key: tuple[str, str], make: Any) -> None:
         """Start a subscription after each registration, unless it is still there."""
@@ -336,10 +356,9 @@ class Receiver:
 
         self._running[key] = asyncio.create_task(logged())
 
-    async def _leave(self) -> None:
-        subscriptions = list(self._subscriptions.values())
-        self._subscriptions.clear()
-        await asyncio.gather(*(one.stop() for one in subscriptions), return_exceptions=True)
+    async def _leave(self, *, but: tuple[str, str] | None = None) -> None:
+        ending = [self._subscriptions.pop(key) for key in list(self._subscriptions) if key != but]
+        await asyncio.gather(*(one.stop() for one in ending), return_exceptions=True)
         if "publication" in self._running:
             self._running["publication"].cancel()
             await self._publication.stop()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from omapush import log
+from omapush import clock, log
 from omapush.errors import MalformedSip, PushError
 from omapush.protocol.name_addr import NameAddr, parse_list, split_quoted
 from omapush.protocol.sip_core import seconds
@@ -51,6 +51,9 @@ class Registration:
         self._asking = asyncio.Lock()
         self._expires_s = agent.settings.expires_s
         self._require_pref = True
+        self._registered_at = 0.0
+        self._short_lived = 0
+        "Bindings in a row that the network ended soon after it had granted them."
         self.granted_s = 0
         "Lifetime of the binding; 0: there is none."
 
@@ -84,6 +87,24 @@ class Registration:
         """Register once more because requests to us no longer arrive; a failure is retried by plan."""
         self._stop_keeping()
         self._keeper = asyncio.create_task(self._keep(0.0))
+
+    def taken_away(self, again_s: float | None) -> None:
+        """
+        Take note that the network ended the binding; register again after `again_s`, None: not by itself.
+
+        A network that ends each binding as soon as it has granted it is not asked in a circle.
+        """
+        self._stop_keeping()
+        self.granted_s = 0
+        if again_s is None:
+            return
+        if clock.monotonic() - self._registered_at < _FIRST_RETRY_S:
+            pause_s = min(_FIRST_RETRY_S * 2 ** (self._short_lived - 1), _LONGEST_RETRY_S)
+            again_s = max(again_s, pause_s if self._short_lived else 0.0)
+            self._short_lived += 1
+        else:
+            self._short_lived = 0
+        self._keeper = asyncio.create_task(self._keep(again_s))
 
     def stop(self) -> None:
         """Refresh no more, and leave the binding."""
@@ -152,6 +173,8 @@ class Registration:
         gruu = own.param("pub-gruu") if own else None
         if gruu and gruu.startswith("sip"):
             agent.gruu = gruu
+        if not self.granted_s:
+            self._registered_at = clock.monotonic()
         self.granted_s = granted
 
     def _own_contact(self, response: SipMessage) -> NameAddr | None:

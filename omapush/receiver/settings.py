@@ -100,6 +100,8 @@ class Settings:
     expires_s: int = 600_000
     "Registration lifetime to ask for (TS 24.229 5.1.1.2)."
     register: bool = True
+    watch_registration: bool = False
+    "Subscribe to the reg event of the user, so that a registration that the network ends is noticed."
     pref_optional: bool = False
     "When the registrar answers 420 to `Require: pref`, register again without it."
     default_application: str = ""

@@ -171,6 +171,11 @@ class Subscription:
                     await asyncio.shield(ended)
         self._end(Ending(0, "stopped"))
 
+    def abandon(self) -> None:
+        """End it without a word: nothing would reach the notifier."""
+        self._stopping = True
+        self._end(Ending(0, "stopped"))
+
     async def _one_dialog(self) -> Ending:
         agent = self._agent
         dialog = self._dialog = Dialog(agent, self.target, route=agent.preloaded_route())
