@@ -14,7 +14,7 @@ from omapush.config import Config
 from omapush.errors import PushError
 from omapush.push.outcome import Outcome, delivered_in_some, expired
 from omapush.push.values import Event, Result, ticket_delivery
-from omapush.store import fanouts, finish, outbox, pushes
+from omapush.store import cancelling, finish, handing_over, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.finish import Ended
 from omapush.store.outbox import Finished, Told
@@ -51,6 +51,7 @@ class Sweeper:
         self._expire()
         self._repeat_lost()
         self._hand_over_left()
+        cancelling.repair(self._store, now_ms=clock.now_ms(), retention_s=self._retention_s)
 
     def _expire(self) -> None:
         """End what waits past its deliver-before, also while no sender is there to look at it."""
@@ -74,12 +75,9 @@ class Sweeper:
         late = pushes.not_handed_over(self._store, clock.now_ms() - HAND_OVER_LATE_MS)
         for ref in late:
             try:
-                outbox.hand_over(self._store, pushes.open_deliveries(self._store, ref))
-                fan_out = pushes.open_fan_out(self._store, ref)
-                fanouts.register(self._store, [fan_out] if fan_out else [])
-                event = Event(clock.now_ms(), -1, "handed-over", "by the sweeper")
-                pushes.note(self._store, [(ref, event)])
-                pushes.handed_over(self._store, [ref])
+                now_ms = clock.now_ms()
+                handing_over.left(self._store, ref, now_ms=now_ms, retention_s=self._retention_s)
+                pushes.note(self._store, [(ref, Event(now_ms, -1, "handed-over", "by the sweeper"))])
             except PushError as error:
                 log.get().warning("hand_over_failed", ref=ref, problem=str(error), action="trying again")
             else:

@@ -39,7 +39,8 @@ def create(config: Config) -> Litestar:
     """Return the application for `config`; its connections open with the first request."""
     store = client.connect(config.redis)
     gate = OutboxGate(store, config.api.max_waiting)
-    intake = Intake(config, store, GroupCommit(store), gate.has_room)
+    commit = GroupCommit(store, retention_s=config.delivery.retention_s)
+    intake = Intake(config, store, commit, gate.has_room)
     metrics = Metrics(config, store, gate)
     problems = Problems(metrics)
     parts = Parts(

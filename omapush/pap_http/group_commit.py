@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from omapush import log
+from omapush import clock, log
 from omapush.errors import Overloaded, PushError, StoreUnavailable
-from omapush.push.values import PENDING
-from omapush.store import fanouts, outbox, push_pages, pushes, registrations
+from omapush.store import handing_over, push_pages, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 
@@ -27,8 +26,9 @@ _MOST_LARGE = 16
 class GroupCommit:
     """Stores submissions for one event loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, retention_s: int) -> None:
         self._store = store
+        self._retention_s = retention_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._large_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-large")
         self._large = 0
@@ -120,23 +120,8 @@ class GroupCommit:
     def _hand_over(self, stored: list[Submission]) -> None:
         if not stored:
             return
-        deliveries = (
-            pushes.delivery_of(one.push, index, recipient, one.content)
-            for one in stored
-            for index, (recipient, result) in enumerate(zip(one.recipients, one.results, strict=True))
-            if result.state == PENDING
-        )
         try:
-            outbox.hand_over(self._store, deliveries)
-            fanouts.register(
-                self._store,
-                (
-                    (pushes.fan_out_of(one.push, one.content), "running")
-                    for one in stored
-                    if one.push.subscribers
-                ),
-            )
-            pushes.handed_over(self._store, (one.push.ref for one in stored))
+            handing_over.fresh(self._store, stored, now_ms=clock.now_ms(), retention_s=self._retention_s)
         except PushError as error:
             log.get().warning("hand_over_left_to_sweeper", pushes=len(stored), problem=str(error))
 

@@ -224,9 +224,16 @@ def open_fan_out(store: Store, ref: str) -> tuple[FanOut, FanOutState] | None:
     return fan_out_of(codec.push(record), body or b""), state.decode()
 
 
-def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, retention_s: int) -> None:
-    """Store results; a recipient that is final already stays as it is (a repeat after a crash)."""
+def store_results(
+    store: Store, results: Sequence[Stored], *, now_ms: int, retention_s: int
+) -> dict[tuple[str, int], bool]:
+    """
+    Store results; a recipient that is final already stays as it is (a repeat after a crash).
+
+    Returns for each (ref, recipient index) whether its result was stored.
+    """
     batches: dict[int, tuple[list[str], list[Any]]] = {}
+    whose: dict[int, list[tuple[str, int]]] = {}
     for one in results:
         number = store.layout.push_shard(one.ref)
         names, args = batches.setdefault(number, ([keys.notify(number)], [now_ms, retention_s]))
@@ -238,7 +245,13 @@ def store_results(store: Store, results: Sequence[Stored], *, now_ms: int, reten
         )
         record, event = codec.encode(one.result), codec.encode(one.event)
         args += (one.ref, one.recipient, record, 1 if one.final else 0, event)
-    call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
+        whose.setdefault(number, []).append((one.ref, one.recipient))
+    answers = call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
+    return {
+        who: answer == 1
+        for of_shard, found in zip(whose.values(), answers, strict=True)
+        for who, answer in zip(of_shard, found, strict=True)
+    }
 
 
 def note(store: Store, events: Iterable[tuple[str, Event]]) -> None:

@@ -20,7 +20,7 @@
 --   told     hash    ticket -> what each subscription answered to it: "<id> <SIP code> " ..., for a push that goes
 --                    to several of one user in turn; absent: nothing yet
 --   expiry   zset    all tickets; score: deliver-before, ms
---   stopped  set     tickets that were at a sender when they were cancelled: not sent again
+--   stopped  hash    tickets that were at a sender when they were cancelled or replaced -> why: not sent again
 --   withdrawn zset   tickets that were cancelled or replaced: not put here again; score: when, ms
 --   untold   hash    those of them whose push may not know yet -> why
 --   backlog  zset    push ref and ticket of what a fan-out put here, all with score 0
@@ -129,7 +129,7 @@ local function take(keys, args)
   local any_stopped = redis.call('EXISTS', keys[12]) == 1
   for i, ticket in ipairs(tickets) do
     local member = any_halted and by_push(ticket)
-    if any_stopped and redis.call('SISMEMBER', keys[12], ticket) == 1 then
+    if any_stopped and redis.call('HEXISTS', keys[12], ticket) == 1 then
       redis.call('ZADD', keys[11], now, ticket)
       free(keys[6], keys[2], keys[7], ticket)
     elseif records[i] and member and redis.call('SISMEMBER', keys[9], string.sub(member, 1, REF)) == 1 then
@@ -184,9 +184,8 @@ local function complete(keys, args)
     redis.call('HDEL', keys[1], unpack(final))
     redis.call('ZREM', keys[4], unpack(final))
     redis.call('ZREM', keys[9], unpack(final))
-    forget({ keys[2], keys[3], keys[11] }, 'HDEL', final)
+    forget({ keys[2], keys[3], keys[11], keys[14] }, 'HDEL', final)
     forget({ keys[7], keys[8], keys[10] }, 'ZREM', final)
-    forget({ keys[14] }, 'SREM', final)
     if redis.call('EXISTS', keys[12]) == 1 then
       for _, ticket in ipairs(final) do
         redis.call('ZREM', keys[12], by_push(ticket))

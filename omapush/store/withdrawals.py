@@ -1,0 +1,147 @@
+"""Deliveries taken back out of the outbox of their user: cancelled, or replaced by others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+from omapush.push.values import Delivery, ticket
+from omapush.store import codec, keys
+from omapush.store.client import Call, Store, ask_all, call_all
+
+_PARTS: Final = (
+    "delivery",
+    "busy",
+    "ready",
+    "waiting",
+    "expiry",
+    "later",
+    "withdrawn",
+    "taken",
+    "stopped",
+    "untold",
+    "attempts",
+    "repeats",
+    "held",
+    "told",
+    "backlog",
+    "parked",
+)
+_MOST: Final = 500
+"Tickets in one call."
+
+
+class Found(IntEnum):
+    """Where a delivery was that is to be taken back."""
+
+    WAITING = 1
+    "It is out, and will not be sent."
+    AT_A_SENDER = 0
+    "It is sent, or has just been; it will not be sent again."
+    NOT_THERE = -1
+    "It has its result, or never was there."
+    DONE_BEFORE = 2
+    "The one that replaces it is there already."
+
+
+class Replacement(NamedTuple):
+    """One delivery that comes in place of another to the same user."""
+
+    old: str
+    "Ticket; empty: there is none."
+    new: Delivery
+
+
+def cancel(store: Store, tickets: Sequence[str], why: str) -> dict[str, Found]:
+    """
+    Take deliveries out of the outbox, wherever they wait, and keep a late hand-over from bringing them back.
+
+    What is out is untold until `told`: whoever finds it there later tells its push (docs/adr/0021).
+    """
+    answers = _call(store, "omapush_cancel", [why], [(place, (place,)) for place in tickets])
+    return {place: Found(answer) for place, answer in answers.items()}
+
+
+def replace(store: Store, replacements: Sequence[Replacement], *, for_all: bool, why: str) -> list[Found]:
+    """
+    Put deliveries into the outbox in place of others, each in one step; returns where the old ones were.
+
+    Without `for_all` only those come that replace a waiting one. An old one that is at a sender is not sent
+    again when its replacement comes.
+    """
+    rows = [(ticket(one.new), _row(one)) for one in replacements]
+    answers = _call(store, "omapush_replace_deliveries", [why, 1 if for_all else 0], rows)
+    return [Found(answers[place]) for place, _ in rows]
+
+
+def _row(one: Replacement) -> tuple[Any, ...]:
+    new = one.new
+    return one.old, ticket(new), codec.encode(new), new.deliver_before_ms, new.deliver_after_ms
+
+
+def end_stopped(store: Store, tickets: Sequence[str]) -> None:
+    """Take out what was cancelled at a sender and waits for another try; what is still there stays."""
+    _call(store, "omapush_end_stopped", [], [(place, (place,)) for place in tickets])
+
+
+def go_on(store: Store, tickets: Iterable[str]) -> None:
+    """Let deliveries be that were cancelled at a sender after all."""
+    ask_all(
+        store,
+        "go on",
+        (("HDEL", keys.outbox(store.layout.ticket_shard(place), "stopped"), place) for place in tickets),
+    )
+
+
+def stopped(store: Store) -> list[str]:
+    """Return the deliveries that were at a sender when they were cancelled and have no result yet."""
+    shards = range(store.layout.user_shards)
+    answers = ask_all(store, "stopped", (("HKEYS", keys.outbox(number, "stopped")) for number in shards))
+    return [place.decode() for found in answers for place in found]
+
+
+def untold(store: Store) -> dict[str, str]:
+    """Return the deliveries that are out and whose push may not know yet, each with why."""
+    shards = range(store.layout.user_shards)
+    answers = ask_all(store, "untold", (("HGETALL", keys.outbox(number, "untold")) for number in shards))
+    return {place.decode(): why.decode() for found in answers for place, why in found.items()}
+
+
+def told(store: Store, tickets: Iterable[str]) -> None:
+    """Note that pushes know of these."""
+    ask_all(
+        store,
+        "told",
+        (("HDEL", keys.outbox(store.layout.ticket_shard(place), "untold"), place) for place in tickets),
+    )
+
+
+def _call(
+    store: Store, function: str, head: Sequence[Any], rows: Sequence[tuple[str, tuple[Any, ...]]]
+) -> Mapping[str, int]:
+    """Answers by ticket, of one call for each shard and so many tickets."""
+    by_shard: dict[int, list[tuple[str, tuple[Any, ...]]]] = {}
+    for place, row in rows:
+        by_shard.setdefault(store.layout.ticket_shard(place), []).append((place, row))
+    batches = [
+        (number, found[first : first + _MOST])
+        for number, found in by_shard.items()
+        for first in range(0, len(found), _MOST)
+    ]
+    answers = call_all(
+        store,
+        (
+            Call(
+                function,
+                [keys.outbox(number, part) for part in _PARTS],
+                [*head, *(word for _, row in batch for word in row)],
+            )
+            for number, batch in batches
+        ),
+    )
+    return {
+        place: int(answer)
+        for (_, batch), found in zip(batches, answers, strict=True)
+        for (place, _), answer in zip(batch, found, strict=True)
+    }

@@ -1,0 +1,97 @@
+#!lua name=omapush_withdrawals
+-- Deliveries that are taken back out of the outbox of one user shard: cancelled, or replaced by others. The
+-- structures are those of outbox.lua; every key of a call carries the tag of the shard.
+
+-- uses queues.lua
+
+local KEPT_S = 3600 -- longer than a hand-over may be under way
+local WITHDRAWN, AT_A_SENDER, NOT_HERE = 1, 0, -1
+
+-- All functions here take the same KEYS: delivery, busy, ready, waiting, expiry, later, withdrawn, taken, stopped,
+-- untold, attempts, repeats, held, told, backlog, parked.
+
+-- Take one ticket out, wherever it waits, and keep it out; its push is to be told why. One that is not here has its
+-- result, or a hand-over of it is still under way: its push knows which when it is told.
+local function withdraw(keys, ticket, why, now)
+  if redis.call('ZSCORE', keys[8], ticket) then
+    return AT_A_SENDER
+  end
+  redis.call('ZADD', keys[7], now, ticket)
+  redis.call('HSET', keys[10], ticket, why)
+  if redis.call('HDEL', keys[1], ticket) == 0 then
+    return NOT_HERE
+  end
+  redis.call('ZREM', keys[3], ticket)
+  redis.call('ZREM', keys[5], ticket)
+  forget({ keys[9], keys[11], keys[12], keys[14] }, 'HDEL', { ticket })
+  forget({ keys[4], keys[6], keys[13] }, 'ZREM', { ticket })
+  forget({ keys[15], keys[16] }, 'ZREM', { by_push(ticket) })
+  free(keys[2], keys[3], keys[4], ticket)
+  return WITHDRAWN
+end
+
+local function forget_old(keys, now)
+  redis.call('ZREMRANGEBYSCORE', keys[7], '-inf', now - KEPT_S * 1000)
+  redis.call('EXPIRE', keys[7], KEPT_S)
+end
+
+-- Take tickets out of the outbox. One that is at a sender stays, and is not sent again after that.
+-- ARGV why, ticket ...
+-- Answers for each 1 it is out, 0 it is at a sender, -1 it is not here (any more).
+local function cancel(keys, args)
+  local now, answer = now_ms(), {}
+  for i = 2, #args do
+    local found = withdraw(keys, args[i], args[1], now)
+    if found == AT_A_SENDER then
+      redis.call('HSET', keys[9], args[i], args[1])
+    end
+    answer[#answer + 1] = found
+  end
+  forget_old(keys, now)
+  return answer
+end
+
+-- Put deliveries here in place of others to the same users. Where the old one is at a sender or not here any more,
+-- the new one comes nevertheless when it is for all; the old one is then not sent again.
+-- ARGV why, 1 when for all, then old ticket or '', ticket, record, deliver-before ms, deliver-after ms or 0, old ...
+-- Answers for each 1 the old one is out, 0 it is at a sender, -1 it is not here; 2 the new one was here before.
+local function replace(keys, args)
+  local at, answer, for_all = now_us(), {}, args[2] == '1'
+  local now = math.floor(at / 1000)
+  for i = 3, #args, 5 do
+    local old, new = args[i], args[i + 1]
+    local found = 2
+    if redis.call('HEXISTS', keys[1], new) == 0 then
+      found = old == '' and NOT_HERE or withdraw(keys, old, args[1], now)
+      if found == WITHDRAWN or for_all then
+        if found == AT_A_SENDER then
+          redis.call('HSET', keys[9], old, args[1])
+        end
+        put(keys, args, i + 1, at, true)
+      end
+    end
+    answer[#answer + 1] = found
+  end
+  forget_old(keys, now)
+  return answer
+end
+
+-- Take out what was stopped while it was at a sender and has come back to be tried again.
+-- ARGV ticket ...    Answers as those of `cancel`.
+local function end_stopped(keys, args)
+  local now, answer = now_ms(), {}
+  for i, ticket in ipairs(args) do
+    local why = redis.call('HGET', keys[9], ticket)
+    local found = why and withdraw(keys, ticket, why, now) or NOT_HERE
+    if found == NOT_HERE then
+      redis.call('HDEL', keys[9], ticket)
+    end
+    answer[#answer + 1] = found
+  end
+  forget_old(keys, now)
+  return answer
+end
+
+redis.register_function('omapush_cancel', cancel)
+redis.register_function('omapush_replace_deliveries', replace)
+redis.register_function('omapush_end_stopped', end_stopped)
