@@ -9,7 +9,7 @@ from omapush import clock
 from omapush.push import replacing
 from omapush.push.outcome import Outcome
 from omapush.push.values import Delivery, Result, ticket
-from omapush.store import cancelling, finish, handing_over, keys, outbox, pushes, withdrawals
+from omapush.store import cancelling, finish, handing_over, keys, outbox, owed, pushes, withdrawals
 from omapush.store.client import Store
 from omapush.store.finish import Ended
 from omapush.store.outbox import Hold, Owner, Taken
@@ -136,7 +136,7 @@ def held(world: World) -> Submission:
 def put_off(world: World) -> Submission:
     one = world.submit(ALICE)
     (taken,) = world.take()
-    outbox.put_off(world.store, [taken.ticket], 60_000)
+    outbox.put_off(world.store, [(taken.ticket, 60_000)])
     return one
 
 
@@ -281,7 +281,7 @@ def test_a_cancelled_recipient_is_notified_once(world: World) -> None:
     world.cancel(one)
     world.cancel(one)
     world.repair()
-    assert pushes.owed(world.store) == 1
+    assert owed.count(world.store) == 1
 
 
 # Replacing ---------------------------------------------------------------------------------------
