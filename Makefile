@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 CONFIG ?=
 STANDIN ?= yes
+SECONDS ?= 600
 
 # Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
 PYTHON := /usr/bin/python3
@@ -19,7 +20,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test check bench conformance doctor config-check stubs clean
+.PHONY: help deps demo run test check bench fuzz conformance doctor config-check stubs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +46,10 @@ check: deps ## style and types: ruff, mypy --strict
 bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write bench/latest.json
 	@echo "bench: figures and what they are compared with, measured in one run"
 	@python -m bench
+
+fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 in all; TARGETS="sdp pap" for some
+	@echo "fuzz: $(SECONDS) seconds over $(or $(TARGETS),all targets)"
+	@python -m fuzz --seconds $(SECONDS) $(TARGETS)
 
 conformance: deps ## run the tests, then list every requirement with its tests and result
 	@echo "conformance: pytest, then requirement -> tests -> result"
@@ -88,4 +93,9 @@ $(VENV)/.libraries: requirements-dev.txt $(VENV)/.packages
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/omapush.pth"
 	@printf '#!%s\nfrom omapush.cli.main import main\n\nmain()\n' $(BIN)/python > $(BIN)/omapush
 	@chmod +x $(BIN)/omapush
+	@touch $@
+
+$(VENV)/.fuzz-libraries: requirements-fuzz.txt $(VENV)/.libraries
+	@echo "deps: the fuzzing library into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
 	@touch $@
