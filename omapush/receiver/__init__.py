@@ -6,10 +6,10 @@ docs/receiver.md.
 """
 
 from omapush.receiver.endpoint import Endpoint
-from omapush.receiver.push import AnswerWith, Application, Push, Reason, Refused
+from omapush.receiver.push import AnswerWith, Application, FileOffer, Push, Reason, Refused
 from omapush.receiver.receiver import Receiver
 from omapush.receiver.registration import PreferencesNotSupported, RegistrationFailed
-from omapush.receiver.settings import Credentials, Limits, Listen, Senders, Settings, Timers
+from omapush.receiver.settings import Credentials, Limits, Listen, Play, Senders, Sessions, Settings, Timers
 from omapush.receiver.transport import TransportFailed
 from omapush.receiver.whitelist import Trusted, Whitelist
 
@@ -18,8 +18,10 @@ __all__ = [
     "Application",
     "Credentials",
     "Endpoint",
+    "FileOffer",
     "Limits",
     "Listen",
+    "Play",
     "PreferencesNotSupported",
     "Push",
     "Reason",
@@ -27,6 +29,7 @@ __all__ = [
     "Refused",
     "RegistrationFailed",
     "Senders",
+    "Sessions",
     "Settings",
     "Timers",
     "TransportFailed",

@@ -18,8 +18,9 @@ from omapush.receiver.endpoint import METHODS, Endpoint
 from omapush.receiver.settings import Settings
 
 USER_AGENT: Final = "omapush-receiver"
-_TAKEN: Final = "MESSAGE,NOTIFY,REFER,OPTIONS"
+_TAKEN: Final = ("MESSAGE", "NOTIFY", "REFER", "OPTIONS")
 "The methods tag: what a device is sent from outside."
+_IN_SESSIONS: Final = ("INVITE", "ACK", "BYE", "CANCEL")
 SUPPORTED: Final = ("Supported", "pref, path, gruu, norefersub")
 ALLOW_EVENTS: Final = ("Allow-Events", "ua-profile, refer")
 _MOST_TRIES: Final = 4
@@ -66,8 +67,19 @@ class Agent:
         tags = [f';+sip.instance="<{self.instance}>"']
         if self.in_push and self.applications:
             tags.append(f';{PUSH_TAG}="{",".join(self.applications)}"')
-        tags.append(f';methods="{_TAKEN}"')
+        if self.settings.sessions.enabled:
+            tags.append(";message")
+        tags.append(f';methods="{",".join(self.methods())}"')
         return "".join(tags)
+
+    def allow(self) -> str:
+        """Return the value of Allow: also what only comes inside dialogs."""
+        kept = METHODS if self.settings.sessions.enabled else tuple(set(METHODS) - {"INVITE", "ACK", "BYE"})
+        return ", ".join(one for one in METHODS if one in kept)
+
+    def methods(self) -> tuple[str, ...]:
+        """Return the methods that this device is sent from outside."""
+        return _TAKEN + (_IN_SESSIONS if self.settings.sessions.enabled else ())
 
     def contact(self) -> tuple[str, str]:
         """Return the Contact of requests and responses that make a dialog: the GRUU when there is one."""
@@ -76,7 +88,7 @@ class Agent:
     def capabilities(self) -> list[tuple[str, str]]:
         """Return what answers to OPTIONS and 415 say (RFC 3261 11.2)."""
         return [
-            ("Allow", ", ".join(METHODS)),
+            ("Allow", self.allow()),
             ("Accept", ", ".join(self.settings.accept)),
             ("Accept-Encoding", ", ".join(content_coding.CODINGS)),
             SUPPORTED,

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter, OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from omapush import clock, log
 from omapush.errors import MalformedMime, MalformedSip, PushError, TooLarge
@@ -23,6 +23,7 @@ from omapush.protocol.feature_sets import FeatureSet
 from omapush.protocol.multipart import media_type
 from omapush.protocol.name_addr import parse_list
 from omapush.protocol.sip_core import seconds
+from omapush.protocol.sip_message import SipMessage
 from omapush.protocol.wrapped_push import WRAPPED_TYPE, unwrap
 from omapush.receiver import preferences
 from omapush.receiver.agent import Agent
@@ -33,6 +34,7 @@ from omapush.receiver.whitelist import type_fits
 _ACCEPTED_TOGETHER: Final = frozenset({frozenset({"sip", "tel"}), frozenset({"sips", "tel"})})
 _MOST_REASONS: Final = 256
 _FOREVER_MS: Final = 2**52
+Subject = TypeVar("Subject")
 
 
 class Answer(NamedTuple):
@@ -112,10 +114,10 @@ class Delivery:
     async def _decided(self, request: Request, expected: _Expected, own: FeatureSet | None) -> Answer:
         try:
             push, name = self._read(request, expected, own)
-            await self._hand_over(push, self._applications[name][1])
+            await self.hand_over(push, name)
         except Refused as error:
             self._count(error.reason.value if not isinstance(error, AnswerWith) else str(error), request)
-            return _refusal(error, self._accepted(expected.application))
+            return _refusal(error, self.accepted(expected.application))
         except PushError as error:
             self._count(str(error), request)
             return _of_error(error)
@@ -149,19 +151,37 @@ class Delivery:
             return (notifier,)
         return asserted_identities(request)
 
-    def _read(self, request: Request, expected: _Expected, own: FeatureSet | None) -> tuple[Push, str]:
-        """The record for the application, and under which name it is known here."""
-        senders = self.senders(request, expected.notifier)
+    def admitted(self, request: Request, own: FeatureSet | None, notifier: str = "") -> tuple[str, ...]:
+        """
+        Return the identities of a sender who may push to this device.
+
+        `own`: its features; None inside dialogs, where preferences do not count.
+
+        Raises:
+            AnswerWith: 403 or 480. MalformedSip: caller preferences that cannot be read.
+        """
+        senders = self.senders(request, notifier)
         if why_not := self._settings.whitelist.why_not(senders):
             raise _forbidden(why_not)
-        message = request.message
         if own is not None:
-            preferences.check_preferences(message, own)
-        push = self._record(request, senders[0])
-        essence = _essence(push.content_type)
-        name = expected.application.lower() or preferences.application_of(
+            preferences.check_preferences(request.message, own)
+        return senders
+
+    def addressee(
+        self, message: SipMessage, senders: tuple[str, ...], essence: str, expected: str = ""
+    ) -> str:
+        """
+        Return the name, in lower case, of the application that takes this from these senders.
+
+        `essence`: content type without parameters, empty: not known; `expected`: the application of a
+        subscription.
+
+        Raises:
+            Refused: no such application, or it does not take that type, or not from them.
+        """
+        name = expected.lower() or preferences.application_of(
             message,
-            {ari: self._accepted(ari) for ari in self._applications},
+            {ari: self.accepted(ari) for ari in self._applications},
             default=self._settings.default_application.lower(),
             content_type=essence,
         )
@@ -169,14 +189,26 @@ class Delivery:
             raise AnswerWith(404, "no such push application here", phrase="Not Found")
         if why_not := self._settings.whitelist.why_not(senders, name, essence):
             raise _forbidden(why_not)
-        accepted = self._accepted(name)
+        accepted = self.accepted(name)
         if essence and not type_fits(essence, accepted):
             raise Refused(Reason.TYPE, f"{essence} is not taken", accept=accepted)
+        return name
+
+    def application(self, name: str) -> tuple[str, Application]:
+        """Return the ARI as it is written, and the application."""
+        return self._applications[name]
+
+    def _read(self, request: Request, expected: _Expected, own: FeatureSet | None) -> tuple[Push, str]:
+        """The record for the application, and under which name it is known here."""
+        senders = self.admitted(request, own, expected.notifier)
+        push = self._record(request, senders[0])
+        name = self.addressee(request.message, senders, _essence(push.content_type), expected.application)
         if push.valid_until_ms is not None and push.valid_until_ms < clock.now_ms():
             raise Refused(Reason.UNAVAILABLE, "the push has expired")
         return replace(push, application=self._applications[name][0]), name
 
-    def _accepted(self, name: str) -> tuple[str, ...]:
+    def accepted(self, name: str) -> tuple[str, ...]:
+        """Return the content types that an application takes."""
         known = self._applications.get(name.lower())
         return (known[1].accept if known else ()) or self._settings.accept
 
@@ -203,6 +235,7 @@ class Delivery:
             content_type = inside.header("content-type") or ""
         push = Push(
             content=content,
+            size=len(content),
             content_type=content_type,
             application="",
             sender=sender,
@@ -218,12 +251,23 @@ class Delivery:
             content_uri=push.header("X-Wap-Content-URI") or push.header("Content-Location") or "",
         )
 
-    async def _hand_over(self, push: Push, application: Application) -> None:
-        """Refused when the application says so, fails, or takes too long."""
+    async def hand_over(self, push: Push, name: str) -> None:
+        """
+        Give a push to its application.
+
+        Raises:
+            Refused: the application says so, fails, or takes too long.
+        """
+        await self.asked(name, self._applications[name][1].callback, push)
+
+    async def asked(
+        self, name: str, callback: Callable[[Subject], Awaitable[None] | None], subject: Subject
+    ) -> None:
+        """Ask an application about something; raises Refused as `hand_over` does."""
         limit_s = self._settings.limits.answer_within_s
         try:
             async with asyncio.timeout(limit_s):
-                decision = application.callback(push)
+                decision = callback(subject)
                 if inspect.isawaitable(decision):
                     await decision
         except TimeoutError:
@@ -231,7 +275,7 @@ class Delivery:
         except (Refused, asyncio.CancelledError):
             raise
         except Exception:  # noqa: BLE001 - whatever the application does, the sender gets an answer
-            log.get().exception("application_failed", application=push.application)
+            log.get().exception("application_failed", application=name)
             raise Refused(Reason.NO_ROOM, "the application failed") from None
 
 

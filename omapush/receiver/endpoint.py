@@ -12,8 +12,9 @@ import ipaddress
 import secrets
 import socket
 import ssl
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, Protocol, cast
 
 from omapush import log
 from omapush.errors import BadConfiguration, MalformedSip, Overloaded, PushError, TryLater
@@ -23,7 +24,9 @@ from omapush.protocol.sip_core import Core, read_core
 from omapush.protocol.sip_message import SipMessage
 from omapush.protocol.sip_uri import SipUri
 from omapush.protocol.sip_wire import answer_headers, read_datagram, salvage, write_response
-from omapush.receiver.settings import Listen, Network, Timers
+from omapush.receiver.invite_transaction import InviteTransaction
+from omapush.receiver.media import MediaEndpoint
+from omapush.receiver.settings import Listen, Network, Sessions, Timers
 from omapush.receiver.transactions import ClientTransactions, ServerTransaction, ServerTransactions
 from omapush.receiver.transport import (
     Address,
@@ -34,8 +37,8 @@ from omapush.receiver.transport import (
     UdpTransport,
 )
 
-METHODS: Final = ("MESSAGE", "NOTIFY", "REFER", "SUBSCRIBE", "OPTIONS", "CANCEL")
-"What Allow lists. INVITE joins them with session mode (MSRP)."
+METHODS: Final = ("MESSAGE", "NOTIFY", "REFER", "SUBSCRIBE", "OPTIONS", "INVITE", "ACK", "BYE", "CANCEL")
+"What Allow lists."
 SUPPORTED: Final = ("pref", "path", "gruu", "norefersub")
 "Option tags that a Require may name."
 _DEFAULT_PORT: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
@@ -53,18 +56,30 @@ class Request:
         self.peer = peer
         self.trusted = trusted
         "It came from the proxy or another peer whose word counts."
-        self.to_tag = core.to.param("tag") or secrets.token_hex(6)
-        self._transaction = transaction
+        self.to_tag = transaction.to_tag = core.to.param("tag") or secrets.token_hex(6)
+        self.transaction = transaction
 
     @property
     def is_answered(self) -> bool:
         """A final response went out."""
-        return self._transaction.is_answered
+        return self.transaction.is_answered
 
-    def answer(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send the final response, without body."""
+    def answer(
+        self, status: int, reason: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
+    ) -> None:
+        """Send the final response."""
         copied = answer_headers(self.message, self.to_tag)
-        self._transaction.respond(write_response(status, reason, [*copied, *headers]))
+        self.transaction.respond(write_response(status, reason, [*copied, *headers], body), status)
+
+    @property
+    def invite(self) -> InviteTransaction:
+        """The transaction of an INVITE; other requests have none that is one."""
+        return cast(InviteTransaction, self.transaction)
+
+    def provisional(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send a 1xx to an INVITE."""
+        copied = answer_headers(self.message, self.to_tag)
+        self.invite.provisional(write_response(status, reason, [*copied, *headers]))
 
     def refuse(self, error: PushError) -> None:
         """Answer what an error says; whoever broke a rule is told which."""
@@ -82,6 +97,9 @@ class Device(Protocol):
 
     def take(self, request: Request) -> None:
         """Answer it, now or later."""
+
+    def acknowledged(self, core: Core) -> None:
+        """An ACK came that belongs to a 2xx."""
 
     def connection_lost(self) -> None:
         """Requests no longer find the way to us: register again."""
@@ -108,6 +126,7 @@ class Endpoint:
         self._trusted = tuple(trusted)
         self._devices: dict[str, Device] = {}
         self.first_hop: Address = ("", 0)
+        self._media: MediaEndpoint | None = None
         self.malformed = 0
         "Messages that could not be read."
 
@@ -128,11 +147,19 @@ class Endpoint:
         self.transport.lost = self._lost
         await self.transport.start(self.first_hop)
         self.client = ClientTransactions(self.transport, self._timers)
-        self.server = ServerTransactions(self._timers)
+        self.server = ServerTransactions(self._timers, self._transaction)
 
     async def close(self) -> None:
         """Close the transport; requests still waiting for an answer end with their timer."""
+        if self._media is not None:
+            await self._media.close()
         await self.transport.close()
+
+    def media(self, settings: Sessions) -> MediaEndpoint:
+        """Return where MSRP comes in; of several devices the first one's settings count."""
+        if self._media is None:
+            self._media = MediaEndpoint(settings, self.transport.local[0])
+        return self._media
 
     async def ready(self) -> None:
         """Have a way for requests to us before a Contact is written; raises TransportFailed."""
@@ -231,8 +258,25 @@ class Endpoint:
             return
         if message.status is not None:
             self.client.response(message, core)
-        elif core.cseq.method != "ACK":
+        elif core.cseq.method == "ACK":
+            self._acknowledged(message, core)
+        else:
             self._take_request(message, core, source)
+
+    def _transaction(self, method: str, answer: Callable[[bytes], None]) -> ServerTransaction:
+        if method == "INVITE":
+            return InviteTransaction(answer, self._timers, reliable=self.transport.reliable)
+        return ServerTransaction(answer)
+
+    def _acknowledged(self, message: SipMessage, core: Core) -> None:
+        known = self.server.of_ack(core)
+        if isinstance(known, InviteTransaction):
+            known.acknowledged()
+            return
+        with suppress(MalformedSip):  # an ACK is never answered
+            device = self._device(SipUri.parse(message.request_uri).user)
+            if device is not None:
+                device.acknowledged(core)
 
     def _answer_malformed(self, data: bytes, source: Source, error: MalformedSip) -> None:
         left = salvage(data)
@@ -264,10 +308,8 @@ class Endpoint:
                 request.answer(500, "Server Internal Error")
 
     def _check_and_pass(self, request: Request) -> None:
-        if request.method == "CANCEL":  # what we take is answered at once: nothing is left to cancel
-            known = self.server.of_cancelled(request.message, request.core)
-            status = (200, "OK") if known else (481, "Call/Transaction Does Not Exist")
-            request.answer(*status)
+        if request.method == "CANCEL":
+            self._cancel(request)
             return
         try:
             uri = SipUri.parse(request.message.request_uri)
@@ -286,6 +328,17 @@ class Endpoint:
             request.answer(404, "Not Found")
         else:
             device.take(request)
+
+    def _cancel(self, request: Request) -> None:
+        """All but an INVITE is answered at once: nothing of it is left to cancel."""
+        known = self.server.of_cancelled(request.core)
+        if known is None:
+            request.answer(481, "Call/Transaction Does Not Exist")
+            return
+        request.to_tag = known.to_tag
+        request.answer(200, "OK")
+        if isinstance(known, InviteTransaction):
+            known.cancel()
 
     def _device(self, user: str) -> Device | None:
         """A lone device takes whatever is sent to its address; its GRUU has another user part."""

@@ -19,7 +19,6 @@ _RETRY_S: Final = 32.0
 _LONGEST_RETRY_S: Final = 3_600.0
 _GOODBYE: Final = 4
 "Times T1: how long a stopping device waits for the answer."
-_METHODS: Final = ("MESSAGE", "NOTIFY", "REFER")
 
 
 class Publication:
@@ -77,11 +76,15 @@ class Publication:
                     service_id=f"{SERVICE_PREFIX}{application}",
                     types=types,
                     refused=(),
-                    methods=_METHODS,
+                    methods=self._methods(),
                 )
                 for number, (application, types) in enumerate(self._accept.items(), start=1)
             ],
         )
+
+    def _methods(self) -> tuple[str, ...]:
+        """Those that bring a push."""
+        return tuple(one for one in ("MESSAGE", "NOTIFY", "REFER", "INVITE") if one in self._agent.methods())
 
     async def _publish(self, *, refresh: bool) -> SipMessage | None:
         """One PUBLISH with what its answer asks for: longer expiry (423), from the beginning (412)."""

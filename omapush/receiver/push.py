@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 
@@ -76,7 +77,7 @@ class Push:
     sender: str
     "P-Asserted-Identity; empty when identities are not required and none came."
     method: str
-    "MESSAGE or NOTIFY."
+    "MESSAGE, NOTIFY or INVITE."
     headers: tuple[tuple[str, str], ...] = ()
     "Header fields of the SIP request, long names in lower case; then the control lines of a wrapped push."
     initiator_uri: str = ""
@@ -87,6 +88,18 @@ class Push:
     "Milliseconds since 1970; None: no end."
     wrapped: bool = False
     "It came as application/vnd.oma.push."
+    path: Path | None = None
+    "The content as a file, where it is too large for `content`, which is empty then. It is yours to move."
+    size: int = 0
+    "Octets of the content, wherever it is."
+    name: str = ""
+    "What the sender calls the file, fit for a file system; empty: it gives no name."
+    disposition: str = ""
+    "`render` or `attachment`, of content that came in a session; empty: nothing was said."
+
+    def read(self) -> bytes:
+        """Return the content, wherever it is."""
+        return self.content if self.path is None else self.path.read_bytes()
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header or control line, in any case; None when it is absent."""
@@ -94,6 +107,27 @@ class Push:
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
 
+@dataclass(frozen=True, slots=True)
+class FileOffer:
+    """What is told of a file before it is sent; None and empty: not told."""
+
+    application: str
+    sender: str
+    content_type: str
+    "Without parameters."
+    size: int | None
+    name: str
+    "Fit for a file system."
+    hashes: tuple[tuple[str, bytes], ...]
+    "Algorithm in lower case (`sha-1`) and digest."
+    disposition: str
+    push_id: str
+    headers: tuple[tuple[str, str], ...]
+    "Header fields of the INVITE, long names in lower case."
+
+
+OfferCallback = Callable[[FileOffer], Awaitable[None] | None]
+"Takes a file that is to come by returning, refuses it by raising `Refused`; may be a coroutine function."
 Callback = Callable[[Push], Awaitable[None] | None]
 "Takes a push by returning, refuses it by raising `Refused`; may be a coroutine function."
 
@@ -105,3 +139,5 @@ class Application:
     callback: Callback = field(repr=False)
     accept: tuple[str, ...] = ()
     "Content types it takes; empty: those of the settings."
+    offered: OfferCallback | None = field(default=None, repr=False)
+    "Asked before a file is sent; None: whatever fits is taken."

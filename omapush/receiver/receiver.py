@@ -14,6 +14,7 @@ from omapush.protocol.feature_sets import FeatureSet
 from omapush.protocol.feature_tags import accept_contact
 from omapush.protocol.name_addr import parse_one, quote
 from omapush.protocol.refer_to import Referral
+from omapush.protocol.sip_core import Core
 from omapush.receiver.agent import Agent, Tell
 from omapush.receiver.delivery import Answer, Delivery, respond
 from omapush.receiver.endpoint import Endpoint, Request
@@ -22,6 +23,7 @@ from omapush.receiver.push import Application, Callback
 from omapush.receiver.refer import CONTENT_PROFILE, Referrals
 from omapush.receiver.reg_event import RegEvent, Verdict
 from omapush.receiver.registration import Registration, RegistrationFailed
+from omapush.receiver.sessions import Sessions
 from omapush.receiver.settings import Settings
 from omapush.receiver.subscription import Subscription
 
@@ -73,6 +75,7 @@ class Receiver:
         self._publication = Publication(self.agent, self._accept_by_application())
         self._referrals = Referrals(self.agent, self.delivery, self._refer)
         self._reg_event = RegEvent(self.agent, self._on_taken_away)
+        self._sessions = Sessions(self.agent, self.delivery)
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[object, asyncio.Task[None]] = {}
@@ -99,8 +102,9 @@ class Receiver:
             raise
 
     async def stop(self) -> None:
-        """End subscriptions and publication, de-register, close. Never raises for a peer that is gone."""
+        """End all that is open, de-register, close. Never raises for a peer that is gone."""
         try:
+            await self._sessions.close(say_so=True)
             await self._leave()
             if self.settings.register:
                 with suppress(RegistrationFailed):
@@ -155,6 +159,11 @@ class Receiver:
     def subscriptions(self) -> tuple[Subscription, ...]:
         """Those that are wanted now, whatever their state."""
         return tuple(self._subscriptions.values())
+
+    @property
+    def sessions(self) -> Sessions:
+        """Those in which files come."""
+        return self._sessions
 
     @property
     def publication(self) -> Publication:
@@ -286,11 +295,21 @@ class Receiver:
                 self._spawn(self._guarded(request, self._message(request)))
             case "NOTIFY":
                 self._notify(request)
+            case "INVITE" if self.settings.sessions.enabled:
+                self._spawn(self._guarded(request, self._sessions.invite(request, self._features)))
+            case "BYE" if self.settings.sessions.enabled:
+                self._sessions.bye(request)
+            case "INVITE" | "BYE" | "ACK":
+                request.answer(405, "Method Not Allowed", [("Allow", self.agent.allow())])
             case "REFER":
                 known = {name.lower() for name in self.applications} if self.agent.in_push else set()
                 self._spawn(self._guarded(request, self._referrals.take(request, self._features(), known)))
             case _:
                 respond(request, self._referrals.refresh(request))
+
+    def acknowledged(self, core: Core) -> None:
+        """An ACK came that belongs to a session."""
+        self._sessions.acknowledged(core)
 
     def connection_lost(self) -> None:
         """The connection that requests came over is gone: open one, and tell the registrar."""
@@ -365,6 +384,7 @@ class Receiver:
 
     async def _close(self) -> None:
         self._registration.stop()
+        await self._sessions.close(say_so=False)
         self.endpoint.detach(self.agent.contact_user)
         tasks = [*self._running.values(), *self._tasks]
         for task in tasks:

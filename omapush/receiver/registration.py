@@ -17,7 +17,6 @@ from omapush.protocol.name_addr import NameAddr, parse_list, split_quoted
 from omapush.protocol.sip_core import seconds
 from omapush.protocol.sip_message import SipMessage
 from omapush.receiver.agent import Agent, Dialog
-from omapush.receiver.endpoint import METHODS
 
 _MOST_423: Final = 2
 _FIRST_RETRY_S: Final = 30.0
@@ -144,7 +143,7 @@ class Registration:
             ("Expires", str(expires_s)),
             *([("Require", "pref")] if self._require_pref else ()),
             ("Supported", "path, gruu"),
-            ("Allow", ", ".join(METHODS)),
+            ("Allow", self._agent.allow()),
             *agent.authenticator.first(agent.home, uri),
         ]
         try:

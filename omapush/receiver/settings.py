@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 from omapush.receiver.whitelist import Whitelist
 
@@ -86,6 +87,59 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Play:
+    """How a device misbehaves while a file comes, for tests of a sender."""
+
+    octets_per_s: int = 0
+    "Reads no faster than that; 0: as fast as it comes."
+    stop_at: int = 0
+    "Octets of a file after which it stops; 0: never."
+    stop_by: Literal["close", "refuse", "bye", "silence"] = "close"
+    "Stops by closing the connection, by an MSRP 413, by BYE, or by reading no further."
+    answer: int = 200
+    "To each SEND; 0: none."
+    report: bool = True
+    "Send the REPORT that is asked for."
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """How large content is taken that comes in sessions (INVITE with MSRP)."""
+
+    enabled: bool = True
+    "False: INVITE is answered with 405, and nobody is told that it is taken."
+    host: str = ""
+    "Where MSRP is listened for; empty: where SIP is."
+    port: int = 0
+    "0: one that is free."
+    tls: ssl.SSLContext | None = None
+    "Client side, for `msrps` where we connect; None: the system's trust store."
+    tls_server: ssl.SSLContext | None = None
+    "With a certificate: `msrps` is taken by listening. Without one it is only taken by connecting."
+    connect: bool = False
+    "Connect to the sender where it leaves that open, as a device behind a NAT has to."
+    folder: Path | None = None
+    "Where files are kept; None: in a temporary folder that goes when the device stops."
+    in_memory_bytes: int = 65_536
+    "Content up to so many octets is handed over as bytes, larger content as a path."
+    file_bytes: int = 67_108_864
+    "Largest file; a larger one is refused with 413, or with 413 of MSRP when its size was not told."
+    files: int = 8
+    "Files that one session may bring at a time; more are refused with port 0."
+    sessions: int = 16
+    "Sessions at a time; one more gets 486."
+    refuse_by_port: bool = False
+    "Where every file of an INVITE is refused: answer 200 with port 0 instead of the code of the refusal."
+    idle_s: float = 60.0
+    "A session in which nothing moves for so long is ended."
+    total_s: float = 3_600.0
+    "The longest that a session may last."
+    partial_files: int = 16
+    "Interrupted files that are kept for a later session to go on with."
+    play: Play = Play()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that a receiver is told; each value has a default but identity, proxy and applications."""
 
@@ -121,6 +175,7 @@ class Settings:
     "Peers whose P-Asserted-Identity is believed, besides the proxy."
     access_network: str = ""
     "P-Access-Network-Info for our requests; empty: none."
+    sessions: Sessions = Sessions()
     refer_pause_s: float = 1.0
     "Least time between two NOTIFYs that report a REFER (RFC 3515: one a second)."
     limits: Limits = Limits()

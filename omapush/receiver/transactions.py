@@ -1,8 +1,8 @@
 """
-Transactions of every method but INVITE (RFC 3261 17.1.2, 17.2.2).
+Transactions (RFC 3261 17.1.2, 17.2.2).
 
 Client: timers E and F; K needs no state, for late responses match nothing. Server: timer J, during which a
-repeated request gets the same response. Of an INVITE only refusals are sent: they are repeated with it.
+repeated request gets the same response. What an INVITE to us needs besides is in invite_transaction.py.
 """
 
 from __future__ import annotations
@@ -101,32 +101,42 @@ class ClientTransactions:
 class ServerTransaction:
     """One request to us, however often it is sent."""
 
-    __slots__ = ("_answer", "_response")
+    __slots__ = ("_answer", "_latest", "is_answered", "to_tag")
 
     def __init__(self, answer: Callable[[bytes], None]) -> None:
         self._answer = answer
-        self._response: bytes | None = None
+        self._latest: bytes | None = None
+        self.is_answered = False
+        "A final response went out."
+        self.to_tag = ""
+        "Our tag in the responses; a CANCEL is answered with that of what it cancels."
 
     @property
-    def is_answered(self) -> bool:
-        """A final response went out."""
-        return self._response is not None
+    def is_busy(self) -> bool:
+        """It must not be forgotten, however old it is."""
+        return False
 
-    def respond(self, response: bytes) -> None:
+    def respond(self, response: bytes, status: int = 200) -> None:
         """Send the final response; it is sent again when the request is."""
-        self._response = response
+        self.is_answered = True
+        self._latest = response
         self._answer(response)
 
     def repeat(self) -> None:
         """The request came again: without response yet, it is only absorbed."""
-        if self._response is not None:
-            self._answer(self._response)
+        if self._latest is not None:
+            self._answer(self._latest)
+
+
+Make = Callable[[str, Callable[[bytes], None]], ServerTransaction]
 
 
 class ServerTransactions:
     """Requests to us of the last 64*T1."""
 
-    def __init__(self, timers: Timers, *, most: int = MOST_SERVER_TRANSACTIONS) -> None:
+    def __init__(self, timers: Timers, make: Make, *, most: int = MOST_SERVER_TRANSACTIONS) -> None:
+        """`make`: a new transaction for a request of that method."""
+        self._make = make
         self._known: dict[Hashable, ServerTransaction] = {}
         self._ends: deque[tuple[float, Hashable]] = deque()
         self._keep_s = timers.longest_s
@@ -143,8 +153,7 @@ class ServerTransactions:
             Overloaded: too many are remembered.
         """
         now = clock.monotonic()
-        while self._ends and self._ends[0][0] <= now:
-            self._known.pop(self._ends.popleft()[1], None)
+        self._forget(now)
         key = _key(message, core)
         known = self._known.get(key)
         if known is not None:
@@ -153,15 +162,29 @@ class ServerTransactions:
             return None
         if len(self._known) >= self._most:
             raise Overloaded("too many requests within 32 s")
-        made = self._known[key] = ServerTransaction(answer)
+        made = self._known[key] = self._make(core.cseq.method, answer)
         self._ends.append((now + self._keep_s, key))
         return made
 
-    def of_cancelled(self, message: SipMessage, core: Core) -> bool:
-        """Tell whether the request that a CANCEL names is known (RFC 3261 9.2)."""
-        via = core.via
-        named = (via.branch, _sent_by(core))
-        return any(isinstance(key, tuple) and key[:2] == named and key[2] != "CANCEL" for key in self._known)
+    def _forget(self, now: float) -> None:
+        while self._ends and self._ends[0][0] <= now:
+            key = self._ends.popleft()[1]
+            if (known := self._known.get(key)) is not None and known.is_busy:
+                self._ends.append((now + self._keep_s, key))
+            else:
+                self._known.pop(key, None)
+
+    def of_cancelled(self, core: Core) -> ServerTransaction | None:
+        """Return the transaction of the request that a CANCEL names (RFC 3261 9.2)."""
+        named = (core.via.branch, _sent_by(core))
+        for key, known in self._known.items():
+            if isinstance(key, tuple) and key[:2] == named and key[2] not in ("CANCEL", "ACK"):
+                return known
+        return None
+
+    def of_ack(self, core: Core) -> ServerTransaction | None:
+        """Return the transaction whose refusal an ACK confirms; None: it confirms a 2xx, or nothing."""
+        return self._known.get((core.via.branch, _sent_by(core), "INVITE"))
 
 
 def _sent_by(core: Core) -> str:

@@ -2,16 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from omapush.receiver import Application, Push, Receiver
+from omapush.receiver import Application, FileOffer, Push, Receiver
 from tests.harness.wait import wait_until
 
 Result = TypeVar("Result")
 Decide = Callable[[Push], None]
 "Raises `Refused` to refuse."
+DecideOffer = Callable[[FileOffer], Awaitable[None] | None]
 
 
 class ReceiverThread:
@@ -26,11 +27,17 @@ class ReceiverThread:
         self.pushes: list[Push] = []
         self.events: list[tuple[str, dict[str, object]]] = []
         self.decide: Decide = lambda _: None
-        applications = {app: Application(self._take, accept.get(app, ())) for app in apps}
+        self.decide_offer: DecideOffer = lambda _: None
+        applications = {app: Application(self._take, accept.get(app, ()), self._asked) for app in apps}
         self.receiver = Receiver(uri, proxy, applications, on_event=self._told, **settings)
 
     def _told(self, event: str, fields: Mapping[str, object]) -> None:
         self.events.append((event, dict(fields)))
+
+    async def _asked(self, offer: FileOffer) -> None:
+        decision = self.decide_offer(offer)
+        if decision is not None:
+            await decision
 
     async def _take(self, push: Push) -> None:
         self.decide(push)

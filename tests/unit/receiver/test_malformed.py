@@ -74,7 +74,7 @@ def test_each_kind_of_trouble_gets_its_answer(change: tuple[bytes, bytes], statu
         assert still_works(peer, device)
 
 
-@pytest.mark.parametrize("method", ["INVITE", "PUBLISH", "INFO", "NEWMETHOD"])
+@pytest.mark.parametrize("method", ["PUBLISH", "INFO", "UPDATE", "NEWMETHOD"])
 def test_a_method_that_is_not_taken_gets_405_with_those_that_are(method: str) -> None:
     with registered() as (peer, device):
         answer = peer.ask(request(peer, method), device.receiver.address)

@@ -99,7 +99,7 @@ def test_identities_may_be_left_to_the_application() -> None:
         ('*;+g.oma.pusheventapp="other.ua"', 404, ""),
         ('*;+g.oma.pusheventapp="other.ua";require', 480, ""),
         ('*;+g.oma.pusheventapp="mms.ua";video;require;explicit', 480, ""),
-        ('*;+g.oma.pusheventapp="mms.ua";methods="BYE";require', 480, ""),
+        ('*;+g.oma.pusheventapp="mms.ua";methods="INFO";require', 480, ""),
         ("*;+g.oma.pusheventapp=", 400, ""),
         ("nonsense", 400, ""),
         (None, 404, ""),

@@ -31,7 +31,7 @@ def test_the_capabilities_are_published_refreshed_and_taken_away() -> None:
         assert first.header("SIP-If-Match") == ""
         mms, ulp = pidf.read(first.body)
         assert (mms.service_id, mms.types, mms.open) == ("omapush:mms.ua", ("text/plain", "image/*"), True)
-        assert mms.methods == ("MESSAGE", "NOTIFY", "REFER")
+        assert mms.methods == ("MESSAGE", "NOTIFY", "REFER", "INVITE")
         assert (ulp.service_id, ulp.types) == ("omapush:ulp.ua", ("*/*",))
         assert mms.device.startswith("urn:uuid:")
         assert second.body == b""
