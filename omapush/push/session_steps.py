@@ -15,6 +15,8 @@ KEPT_MS: Final = 600_000
 "How long the results of a session stay to be seen after its end."
 LOOK_MS: Final = 5_000
 "How often an open session is looked at: whether its worker lives."
+ASKED_LOOK_MS: Final = 2_000
+"The same while a request of ours is under way: whether its Kamailio lives."
 _NOT_NOW: Final = 503
 _TIMEOUT: Final = 408
 _TOO_LARGE: Final = 513
@@ -61,7 +63,7 @@ def step(session: Session, here: Here, limits: Limits, *, worker_lives: bool, no
         case "closing":
             if _is_lost(session, here, limits.transaction_ms, now_ms):
                 return Step(over(session, "BYE sent, its answer was not seen", now_ms))
-            return Step(session._replace(due_ms=session.asked_ms + limits.transaction_ms))
+            return Step(session._replace(due_ms=now_ms + ASKED_LOOK_MS, at_ms=now_ms))
         case "ended":
             return Step(None)
 
@@ -94,7 +96,7 @@ def _invite(session: Session, here: Here, limits: Limits, *, worker_lives: bool,
             state="inviting",
             dialog=dialog,
             why=f"INVITE sent with {number} file{'s' if number > 1 else ''}",
-            due_ms=_answer_due(offered, now_ms + limits.answer_ms),
+            due_ms=_answer_due(offered, now_ms + limits.answer_ms, now_ms),
         ),
         request,
     )
@@ -151,20 +153,18 @@ def _await_answer(session: Session, here: Here, limits: Limits, now_ms: int) -> 
         return _given_up(session, _TIMEOUT, "its process died before the answer to the INVITE", now_ms)
     session = _without_late(session, now_ms)
     is_over = not session.live or now_ms >= session.asked_ms + limits.answer_ms
-    last_ms = session.asked_ms + limits.answer_ms + limits.transaction_ms
     if not is_over:
-        return Step(
-            session._replace(due_ms=_answer_due(session, session.asked_ms + limits.answer_ms), at_ms=now_ms)
-        )
-    waits = session._replace(due_ms=last_ms, at_ms=now_ms)
+        due_ms = _answer_due(session, session.asked_ms + limits.answer_ms, now_ms)
+        return Step(session._replace(due_ms=due_ms, at_ms=now_ms))
+    waits = session._replace(due_ms=now_ms + ASKED_LOOK_MS, at_ms=now_ms)
     if session.cancelled or (session.node, session.run) != (here.node, here.run):
         return Step(waits)  # only who sent the INVITE can cancel it; a 200 that comes is followed by BYE
     why = "no answer in time, cancelled" if session.live else "nothing is left to be sent, cancelled"
     return Step(waits._replace(cancelled=True, why=why), cancel=True)
 
 
-def _answer_due(session: Session, answer_by_ms: int) -> int:
-    return min(answer_by_ms, *(one.deliver_before_ms for one in session.live))
+def _answer_due(session: Session, answer_by_ms: int, now_ms: int) -> int:
+    return min(now_ms + ASKED_LOOK_MS, answer_by_ms, *(one.deliver_before_ms for one in session.live))
 
 
 def _is_lost(session: Session, here: Here, longest_ms: int, now_ms: int) -> bool:
@@ -191,8 +191,7 @@ def _open(session: Session, here: Here, limits: Limits, *, worker_lives: bool, n
     session = _without_late(session, now_ms)
     if session.asked:
         if not _is_lost(session, here, limits.transaction_ms, now_ms):
-            due_ms = min(now_ms + LOOK_MS, session.asked_ms + limits.transaction_ms)
-            return Step(session._replace(due_ms=due_ms, at_ms=now_ms))
+            return Step(session._replace(due_ms=now_ms + ASKED_LOOK_MS, at_ms=now_ms))
         session = unanswered(
             session, Ending("sip", _TIMEOUT, "no answer to the re-INVITE", now_ms, local=True)
         )
@@ -249,7 +248,7 @@ def _reinvite(session: Session, here: Here, limits: Limits, now_ms: int) -> Step
         _asking(offered, "INVITE", here, now_ms)._replace(
             dialog=dialog,
             why=f"re-INVITE sent: {closing} closed, {new} new",
-            due_ms=now_ms + min(LOOK_MS, limits.transaction_ms),
+            due_ms=now_ms + ASKED_LOOK_MS,
         ),
         request,
     )
@@ -265,7 +264,7 @@ def _bye(session: Session, here: Here, limits: Limits, now_ms: int) -> Step:
     why = f"{session.why}; BYE sent" if session.why else "BYE sent"
     return Step(
         _asking(session, "BYE", here, now_ms)._replace(
-            state="closing", dialog=dialog, why=why, due_ms=now_ms + limits.transaction_ms
+            state="closing", dialog=dialog, why=why, due_ms=now_ms + ASKED_LOOK_MS
         ),
         request,
     )

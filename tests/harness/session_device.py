@@ -8,13 +8,14 @@ from omapush import clock
 from omapush.push.media_worker import MediaWorker
 from omapush.push.session import CONFIRMED, Ending, Session
 from omapush.store import keys, msrp_workers, sessions
-from tests.fakes.sip_text import SipText
+from tests.fakes.sip_text import SipText, reply
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
 from tests.wire.requests import request
 
 WORKER = MediaWorker(1, "worker-1", "msrp://127.0.0.1:2855", "", 0, 1_000)
+OTHER_WORKER = WORKER._replace(name="worker-2", uri="msrp://127.0.0.1:2856")
 SESSIONS: Settings = {
     "sip": {"tcp_above": 0},  # a SipPeer hears UDP only
     "sessions": {"enabled": True, "linger_s": 0.3},
@@ -172,7 +173,31 @@ class Device:
         ending = Ending("msrp", code, why, clock.now_ms())
         assert sessions.report(self.stack.store, session.id, stream.path, ending)
 
-    def asks(self, method: str, body: bytes = b"", **more: str) -> SipText:
+    def says(self, invite: SipText, says: Says) -> None:
+        """Answer an INVITE that got no answer from the policy, or a provisional one."""
+        raw = reply(invite, says.code, says.phrase, says.headers.items(), self.tag, says.body)
+        self.core.send(raw, self.stack.sip)
+
+    def rings(self) -> SipText:
+        """Say 180 to the first INVITE, which is returned."""
+        invite = self.invite
+        self.says(invite, Says(180, "Ringing"))
+        return invite
+
+    def acknowledges(self, answer: SipText) -> None:
+        """Send the ACK to a 200 of ours."""
+        raw = request(
+            "ACK",
+            answer.header("Contact").strip("<>"),
+            self.core.address,
+            From=answer.header("From"),
+            To=answer.header("To"),
+            Call_ID=answer.header("Call-ID"),
+            CSeq=answer.header("CSeq").replace("INVITE", "ACK"),
+        )
+        self.core.send(raw, self.stack.sip)
+
+    def asks(self, method: str, body: bytes = b"", /, **more: str) -> SipText:
         """Send a request in the dialog of the last INVITE and return its final answer."""
         invite = self.wait("INVITE")[-1]
         self.cseq += 1

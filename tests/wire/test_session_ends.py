@@ -1,0 +1,398 @@
+"""How sessions end other than by their last file: CANCEL, a device's BYE, processes that die."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from omapush.push.values import ticket
+from omapush.store import pushes, sessions
+from tests.conftest import MakeStack
+from tests.harness.session_device import OTHER_WORKER, SESSIONS, TAKES, Device, dismiss, employ, m_lines
+from tests.harness.sip_peer import Says, SipPeer
+from tests.harness.stack import Settings, Stack
+from tests.harness.wait import wait_until
+
+APP = "large.ua"
+TWICE = "large-twice.ua"
+CONTENT = b"\x89PNG" * 1_000
+PARTS = ("redis", "sip", "notifier")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Redis, Kamailio and notifier, and a media worker that the tests play."""
+    with Stack(tmp_path_factory.mktemp("sessions"), SESSIONS, PARTS) as running:
+        employ(running)
+        yield running
+
+
+@pytest.fixture
+def device(stack: Stack) -> Iterator[Device]:
+    with SipPeer(stack.core_port) as core:
+        yield Device(stack, core)
+
+
+def push(device: Device, content: bytes = CONTENT, app: str = APP, **more: Any) -> str:
+    return device.stack.submit(device.aor, content, app=app, content_type="image/png", **more)
+
+
+def withdraw(device: Device, ref: str) -> None:
+    """What a cancel does to the session that carries the push."""
+    [delivery] = pushes.open_deliveries(device.stack.store, ref)
+    sessions.abort(device.stack.store, [ticket(delivery)], "cancelled", 1)
+
+
+# CANCEL -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.req("PSA-MSRP-3")
+def test_a_push_whose_time_passes_before_the_answer_has_its_invite_cancelled(device: Device) -> None:
+    device.answers = [None]
+    ref = push(device, lifetime_ms=1_000)
+    invite = device.rings()
+
+    [cancel] = device.wait("CANCEL")
+
+    assert cancel.start_line == invite.start_line.replace("INVITE", "CANCEL", 1)
+    assert cancel.branch == invite.branch
+    assert cancel.header("CSeq") == "1 CANCEL"
+    for name in ("From", "To", "Call-ID", "Route"):
+        assert cancel.header(name) == invite.header(name)
+    device.says(invite, Says(487, "Request Terminated"))
+    result = device.stack.result(ref)
+    assert (result.state, result.code) == ("expired", "5028")
+    device.until("ended")
+    assert [one.header("CSeq") for one in device.wait("ACK")] == ["1 ACK"]
+    assert not device.all("BYE")
+
+
+@pytest.mark.req("PSA-MSRP-3")
+def test_a_cancel_waits_for_a_provisional_answer(device: Device) -> None:
+    device.answers = [None]
+    ref = push(device)
+    invite = device.invite
+    withdraw(device, ref)
+    wait_until(lambda: device.session.cancelled, 5, "the decision to cancel")
+    other = device.stack.submit(device.aor, b"something small", app="mms.ua")
+    assert device.stack.result(other).state == "delivered"
+    assert not device.all("CANCEL")
+
+    device.says(invite, Says(180, "Ringing"))
+
+    assert len(device.wait("CANCEL")) == 1
+    device.says(invite, Says(487, "Request Terminated"))
+    device.until("ended")
+
+
+@pytest.mark.req("PSA-MSRP-3")
+def test_a_200_that_crosses_the_cancel_is_acknowledged_and_followed_by_bye(device: Device) -> None:
+    device.answers = [None]
+    ref = push(device)
+    invite = device.rings()
+    withdraw(device, ref)
+    device.wait("CANCEL")
+
+    device.says(invite, device.takes(invite))
+
+    assert device.wait("ACK")[0].header("To").endswith(device.tag)
+    assert device.wait("BYE")[0].header("To").endswith(device.tag)
+    session = device.until("ended")
+    assert session.streams[0].peer_path == ""
+
+
+def test_an_invite_with_two_files_goes_on_when_one_is_withdrawn(device: Device) -> None:
+    device.answers = [None]
+    first, second = push(device), push(device, CONTENT[4:])
+    invite = device.rings()
+    withdraw(device, first)
+
+    device.says(invite, device.takes(invite))
+
+    device.until("open", "ended,agreed")
+    assert m_lines(device.wait("INVITE", 2)[1].body)[0].port == 0
+    device.until("open", "closed,agreed")
+    device.transferred(1)
+    assert device.stack.result(second).state == "delivered"
+    assert not device.all("CANCEL")
+
+
+def test_a_device_that_never_answers_is_given_up_and_tried_by_plan(make_stack: MakeStack) -> None:
+    settings = with_(sessions={**SESSIONS["sessions"], "answer_s": 1})
+    stack = make_stack(settings, PARTS)
+    employ(stack)
+    with SipPeer(stack.core_port) as core:
+        device = Device(stack, core, answers=[None])
+        ref = push(device, app=TWICE)
+        invite = device.rings()
+        device.wait("CANCEL")
+        device.answers = [TAKES]
+
+        device.says(invite, Says(487, "Request Terminated"))
+
+        device.wait("INVITE", 2)
+        device.until("open", "agreed")
+        device.transferred()
+        assert stack.result(ref).attempts == 2
+
+
+def test_a_push_that_is_withdrawn_while_it_is_transferred_ends_the_session(device: Device) -> None:
+    ref = push(device)
+    device.until("open", "agreed")
+
+    withdraw(device, ref)
+
+    assert len(device.wait("BYE")) == 1
+    device.until("ended", "ended")
+
+
+def test_a_transfer_that_has_begun_goes_on_past_deliver_before(device: Device) -> None:
+    ref = push(device, lifetime_ms=700)
+    device.until("open", "agreed")
+    before_ms = device.stack.known(ref).push.deliver_before_ms
+    wait_until(lambda: device.stack.store.db.time()[0] * 1000 > before_ms + 1_000, 5, "deliver-before")
+    assert not device.all("BYE")
+
+    device.transferred()
+
+    assert device.stack.result(ref).state == "delivered"
+
+
+# The device ends it -------------------------------------------------------------------------------
+
+
+@pytest.mark.req("PSA-MSRP-4")
+def test_a_bye_of_the_device_is_answered_and_the_push_is_tried_again(device: Device) -> None:
+    ref = push(device, app=TWICE)
+    device.until("open", "agreed")
+
+    answer = device.asks("BYE")
+
+    assert answer.status == 200
+    again = device.wait("INVITE", 2)[1]
+    first = m_lines(device.invite.body)[0]
+    assert m_lines(again.body)[0].value("file-transfer-id") == first.value("file-transfer-id")
+    device.until("open", "agreed")
+    device.transferred()
+    assert device.stack.result(ref).state == "delivered"
+    assert len(device.wait("BYE")) == 1
+
+
+def test_a_second_bye_gets_481(device: Device) -> None:
+    push(device, app="large-once.ua")
+    device.until("open", "agreed")
+
+    assert [device.asks("BYE").status, device.asks("BYE").status] == [200, 481]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"From": "<sip:other@home1.example>;tag=stranger"},
+        {"To": "<sip:psa@home1.example>;tag=other"},
+        {"Call_ID": "i" + "0" * 32 + "@127.0.0.1"},
+        {"Call_ID": "not-ours@127.0.0.1"},
+    ],
+)
+def test_a_bye_outside_of_our_dialogs_gets_481_and_changes_nothing(
+    device: Device, change: dict[str, str]
+) -> None:
+    push(device)
+    device.until("open", "agreed")
+
+    assert device.asks("BYE", **change).status == 481
+    assert device.until("open", "agreed")
+    device.transferred()
+
+
+def test_a_reinvite_that_changes_nothing_is_answered_with_what_is_there(device: Device) -> None:
+    push(device)
+    device.until("open", "agreed")
+    offer = device.sdp(device.invite.body)
+
+    answer = device.asks("INVITE", offer)
+
+    assert answer.status == 200
+    assert answer.header("Contact") == f"<sip:127.0.0.1:{device.stack.sip[1]}>"
+    assert answer.header("Content-Type") == "application/sdp"
+    assert answer.body == device.invite.body
+    device.acknowledges(answer)
+    assert device.until("open", "agreed")
+    device.transferred()
+
+
+def test_an_invite_without_offer_gets_ours_and_an_update_without_one_refreshes(device: Device) -> None:
+    push(device)
+    device.until("open", "agreed")
+
+    answer = device.asks("INVITE")
+    device.acknowledges(answer)
+
+    assert answer.body == device.invite.body
+    assert device.asks("UPDATE", Contact="<sip:elsewhere@127.0.0.9>").status == 200
+    assert device.until("open", "agreed").dialog.remote_target in (
+        "sip:elsewhere@127.0.0.9",
+        f"sip:device@127.0.0.1:{device.core.port}",
+    )
+    device.transferred()
+
+
+def test_a_device_closes_one_of_two_files(device: Device) -> None:
+    first, second = push(device, app="large-once.ua"), push(device, CONTENT[4:], app="large-once.ua")
+    device.until("open", "agreed,agreed")
+    device.refuse = frozenset({0})
+
+    answer = device.asks("INVITE", device.sdp(device.invite.body))
+    device.acknowledges(answer)
+
+    assert [line.port for line in m_lines(answer.body)] == [0, 2855]
+    assert device.stack.result(first).code == "4000"
+    device.transferred(1)
+    assert device.stack.result(second).state == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda sdp: sdp.replace(b"7394/0", b"7395/0"), 488),
+        (lambda sdp: sdp + b"m=audio 4000 RTP/AVP 0\r\n", 488),
+        (lambda sdp: b"v=1\r\n", 400),
+    ],
+)
+def test_a_reinvite_that_changes_more_is_refused_and_the_session_goes_on(
+    device: Device, change: Any, status: int
+) -> None:
+    ref = push(device)
+    device.until("open", "agreed")
+
+    answer = device.asks("INVITE", change(device.sdp(device.invite.body)))
+
+    assert answer.status == status
+    device.until("open", "agreed")
+    device.transferred()
+    assert device.stack.result(ref).state == "delivered"
+
+
+def test_a_reinvite_that_meets_ours_gets_491(device: Device) -> None:
+    push(device)
+    device.until("open", "agreed")
+    offer = device.sdp(device.invite.body)
+    device.core.policy = lambda one: (
+        None if one.header("CSeq") == "2 INVITE" and device.aor in one.header("To") else device.policy(one)
+    )
+    push(device, CONTENT[4:])
+    device.wait("INVITE", 2)
+
+    assert device.asks("INVITE", offer).status == 491
+
+    device.core.policy = device.policy
+    device.until("open", "agreed,agreed")
+    device.transferred(0)
+    device.transferred(1)
+    device.until("ended")
+
+
+def test_our_reinvite_that_meets_theirs_is_sent_again_later(device: Device) -> None:
+    ref = push(device)
+    device.until("open", "agreed")
+    device.core.policy = lambda one: (
+        Says(491, "Request Pending", to_tag=device.tag)
+        if one.header("CSeq") == "2 INVITE" and device.aor in one.header("To")
+        else device.policy(one)
+    )
+    later = push(device, CONTENT[4:])
+
+    third = device.wait("INVITE", 3)[2]
+
+    assert third.header("CSeq") == "3 INVITE"
+    device.until("open", "agreed,agreed")
+    device.transferred(0)
+    device.transferred(1)
+    assert [device.stack.result(one).state for one in (ref, later)] == ["delivered"] * 2
+
+
+def test_a_reinvite_that_gets_481_ends_the_session(device: Device) -> None:
+    first = push(device, app="large-once.ua")
+    device.until("open", "agreed")
+    device.core.policy = lambda one: (
+        Says(481, "Gone", to_tag=device.tag)
+        if one.header("CSeq").startswith("2 ") and device.aor in one.header("To")
+        else device.policy(one)
+    )
+    second = push(device, CONTENT[4:], app="large-once.ua")
+
+    assert device.stack.result(first).code == "4000"
+    assert device.stack.result(second).sip_code == 481
+    assert device.wait("BYE")[0].header("CSeq") == "3 BYE"
+
+
+# Processes that die -------------------------------------------------------------------------------
+
+
+def with_(**tables: Any) -> Settings:
+    return {**SESSIONS, "delivery": {"lease_ms": 1_000}, **tables}
+
+
+@pytest.fixture
+def mortal(make_stack: MakeStack) -> Iterator[Device]:
+    """A device behind a stack of its own, whose processes may be killed."""
+    stack = make_stack(with_(), PARTS)
+    employ(stack)
+    with SipPeer(stack.core_port) as core:
+        yield Device(stack, core)
+
+
+def test_a_worker_that_dies_ends_its_session_and_the_push_is_tried_again(mortal: Device) -> None:
+    ref = push(mortal, app=TWICE)
+    first = mortal.until("open", "agreed")
+    dismiss(mortal.stack)
+    employ(mortal.stack, worker=OTHER_WORKER)
+
+    assert len(mortal.wait("BYE")) == 1
+    mortal.wait("INVITE", 2)
+    second = mortal.until("open", "agreed")
+    assert (first.place.worker, second.place.worker) == ("worker-1", OTHER_WORKER.name)
+    mortal.transferred()
+    assert mortal.stack.result(ref).state == "delivered"
+
+
+def test_kill_9_of_kamailio_during_the_transfer_loses_nothing(mortal: Device) -> None:
+    ref = push(mortal)
+    mortal.until("open", "agreed")
+    mortal.stack.kill("sip")
+    mortal.transferred()
+    mortal.stack.start("sip")
+
+    assert mortal.stack.result(ref).state == "delivered"
+    [bye] = mortal.wait("BYE")
+    assert bye.header("CSeq") == "2 BYE"
+    mortal.until("ended")
+    assert len(mortal.all("INVITE")) == 1
+
+
+def test_kill_9_before_the_answer_has_the_push_invited_again(mortal: Device) -> None:
+    mortal.answers = [None]
+    ref = push(mortal, app=TWICE)
+    assert mortal.invite
+    mortal.stack.kill("sip")
+    mortal.answers = [TAKES]
+    mortal.stack.start("sip")
+
+    mortal.wait("INVITE", 2)
+    mortal.until("open", "agreed")
+    mortal.transferred()
+    assert mortal.stack.result(ref).state == "delivered"
+
+
+def test_kill_9_after_the_bye_ends_the_session_without_its_answer(mortal: Device) -> None:
+    mortal.core.policy = lambda one: None if one.method == "BYE" else mortal.policy(one)
+    ref = push(mortal)
+    mortal.until("open", "agreed")
+    mortal.transferred()
+    mortal.wait("BYE")
+    mortal.stack.restart("sip")
+
+    mortal.until("ended")
+    assert mortal.stack.result(ref).state == "delivered"
