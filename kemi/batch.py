@@ -42,9 +42,9 @@ class Batch:
         self._refers: list[tuple[Referral, Request]] = []
 
     @property
-    def shortest_wait_ms(self) -> int | None:
-        """After how many ms the first of what is put off is due; None: nothing is."""
-        return min((wait_ms for _, wait_ms in self._put_off), default=None)
+    def waits_ms(self) -> list[int]:
+        """After how many ms what is put off is due."""
+        return [wait_ms for _, wait_ms in self._put_off]
 
     def note(self, one: Taken, event: Event) -> None:
         """Write a line into the push's event log; one to all subscribers would have too many of them."""

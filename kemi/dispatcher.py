@@ -16,6 +16,7 @@ from knowledge import Knowledge, Known
 from outgoing import REFUSED, Outgoing
 from settings import Settings
 from shards import Shards
+from wakes import Wakes
 from window import Window
 
 from omapush import clock, log
@@ -59,15 +60,13 @@ class Dispatcher:
         self._notifier = ContentNotifier(settings, store, self._outgoing)
         self._inviter = Inviter(settings, store, self._outgoing)
         self._knowledge = Knowledge(settings, store)
-        self._wake_at: float | None = None
-        "When something that was put off here is due: sooner than the sweeper may look."
+        self._wakes = Wakes()
 
     def send_ready(self) -> int:
         """Send one batch, as far as the window allows; returns how many deliveries it had."""
         now = clock.monotonic()
-        if self._wake_at is not None and now >= self._wake_at:
+        if self._wakes.is_due(now):
             outbox.wake(self._store, self._shards.owned)
-            self._wake_at = None
         self._hops.look(len(self._shards.owned) / self._settings.config.redis.user_shards)
         free = self._window.free(now)
         KSR.xhttp_prom.gauge_set_l1(
@@ -109,9 +108,7 @@ class Dispatcher:
         self._notifier.notify_all(notifies, batch)
         self._outgoing.flush()
         batch.store()
-        if batch.shortest_wait_ms is not None:
-            due = clock.monotonic() + batch.shortest_wait_ms / 1000
-            self._wake_at = due if self._wake_at is None else min(due, self._wake_at)
+        self._wakes.add(clock.monotonic(), batch.waits_ms)
 
     # The decision --------------------------------------------------------------------------------
 

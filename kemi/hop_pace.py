@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import Final
 
@@ -23,6 +24,10 @@ class HopPace:
     def __init__(self) -> None:
         self._next_ms = 0.0
         "When the next turn would be were there no burst."
+        self._left_ms = 0.0
+        "The same, counted by who has left: some come back late, and all of those at once."
+        self._late_ms = 0.0
+        "When the next of them may come again."
         self._turns: dict[str, float] = {}
 
     def wait_ms(self, ticket: str, now_ms: float, *, interval_ms: float, burst: float) -> int:
@@ -34,11 +39,16 @@ class HopPace:
             turn_ms = max(self._next_ms, now_ms) - max(burst - 1, 0) * interval_ms
             self._next_ms = max(self._next_ms, now_ms) + interval_ms
         if turn_ms <= now_ms:
-            self._turns.pop(ticket, None)
-            return 0
+            free_ms = max(self._left_ms, now_ms) - max(burst - 1, 0) * interval_ms
+            if free_ms <= now_ms:
+                self._left_ms = max(self._left_ms, now_ms) + interval_ms
+                self._turns.pop(ticket, None)
+                return 0
+            turn_ms = max(self._late_ms, free_ms)
+            self._late_ms = turn_ms + interval_ms
         self._forget(now_ms)
         self._turns[ticket] = turn_ms
-        return max(1, int(turn_ms - now_ms))
+        return max(1, math.ceil(turn_ms - now_ms))
 
     def _forget(self, now_ms: float) -> None:
         """Turns were given in order: those that nobody took stand first."""
