@@ -71,8 +71,11 @@ def steer(config: Config, name: str, push_id: str, what: str) -> dict[str, Any]:
 def refusal(answer: httpx.Response) -> PushRefused:
     """Return what the api says is wrong with a request."""
     try:
-        error = answer.json()["error"]
-        code, said = error["code"], ": ".join(part for part in (error["field"], error["problem"]) if part)
+        problem = answer.json()
+        code, said = (
+            problem["code"],
+            ": ".join(part for part in (problem["field"], problem["detail"]) if part),
+        )
     except (ValueError, LookupError, TypeError):
         return PushRefused(f"the api answered HTTP {answer.status_code} without a reason")
     return NotAccepted(code, said) if code else PushRefused(f"refused: {said}")

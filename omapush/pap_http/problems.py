@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException
@@ -15,31 +16,44 @@ from omapush.pap_http.json_paths import is_json
 from omapush.pap_http.metrics import Metrics
 from omapush.push.acceptance import NotTaken
 
+PROBLEM_TYPE: Final = "application/problem+json"
 _MISSING: Final = "Object missing required field `"
 _UNKNOWN: Final = "Object contains unknown field `"
 
 
-class Fault(Struct, frozen=True):
+class Fault(NamedTuple):
     """Why a request was refused."""
 
     field: str
     "Member of the body, query or path parameter, or header; empty when none is at fault."
     problem: str
     code: str = ""
-    "PAP status code of the refusal (docs/result-codes.md); empty when the request was not read so far."
+    "PAP status code of the refusal; empty when the request was not read so far."
 
 
 class Problem(Struct, frozen=True):
-    """Body of every answer of the JSON interface from 400 on."""
+    """Body of every answer of the JSON interface from 400 on: problem details (RFC 9457)."""
 
-    error: Fault
+    type: str
+    "Always `about:blank`: status, field and code say what kind of problem it is."
+    title: str
+    "What the HTTP status means."
+    status: int
+    detail: str
+    "What is wrong, in words."
+    field: str
+    "Member of the body, query or path parameter, or header that is at fault; empty when none is."
+    code: str
+    "PAP status code of the refusal (docs/result-codes.md); empty when the request was not read so far."
 
 
 def refusals(**meanings: str) -> dict[int, ResponseSpec]:
     """Return, for the OpenAPI description, what a route may refuse: `_404="no such push"`."""
     specs = {"_401": "User name or password is wrong", **meanings}
     return {
-        int(status[1:]): ResponseSpec(Problem, description=text, generate_examples=False)
+        int(status[1:]): ResponseSpec(
+            Problem, description=text, generate_examples=False, media_type=PROBLEM_TYPE
+        )
         for status, text in specs.items()
     }
 
@@ -81,7 +95,10 @@ class Problems:
             self._metrics.http_refused.labels(str(status)).inc()
             return Response(f"{text}\n", status_code=status, media_type="text/plain", headers=headers)
         self._metrics.count_json(request, status)
-        return Response(Problem(fault), status_code=status, headers=headers)
+        problem = Problem(
+            "about:blank", HTTPStatus(status).phrase, status, fault.problem, fault.field, fault.code
+        )
+        return Response(problem, status_code=status, headers=headers, media_type=PROBLEM_TYPE)
 
 
 def _code(error: PushError) -> str:

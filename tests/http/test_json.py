@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -61,9 +62,11 @@ def finished(api: httpx.Client, push_id: str) -> dict[str, Any]:
 
 def error(answer: httpx.Response) -> tuple[int, str]:
     """Status, and the field that is named."""
-    assert answer.headers["Content-Type"] == "application/json"
-    fault = answer.json()["error"]
-    assert fault["problem"]
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    fault = answer.json()
+    assert fault["detail"]
+    assert (fault["type"], fault["status"]) == ("about:blank", answer.status_code)
+    assert fault["title"] == HTTPStatus(answer.status_code).phrase
     return answer.status_code, fault["field"]
 
 
@@ -111,7 +114,7 @@ def test_the_same_push_id_again_is_409_and_nothing_is_sent_twice(
     again = json_api.post("/v1/pushes", json=body(push_id, to=[to], content="other"))
 
     assert error(again) == (409, "push_id")
-    assert again.json()["error"]["code"] == "2007"
+    assert again.json()["code"] == "2007"
     assert initiator.push(push_id, to, b"x", app="mms.ua").code == "2007"
     assert len(core.pushes(to)) == 1
 
@@ -296,7 +299,7 @@ def test_the_types_are_described_for_everybody(front: Stack) -> None:
     assert members["required"] == ["application", "content_type"]
     assert all(path.startswith("/v1/") for path in described["paths"])
     refusal = described["paths"]["/v1/pushes"]["post"]["responses"]["409"]
-    assert refusal["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
+    assert refusal["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
 
 
 def test_requests_are_counted_by_operation_and_status(json_api: httpx.Client, push_id: str) -> None:

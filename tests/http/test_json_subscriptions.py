@@ -51,7 +51,7 @@ def listed(api: httpx.Client, **query: Any) -> list[dict[str, Any]]:
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["field"]
+    return answer.status_code, answer.json()["field"]
 
 
 def test_a_user_s_subscriptions_are_listed(front: Stack, core: SipPeer, json_api: httpx.Client) -> None:

@@ -159,10 +159,10 @@ def test_a_push_by_json_says_the_same_and_the_method(api: Callable[[Answer], lis
     ("answer", "says"),
     [
         (
-            httpx.Response(409, json={"error": {"field": "push_id", "problem": "used", "code": "2007"}}),
+            httpx.Response(409, json={"field": "push_id", "detail": "used", "code": "2007"}),
             "refused: 2007 push_id: used",
         ),
-        (httpx.Response(404, json={"error": {"field": "", "problem": "Not Found", "code": ""}}), "Not Found"),
+        (httpx.Response(404, json={"field": "", "detail": "Not Found", "code": ""}), "Not Found"),
         (httpx.Response(404, text="<html>"), "HTTP 404 without a reason"),
         (httpx.Response(200, json=[]), "HTTP 200 without a reason"),
         (httpx.Response(401), "initiator demo"),
