@@ -12,6 +12,7 @@ import httpx
 
 from omapush.config import Config
 from omapush.notifier.backend import Backends
+from omapush.notifier.pruning import Pruning
 from omapush.notifier.results import Notifications
 from omapush.notifier.sweeper import Sweeper
 from omapush.notifier.uaprof_fetch import MOST_AT_ONCE, ProfileFetcher
@@ -36,7 +37,10 @@ async def run(config: Config) -> None:
         httpx.AsyncClient(timeout=longest, limits=limits, trust_env=False, follow_redirects=False) as behind,
         asyncio.TaskGroup() as tasks,
     ):
-        background = [tasks.create_task(Sweeper(config, store).run())]
+        background = [
+            tasks.create_task(Sweeper(config, store).run()),
+            tasks.create_task(Pruning(config, store).run()),
+        ]
         if config.capabilities.fetch:
             background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
         backends = tasks.create_task(Backends(config, store, behind).run(stop))

@@ -53,7 +53,14 @@ def create(config: Config) -> Litestar:
         PapService(config, store, intake),
     )
     return EscapedPaths(
-        [PapRoute, JsonPushes, JsonPushPages, JsonRegistrations, JsonSubscriptions, HealthRoutes],
+        [
+            PapRoute,
+            JsonPushes,
+            JsonPushPages,
+            JsonRegistrations,
+            JsonSubscriptions,
+            HealthRoutes,
+        ],
         state=State({"parts": parts}, deep_copy=False),
         lifespan=[partial(_watched, gate)],
         exception_handlers={

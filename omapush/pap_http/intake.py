@@ -10,9 +10,10 @@ from omapush.config import Config
 from omapush.errors import Overloaded
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.push import acceptance
-from omapush.push.acceptance import Accepted, Account, ContentRules, NotTaken, Offer, PushIdUsed
-from omapush.push.values import Event
-from omapush.store import contents, pushes
+from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
+from omapush.push.fingerprint import fingerprint
+from omapush.push.values import Event, push_ref
+from omapush.store import contents, own_pushes, pushes
 from omapush.store.client import Store
 from omapush.store.push_pages import LARGE
 
@@ -45,24 +46,41 @@ class Intake:
         most = self._config.api.max_addresses
         if len(offer.addresses) > most:
             raise NotTaken("2000", "to", f"{len(offer.addresses)} addresses, at most {most} are taken")
-        if len(offer.addresses) > LARGE:  # long enough for others to notice
-            accepted = await asyncio.to_thread(self._accept, account, offer)
-        else:
-            accepted = self._accept(account, offer)
+        try:
+            if len(offer.addresses) > LARGE:  # long enough for others to notice
+                accepted = await asyncio.to_thread(self._accept, account, offer)
+            else:
+                accepted = self._accept(account, offer)
+        except NotPossible as refusal:
+            if await self._is_repeat(account, offer):  # it was possible when it came first
+                raise PushIdUsed(is_repeat=True) from refusal
+            raise
         if compare is not None:
             accepted = await asyncio.to_thread(compare, accepted)
         push = accepted.push
         whom = "all subscribers" if push.subscribers else f"{len(accepted.recipients)} recipient(s)"
         text = f"{whom}, {push.size} bytes of {push.content_type}"
         event = Event(push.accepted_ms, -1, "accepted", f"{text} for {push.application} from {account.name}")
-        submission = pushes.Submission(push, accepted.recipients, accepted.results, accepted.content, event)
+        submission = pushes.Submission(
+            push,
+            accepted.recipients,
+            accepted.results,
+            accepted.content,
+            event,
+            fingerprint=fingerprint(offer),
+        )
         if push.size > self._config.delivery.inline_bytes:
             submission = await asyncio.to_thread(self._uploaded, submission)
         if not await self._commit.accept(submission):
             if submission.upload:
                 await asyncio.to_thread(contents.discard, self._store, push.ref, submission.upload)
-            raise PushIdUsed
+            raise PushIdUsed(is_repeat=await self._is_repeat(account, offer))
         return accepted
+
+    async def _is_repeat(self, account: Account, offer: Offer) -> bool:
+        ref = push_ref(account.name, offer.push_id)
+        stored = await asyncio.to_thread(own_pushes.fingerprint, self._store, ref)
+        return bool(stored) and stored == fingerprint(offer)
 
     def _uploaded(self, submission: pushes.Submission) -> pushes.Submission:
         """In a thread: the same with its content in pieces of their own."""

@@ -43,13 +43,15 @@ class JsonPushPages(JsonRoute):
         self,
         request: Request[Account, Any, Any],
         push: FromPath[str],
-        only: Annotated[State | None, QueryParameter(query="state")] = None,
+        in_state: Annotated[State | None, QueryParameter(query="state")] = None,
         after: FromQuery[str] = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
     ) -> RecipientPage:
         """Return recipients in the order in which they were given, of all states or of one."""
         store, name = parts_of(request).store, unescaped(push, "push")
-        return await asyncio.to_thread(_recipients, store, request.user, name, only, _number(after), limit)
+        return await asyncio.to_thread(
+            _recipients, store, request.user, name, in_state, _number(after), limit
+        )
 
     @get("/events", name="push_events", operation_id="push_events", responses=UNKNOWN)
     async def events(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, Final
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from omapush import clock, log
 from omapush.errors import NotKnown, shortened
-from omapush.pap_http import media
+from omapush.pap_http import json_push_list, media
 from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
+from omapush.pap_http.json_push_list import PushListState, PushPage
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import MOST, NewPush, PushState, offer_of, state_of
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
-from omapush.push.acceptance import Account, NotPossible, NotTaken
+from omapush.push.acceptance import Account, NotPossible, NotTaken, PushIdUsed
 from omapush.push.fan_out import FanOutState
 from omapush.push.values import REF_LENGTH, Event, push_ref
 from omapush.store import fanouts, pushes
@@ -26,10 +28,11 @@ from omapush.store.fanouts import Reach
 from omapush.store.pushes import Known
 
 _REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
+_REPEATED: Final = {"Idempotent-Replayed": "true"}
 _REFUSALS: Final = refusals(
     _400="A field is missing or wrong",
     _403="Your account may not do that",
-    _409="You have used the push_id before",
+    _409="You have used the push_id before, for another push",
     _413="Body or content is too large",
     _415="The body is not application/json",
     _422="Not possible as asked",
@@ -66,6 +69,12 @@ class JsonPushes(JsonRoute):
         account = request.user
         try:
             accepted = await parts_of(request).intake.take(account, offer_of(data, account))
+        except PushIdUsed as used:
+            if not used.is_repeat:
+                raise
+            store = parts_of(request).store
+            known, reach = await asyncio.to_thread(_look, store, account, data.push_id or "")
+            return Response(state_of(known, reach), status_code=200, headers=_place(known, **_REPEATED))
         except NotTaken as refusal:
             log.get().info(
                 "push_refused", initiator=account.name, push_id=data.push_id or "", why=str(refusal)
@@ -76,8 +85,25 @@ class JsonPushes(JsonRoute):
         return Response(
             state_of(known, Reach(0, 0)),
             status_code=201,
-            headers={"Location": location("pushes", accepted.push.push_id)},
+            headers=_place(known),
         )
+
+    @get(name="push_list", operation_id="push_list", responses=refusals(_400="A parameter is wrong"))
+    async def show_all(
+        self,
+        request: Request[Account, Any, Any],
+        in_state: Annotated[PushListState | None, QueryParameter(query="state")] = None,
+        application: FromQuery[str] = "",
+        recipient: FromQuery[str] = "",
+        since: FromQuery[datetime | None] = None,
+        until: FromQuery[datetime | None] = None,
+        after: FromQuery[str] = "",
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
+    ) -> PushPage:
+        """Return the initiator's pushes, newest first; `since` and `until` are about their acceptance."""
+        wanted = json_push_list.wanted(in_state, application, recipient, since, until)
+        store, before = parts_of(request).store, json_push_list.cursor(after)
+        return await asyncio.to_thread(json_push_list.listed, store, request.user.name, wanted, before, limit)
 
     @get("/{push:str}", name="push_show", operation_id="push_show", responses=UNKNOWN)
     async def show(
@@ -112,6 +138,10 @@ class JsonPushes(JsonRoute):
     async def abort(self, request: Request[Account, Any, Any], push: FromPath[str]) -> PushState:
         """End a push to subscribers for all to whom nothing was sent yet."""
         return await _steered(request, push, "aborted")
+
+
+def _place(known: Known, **more: str) -> dict[str, str]:
+    return {"Location": location("pushes", known.push.push_id), **more}
 
 
 async def _steered(request: Request[Account, Any, Any], push: str, state: FanOutState) -> PushState:

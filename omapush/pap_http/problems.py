@@ -18,6 +18,8 @@ from omapush.push.acceptance import NotTaken
 
 PROBLEM_TYPE: Final = "application/problem+json"
 _MISSING: Final = "Object missing required field `"
+_RENAMED: Final = {"in_state": "state"}
+"Parameters that have another name in our functions, where litestar keeps theirs for itself."
 _UNKNOWN: Final = "Object contains unknown field `"
 
 
@@ -121,4 +123,4 @@ def _of_member(key: str, message: str) -> Fault:
             return Fault(above + shortened(message.removeprefix(beginning).rstrip("`")), problem)
     if key == "data":
         return Fault("body", "missing" if message == "'data'" else message)
-    return Fault(shortened(key), message)
+    return Fault(_RENAMED.get(key, shortened(key)), message)

@@ -74,8 +74,10 @@ class PushIdUsed(NotTaken):
 
     http_status = 409
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_repeat: bool = False) -> None:
         super().__init__("2007", "push_id", "was used before")
+        self.is_repeat = is_repeat
+        "The first submission asked for the same."
 
 
 class NotPossible(NotTaken):

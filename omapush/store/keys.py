@@ -85,6 +85,11 @@ def upload(shard_number: int, name: str) -> str:
     return f"upload:{{p{shard_number}}}:{name}"
 
 
+def own(shard_number: int, initiator: str) -> str:
+    """Pushes of one initiator, by when they were accepted."""
+    return f"own:{{p{shard_number}}}:{initiator}"
+
+
 def push_staged(shard_number: int, name: str) -> str:
     """Recipients that wait to become a push."""
     return f"staged:{{p{shard_number}}}:{name}"

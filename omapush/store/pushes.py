@@ -33,6 +33,8 @@ class Submission(NamedTuple):
     event: Event
     upload: str = ""
     "Name of content that was uploaded (store/contents.py)."
+    fingerprint: bytes = b""
+    "What tells a repeat from another push (push/fingerprint.py)."
 
 
 class Stored(NamedTuple):
@@ -125,6 +127,7 @@ def _accept(store: Store, submission: Submission) -> Call:
 
 def _head(submission: Submission) -> list[Any]:
     fields: list[Any] = ["record", codec.encode(submission.push), "count", len(submission.recipients)]
+    fields += ("print", submission.fingerprint)
     fields += ("pieces", 1) if submission.upload else ("body", submission.content)
     return [*fields, "notify", 1] if submission.push.notify_url else fields
 
@@ -140,7 +143,8 @@ def _accepting(
     push = submission.push
     number = store.layout.push_shard(push.ref)
     owed = ",".join(map(str, final)) if push.notify_url else ""
-    names = [*_push_keys(store, push.ref), keys.handover(number), keys.notify(number), *more_keys]
+    names = [*_push_keys(store, push.ref), keys.handover(number), keys.notify(number)]
+    names += (keys.own(number, push.initiator), *more_keys)
     if submission.upload:
         names += (keys.upload(number, submission.upload), keys.content(number, push.ref))
     return Call(function, names, [push.ref, push.accepted_ms, codec.encode(submission.event), owed, *rest])

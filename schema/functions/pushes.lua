@@ -2,11 +2,12 @@
 -- Pushes of one push shard. Every key of a call carries the tag of that shard.
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
---                    notify (when results were asked for), count, a<i> recipient, r<i> result, f<i> final mark
+--                    notify (when results were asked for), count, print, a<i> recipient, r<i> result, f<i> final mark
 --                    of one with many recipients, too: n:<state> how many are in each state
 --                    pieces (when its content is in `content`), secret and links (until when there are links to it)
 --                    of a push to subscribers instead: shards (not told yet), t<n> deliveries of user shard n,
 --                    total of those, done, n:<state> of those, state (running, paused, aborted), logged
+--   own       zset   refs of one initiator; score: accepted, ms
 --   staged    hash   a<i>, r<i>, f<i> of a push with many recipients before it is accepted, page by page
 --   counted   string of a push to subscribers: a bit for each delivery whose result is counted
 --   content   hash   its content in pieces, when it is large or there are links to it: number to piece
@@ -85,14 +86,14 @@ local function keep_upload(upload, content)
 end
 
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
--- KEYS push, log, handover, notify, and upload, content for content that was uploaded
+-- KEYS push, log, handover, notify, own, and upload, content for content that was uploaded
 -- ARGV ref, now ms, first event, owed "<i>,<i>...", field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was uploaded has run out.
 local function accept(keys, args)
   if redis.call('EXISTS', keys[1]) == 1 then
     return 0
   end
-  if keys[5] and not keep_upload(keys[5], keys[6]) then
+  if keys[6] and not keep_upload(keys[6], keys[7]) then
     return -1
   end
   for first = 5, #args, UNPACKED do
@@ -100,27 +101,29 @@ local function accept(keys, args)
   end
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
+  redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], args[1], args[2], args[4])
   return 1
 end
 
 -- The same for a push whose many recipients were staged before, page by page: it is there as a whole, or not at all.
--- KEYS push, log, handover, notify, staged, and upload, content for content that was uploaded
+-- KEYS push, log, handover, notify, own, staged, and upload, content for content that was uploaded
 -- ARGV ref, now ms, first event, owed "<i>,<i>...", number of fields staged, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was staged or uploaded has run out.
 local function accept_staged(keys, args)
   if redis.call('EXISTS', keys[1]) == 1 then
-    redis.call('UNLINK', keys[5])
+    redis.call('UNLINK', keys[6])
     return 0
   end
-  if redis.call('HLEN', keys[5]) ~= tonumber(args[5]) or keys[6] and not keep_upload(keys[6], keys[7]) then
+  if redis.call('HLEN', keys[6]) ~= tonumber(args[5]) or keys[7] and not keep_upload(keys[7], keys[8]) then
     return -1
   end
-  redis.call('PERSIST', keys[5])
-  redis.call('RENAME', keys[5], keys[1])
+  redis.call('PERSIST', keys[6])
+  redis.call('RENAME', keys[6], keys[1])
   redis.call('HSET', keys[1], unpack(args, 6))
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
+  redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], args[1], args[2], args[4])
   return 1
 end

@@ -105,6 +105,7 @@ def test_every_key_is_described_and_no_other() -> None:
     assert len(hosted) == 6
     assert written_keys() == {
         keys.push(0, "ref").replace("0", "N"),
+        keys.own(0, "initiator").replace("0", "N"),
         keys.push_staged(0, "ref.nonce").replace("0", "N"),
         keys.push_log(0, "ref").replace("0", "N"),
         keys.content(0, "ref").replace("0", "N"),
