@@ -14,6 +14,7 @@ import in_subscriptions
 import KSR
 import ksr_reader
 import learning
+import links
 import metrics
 import suspended
 import watching
@@ -51,13 +52,14 @@ class Results:
     "Deliveries whose method is chosen anew."
     notifies: list[in_subscriptions.AnsweredNotify] = field(default_factory=list)
     refusals: list[learning.Refused] = field(default_factory=list)
+    links: list[links.TakenLink] = field(default_factory=list)
     absent: list[holding.Absent] = field(default_factory=list)
     "Of those that ended, what waits for its user to register."
 
     @property
     def number(self) -> int:
         """How many answers there are."""
-        return len(self.ended) + len(self.again)
+        return len(self.ended) + len(self.again) + len(self.links)
 
 
 class ResultCompleter:
@@ -101,6 +103,12 @@ class ResultCompleter:
         in_subscriptions.store(self._store, batch.notifies)
         if batch.ended:
             finish.store(self._store, batch.ended, retention_s=self._retention_s)
+        links.store(
+            self._store,
+            batch.links,
+            lifetime_s=self._settings.config.content.lifetime_s,
+            retention_s=self._retention_s,
+        )
         if batch.absent:
             holding.wake_returned(self._store, batch.absent)
         if batch.again:
@@ -139,6 +147,9 @@ class ResultCompleter:
             if (again := in_subscriptions.chosen_again(sent.notify, answered)) is not None:
                 batch.again.append((sent.ticket, again.told))
                 return
+        if links.is_waited_for(sent, answered):
+            batch.links.append(links.TakenLink(sent, answered))
+            return
         ended = self._judge(sent, answered)
         batch.ended.append(ended)
         if ended.outcome.on_change:

@@ -8,15 +8,16 @@ from typing import NamedTuple
 import device_facts
 from batch import Batch
 from knowledge import Known
+from links import Links
 from outgoing import REFUSED, Outgoing
 from sent import InSubscription
 from settings import Settings
 
 from omapush import clock, log
-from omapush.errors import TooLarge
+from omapush.errors import PeerIsWrong, PushRefused, TooLarge
 from omapush.push import notify_mode, outcome
 from omapush.push.method_choice import Choice
-from omapush.push.outcome import Reply
+from omapush.push.outcome import Outcome, Reply
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription, is_live
 from omapush.store import contents, finish, outbox, subscriptions
@@ -59,6 +60,7 @@ class ContentNotifier:
         self._store = store
         self._outgoing = outgoing
         self._transaction_ms = settings.config.delivery.transaction_s * 1000
+        self._links = Links(settings, store)
         self._gave_way: set[str] = set()
 
     def notify_all(self, wanted: Sequence[Chosen], batch: Batch) -> None:
@@ -131,13 +133,19 @@ class ContentNotifier:
             each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
         )
         try:
-            request = self._compose_notify(one, known, sub, begun.cseq, now_ms)._replace(next_hop=address)
+            request = self._compose_notify(chosen, sub, begun.cseq, now_ms)._replace(next_hop=address)
         except TooLarge as error:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])
             batch.choose_again(one.ticket)
             return
-        if self._outgoing.send(one, request, now_ms, InSubscription(sub.id, begun.cseq, others)):
+        except (PushRefused, PeerIsWrong) as error:  # its link cannot be made
+            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
+            verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
+            batch.end(self._outgoing.end(one, verdict, now_ms, sip_code=0))
+            return
+        notify = InSubscription(sub.id, begun.cseq, others)
+        if self._outgoing.send(one, request, now_ms, notify, link=choice.link):
             batch.note(
                 one, self._outgoing.sent(one, request, f"in subscription {sub.id} ({choice.why})", now_ms)
             )
@@ -145,14 +153,17 @@ class ContentNotifier:
             subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
             batch.end(self._outgoing.not_sent(one, now_ms))
 
-    def _compose_notify(self, one: Taken, known: Known, sub: Subscription, cseq: int, now_ms: int) -> Request:
-        delivery = one.delivery
-        if delivery.size > len(delivery.content):
+    def _compose_notify(self, chosen: Chosen, sub: Subscription, cseq: int, now_ms: int) -> Request:
+        delivery = chosen.taken.delivery
+        profile = device_facts.fitted(
+            self._settings.profile(delivery.application, delivery.initiator), chosen.known.facts
+        )
+        if chosen.choice.link:
+            delivery = self._links.linked(delivery, now_ms)
+            profile, sub = profile._replace(wrapped=False, gzip=False), sub._replace(encodings=())
+        elif delivery.size > len(delivery.content):
             content = contents.read(self._store, delivery.ref, 0, delivery.size)
             delivery = delivery._replace(content=content or b"")
-        profile = device_facts.fitted(
-            self._settings.profile(delivery.application, delivery.initiator), known.facts
-        )
         return notify_mode.compose(delivery, profile, sub, cseq, self._settings.notifier, now_ms)
 
     def all_told(self, one: Taken, now_ms: int) -> finish.Ended:

@@ -13,6 +13,7 @@ from content_notifier import Chosen, ContentNotifier
 from hops import Hops
 from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
+from links import Links
 from outgoing import REFUSED, Outgoing
 from settings import Settings
 from shards import Shards
@@ -20,7 +21,7 @@ from wakes import Wakes
 from window import Window
 
 from omapush import clock, log
-from omapush.errors import PushError, TooLarge
+from omapush.errors import PushError, TooLarge, TryLater
 from omapush.push import outcome
 from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Composers, Situation, choose
@@ -60,6 +61,7 @@ class Dispatcher:
         self._notifier = ContentNotifier(settings, store, self._outgoing)
         self._inviter = Inviter(settings, store, self._outgoing)
         self._knowledge = Knowledge(settings, store)
+        self._links = Links(settings, store)
         self._wakes = Wakes()
 
     def send_ready(self) -> int:
@@ -130,7 +132,9 @@ class Dispatcher:
         )
         try:
             choice = self._choose(one, known._replace(subscriptions=left), profile, now_ms)
-        except PushError as error:  # of this delivery alone: nothing is read there
+        except TryLater:
+            raise
+        except PushError as error:  # of this delivery alone
             verdict = Outcome(None, "undeliverable", error.pap_code, str(error))
             batch.end(self._outgoing.end(one, verdict, now_ms, sip_code=0))
             return None
@@ -169,8 +173,16 @@ class Dispatcher:
             known.facts,
         )
         s_cscf = record.s_cscf if record else ""
+        plain = profile._replace(wrapped=False, gzip=False)
         composers = Composers(
             lambda: compose(delivery, self._settings.sender, profile, s_cscf, one.attempt),
+            lambda: compose(
+                self._links.linked(delivery, now_ms),
+                self._settings.sender,
+                plain,
+                s_cscf,
+                one.attempt,
+            ),
         )
         return choose(situation, self._settings.rules(delivery.application), composers)
 
@@ -186,7 +198,7 @@ class Dispatcher:
         request = request._replace(next_hop=address)
         if wait_ms := self._outgoing.wait_ms(address, one.ticket):
             batch.put_off(one.ticket, wait_ms)
-        elif self._outgoing.send(one, request, now_ms):
+        elif self._outgoing.send(one, request, now_ms, link=choice.link):
             batch.note(one, self._outgoing.sent(one, request, f"({choice.why})", now_ms))
         else:
             batch.end(self._outgoing.not_sent(one, now_ms))

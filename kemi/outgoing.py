@@ -47,8 +47,16 @@ class Outgoing:
             return full_ms
         return self._hops.turn_ms(hop, ticket)
 
-    def send(self, one: Taken, request: Request, now_ms: int, notify: InSubscription | None = None) -> bool:
-        """Send one push; False when Kamailio could not even try."""
+    def send(
+        self,
+        one: Taken,
+        request: Request,
+        now_ms: int,
+        notify: InSubscription | None = None,
+        *,
+        link: bool = False,
+    ) -> bool:
+        """Send one push, its content or a `link` to it; False when Kamailio could not even try."""
         hop = hop_of(request.next_hop)
         reference = Sent(
             ticket=one.ticket,
@@ -60,6 +68,7 @@ class Outgoing:
             deliver_before_ms=one.delivery.deliver_before_ms,
             unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
             notify=notify,
+            fetch=link and self._settings.config.profile(one.delivery.application).link_delivered == "fetch",
         )
         if not ksr_writer.send(request, reference.pack()):
             return False

@@ -23,6 +23,7 @@ _MOST_ATTEMPTS: Final = 255
 _IN_SUBSCRIPTION: Final = struct.Struct(">8sI")
 _UNCONFIRMED: Final = 1
 _OTHERS: Final = 2
+_FETCH: Final = 4
 
 
 class InSubscription(NamedTuple):
@@ -50,6 +51,8 @@ class Sent(NamedTuple):
     unconfirmed: bool
     notify: InSubscription | None = None
     "None: it is a MESSAGE."
+    fetch: bool = False
+    "It carries a link, whose fetch decides whether it is delivered."
 
     @property
     def method(self) -> Method:
@@ -60,6 +63,7 @@ class Sent(NamedTuple):
         """Return the reference as text, at most 127 bytes."""
         notify = self.notify
         flags = (_UNCONFIRMED if self.unconfirmed else 0) | (_OTHERS if notify and notify.others else 0)
+        flags |= _FETCH if self.fetch else 0
         hop = int(self.hop, 16)
         packed = _NUMBERS.pack(
             min(self.attempt, _MOST_ATTEMPTS),
@@ -95,6 +99,7 @@ class Sent(NamedTuple):
             deliver_before_ms=before_ms,
             unconfirmed=bool(flags & _UNCONFIRMED),
             notify=notify,
+            fetch=bool(flags & _FETCH),
         )
 
 

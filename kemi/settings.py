@@ -182,6 +182,7 @@ def _rules(values: Config, application: str) -> Rules:
         profile.methods,
         profile.form == "wrapped",
         sessions=values.sessions.enabled,
+        links=True,
     )
 
 

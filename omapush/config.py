@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from omapush.config_checks import check
 from omapush.config_forms import explained
-from omapush.config_media import Msrp
+from omapush.config_media import Content, Msrp
 from omapush.config_sections import (
     Api,
     Application,
@@ -47,6 +47,7 @@ __all__ = [
     "Application",
     "Capabilities",
     "Config",
+    "Content",
     "Core",
     "Delivery",
     "Hosted",
@@ -79,6 +80,7 @@ class Config(Struct, frozen=True, kw_only=True):
     notify: Notify = Notify()
     registration: RegistrationSection = RegistrationSection()
     msrp: Msrp = Msrp()
+    content: Content = Content()
     log: Log = Log()
     routing: Routing = Routing()
     subscriptions: Subscriptions = Subscriptions()
@@ -87,6 +89,14 @@ class Config(Struct, frozen=True, kw_only=True):
     application: dict[str, Application] = {}
     hosted: dict[str, Hosted] = {}
     initiator: dict[str, Initiator] = {}
+
+    @property
+    def content_url(self) -> str:
+        """What links to content begin with."""
+        if self.content.url:
+            return self.content.url
+        scheme = "https" if self.content.certificate else "http"
+        return f"{scheme}://{self.content.listen or self.api.listen}/content/"
 
     def profile(self, ari: str) -> Application:
         """Return the profile of application `ari`, or the default profile."""
@@ -103,6 +113,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "notify": Notify,
     "registration": RegistrationSection,
     "msrp": Msrp,
+    "content": Content,
     "log": Log,
     "subscriptions": Subscriptions,
     "sessions": Sessions,

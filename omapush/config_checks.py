@@ -27,6 +27,8 @@ from omapush.errors import BadConfiguration, shortened
 if TYPE_CHECKING:
     from omapush.config import Application, Config, Hosted, Initiator
 
+_LONGEST_CONTENT_URL = 200
+"Characters before a token, so that the link fits into a MESSAGE."
 _IN_FLIGHT_BYTES = 45_000
 "Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
 _SHARED_MEMORY_IN_FLIGHT = 0.75
@@ -57,6 +59,7 @@ def check(config: Config) -> None:
     _check_memory(config)
     _check_redis(config)
     _check_msrp(config)
+    _check_content(config)
     for name, initiator in config.initiator.items():
         _check_initiator(config, name, initiator)
     for ari, application in config.application.items():
@@ -169,6 +172,28 @@ def _check_redis(config: Config) -> None:
             f"{config.path}: redis.url",
             "scheme is not known; right would be unix:///path, redis:// or rediss://",
         )
+
+
+def _check_content(config: Config) -> None:
+    content = config.content
+    if content.listen:
+        _require(config, "content.listen", content.listen, HTTP_LISTEN, '"127.0.0.1:8443"')
+    if content.url:
+        right = '"https://content.home1.example/content/"'
+        _require(config, "content.url", content.url, HTTP_URL, right)
+        if not content.url.endswith("/content/") or len(content.url) > _LONGEST_CONTENT_URL:
+            raise BadConfiguration(
+                f"{config.path}: content.url",
+                f"ends in /content/, with at most {_LONGEST_CONTENT_URL} characters; right would be {right}",
+            )
+    if bool(content.certificate) != bool(content.private_key):
+        raise BadConfiguration(f"{config.path}: content.certificate", "goes with content.private_key")
+    if content.certificate and not content.listen:
+        raise BadConfiguration(f"{config.path}: content.certificate", "is for content.listen, which is empty")
+    for key in ("certificate", "private_key"):
+        file = getattr(content, key)
+        if file and not os.access(file, os.R_OK):
+            raise BadConfiguration(f"{config.path}: content.{key}", f"cannot be read: {file}")
 
 
 def _check_msrp(config: Config) -> None:

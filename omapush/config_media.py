@@ -9,6 +9,27 @@ from msgspec import Meta
 from omapush.config_sections import Section
 
 
+class Content(Section, frozen=True):
+    """Links to large content (`INDIRECT` in `methods`), and the server behind them."""
+
+    url: str = ""
+    """What links begin with, such as `https://content.home1.example/content/`; empty: from the address."""
+    listen: str = ""
+    """Address and port of a server of its own, in the api process; empty: `api.listen` serves links."""
+    certificate: str = ""
+    """File with the certificate of `listen` (PEM); empty: no TLS."""
+    private_key: str = ""
+    """File with its key (PEM)."""
+    lifetime_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
+    """How long a link is good, never beyond deliver-before; content that has links is kept as long."""
+    downloads: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    """Contents that are being fetched at one time; more get 503. Each needs up to 512 KB."""
+    requests_a_minute: Annotated[int, Meta(ge=1, le=100_000)] = 120
+    """Requests for one link, and wrong links from one address; more get 429."""
+    stalled_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
+    """A device that takes nothing for so long is hung up on; it may go on with Range."""
+
+
 class Msrp(Section, frozen=True):
     """Media workers: MSRP sessions that carry large content."""
 

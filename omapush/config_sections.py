@@ -227,6 +227,8 @@ class Application(Section, frozen=True):
     one where there is none, MESSAGE, INVITE for an MSRP session, INDIRECT for a link to the content in a
     NOTIFY or MESSAGE. The first that can carry the push is taken. What an initiator names is tried alone.
     """
+    link_delivered: Literal["fetch", "answer"] = "fetch"
+    """What makes a push by INDIRECT delivered: that the content was fetched, or the device's 200."""
     subscribers: Literal["grant", "refuse", "pend"] = "grant"
     """Devices that subscribe to its pushes: take them, refuse them (403), or let them wait for approval."""
     push_id_header: bool = False

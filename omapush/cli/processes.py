@@ -8,8 +8,9 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -18,6 +19,9 @@ from omapush import log
 from omapush.cli import launch, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _STOP_WITHIN_S = 5
 
@@ -65,7 +69,7 @@ def sip(context: typer.Context, run_dir: RunDir = None) -> None:
 
 
 def api(context: typer.Context) -> None:
-    """Run the HTTP front: PAP, health, metrics."""
+    """Run the HTTP front: PAP, JSON, contents, health, metrics."""
     import uvicorn
 
     from omapush.pap_http.app import create
@@ -73,21 +77,48 @@ def api(context: typer.Context) -> None:
 
     config = terminal.settings(context)
     log.setup("api", level=config.log.level, form=config.log.format)
-    protocol, host, port = endpoint(f"tcp:{config.api.listen}")
-    refuse_taken(protocol, host, port, key="api.listen")
+    common: dict[str, Any] = {
+        "loop": "uvloop",
+        "http": BoundedConnection,
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "timeout_graceful_shutdown": _STOP_WITHIN_S,
+    }
+    host, port = _free_endpoint(config.api.listen, "api.listen")
     if not is_loopback(host):
         log.get().warning("api_without_tls", listen=config.api.listen, action="put a TLS proxy in front")
-    uvicorn.run(
-        create(config),
-        host=host,
-        port=port,
-        loop="uvloop",
-        http=BoundedConnection,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=_STOP_WITHIN_S,
+    app = create(config)
+    if not config.content.listen:
+        uvicorn.run(app, host=host, port=port, **common)
+        return
+    servers = [uvicorn.Server(uvicorn.Config(app, host=host, port=port, **common))]
+    host, port = _free_endpoint(config.content.listen, "content.listen")
+    tls = config.content
+    servers.append(
+        uvicorn.Server(
+            uvicorn.Config(
+                app.state.contents,
+                host=host,
+                port=port,
+                ssl_certfile=tls.certificate or None,
+                ssl_keyfile=tls.private_key or None,
+                **common,
+            )
+        )
     )
+    asyncio.run(_serve_all(servers))
+
+
+def _free_endpoint(listen: str, key: str) -> tuple[str, int]:
+    protocol, host, port = endpoint(f"tcp:{listen}")
+    refuse_taken(protocol, host, port, key=key)
+    return host, port
+
+
+async def _serve_all(servers: Sequence[uvicorn.Server]) -> None:
+    """Until all have ended; a signal ends one after the other, for each gives it back when it is through."""
+    await asyncio.gather(*(server.serve() for server in servers))
 
 
 def notifier(context: typer.Context) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError
+from omapush.push import link_outcome
 from omapush.push.outcome import Outcome, delivered_in_some, expired
 from omapush.push.values import Event, Result, ticket_delivery
-from omapush.store import cancelling, finish, handing_over, outbox, pushes
+from omapush.store import cancelling, fetches, finish, handing_over, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.finish import Ended
 from omapush.store.outbox import Finished, Told
@@ -52,6 +53,7 @@ class Sweeper:
         self._repeat_lost()
         self._hand_over_left()
         cancelling.repair(self._store, now_ms=clock.now_ms(), retention_s=self._retention_s)
+        self._end_links()
 
     def _expire(self) -> None:
         """End what waits past its deliver-before, also while no sender is there to look at it."""
@@ -70,6 +72,28 @@ class Sweeper:
         outbox.complete(self._store, (Finished(ticket, 0) for ticket in forgotten))
         if ended:
             finish.store(self._store, ended, retention_s=self._retention_s)
+
+    def _end_links(self) -> None:
+        """End what a device has as a link and did not fetch in time; a fetch that was noted last counts."""
+        now_ms = clock.now_ms()
+        due = fetches.due(self._store, now_ms)
+        if not due:
+            return
+        verdicts = [link_outcome.fetched() if one.is_fetched else link_outcome.run_out() for one in due]
+        results = [
+            pushes.Stored(
+                one.ref,
+                one.recipient,
+                link_outcome.result(verdict, one.result, now_ms),
+                True,
+                Event(now_ms, one.recipient, "final", verdict.desc),
+            )
+            for one, verdict in zip(due, verdicts, strict=True)
+            if one.result is not None
+        ]
+        if results:
+            pushes.store_results(self._store, results, now_ms=now_ms, retention_s=self._retention_s)
+        fetches.close(self._store, [(one.ref, one.recipient) for one in due])
 
     def _hand_over_left(self) -> None:
         late = pushes.not_handed_over(self._store, clock.now_ms() - HAND_OVER_LATE_MS)

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-from litestar import Litestar
+from litestar import Litestar, asgi
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
 
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http.authentication import Accounts
 from omapush.pap_http.brake import Brake
+from omapush.pap_http.content_server import ContentServer
 from omapush.pap_http.door import Door
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.health_routes import HealthRoutes
@@ -52,16 +54,14 @@ def create(config: Config) -> Litestar:
         intake,
         PapService(config, store, intake),
     )
+    routes: list[ControllerRouterHandler] = [PapRoute, JsonPushes, JsonPushPages]
+    routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes]
+    contents = ContentServer(config, store, metrics.content)
+    if not config.content.listen:
+        routes.append(asgi("/content", is_mount=True, copy_scope=False)(contents.answer))
     return EscapedPaths(
-        [
-            PapRoute,
-            JsonPushes,
-            JsonPushPages,
-            JsonRegistrations,
-            JsonSubscriptions,
-            HealthRoutes,
-        ],
-        state=State({"parts": parts}, deep_copy=False),
+        routes,
+        state=State({"parts": parts, "contents": contents}, deep_copy=False),
         lifespan=[partial(_watched, gate)],
         exception_handlers={
             HTTPException: problems.of_http,

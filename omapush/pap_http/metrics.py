@@ -19,6 +19,24 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SPANS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+class ContentMetrics:
+    """What the content server counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "omapush_content_requests_total",
+            "Requests for contents answered",
+            ("status",),
+            registry=registry,
+        )
+        self.bytes = Counter(
+            "omapush_content_bytes_total", "Bytes of contents given to devices", registry=registry
+        )
+        self.downloads = Gauge(
+            "omapush_content_downloads", "Contents that are being fetched now", registry=registry
+        )
+
+
 class Metrics:
     """What this process counts, and the way to what the others count."""
 
@@ -60,6 +78,7 @@ class Metrics:
         self._kamailio_up = Gauge(
             "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
         )
+        self.content = ContentMetrics(self._registry)
 
     def count_json(self, request: Request[Any, Any, Any], status: int) -> None:
         """Count an answer of the JSON interface under the name of its route; empty when there is none."""

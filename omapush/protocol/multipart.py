@@ -125,6 +125,26 @@ def split(content_type: str, body: bytes, *, max_parts: int = MAX_PARTS) -> tupl
     return tuple(parts)
 
 
+def entity(data: bytes) -> Part:
+    """
+    Return one entity that stands by itself: its headers, a blank line, its body; both may be empty.
+
+    Raises:
+        MalformedMime: as for a part of a multipart.
+    """
+    return _part(data, 1)
+
+
+def header_block(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """
+    Return headers and the blank line after them.
+
+    Raises:
+        MalformedMime: a header name or value that could not be read back.
+    """
+    return ("".join(_header_line(name, value) for name, value in headers) + "\r\n").encode()
+
+
 def join(parts: tuple[Part, ...], boundary: str) -> bytes:
     """
     Return the multipart body that `split` takes apart into the same parts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from omapush.errors import PushError
+from omapush.errors import PeerIsWrong, PushError, PushRefused
 from omapush.push import method_support, outcome, referral
 from omapush.push.body import WRAPPED_TYPE
 from omapush.push.capabilities import Facts, Refusal
@@ -251,7 +251,7 @@ def _link(situation: Situation, rules: Rules, composers: Composers) -> _Step:
         return nobody
     try:
         request = composers.link()
-    except PushError as error:
+    except (PushRefused, PeerIsWrong) as error:
         return _refused(str(error), error.pap_code)
     unfit = _unfit(request, rules)
     why = f"{why}, {_size(request, rules)}, {_who(situation.devices)}"

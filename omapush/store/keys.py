@@ -70,6 +70,11 @@ def notify(shard_number: int) -> str:
     return f"notify:{{p{shard_number}}}"
 
 
+def fetches(shard_number: int) -> str:
+    """Recipients who have a link and whose fetch is waited for."""
+    return f"fetches:{{p{shard_number}}}"
+
+
 def push_counted(shard_number: int, ref: str) -> str:
     """Which deliveries of a push to subscribers are counted, a bit for each."""
     return f"counted:{{p{shard_number}}}:{ref}"

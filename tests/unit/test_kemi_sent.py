@@ -24,6 +24,7 @@ def test_the_reference_comes_back_as_it_went_and_fits(ticket: str, notify: InSub
         9_999_999_999_999,
         True,
         notify,
+        fetch=notify is None,
     )
 
     assert Sent.unpack(longest.pack()) == longest

@@ -110,6 +110,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.push_log(0, "ref").replace("0", "N"),
         keys.content(0, "ref").replace("0", "N"),
         keys.upload(0, "name").replace("0", "N"),
+        keys.fetches(0).replace("0", "N"),
         keys.push_counted(0, "ref").replace("0", "N"),
         keys.handover(0).replace("0", "N"),
         keys.notify(0).replace("0", "N"),
