@@ -24,10 +24,12 @@ from omapush.errors import (
     TooLarge,
 )
 from omapush.protocol import (
+    byte_range,
     charging_vector,
     content_coding,
     digest,
     event_header,
+    external_body,
     feature_sets,
     file_transfer,
     msrp_media,
@@ -161,6 +163,22 @@ def _msrp_uri(data: bytes) -> object:
     return msrp_uri.parse_path(_text(data))
 
 
+def _external_body(data: bytes) -> object:
+    link = external_body.read(*_headed(data))
+    with suppress(MalformedMime):  # a date before 1970, or a header that only a reader takes
+        assert external_body.read(*external_body.write(link)) == link
+    return link
+
+
+def _byte_range(data: bytes) -> object:
+    value, if_range = (_text(part) for part in (*data.split(b"\n", 1), b"")[:2])
+    byte_range.is_known(value, '"x"')
+    with suppress(byte_range.NotSatisfiable):
+        found = byte_range.wanted(value, if_range, '"x"', 1_000)
+        assert found is None or 0 <= found.start < found.stop <= 1_000
+    return None
+
+
 def _multipart(data: bytes) -> object:
     return multipart.split(*_headed(data))
 
@@ -218,10 +236,20 @@ def _headers(data: bytes) -> object:
 
 
 TARGETS: Final[dict[str, Target]] = {
+    "byte_range": Target(_byte_range, (), examples=(b'bytes=0-499\n"x"', b'W/"x", "y"')),
     "content_coding": Target(
         _content_coding,
         (MalformedSip, TooLarge),
         examples=(b"gzip\n" + gzip.compress(b"a push", mtime=0), b"deflate, gzip\n\x78\x9c\x03\x00"),
+    ),
+    "external_body": Target(
+        _external_body,
+        (MalformedMime,),
+        examples=(
+            b'message/external-body; access-type="URL"; expiration="Mon, 31 Dec 2029 10:00:00 GMT"; '
+            b'URL="https://c.example/content/x"; size=5; hash=2FD4E1C67A2D28FCED849EE1BB76E7391B93EB12\n'
+            b"Content-Type: image/png\r\n\r\n",
+        ),
     ),
     "feature_sets": Target(
         _feature_sets,

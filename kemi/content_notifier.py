@@ -8,7 +8,7 @@ from typing import NamedTuple
 import device_facts
 from batch import Batch
 from knowledge import Known
-from links import Links
+from links import LARGEST_LINK, Links
 from outgoing import REFUSED, Outgoing
 from sent import InSubscription
 from settings import Settings
@@ -73,7 +73,7 @@ class ContentNotifier:
             if ticket in late:
                 batch.give_way(chosen.taken)
                 continue
-            length = chosen.taken.delivery.length
+            length = LARGEST_LINK if chosen.choice.link else chosen.taken.delivery.length
             address = self._outgoing.address(chosen.next_hop, length, chosen.known.path_failures)
             if not address:
                 batch.end(self._outgoing.not_sent(chosen.taken, now_ms, REFUSED))

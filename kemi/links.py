@@ -17,6 +17,9 @@ from omapush.store import contents, fetches, finish, outbox
 from omapush.store.client import Store
 from omapush.store.fetches import Awaited
 
+LARGEST_LINK = 600
+"Bytes of content that a link counts for, before it is made: mostly a URL and the headers of the content."
+
 
 class ContentGone(PushRefused):
     """The content of a push is not there any more; nothing can be linked to."""
