@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def chosen(settings: Config, *, standin: bool) -> list[str]:
     """Return the processes of Procfile to start; says on standard error which are left out and why."""
-    parts = ["sip", "api", "notifier"]
+    parts = ["sip", "api", "notifier", "msrp"]
     if urlsplit(settings.redis.url).scheme == "unix":
         parts.insert(0, "redis")
     else:
@@ -100,7 +100,9 @@ def _run(settings: Config, *, standin: bool) -> None:
         print(_TRY.format(handset=HANDSET, bin=Path(sys.executable).parent), file=sys.stderr)
     procfile = str(launch.ROOT / "Procfile")
     os.chdir(launch.ROOT)
-    launch.become([sys.executable, "-m", "honcho", "-f", procfile, "start", *parts], environment)
+    workers = f"msrp={settings.msrp.workers}"
+    honcho = [sys.executable, "-m", "honcho", "-f", procfile, "start", "-c", workers]
+    launch.become([*honcho, *parts], environment)
 
 
 def _become_scscf(settings: Config) -> None:

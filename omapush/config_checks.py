@@ -203,8 +203,12 @@ def _check_msrp(config: Config) -> None:
         _require(
             config, "msrp.public_host", msrp.public_host, HOST, '"media.home1.example" or "[2001:db8::1]"'
         )
-    if int(msrp.listen.rpartition(":")[2]) + 2 * msrp.workers > 65_536:
+    if int(msrp.listen.rpartition(":")[2]) + msrp.workers > 65_536:
         raise BadConfiguration(f"{config.path}: msrp.listen", f"leaves no ports for {msrp.workers} workers")
+    if not msrp.public_host and msrp.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104
+        raise BadConfiguration(
+            f"{config.path}: msrp.public_host", "is needed: devices cannot connect to every address"
+        )
     if msrp.tls and not (msrp.certificate and msrp.private_key):
         raise BadConfiguration(f"{config.path}: msrp.tls", "needs msrp.certificate and msrp.private_key")
     for key in ("certificate", "private_key", "trusted_certificates"):

@@ -36,11 +36,11 @@ class Msrp(Section, frozen=True):
     listen: str = "127.0.0.1:2855"
     """Address and port of the first worker of this node; the second one takes the next port, and so on."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 2
-    """Worker processes of this node, each with a port of its own; with TLS a second one, behind all these."""
+    """Worker processes of this node, each with a port of its own."""
     public_host: str = ""
     """Host that devices connect to, where it is not the one of `listen`."""
     tls: bool = False
-    """Offer `msrps`: every session over TLS. Needs `certificate` and `private_key`."""
+    """Every session over TLS (`msrps`). Needs `certificate` and `private_key`."""
     certificate: str = ""
     """File with our certificate, and those between it and its root (PEM)."""
     private_key: str = ""
@@ -62,7 +62,5 @@ class Msrp(Section, frozen=True):
     """Longest wait for the report that confirms the last byte."""
     total_s: Annotated[float, Meta(gt=0, le=86_400)] = 1_800.0
     """Longest time for one content, from connection to confirmation."""
-    linger_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
-    """How long the m-line of a finished content stays open while other contents of the session go on."""
     lease_ms: Annotated[int, Meta(ge=500, le=60_000)] = 5_000
     """A worker that gave no sign of life for so long is dead; what it carried is tried again."""

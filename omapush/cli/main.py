@@ -39,7 +39,7 @@ app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(configuration.app, name="config")
 app.command(name="doctor")(doctor.doctor)
-for _process in (processes.redis, processes.sip, processes.api, processes.notifier):
+for _process in (processes.redis, processes.sip, processes.api, processes.notifier, processes.msrp):
     app.command(rich_help_panel="Processes, each in the foreground")(_process)
 
 

@@ -130,6 +130,18 @@ def notifier(context: typer.Context) -> None:
     asyncio.run(worker.run(config))
 
 
+def msrp(context: typer.Context) -> None:
+    """Run one media worker: MSRP sessions with large content. Start as many as msrp.workers says."""
+    import uvloop
+
+    from omapush.msrp_agent import worker
+
+    config = terminal.settings(context)
+    log.setup("msrp", level=config.log.level, form=config.log.format)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(worker.run(config))
+
+
 def run_directory(config: Config, named: Path | None = None) -> Path:
     """Return where Kamailio's pid file and control socket are."""
     if named is not None:

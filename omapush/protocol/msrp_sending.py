@@ -100,6 +100,8 @@ class MsrpSending:
         self.message = message
         self.position = 0
         "Octets that were written."
+        self.answered = 0
+        "Octets up to the end of the last chunk that was taken."
         self.outcome: Outcome | None = None
         self._to_path = to_path
         self._from_path = from_path
@@ -111,8 +113,8 @@ class MsrpSending:
         "That chunk is, before its end."
         self._all_written = False
         self._all_written_at = 0.0
-        self._unanswered: dict[str, float] = {}
-        "Transactions in their order, each with when its last octet was written."
+        self._unanswered: dict[str, tuple[float, int]] = {}
+        "Transactions in their order, each with when its last octet was written, and the position behind it."
         self._heard_at = 0.0
         self._reported = OctetRanges()
         self._report_came = False
@@ -146,7 +148,7 @@ class MsrpSending:
         if self._unanswered:
             # Answers come in the order of the chunks, and a chunk stands in the queue of the connection
             # behind those before it: its time begins when they have been answered.
-            return max(next(iter(self._unanswered.values())), self._heard_at) + self._timing.answer_s
+            return max(next(iter(self._unanswered.values()))[0], self._heard_at) + self._timing.answer_s
         if not self._all_written:
             return None
         return max(self._heard_at, self._all_written_at) + self._timing.report_s
@@ -184,7 +186,7 @@ class MsrpSending:
         if self.outcome is not None:
             return write_end(transaction, Flag.ABORTED, after_body=True)
         if self.message.failure_report is FailureReport.YES and not self._is_answered:
-            self._unanswered[transaction] = now
+            self._unanswered[transaction] = (now, self.position)
         self._all_written = self.position == self.message.size
         if self._all_written:
             self._all_written_at = now
@@ -209,14 +211,18 @@ class MsrpSending:
 
     def on_response(self, response: Response, now: float) -> bool:
         """Take the answer to a chunk; False when it is to none of this message."""
+        end = 0
         if self._chunk is not None and self._chunk[0] == response.transaction:
             self._is_answered = True  # as by a 413 that cannot wait for its end
-        elif self._unanswered.pop(response.transaction, None) is None:
+        elif response.transaction in self._unanswered:
+            end = self._unanswered.pop(response.transaction)[1]
+        else:
             return False
         if self.outcome is not None:
             return True
         self._heard_at = now
         if response.code // 100 == 2:
+            self.answered = max(self.answered, end)
             self._conclude()
         else:
             self._end(response.code, _said(response.code, response.comment, "in answer to a chunk"))

@@ -15,13 +15,11 @@ class MediaWorker(NamedTuple):
     name: str
     "Another after each start, so that nobody takes it for the one that died."
     uri: str
-    "Begin of its MSRP URIs: `msrp://192.0.2.20:2855`."
-    secure_uri: str
-    "The same for `msrps`; empty: it has no certificate."
+    "Begin of its MSRP URIs: `msrp://192.0.2.20:2855`, or `msrps://` where it speaks TLS."
     streams: int
     "That it carries."
     most: int
-    "That it takes."
+    "That it takes; 0 while it ends."
 
     @property
     def has_room(self) -> bool:
@@ -29,14 +27,14 @@ class MediaWorker(NamedTuple):
         return self.streams < self.most
 
 
-def choose(workers: Sequence[MediaWorker], *, secure: bool = False, turn: int = 0) -> MediaWorker | None:
+def choose(workers: Sequence[MediaWorker], turn: int = 0) -> MediaWorker | None:
     """
-    Return the worker with the fewest streams; None when each is full, or has no TLS where it is needed.
+    Return the worker with the fewest streams; None when each is full or ends.
 
     `turn`: any number; another one spreads sessions over workers that are equally busy, for their records
     are up to a second old.
     """
-    able = [one for one in workers if one.has_room and (one.secure_uri or not secure)]
+    able = [one for one in workers if one.has_room]
     if not able:
         return None
     fewest = min(one.streams for one in able)

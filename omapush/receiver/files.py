@@ -269,7 +269,7 @@ def _unwrapped(push: Push, data: bytes) -> Push:
         content=inside.content,
         content_type=inside.header("content-type") or "",
         headers=(*push.headers, *inside.headers),
-        size=-1,
+        size=len(inside.content),
         wrapped=True,
     )
 

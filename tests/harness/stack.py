@@ -1,4 +1,4 @@
-"""The product as its processes: Redis, Kamailio, api and notifier, each started, killed and started again."""
+"""The product as its processes: Redis, Kamailio, api and others, each started, killed and started again."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from omapush import clock, config
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.registration import Registration
 from omapush.push.values import Event, Push, Recipient, Result, push_ref
-from omapush.store import client, outbox, pushes, registrations
+from omapush.store import client, msrp_workers, outbox, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Known, Submission
 from tests.harness.ports import free_ports
@@ -58,25 +58,28 @@ class Stack:
     """
 
     def __init__(self, folder: Path, settings: Settings | None = None, parts: Sequence[str] = PARTS) -> None:
-        sip_port, http_port, self.core_port = free_ports(3)
+        sip_port, http_port, self.core_port, msrp_port = free_ports(4)
         self.folder = folder
         self.sip = ("127.0.0.1", sip_port)
         self.http = f"http://127.0.0.1:{http_port}"
         self._run_dir = Path(tempfile.mkdtemp(prefix="push-"))  # a unix socket's path is short
         self.config_file = folder / "omapush.toml"
         folder.mkdir(parents=True, exist_ok=True)
-        self.config_file.write_text(_toml(self._tables(sip_port, http_port, settings or {})))
+        self.config_file.write_text(_toml(self._tables(sip_port, http_port, msrp_port, settings or {})))
         self.config = config.load(str(self.config_file))
         self.store = self._connect()
         self.db: redis.Redis = self.store.db
         self.parts = {part: self._process(part) for part in parts}
 
-    def _tables(self, sip_port: int, http_port: int, settings: Settings) -> dict[str, dict[str, Any]]:
+    def _tables(
+        self, sip_port: int, http_port: int, msrp_port: int, settings: Settings
+    ) -> dict[str, dict[str, Any]]:
         own: Settings = {
             "sip": {"listen": [f"udp:127.0.0.1:{sip_port}", f"tcp:127.0.0.1:{sip_port}"]},
             "core": {"next_hop": f"sip:127.0.0.1:{self.core_port};lr"},
             "api": {"listen": f"127.0.0.1:{http_port}"},
             "redis": {"url": f"unix://{self._run_dir / 'redis.sock'}"},
+            "msrp": {"listen": f"127.0.0.1:{msrp_port}", "workers": 1},
         }
         tables: dict[str, dict[str, Any]] = {}
         for source in (DEFAULTS, own, settings):
@@ -121,12 +124,14 @@ class Stack:
         """Start a part and return when it does its work."""
         process = self.parts[part]
         former_runs = self._runs() if part == "sip" else set()
+        former_workers = self.media_workers() if part == "msrp" else set()
         process.start()
         ready = {
             "redis": self._redis_answers,
             "sip": lambda: answers_options(self.sip) and not self._runs(live=True) & ({""} | former_runs),
             "api": self._api_answers,
             "notifier": lambda: True,
+            "msrp": lambda: bool(self.media_workers() - former_workers),
         }[part]
         process.wait_until(ready, START_S, f"{part} ready")
 
@@ -161,6 +166,10 @@ class Stack:
             return {owner["run"] for owner in owners if owner.get("node", "").endswith(own)}
         now = clock.now_ms()
         return {owner["run"] if owner and int(owner["until_ms"]) > now else "" for owner in owners}
+
+    def media_workers(self) -> set[str]:
+        """The names of the media workers that live."""
+        return {one.name for one in msrp_workers.live(self.store)}
 
     def _api_answers(self) -> bool:
         try:

@@ -9,7 +9,7 @@ LEASE_MS = 60_000
 
 
 def worker(name: str, streams: int = 0) -> MediaWorker:
-    return MediaWorker(RECORD_VERSION, name, f"msrp://{name}.example:2855", "", streams, 10)
+    return MediaWorker(RECORD_VERSION, name, f"msrp://{name}.example:2855", streams, 10)
 
 
 def test_a_worker_that_announces_itself_is_found_with_its_last_load(store: Store) -> None:

@@ -73,6 +73,7 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
         ({"msrp": {"listen": "127.0.0.1"}}, ["msrp.listen", "127.0.0.1:2855"]),
         ({"msrp": {"listen": "127.0.0.1:65535"}}, ["msrp.listen", "no ports for 2 workers"]),
         ({"msrp": {"public_host": "a b"}}, ["msrp.public_host", "media.home1.example"]),
+        ({"msrp": {"listen": "0.0.0.0:2855"}}, ["msrp.public_host", "is needed"]),
         ({"msrp": {"tls": True}}, ["msrp.tls", "certificate and msrp.private_key"]),
         ({"msrp": {"certificate": "/nowhere.pem"}}, ["msrp.certificate", "cannot be read"]),
         ({"sip": {"uri": "sip:psa@home1.example:99999"}}, ["sip.uri", "right would be"]),

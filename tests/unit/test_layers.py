@@ -41,7 +41,7 @@ LIBRARIES: dict[str, set[str]] = {
     "msrp_agent": set(),
     "receiver": {"cryptography"},
     "kemi": {"KSR"},
-    "cli": {"typer", "rich", "uvicorn", "httpx", "redis", "msgspec"},
+    "cli": {"typer", "rich", "uvicorn", "uvloop", "httpx", "redis", "msgspec"},
     "config": {"msgspec"},
     "config_forms": set(),
     "config_media": {"msgspec"},

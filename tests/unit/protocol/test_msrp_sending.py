@@ -114,6 +114,7 @@ def test_it_is_confirmed_by_the_last_answer_and_a_report_of_all_octets() -> None
     send(one, bytes(BIG))
 
     assert answer(one, 0)
+    assert one.answered == BIG
     assert report(one, 1, BIG)
     assert one.outcome is None
     assert report(one, BIG + 1, 2 * BIG)

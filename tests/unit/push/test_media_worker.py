@@ -3,15 +3,8 @@
 from omapush.push.media_worker import RECORD_VERSION, MediaWorker, choose
 
 
-def worker(name: str, streams: int = 0, *, most: int = 10, secure: bool = False) -> MediaWorker:
-    return MediaWorker(
-        RECORD_VERSION,
-        name,
-        f"msrp://{name}.example:1",
-        f"msrps://{name}.example:2" if secure else "",
-        streams,
-        most,
-    )
+def worker(name: str, streams: int = 0, *, most: int = 10) -> MediaWorker:
+    return MediaWorker(RECORD_VERSION, name, f"msrp://{name}.example:1", streams, most)
 
 
 def test_the_one_with_the_fewest_streams_is_taken() -> None:
@@ -20,15 +13,11 @@ def test_the_one_with_the_fewest_streams_is_taken() -> None:
 
 def test_none_is_taken_when_all_are_full_or_there_is_none() -> None:
     assert choose([worker("a", 10), worker("b", 10)]) is None
+    assert choose([worker("a", most=0)]) is None
     assert choose([]) is None
-
-
-def test_only_one_with_a_certificate_is_taken_for_tls() -> None:
-    assert choose([worker("a"), worker("b", 5, secure=True)], secure=True) == worker("b", 5, secure=True)
-    assert choose([worker("a")], secure=True) is None
 
 
 def test_workers_that_are_equally_busy_take_turns() -> None:
     workers = [worker("b"), worker("a"), worker("c", 1)]
 
-    assert [choose(workers, turn=turn) for turn in range(3)] == [worker("a"), worker("b"), worker("a")]
+    assert [choose(workers, turn) for turn in range(3)] == [worker("a"), worker("b"), worker("a")]

@@ -1,0 +1,1 @@
+"""The media worker: carries the content of sessions to devices over MSRP (RFC 4975)."""

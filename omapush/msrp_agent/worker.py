@@ -1,0 +1,134 @@
+"""The media worker process: listens, announces itself, and looks at the sessions that it is told of."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from omapush import log
+from omapush.config import Config, Msrp
+from omapush.errors import PushRefused, TryLater
+from omapush.msrp_agent import tls
+from omapush.msrp_agent.carrier import Carrier
+from omapush.msrp_agent.connection import MsrpConnection
+from omapush.msrp_agent.hub import Hub
+from omapush.push.media_worker import RECORD_VERSION, MediaWorker
+from omapush.store import client, msrp_workers
+
+_STOP_S: Final = 10.0
+"How long transfers may go on after SIGTERM."
+_LOOK_S: Final = 5.0
+"How often the sessions under way are read without being told to: what is told may get lost."
+_AGAIN_S: Final = 1.0
+
+
+async def run(config: Config) -> None:
+    """
+    Work until SIGTERM or SIGINT; what is being sent then may end within 10 s.
+
+    Raises:
+        PushRefused: all ports of this node's workers are taken.
+        BadConfiguration: certificate or key cannot be used.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    hub = Hub(config.msrp)
+    server, port = await _listen(config.msrp, hub)
+    worker = Worker(config, hub, port)
+    log.get().info("msrp_listening", worker=worker.name, uri=worker.uri)
+    try:
+        await worker.run(stop)
+    finally:
+        server.close()
+        hub.close()
+
+
+async def _listen(settings: Msrp, hub: Hub) -> tuple[asyncio.Server, int]:
+    """Listen on the first port of this node's workers that is free."""
+    host, _, first = settings.listen.rpartition(":")
+    context = tls.server_context(settings) if settings.tls else None
+    for port in range(int(first), int(first) + settings.workers):
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: MsrpConnection(hub), host.strip("[]"), port, ssl=context
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise PushRefused(f"msrp.listen: {host}:{port}: {error.strerror}") from error
+        else:
+            return server, port
+    raise PushRefused(
+        f"msrp.listen: {settings.listen} and {settings.workers - 1} ports behind it are taken; "
+        "stop the other workers, or make msrp.workers larger"
+    )
+
+
+class Worker:
+    """What a worker does while it lives."""
+
+    def __init__(self, config: Config, hub: Hub, port: int) -> None:
+        settings = config.msrp
+        host = settings.public_host or settings.listen.rpartition(":")[0]
+        self.name = f"{socket.gethostname()}:{port}:{secrets.token_hex(4)}"
+        self.uri = f"{'msrps' if settings.tls else 'msrp'}://{host}:{port}"
+        self._settings = settings
+        self._store = client.connect(config.redis)
+        self._carrier = Carrier(config, self._store, hub, self.name)
+        self._wait_s = min(0.4, config.redis.timeout_ms / 2_000)
+        self._takes = True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Carry sessions until `stop`, then let them end."""
+        with ThreadPoolExecutor(1, "told") as ear:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._announce()),
+                    tasks.create_task(self._hear(ear)),
+                    tasks.create_task(self._look()),
+                ]
+                await stop.wait()
+                self._takes = False
+                await self._carrier.stop(_STOP_S, "its media worker ends")
+                for task in background:
+                    task.cancel()
+        try:
+            await asyncio.to_thread(msrp_workers.retire, self._store, self.name)
+        except TryLater as error:  # it counts as dead a little later
+            log.get().warning("msrp_store_away", reason=str(error))
+
+    async def _announce(self) -> None:
+        while True:
+            room = self._settings.streams if self._takes else 0
+            shown = MediaWorker(RECORD_VERSION, self.name, self.uri, self._carrier.streams, room)
+            try:
+                await asyncio.to_thread(msrp_workers.announce, self._store, shown, self._settings.lease_ms)
+            except TryLater as error:
+                log.get().warning("msrp_store_away", reason=str(error))
+            await asyncio.sleep(self._settings.lease_ms / 3_000)
+
+    async def _hear(self, ear: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                ids = await loop.run_in_executor(
+                    ear, msrp_workers.heard, self._store, self.name, self._wait_s
+                )
+                if ids:
+                    await self._carrier.look(ids)
+            except TryLater as error:
+                log.get().warning("msrp_store_away", reason=str(error))
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                await self._carrier.look(self._carrier.sessions)
+            except TryLater as error:
+                log.get().warning("msrp_store_away", reason=str(error))

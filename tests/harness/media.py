@@ -1,0 +1,123 @@
+"""Sessions as the SIP side would have agreed them, for tests of a media worker."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from omapush import clock
+from omapush.push.session import Ending, Session, Stream, with_stream
+from omapush.push.values import ticket
+from omapush.store import contents, msrp_workers, pushes, sessions
+from omapush.store.client import Store
+from omapush.store.pushes import Submission
+from omapush.store.sessions import Change
+from tests.fakes.msrp_session import Session as Far
+from tests.harness import records
+from tests.harness.stack import Stack
+from tests.harness.wait import wait_until
+from tests.store.conftest import Make
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """One stream of a session, and the end of it in the device."""
+
+    store: Store
+    session_id: str
+    path: str
+    far: Far
+    content: bytes
+    ref: str
+
+    @property
+    def stream(self) -> Stream:
+        """What the record says of it now."""
+        [session] = sessions.read_all(self.store, [self.session_id])
+        assert session is not None
+        return next(one for one in session.streams if one.path == self.path)
+
+    def ending(self, deadline_s: float = 20.0) -> Ending:
+        """How it ended, once it has."""
+        wait_until(lambda: self.stream.ending is not None, deadline_s, lambda: f"an ending: {self.stream}")
+        ending = self.stream.ending
+        assert ending is not None
+        return ending
+
+
+class Media:
+    """The SIP side, played: it agrees sessions with devices and has the worker look at them."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.store = stack.store
+        self._make = Make()
+
+    def worker(self) -> tuple[str, str]:
+        """Name and URI of the one media worker that lives."""
+        [worker] = msrp_workers.live(self.store)
+        return worker.name, worker.uri
+
+    def agree(self, *files: tuple[Far, bytes], tell: bool = True, **stream: object) -> list[Agreed]:
+        """
+        Have a session that was just answered, with a stream for each file.
+
+        `stream`: fields of all streams that are others than usual.
+        """
+        name, uri = self.worker()
+        aor = f"sip:{secrets.token_hex(6)}@home1.example"
+        streams = []
+        found = []
+        for number, (far, content) in enumerate(files):
+            ref, place = self._stored(aor, content)
+            path = f"{uri}/{secrets.token_hex(9)};tcp"
+            far.remote = [path]
+            made = records.stream(place, number + 1, size=len(content))._replace(
+                path=path,
+                message_id=f"message-{secrets.token_hex(4)}",
+                sha1=hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+                state="agreed",
+                peer_path=far.uri,
+                line=number,
+            )
+            streams.append(made._replace(**stream))  # type: ignore[arg-type]
+            found.append((path, far, content, ref))
+        session = records.session(aor, secrets.token_hex(8), clock.now_ms(), *streams, worker=name)
+        session = session._replace(state="open", place=session.place._replace(uri=uri))
+        assert sessions.begin(self.store, session)
+        if tell:
+            self.tell(session.id)
+        return [Agreed(self.store, session.id, *one) for one in found]
+
+    def tell(self, session_id: str) -> None:
+        """Have the worker look at a session."""
+        msrp_workers.tell(self.store, self.worker()[0], [session_id])
+
+    def change(self, session_id: str, **fields: object) -> None:
+        """Make the record another, and tell the worker."""
+
+        def rule(old: Session | None) -> Change | None:
+            return None if old is None else Change(old._replace(**fields))  # type: ignore[arg-type]
+
+        assert sessions.change(self.store, session_id, rule)
+        self.tell(session_id)
+
+    def withdraw(self, one: Agreed, why: str) -> None:
+        """Have a stream end from the SIP side."""
+        [session] = sessions.read_all(self.store, [one.session_id])
+        assert session is not None
+        ending = Ending("us", 0, why, clock.now_ms())
+        changed = with_stream(session, one.stream._replace(state="ended", ending=ending))
+        self.change(one.session_id, streams=changed.streams)
+
+    def end(self, one: Agreed) -> None:
+        """Have the session end, as after the 200 to its BYE."""
+        self.change(one.session_id, state="ended")
+
+    def _stored(self, aor: str, content: bytes) -> tuple[str, str]:
+        """A push with this content; its ref and a ticket of its delivery."""
+        submission: Submission = self._make.submission(aor)
+        push = submission.push._replace(ref=secrets.token_hex(10), size=len(content))
+        upload = contents.upload(self.store, push.ref, content)
+        push = push._replace(sha1=upload.sha1, sha256=upload.sha256)
+        accepted = submission._replace(push=push, content=b"", upload=upload.name)
+        assert pushes.accept_all(self.store, [accepted]) == [True]
+        return push.ref, ticket(pushes.delivery_of(push, 0, submission.recipients[0], b""))
