@@ -5,6 +5,7 @@ Like all of it written from RFC 4975, 4976, 6135 and 5547 alone, and sharing no 
 """
 
 import secrets
+import select
 import socket
 import ssl
 import threading
@@ -122,10 +123,26 @@ class Connection:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
+    def _receive(self) -> bytes:
+        """The next bytes, nothing at the end; a TLS socket does not stand two threads in it at a time."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return self._socket.recv(_PIECE)
+        while True:
+            if not self._socket.pending():
+                select.select([self._socket], [], [])
+            with self._writing:
+                self._socket.settimeout(0.01)
+                try:
+                    return self._socket.recv(_PIECE)
+                except TimeoutError:  # what came was part of a record
+                    continue
+                finally:
+                    self._socket.settimeout(None)
+
     def _read(self) -> None:
         reader = FrameReader()
         try:
-            while data := self._socket.recv(_PIECE):
+            while data := self._receive():
                 self._flowing.wait()
                 for frame in reader.feed(data):
                     self._peer.received(self, frame)
@@ -134,7 +151,7 @@ class Connection:
             self.ended_between_frames = reader.is_between_frames
         except Violation as error:
             self._peer.violations.append(str(error))
-        except (OSError, ConnectionError):
+        except (OSError, ValueError):
             pass
         finally:
             self.is_open = False
