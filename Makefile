@@ -13,7 +13,7 @@ SECONDS ?= 600
 PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-PACKAGES := kamailio kamailio-python3-modules sip-tester redis-server python3-venv time
+PACKAGES := kamailio kamailio-python3-modules kamailio-tls-modules sip-tester redis-server python3-venv time
 # The other sides of ratios, for `make bench` alone; none of them starts a service.
 BENCH_PACKAGES := mariadb-server-core mariadb-client-core kamailio-mysql-modules kamailio-presence-modules
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)

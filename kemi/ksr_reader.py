@@ -20,6 +20,7 @@ from omapush.push.registrar import ThirdPartyRegister
 from omapush.push.session_answers import Said
 from omapush.push.session_requests import Asked
 from omapush.push.subscribe import Subscribe, is_for_itself, is_served
+from omapush.push.trust import NO_CERTIFICATE, Certificate
 from omapush.push.watch_rules import FinalAnswer, Notified
 
 _LOCAL_REPLY = 2
@@ -53,6 +54,20 @@ def source_address() -> str:
     return str(KSR.kx.get_srcip())
 
 
+def is_trusted(settings: Settings) -> bool:
+    """Tell whether the request in hand came over a link of the trust domain."""
+    if not settings.inside.domain.names or text("$proto") != "tls":
+        return settings.is_trusted(source_address())
+    if number("$tls_peer_verified") != 1:
+        return settings.is_trusted(source_address(), NO_CERTIFICATE)
+    names = (text(f"$tls_peer_{name}") for name in ("san_uri", "san_hostname", "subject_cn"))
+    return settings.is_trusted(source_address(), Certificate(*names))
+
+
+def _is_own_via(via: str, settings: Settings) -> bool:
+    return any(listen.partition(":")[2] in via for listen in settings.config.sip.listen)
+
+
 def next_queued(queue: str) -> tuple[str, str] | None:
     """Return the next (key, value) of a queue between processes, or None when it is empty."""
     if KSR.mqueue.mq_fetch(queue) <= 0:
@@ -65,11 +80,11 @@ def request(settings: Settings, *, onward: bool) -> InboundRequest:
     uri = text("$ru")
     return InboundRequest(
         method=method(),
-        trusted=settings.is_trusted(source_address()),
+        trusted=is_trusted(settings),
         onward=onward,
         for_us=_is_ours(uri, settings),
         in_dialog=KSR.siputils.has_totag() > 0,
-        went_through_us=not onward and settings.sender.sent_by in text("$(hdr(Via)[1])"),
+        went_through_us=not onward and _is_own_via(text("$(hdr(Via)[1])"), settings),
         for_own_profile=onward and method() == "SUBSCRIBE" and _is_for_own_profile(),
         hosted=_hosted(uri, settings) if settings.config.hosted and method() == "MESSAGE" else "",
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from functools import lru_cache
 
 import KSR
 import ksr_reader
 
+from omapush.push import border
 from omapush.push.inbound import (
     Answer,
     Capture,
@@ -20,12 +22,16 @@ from omapush.push.inbound import (
     Subscription,
 )
 from omapush.push.request import InDialog, Request
+from omapush.push.trust import Domain, Inside, host_of, leads_inside
 
 _dialog_in_hand: tuple[Request, InDialog] | None = None
 "The request of a dialog that uac_req_send is working on in this process."
 
 _large_by_tcp = 0
 "Bytes above which a request of ours leaves by TCP; 0: as its next hop says."
+
+_inside = Inside(Domain((), ()), frozenset())
+"Where the trust domain is; what leaves it is stripped of what belongs inside."
 
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 _MOST_HOPS = 70
@@ -37,6 +43,17 @@ def send_large_by_tcp(above: int) -> None:
     """Set from how many bytes on requests of our own leave by TCP (RFC 3261 18.1.1); before the fork."""
     global _large_by_tcp
     _large_by_tcp = above
+
+
+def keep_inside(inside: Inside) -> None:
+    """Set where the trust domain is; before the fork."""
+    global _inside
+    _inside = inside
+
+
+@lru_cache(maxsize=4096)
+def _leads_inside(uri: str) -> bool:
+    return leads_inside(_inside, uri)
 
 
 def reply(status: int, reason: str, headers: Iterable[tuple[str, str]] = ()) -> None:
@@ -76,10 +93,27 @@ def relay(*, record_route: bool) -> None:
         return
     if record_route and method in _DIALOG_CREATING:
         KSR.rr.record_route()
+    _strip_at_the_border()
     # Kamailio's own words for a hop that cannot be reached are not for our peers.
     KSR.tm.t_set_disable_internal_reply(1)
     if KSR.tm.t_relay() < 0:
         reply(503, "Next Hop Unreachable")
+
+
+def _strip_at_the_border() -> None:
+    """Take off the request in hand what stays inside, and have its answers looked at, where it leaves."""
+    next_hop = ksr_reader.text("$du") or ksr_reader.text("$ru")
+    if _leads_inside(next_hop) or host_of(next_hop) == ksr_reader.source_address():
+        return
+    for name in border.removed_on_leaving(ksr_reader.all_values("Privacy")):
+        KSR.hdr.remove(name)
+    KSR.tm.t_on_reply("ksr_border_reply")
+
+
+def strip_answer() -> None:
+    """Take off an answer from outside what nobody there may say."""
+    for name in border.REMOVED_ON_RETURN:
+        KSR.hdr.remove(name)
 
 
 def send(request: Request, reference: str) -> bool:
@@ -94,7 +128,8 @@ def send(request: Request, reference: str) -> bool:
     KSR.pv.sets("$uac_req(turi)", request.to_uri)
     KSR.pv.sets("$uac_req(ouri)", _by_transport(request))
     KSR.pv.sets("$uac_req(callid)", request.call_id)
-    KSR.pv.sets("$uac_req(hdrs)", request.headers)
+    inside = _leads_inside(request.next_hop)
+    KSR.pv.sets("$uac_req(hdrs)", request.headers if inside else border.of_our_own(request.headers))
     _set_body(request.body)
     KSR.pv.seti("$uac_req(evroute)", 1)
     KSR.pv.sets("$uac_req(evparam)", reference)

@@ -84,6 +84,7 @@ class PushAs:
         self._watches: WatchCompleter | None = None
         self._hosted: HostedCompleter | None = None
         self._sessions: SessionCompleter | None = None
+        ksr_writer.keep_inside(settings.inside)
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
 
@@ -106,7 +107,7 @@ class PushAs:
                 KSR.tm.t_check_trans()  # a repetition: answered again, or still at work
                 return DONE
             onward = route_set.leads_onward(self._settings)
-            if onward and self._settings.is_trusted(ksr_reader.source_address()):
+            if onward and ksr_reader.is_trusted(self._settings):
                 way_out = Relay()
             if not onward and KSR.sanity.sanity_check(*_SANITY_URIS) < 0:
                 return DONE
@@ -206,6 +207,14 @@ class PushAs:
 
     def ksr_reply_route(self, _msg: object) -> int:
         """Replies to relayed requests go back as they are."""
+        return DONE
+
+    def ksr_border_reply(self, *_: object) -> int:
+        """An answer from outside the trust domain to a request that we relayed there."""
+        try:
+            ksr_writer.strip_answer()
+        except Exception:
+            log.get().exception("border_reply_crashed")
         return DONE
 
     def ksr_onsend_route(self, _msg: object) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import socket
 from collections.abc import Callable
@@ -13,12 +12,13 @@ from omapush import config
 from omapush.config import Application, Config, Retry
 from omapush.errors import MalformedSip
 from omapush.protocol.sip_uri import address_of_record, host_and_port
-from omapush.push import hosted_subscription
+from omapush.push import hosted_subscription, trust
 from omapush.push.method_choice import Rules
 from omapush.push.page_mode import Profile, Sender
 from omapush.push.retry import DEFAULTS, MOST_REFUSED, REASONS, RetryPlan, RetryPlans
 from omapush.push.subscribe import Terms
 from omapush.push.subscription import Notifier
+from omapush.push.trust import Certificate, Domain, Inside
 from omapush.push.watch import PRESENCE, REG, Package, Plan, Subject, content_package
 
 
@@ -47,17 +47,20 @@ class Settings:
     "On what terms devices may subscribe."
     notifier: Notifier
     "Who we are in the dialogs of subscribers."
+    inside: Inside
+    "What belongs to the trust domain."
 
     @staticmethod
     def load() -> Settings:
         """Return the settings of this node; BadConfiguration stops the start of Kamailio."""
         values = config.load()
         sent_by = next(listen for listen in values.sip.listen if listen.startswith("udp:"))[len("udp:") :]
+        contact = _contact(values, sent_by)
         return Settings(
             config=values,
             node=f"{socket.gethostname()}/{sent_by}",
             run=secrets.token_hex(4),
-            sender=Sender(values.sip.uri, sent_by, values.core.ioi, values.core.next_hop),
+            sender=Sender(values.sip.uri, contact, values.core.ioi, values.core.next_hop),
             own_aor=address_of_record(values.sip.uri, field="sip.uri"),
             profile=lru_cache(maxsize=1024)(partial(_profile, values)),
             rules=lru_cache(maxsize=1024)(partial(_rules, values)),
@@ -71,7 +74,8 @@ class Settings:
                 values.application,
                 Application(),
             ),
-            notifier=Notifier(f"sip:{sent_by}", values.core.ioi),
+            notifier=Notifier(f"sip:{contact}", values.core.ioi),
+            inside=Inside(Domain(values.core.trusted_peers, values.core.trusted_names), _next_hops(values)),
         )
 
     @property
@@ -121,9 +125,9 @@ class Settings:
             for uri in terms.subscribe
         )
 
-    def is_trusted(self, address: str) -> bool:
-        """Tell whether a source address belongs to the trust domain."""
-        return _is_trusted(self.config.core.trusted_peers, address)
+    def is_trusted(self, address: str, certificate: Certificate | None = None) -> bool:
+        """Tell whether a peer belongs to the trust domain; `certificate`: of one that came by TLS."""
+        return _is_trusted(self.inside.domain, address, certificate)
 
     def is_own_identity(self, uri: str) -> bool:
         """Tell whether a URI names our public service identity, however it is written."""
@@ -195,7 +199,18 @@ def _identity(uri: str) -> str:
         return ""
 
 
-@lru_cache(maxsize=4096)
-def _is_trusted(networks: tuple[str, ...], address: str) -> bool:
-    source = ipaddress.ip_address(address)
-    return any(source in ipaddress.ip_network(network) for network in networks)
+_is_trusted = lru_cache(maxsize=4096)(trust.is_trusted)
+
+
+def _contact(values: Config, udp: str) -> str:
+    """Where the core reaches us: by TLS when that is how we reach it."""
+    if ";transport=tls" not in values.core.next_hop.lower():
+        return udp
+    tls = next(listen for listen in values.sip.listen if listen.startswith("tls:"))
+    return f"{tls.removeprefix('tls:')};transport=tls"
+
+
+def _next_hops(values: Config) -> frozenset[str]:
+    core = values.core
+    others = (uri for uris in core.addresses.values() for uri in uris)
+    return frozenset(trust.host_of(uri) for uri in (core.next_hop, *core.next_hops, *others))

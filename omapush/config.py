@@ -37,6 +37,7 @@ from omapush.config_sections import (
     Sip,
     Subscriptions,
 )
+from omapush.config_tls import Tls
 from omapush.errors import BadConfiguration, shortened
 
 DEFAULT_FILE = "omapush.toml"
@@ -62,6 +63,7 @@ __all__ = [
     "Sessions",
     "Sip",
     "Subscriptions",
+    "Tls",
     "load",
     "parse",
 ]
@@ -74,6 +76,7 @@ class Config(Struct, frozen=True, kw_only=True):
     "The file it was read from."
     sip: Sip = Sip()
     core: Core = Core()
+    tls: Tls = Tls()
     api: Api = Api()
     redis: RedisSection = RedisSection()
     delivery: Delivery = Delivery()
@@ -107,6 +110,7 @@ _DEFAULT_PROFILE = Application()
 _SECTIONS: dict[str, type[Section]] = {
     "sip": Sip,
     "core": Core,
+    "tls": Tls,
     "api": Api,
     "redis": RedisSection,
     "delivery": Delivery,

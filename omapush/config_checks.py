@@ -14,6 +14,7 @@ from omapush.config_forms import (
     EVENT,
     HOST,
     HOST_AND_PORT,
+    HOST_PATTERN,
     HTTP_LISTEN,
     HTTP_URL,
     IOI,
@@ -56,6 +57,7 @@ def check(config: Config) -> None:
             raise BadConfiguration(
                 f"{config.path}: core.trusted_peers", f'{error}; right would be "192.0.2.0/24"'
             ) from error
+    _check_tls(config)
     _check_memory(config)
     _check_redis(config)
     _check_msrp(config)
@@ -138,7 +140,8 @@ def _require(config: Config, key: str, value: str, form: re.Pattern[str], right:
 def _check_next_hop(config: Config) -> None:
     if config.core.next_hop.lower().startswith("sips:"):
         raise BadConfiguration(
-            f"{config.path}: core.next_hop", 'there is no TLS yet; right would be "sip:192.0.2.20:6060;lr"'
+            f"{config.path}: core.next_hop",
+            'sips: means TLS up to the user; right would be "sip:scscf.home1.example;transport=tls;lr"',
         )
     core, right = config.core, '"sip:127.0.0.1:6060;lr"'
     _require(config, "core.next_hop", core.next_hop, SIP_URI, right)
@@ -148,6 +151,25 @@ def _check_next_hop(config: Config) -> None:
         _require(config, "core.addresses", name, HOST_AND_PORT, '"192.0.2.20:6060", or "scscf.home1.example"')
         for uri in others:
             _require(config, f'core.addresses."{name}"', uri, SIP_URI, right)
+
+
+def _check_tls(config: Config) -> None:
+    for name in config.core.trusted_names:
+        _require(config, "core.trusted_names", name, HOST_PATTERN, '"scscf.home1.example"')
+    listens = any(value.startswith("tls:") for value in config.sip.listen)
+    if not listens:
+        if ";transport=tls" in config.core.next_hop.lower():
+            raise BadConfiguration(
+                f"{config.path}: core.next_hop",
+                'TLS needs an address in sip.listen, such as "tls:192.0.2.9:5061"',
+            )
+        return
+    for key in ("certificate", "private_key", "trusted_certificates"):
+        file = getattr(config.tls, key)
+        if not file:
+            raise BadConfiguration(f"{config.path}: tls.{key}", "is missing; sip.listen has a tls: address")
+        if not os.access(file, os.R_OK) or set(file) & set('"\r\n'):
+            raise BadConfiguration(f"{config.path}: tls.{key}", f"cannot be read: {shortened(file)}")
 
 
 def _check_memory(config: Config) -> None:

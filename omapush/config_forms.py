@@ -13,7 +13,7 @@ from omapush.errors import shortened
 # host, port                                              RFC 3261 25.1
 _HOST: Final = r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z](?:[0-9A-Za-z.\-]{0,252}[0-9A-Za-z])?)"
 _PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-SIP_LISTEN: Final = re.compile(rf"(?:udp|tcp):{_HOST}:{_PORT}")
+SIP_LISTEN: Final = re.compile(rf"(?:udp|tcp|tls):{_HOST}:{_PORT}")
 HOST: Final = re.compile(_HOST)
 HOST_AND_PORT: Final = re.compile(rf"{_HOST}(?::{_PORT})?")
 HTTP_LISTEN: Final = re.compile(rf"{_HOST}:{_PORT}")
@@ -38,6 +38,8 @@ AOR_PATTERN: Final = re.compile(r"(?:sips?:|tel:|\*)[^\s<>\";,]{0,256}")
 _EVENT_WORD: Final = r"[A-Za-z0-9\-!%*_+`'~]{1,64}"
 _EVENT_PARAM: Final = r"[A-Za-z0-9.\-!%*_+`'~]{1,64}(?:=[A-Za-z0-9.\-!%*_+`'~:/@,]{1,128})?"
 EVENT: Final = re.compile(rf"{_EVENT_WORD}(?:\.{_EVENT_WORD}){{0,4}}(?:;{_EVENT_PARAM}){{0,16}}")
+# a host name, or the end of one behind `*.`               RFC 5922 7.1
+HOST_PATTERN: Final = re.compile(r"(?:\*\.)?[0-9A-Za-z](?:[0-9A-Za-z.\-]{0,252}[0-9A-Za-z])?")
 NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 _WRONG_TYPE: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")

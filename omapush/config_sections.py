@@ -28,7 +28,10 @@ class Sip(Section, frozen=True):
     """Where the Push Sender Agent speaks SIP (the ISC reference point), and as whom."""
 
     listen: tuple[str, ...] = ("udp:127.0.0.1:5070", "tcp:127.0.0.1:5070")
-    """Addresses to listen on, `udp:` or `tcp:` + address + port. TCP also serves Kamailio's own metrics."""
+    """
+    Addresses to listen on: `udp:`, `tcp:` or `tls:`, address and port. TCP also serves Kamailio's own
+    metrics; TLS needs `[tls]`.
+    """
     uri: str = "sip:psa@home1.example"
     """Public service identity of the sender: From and, for trusted initiators, P-Asserted-Identity."""
     aliases: tuple[str, ...] = ()
@@ -74,7 +77,12 @@ class Core(Section, frozen=True):
     longest_pause_s: Annotated[float, Meta(ge=0, le=3_600)] = 60.0
     """Most of a Retry-After for which a next hop that answers 503 is left alone."""
     trusted_peers: tuple[str, ...] = ("127.0.0.0/8",)
-    """Addresses or networks of the trust domain; REGISTER and relayed requests from others get 403."""
+    """Addresses or networks of the trust domain; what others send gets 403, all but OPTIONS."""
+    trusted_names: tuple[str, ...] = ()
+    """
+    Names of the trust domain in certificates: host names, or `*.home1.example` for all below one. With any, a
+    TLS peer is trusted by its name, whatever its address.
+    """
     ioi: str = "home1.example"
     """Our operator identifier in P-Charging-Vector (orig-ioi, term-ioi)."""
 

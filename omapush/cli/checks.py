@@ -88,7 +88,7 @@ def _modules() -> Finding:
     folders = [Path(folder) for folder in where[1].split(":")]
     missing = [name for name in wanted if not any((folder / name).exists() for folder in folders)]
     if missing:
-        action = "apt-get install kamailio kamailio-python3-modules"
+        action = "apt-get install kamailio kamailio-python3-modules kamailio-tls-modules"
         return _wrong("modules", f"missing: {', '.join(missing)}", "the SIP side cannot start", action)
     return _ok("modules", f"all {len(wanted)} of kamailio.cfg")
 

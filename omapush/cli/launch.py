@@ -40,6 +40,8 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
         "OMAPUSH_UDP_MTU": str(sip.udp_mtu),
         "OMAPUSH_CONTROL": f'"unixs:{run_dir / "kamailio.ctl"}"',
     }
+    if _speaks_tls(config):
+        defines["OMAPUSH_TLS"] = f'"{tls_file(run_dir)}"'
     if sip.aliases:
         defines["OMAPUSH_ALIASES"] = " ".join(sip.aliases)
     return [
@@ -54,6 +56,36 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
         *listens,
         *(part for name, value in defines.items() for part in ("-A", f"{name}={value}")),
     ]
+
+
+def _speaks_tls(config: Config) -> bool:
+    return any(listen.startswith("tls:") for listen in config.sip.listen)
+
+
+def tls_file(run_dir: Path) -> Path:
+    """Return where the profile of Kamailio's tls module is written."""
+    return run_dir / "tls.cfg"
+
+
+def tls_profile(config: Config) -> str:
+    """
+    Return the profile of Kamailio's tls module; empty without TLS.
+
+    Both directions are mutual: whoever has no certificate of the CAs cannot even finish the handshake.
+    """
+    if not _speaks_tls(config):
+        return ""
+    tls = config.tls
+    lines = (
+        "method = TLSv1.2+",
+        "verify_certificate = yes",
+        "require_certificate = yes",
+        f"certificate = {Path(tls.certificate).resolve()}",
+        f"private_key = {Path(tls.private_key).resolve()}",
+        f"ca_list = {Path(tls.trusted_certificates).resolve()}",
+    )
+    profile = "".join(f"{line}\n" for line in lines)
+    return f"[server:default]\n{profile}[client:default]\n{profile}"
 
 
 def _transaction_timeout_ms(transaction_s: int) -> int:

@@ -65,6 +65,8 @@ def sip(context: typer.Context, run_dir: RunDir = None) -> None:
         refuse_taken(*endpoint(listen), key="sip.listen")
     run = run_directory(config, run_dir)
     make_private(run)
+    if profile := launch.tls_profile(config):
+        launch.tls_file(run).write_text(profile, encoding="utf-8")
     _become(launch.kamailio_command(config, run), launch.kamailio_environment(config))
 
 

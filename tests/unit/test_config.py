@@ -81,7 +81,7 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
         ({"core": {"next_hop": "sip:;lr"}}, ["core.next_hop", "right would be"]),
         ({"core": {"next_hop": "sip:a b"}}, ["core.next_hop", "right would be"]),
         ({"core": {"next_hop": "sip:core.example?Route=x"}}, ["core.next_hop", "right would be"]),
-        ({"core": {"next_hop": "sips:core.example"}}, ["core.next_hop", "no TLS yet"]),
+        ({"core": {"next_hop": "sips:core.example"}}, ["core.next_hop", "transport=tls"]),
         ({"core": {"ioi": "home 1"}}, ["core.ioi", "home1.example"]),
         ({"core": {"ioi": ""}}, ["core.ioi", "home1.example"]),
         ({"core": {"ioi": 'a"\n'}}, ["core.ioi", "home1.example"]),

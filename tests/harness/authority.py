@@ -1,0 +1,86 @@
+"""A CA of its own for tests and `make run TLS=1`, and the certificates that it gives."""
+
+import datetime
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_LIFETIME: Final = datetime.timedelta(days=30)
+_SLACK: Final = datetime.timedelta(hours=1)
+"Clocks of two machines may differ."
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate and its key, as PEM files."""
+
+    certificate: Path
+    private_key: Path
+
+
+class TestCa:
+    """Lives in memory; only what it issues, and its own certificate, is written into `folder`."""
+
+    __test__ = False
+
+    def __init__(self, folder: Path, name: str = "omapush test CA") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name(name)
+        self.certificate = folder / f"{name.replace(' ', '-')}.pem"
+        "What peers have to trust."
+        only_ca = x509.BasicConstraints(ca=True, path_length=0)
+        builder = _begun(self._name, self._name, self._key).add_extension(only_ca, critical=True)
+        self.certificate.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
+
+    def issue(self, host: str, *, expired: bool = False) -> Issued:
+        """Give a certificate to a host, by its dNSName; `expired`: one that was good an hour ago."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        age = _LIFETIME + 2 * _SLACK if expired else datetime.timedelta()
+        builder = _begun(_name(host), self._name, key, age).add_extension(names, critical=False)
+        issued = Issued(self._folder / f"{host}.pem", self._folder / f"{host}.key")
+        issued.certificate.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
+        descriptor = os.open(issued.private_key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+            )
+        return issued
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _begun(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    age: datetime.timedelta | None = None,
+) -> x509.CertificateBuilder:
+    begin = datetime.datetime.now(datetime.UTC) - _SLACK - (age or datetime.timedelta())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + _LIFETIME)
+    )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
