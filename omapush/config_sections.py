@@ -101,6 +101,10 @@ class Api(Section, frozen=True):
     """
     max_addresses: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
     """Recipients of one push; a PAP control entity may have 192 bytes for each, 65,536 at least."""
+    max_lists: Annotated[int, Meta(ge=0, le=100_000)] = 1_000
+    """Distribution lists of one initiator."""
+    max_members: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
+    """Members of one distribution list; a push to more than `max_addresses` of them is refused."""
     max_waiting: Count = 1_000_000
     """Deliveries that may wait in the outbox of all users; beyond it PAP answers 503 with Retry-After."""
 

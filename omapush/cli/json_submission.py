@@ -49,6 +49,8 @@ def submit(config: Config, name: str, members: dict[str, Any]) -> Taken:
     answer = api_client.ask(config, name, "POST", "/v1/pushes", body=body, headers=headers)
     if answer.status_code == httpx.codes.CREATED:
         return Taken(TAKEN_CODE, "accepted for delivery")
+    if answer.status_code == httpx.codes.OK:
+        return Taken(TAKEN_CODE, "accepted before: this is a repeat")
     raise refusal(answer)
 
 

@@ -12,6 +12,7 @@ from omapush.cli import (
     configuration,
     doctor,
     hosted,
+    lists,
     processes,
     push,
     receiver,
@@ -37,6 +38,7 @@ app.command(name="hosted")(hosted.hosted)
 app.add_typer(receiver.app, name="receiver")
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")
+app.add_typer(lists.app, name="lists")
 app.add_typer(configuration.app, name="config")
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier, processes.msrp):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from omapush import clock
 from omapush.config import Config
 from omapush.errors import Overloaded
+from omapush.pap_http.expansion import expanded
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.push import acceptance
 from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
@@ -47,7 +48,9 @@ class Intake:
         if len(offer.addresses) > most:
             raise NotTaken("2000", "to", f"{len(offer.addresses)} addresses, at most {most} are taken")
         try:
-            if len(offer.addresses) > LARGE:  # long enough for others to notice
+            if offer.lists and not offer.subscribers:
+                offer = await asyncio.to_thread(expanded, self._store, account.name, offer, most)
+            if len(offer.addresses) + len(offer.members) > LARGE:  # long enough for others to notice
                 accepted = await asyncio.to_thread(self._accept, account, offer)
             else:
                 accepted = self._accept(account, offer)

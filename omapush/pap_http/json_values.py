@@ -30,6 +30,9 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     to: Annotated[list[str], Meta(min_length=1, description="Recipients: sip, sips or tel URIs.")] | None = (
         None
     )
+    lists: Annotated[
+        list[str], Meta(max_length=100, description="Your distribution lists whose members get it, too.")
+    ] = []
     subscribers: Annotated[
         bool, Meta(description="Instead of to: for all subscribers of the application, as they are then.")
     ] = False
@@ -147,6 +150,7 @@ def offer_of(new: NewPush, account: Account) -> Offer:
         push_id=push_id,
         addresses=tuple(new.to or ()),
         subscribers=new.subscribers,
+        lists=tuple(new.lists),
         application=application_of(new.application),
         content_type=new.content_type,
         content=_content(new),

@@ -25,6 +25,7 @@ from omapush.push.values import PENDING, Push, Recipient, Result, push_ref
 PUSH_VERSION: Final = 1
 LONGEST_PUSH_ID: Final = 256
 LONGEST_URL: Final = 2_048
+LIST_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _LONGEST_HEADER: Final = 256
 _TRAVELLING: Final = ("x-wap-", "content-language", "content-encoding", "content-disposition")
 _NOT_TRAVELLING: Final = frozenset({"x-wap-application-id"})
@@ -134,6 +135,10 @@ class Offer:
     source_reference: str = ""
     subscribers: bool = False
     "For all subscribers of the application instead of `addresses`."
+    lists: tuple[str, ...] = ()
+    "Distribution lists of the initiator whose members are recipients, too."
+    members: tuple[str, ...] = ()
+    "Addresses of record of these members, once they have been looked up."
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +187,7 @@ def accept(
     notify_url = _notify_url(offer.notify_url)
     _check_content(offer, rules)
     _check_audience(offer, account, rules)
-    recipients, results = _recipients(offer.addresses, account, now_ms)
+    recipients, results = _recipients(offer, account, now_ms)
     before_ms = offer.deliver_before_ms
     if before_ms is not None and before_ms <= now_ms:
         raise NotPossible("2001", "deliver_before", "is in the past")
@@ -258,7 +263,7 @@ def _check_content(offer: Offer, rules: ContentRules) -> None:
 
 def _check_audience(offer: Offer, account: Account, rules: ContentRules) -> None:
     """Recipients or all subscribers; these are reached by NOTIFY only, and their results are only counted."""
-    if offer.subscribers == bool(offer.addresses):
+    if offer.subscribers == bool(offer.addresses or offer.lists):
         raise NotTaken("2000", "to", "needed: either recipients or all subscribers")
     if not offer.subscribers:
         return
@@ -281,19 +286,20 @@ def _is_unfit(value: str) -> bool:
 
 
 def _recipients(
-    addresses: tuple[str, ...], account: Account, now_ms: int
+    offer: Offer, account: Account, now_ms: int
 ) -> tuple[tuple[Recipient, ...], tuple[Result, ...]]:
     """
     Each address once, in the order given, with where it starts: pending, or undeliverable at once.
 
     A user named in two ways gets one push; the later address is told so. An initiator must not push to a
-    single recipient outside its patterns: that refuses the whole.
+    single recipient outside its patterns: that refuses the whole. Members of lists were allowed when they
+    were put in; one that is not any more is told so alone.
     """
     recipients: list[Recipient] = []
     results: list[Result] = []
     named: dict[str, str] = {}
     refusal: NotTaken | None = None
-    for address in dict.fromkeys(addresses):
+    for address in dict.fromkeys(offer.addresses):
         try:
             aor = _target(address, account)
             _refuse_twice(aor, address, named)
@@ -304,6 +310,17 @@ def _recipients(
             continue
         recipients.append(Recipient(address, aor))
         results.append(Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, now_ms))
+    for aor in offer.members:
+        if aor in named:
+            continue
+        recipients.append(Recipient(aor, aor))
+        if account.may_reach(aor):
+            results.append(Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, now_ms))
+        else:
+            refusal = refusal or NotAllowed("lists", "initiator may not push to this member any more")
+            results.append(Result("undeliverable", "2001", "not allowed any more", "", 0, 0, now_ms))
+    if offer.lists and not results:
+        raise NotPossible("2003", "lists", "have no members")
     if refusal is not None and all(result.state != PENDING for result in results):
         raise refusal
     return tuple(recipients), tuple(results)

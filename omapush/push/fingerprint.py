@@ -10,7 +10,9 @@ from omapush.push.acceptance import Offer
 
 LENGTH: Final = 16
 "Bytes of a fingerprint."
-_NAMES: Final = tuple(field.name for field in fields(Offer) if field.name not in ("push_id", "content"))
+_NAMES: Final = tuple(
+    field.name for field in fields(Offer) if field.name not in ("push_id", "content", "members")
+)
 
 
 def fingerprint(offer: Offer) -> bytes:

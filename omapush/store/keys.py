@@ -14,6 +14,8 @@ from omapush.push.values import TARGET_LENGTH, target
 
 SENDERS = "senders"
 "Sorted set of live sender processes, scored by the last sign of life in ms."
+LIST_OWNERS = "list-owners"
+"Set of initiators that ever had a distribution list."
 PROFILE_QUEUE = "uaprof-due"
 "Sorted set of UAProf URLs to be fetched, scored by when, in ms."
 
@@ -199,6 +201,16 @@ def msrp_worker(name: str) -> str:
 def msrp_told(name: str) -> str:
     """Sessions that one media worker is to look at; in a slot of its own."""
     return f"msrp-told:{name}"
+
+
+def lists(initiator: str) -> str:
+    """Names of the distribution lists of one initiator; all of them are in one slot."""
+    return f"lists:{{i:{initiator}}}"
+
+
+def list_members(initiator: str, name: str) -> str:
+    """Members of one distribution list."""
+    return f"list:{{i:{initiator}}}:{name}"
 
 
 def profile(url: str) -> str:

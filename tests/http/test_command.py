@@ -43,8 +43,12 @@ def test_a_push_is_sent_and_waited_for(
     assert sent.stdout.startswith(f"{push_id}\ndelivered  200 OK  MESSAGE")
     assert [one.body for one in core.pushes(to)] == [b"hello"]
     again = omapush(front, "push", "send", *what, *method, "--initiator", "trusted", "--push-id", push_id)
-    assert (again.returncode, again.stdout) == (1, "")
-    assert "refused: 2007" in again.stderr
+    if method:  # JSON knows a repeat from another push
+        assert (again.returncode, again.stdout) == (0, f"{push_id}\n")
+    else:
+        assert (again.returncode, again.stdout) == (1, "")
+        assert "refused: 2007" in again.stderr
+    assert len(core.pushes(to)) == 1
     shown = json.loads(omapush(front, "push", "show", push_id, "--json").stdout)
     assert shown["recipients"][0]["state"] == "delivered"
 
