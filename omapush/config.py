@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from omapush.config_checks import check
 from omapush.config_forms import explained
-from omapush.config_media import Content, Msrp
+from omapush.config_media import Content, Msrp, Sessions
 from omapush.config_sections import (
     Api,
     Application,
@@ -33,7 +33,6 @@ from omapush.config_sections import (
     Retry,
     Routing,
     Section,
-    Sessions,
     Sip,
     Subscriptions,
 )

@@ -64,3 +64,16 @@ class Msrp(Section, frozen=True):
     """Longest time for one content, from connection to confirmation."""
     lease_ms: Annotated[int, Meta(ge=500, le=60_000)] = 5_000
     """A worker that gave no sign of life for so long is dead; what it carried is tried again."""
+
+
+class Sessions(Section, frozen=True):
+    """Sessions in which large pushes travel: INVITE, then MSRP media, carried by a media worker."""
+
+    enabled: bool = True
+    """Open sessions; false: pushes that need one take the next method that their profile allows."""
+    answer_s: Annotated[int, Meta(ge=1, le=110)] = 60
+    """How long a device may take to answer an INVITE; then it is cancelled, and tried again by plan."""
+    files: Annotated[int, Meta(ge=1, le=32)] = 8
+    """Most pushes to one user and application that share a session."""
+    window: Annotated[int, Meta(ge=1, le=5_000)] = 200
+    """INVITEs and BYEs that one sender process may have in flight."""
