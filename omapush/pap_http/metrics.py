@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http.probes import OutboxGate
-from omapush.store import outbox, owed
+from omapush.store import outbox, owed, sessions
 from omapush.store.client import Store
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -75,6 +75,7 @@ class Metrics:
         self._owed = Gauge(
             "omapush_notifications_owed", "Result notifications owed to initiators", registry=self._registry
         )
+        self._sessions = Gauge("omapush_sessions_open", "Sessions that carry pushes", registry=self._registry)
         self._kamailio_up = Gauge(
             "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
         )
@@ -92,8 +93,10 @@ class Metrics:
             self._deliveries.labels(where).set(getattr(depth, where))
         try:
             self._owed.set(await asyncio.to_thread(owed.count, self._store))
+            self._sessions.set(await asyncio.to_thread(sessions.open_sessions, self._store))
         except PushError:
             self._owed.set(float("nan"))
+            self._sessions.set(float("nan"))
         sip_side = await self._from_kamailio()
         self._kamailio_up.set(1 if sip_side else 0)
         return generate_latest(self._registry) + sip_side
