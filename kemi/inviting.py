@@ -51,7 +51,7 @@ class Inviter:
         self._settings = settings
         self._store = store
         self._outgoing = outgoing
-        self._workers = MediaWorkers(store, secure=settings.config.msrp.tls)
+        self._workers = MediaWorkers(store)
 
     def carried(self, taken: Sequence[Taken]) -> dict[str, Carrying]:
         """Return what is carried of a batch, by ticket; mostly nothing, and then nothing is read."""

@@ -17,19 +17,15 @@ _KEPT_S = 1.0
 class MediaWorkers:
     """Part of a process."""
 
-    def __init__(self, store: Store, *, secure: bool) -> None:
-        """`secure`: sessions go over TLS."""
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._secure = secure
         self._live: list[MediaWorker] = []
         self._look_at = 0.0
 
     def pick(self) -> Place | None:
         """Return where the next session is carried; None: no worker has room."""
-        chosen = choose(self._now(), secure=self._secure, turn=random.randrange(1_000))
-        if chosen is None:
-            return None
-        return Place(chosen.name, chosen.secure_uri if self._secure else chosen.uri)
+        chosen = choose(self._now(), turn=random.randrange(1_000))
+        return Place(chosen.name, chosen.uri) if chosen else None
 
     def lives(self, place: Place) -> bool:
         """Tell whether a worker has given a sign of life."""

@@ -44,7 +44,7 @@ class SessionCompleter:
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._counts = metrics.Counts()
-        self._effects = Effects(settings, self._store, self._counts)
+        self._effects = Effects(self._store, self._counts)
         self._pace = Pace()
 
     def run_once(self) -> None:

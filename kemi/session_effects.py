@@ -8,7 +8,6 @@ from typing import NamedTuple
 import holding
 from media_workers import MediaWorkers
 from metrics import Counts
-from settings import Settings
 
 from omapush.push.session import Session, Stream
 from omapush.push.values import Event, ticket_delivery
@@ -26,10 +25,10 @@ class Change(NamedTuple):
 class Effects:
     """Carries them out; each may be repeated. What a crash leaves out is found when the session is due."""
 
-    def __init__(self, settings: Settings, store: Store, counts: Counts) -> None:
+    def __init__(self, store: Store, counts: Counts) -> None:
         self._store = store
         self._counts = counts
-        self.workers = MediaWorkers(store, secure=settings.config.msrp.tls)
+        self.workers = MediaWorkers(store)
 
     def follow(self, changes: Sequence[Change]) -> None:
         """Tell event logs and media workers, and wake deliveries whose results are there."""

@@ -80,11 +80,11 @@ class SessionKeeper:
         self._limits = Limits(
             answer_ms=section.answer_s * 1000,
             transaction_ms=delivery.transaction_s * 1000,
-            linger_ms=int(settings.config.msrp.linger_s * 1000),
+            linger_ms=int(section.linger_s * 1000),
         )
         self._window = Count(window_name(sender), section.window, section.answer_s + delivery.transaction_s)
         self._counts = metrics.Counts()
-        self._effects = Effects(settings, store, self._counts)
+        self._effects = Effects(store, self._counts)
         self._look_at = 0.0
 
     def send_due(self, shards: Sequence[int]) -> None:

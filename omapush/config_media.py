@@ -73,6 +73,11 @@ class Sessions(Section, frozen=True):
     """Open sessions; false: pushes that need one take the next method that their profile allows."""
     answer_s: Annotated[int, Meta(ge=1, le=110)] = 60
     """How long a device may take to answer an INVITE; then it is cancelled, and tried again by plan."""
+    linger_s: Annotated[float, Meta(ge=0, le=600)] = 10.0
+    """
+    When a file has been delivered and others of its session are under way, its m-line is closed so much
+    later, with all that were delivered meanwhile. The last one ends the session at once.
+    """
     files: Annotated[int, Meta(ge=1, le=32)] = 8
     """Most pushes to one user and application that share a session."""
     window: Annotated[int, Meta(ge=1, le=5_000)] = 200

@@ -18,8 +18,7 @@ WORKER = MediaWorker(1, "worker-1", "msrp://127.0.0.1:2855", 0, 1_000)
 OTHER_WORKER = WORKER._replace(name="worker-2", uri="msrp://127.0.0.1:2856")
 SESSIONS: Settings = {
     "sip": {"tcp_above": 0},  # a SipPeer hears UDP only
-    "sessions": {"enabled": True},
-    "msrp": {"linger_s": 0.3},
+    "sessions": {"enabled": True, "linger_s": 0.3},
     'application."large.ua"': {"methods": ["INVITE"]},
     'application."large-once.ua"': {
         "methods": ["INVITE"],
