@@ -1,8 +1,8 @@
 """
 The configuration: one TOML file, read once at start into frozen typed values.
 
-What each table may hold is in config_sections.py and config_media.py. An unknown key or a wrong value raises
-`BadConfiguration`, whose single line names the file, the key and what would be right.
+What each table may hold is in config_sections.py, config_media.py and config_audit.py. An unknown key or a
+wrong value raises `BadConfiguration`, whose single line names the file, the key and what would be right.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from omapush.config_audit import Audit
 from omapush.config_checks import check
 from omapush.config_forms import explained
 from omapush.config_media import Content, Msrp, Sessions
@@ -45,6 +46,7 @@ __all__ = [
     "DEFAULT_FILE",
     "Api",
     "Application",
+    "Audit",
     "Capabilities",
     "Config",
     "Content",
@@ -83,6 +85,7 @@ class Config(Struct, frozen=True, kw_only=True):
     registration: RegistrationSection = RegistrationSection()
     msrp: Msrp = Msrp()
     content: Content = Content()
+    audit: Audit = Audit()
     log: Log = Log()
     routing: Routing = Routing()
     subscriptions: Subscriptions = Subscriptions()
@@ -117,6 +120,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "registration": RegistrationSection,
     "msrp": Msrp,
     "content": Content,
+    "audit": Audit,
     "log": Log,
     "subscriptions": Subscriptions,
     "sessions": Sessions,

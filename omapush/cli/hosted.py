@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from omapush import clock
-from omapush.cli import hosted_subscriptions, terminal
+from omapush.cli import audit_note, hosted_subscriptions, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
 from omapush.store import client
@@ -32,9 +32,11 @@ def hosted(
     settings = terminal.settings(context)
     db = client.connect(settings.redis)
     if subscribe:
+        audit_note.note(settings, "hurry-subscriptions", application)
         hosted_subscriptions.hurry(settings, db, application, as_json=as_json)
         return
     if retry:
+        audit_note.note(settings, "retry-hosted", application)
         _retry(db, application, as_json=as_json)
         return
     names = [application] if application else list(settings.hosted)

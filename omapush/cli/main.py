@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from omapush.cli import (
+    audit,
     capabilities,
     configuration,
     doctor,
@@ -40,6 +41,7 @@ app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(lists.app, name="lists")
 app.add_typer(configuration.app, name="config")
+app.add_typer(audit.app, name="audit")
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier, processes.msrp):
     app.command(rich_help_panel="Processes, each in the foreground")(_process)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import typer
 
 from omapush import log
-from omapush.cli import launch, terminal
+from omapush.cli import audit_note, launch, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
 
@@ -63,6 +63,7 @@ def sip(context: typer.Context, run_dir: RunDir = None) -> None:
     config = terminal.settings(context)
     for listen in config.sip.listen:
         refuse_taken(*endpoint(listen), key="sip.listen")
+    audit_note.started(config, "sip")
     run = run_directory(config, run_dir)
     make_private(run)
     if profile := launch.tls_profile(config):
@@ -90,6 +91,7 @@ def api(context: typer.Context) -> None:
     host, port = _free_endpoint(config.api.listen, "api.listen")
     if not is_loopback(host):
         log.get().warning("api_without_tls", listen=config.api.listen, action="put a TLS proxy in front")
+    audit_note.started(config, "api")
     app = create(config)
     if not config.content.listen:
         uvicorn.run(app, host=host, port=port, **common)

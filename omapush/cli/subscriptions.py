@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from omapush import clock
-from omapush.cli import terminal
+from omapush.cli import audit_note, terminal
 from omapush.errors import PushRefused
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push import subscription as rules
@@ -93,7 +93,9 @@ def as_dict(one: Subscription, now_ms: int) -> dict[str, Any]:
 @app.command()
 def end(context: typer.Context, subscription_id: Id, reason: Reason = "rejected") -> None:
     """End a subscription: its device gets a last NOTIFY that says so."""
-    db = client.connect(terminal.settings(context).redis)
+    config = terminal.settings(context)
+    audit_note.note(config, "end-subscription", subscription_id, reason=reason)
+    db = client.connect(config.redis)
     now_ms = clock.now_ms()
 
     def rule(old: Subscription | None) -> Placed[str]:
@@ -108,7 +110,9 @@ def end(context: typer.Context, subscription_id: Id, reason: Reason = "rejected"
 @app.command()
 def approve(context: typer.Context, subscription_id: Id) -> None:
     """Approve a subscription that waits for it: its device is told, and pushes that wait for it go out."""
-    db = client.connect(terminal.settings(context).redis)
+    config = terminal.settings(context)
+    audit_note.note(config, "approve-subscription", subscription_id)
+    db = client.connect(config.redis)
     users: list[str] = []
 
     def rule(old: Subscription | None) -> Placed[str]:

@@ -12,8 +12,11 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
+from omapush.audit.journal import journal_for
 from omapush.config import Config
 from omapush.errors import PushError
+from omapush.pap_http.audit_trail import AuditTrail
+from omapush.pap_http.audited import Audited
 from omapush.pap_http.authentication import Accounts
 from omapush.pap_http.brake import Brake
 from omapush.pap_http.content_server import ContentServer
@@ -46,6 +49,9 @@ def create(config: Config) -> Litestar:
     intake = Intake(config, store, commit, gate.has_room)
     metrics = Metrics(config, store, gate)
     problems = Problems(metrics)
+    trail = AuditTrail(
+        journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required
+    )
     parts = Parts(
         config,
         store,
@@ -63,6 +69,7 @@ def create(config: Config) -> Litestar:
     return EscapedPaths(
         routes,
         state=State({"parts": parts, "contents": contents}, deep_copy=False),
+        middleware=[Audited(trail)],
         lifespan=[partial(_watched, gate)],
         exception_handlers={
             HTTPException: problems.of_http,

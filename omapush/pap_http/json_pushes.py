@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from omapush import clock, log
 from omapush.errors import NotKnown, shortened
 from omapush.pap_http import json_push_list, media
+from omapush.pap_http.audited import told
 from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
 from omapush.pap_http.json_push_list import PushListState, PushPage
 from omapush.pap_http.json_route import JsonRoute
@@ -21,6 +22,7 @@ from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
 from omapush.push.acceptance import Account, NotPossible, NotTaken, PushIdUsed
 from omapush.push.fan_out import FanOutState
+from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import REF_LENGTH, Event, push_ref
 from omapush.store import fanouts, pushes
 from omapush.store.client import Store
@@ -67,6 +69,7 @@ class JsonPushes(JsonRoute):
     ) -> Response[PushState]:
         """Store a push; from this answer on it will be delivered or come to another end."""
         account = request.user
+        told(request, did="submit", what=data.push_id or "")
         try:
             accepted = await parts_of(request).intake.take(account, offer_of(data, account))
         except PushIdUsed as used:
@@ -74,12 +77,14 @@ class JsonPushes(JsonRoute):
                 raise
             store = parts_of(request).store
             known, reach = await asyncio.to_thread(_look, store, account, data.push_id or "")
+            told(request, result="repeat")
             return Response(state_of(known, reach), status_code=200, headers=_place(known, **_REPEATED))
         except NotTaken as refusal:
             log.get().info(
                 "push_refused", initiator=account.name, push_id=data.push_id or "", why=str(refusal)
             )
             raise
+        told(request, what=accepted.push.push_id, result=TAKEN_CODE)
         begun = pushes.NONE_COUNTED if accepted.push.subscribers else None
         known = Known(accepted.push, accepted.recipients, accepted.results, (), begun)
         return Response(

@@ -8,6 +8,7 @@ from litestar import Controller, Request, Response, post
 
 from omapush import clock
 from omapush.pap_http import media
+from omapush.pap_http.audited import told
 from omapush.pap_http.parts import parts_of
 
 
@@ -21,7 +22,7 @@ class PapRoute(Controller):
     async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Take one PAP document of a push initiator."""
         parts = parts_of(request)
-        account = await parts.door.admit(request)
+        account = request.scope["user"] = await parts.door.admit(request)
         media.require_pap(request)
         await parts.large_bodies.admit(request)
         body = await request.body()
@@ -29,4 +30,5 @@ class PapRoute(Controller):
         answer = await parts.pap.answer(account, request.headers["content-type"], body)
         parts.metrics.answer_time.observe(clock.monotonic() - started)
         parts.metrics.requests.labels(answer.operation, answer.code).inc()
+        told(request, did=answer.operation, what=answer.push_id, result=answer.code)
         return Response(answer.body, status_code=202, media_type=answer.content_type)

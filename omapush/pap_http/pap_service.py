@@ -49,6 +49,8 @@ class PapAnswer:
     operation: str
     code: str
     content_type: str = "application/xml"
+    push_id: str = ""
+    "Of the push that it is about; empty: of none."
 
 
 class PapService:
@@ -87,7 +89,8 @@ class PapService:
                 problem = MalformedPap(type(other).__name__, "is no request to a gateway")
                 return _bad_message(problem)
         body = await self._written(response, document.version)
-        return PapAnswer(body, type(document.operation).__name__, _code(response))
+        operation = type(document.operation).__name__
+        return PapAnswer(body, operation, _code(response), push_id=getattr(document.operation, "push_id", ""))
 
     async def _read(self, content_type: str, body: bytes) -> pap_reader.Submission:
         """A body that takes long to read is read in a thread: others come in meanwhile."""

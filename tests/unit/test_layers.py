@@ -9,25 +9,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = {"store", "push", "protocol", "config", "log", "clock", "errors"}
+CONFIG_TABLES = {"config_audit", "config_media", "config_sections", "config_tls"}
 
 OURS: dict[str, set[str]] = {
     "protocol": {"errors"},
     "push": {"protocol", "errors"},
     "store": {"push", "protocol", "config", "errors"},
-    "pap_http": AGENT,
+    "audit": {"errors"},
+    "pap_http": {*AGENT, "audit"},
     "notifier": AGENT,
     "msrp_agent": AGENT,
     "receiver": {"protocol", "config", "log", "clock", "errors"},
     "kemi": AGENT,
-    "cli": {
-        *AGENT,
-        *("config_media", "config_tls", "config_sections"),
-        *("pap_http", "notifier", "msrp_agent", "receiver"),
-    },
-    "config": {"config_checks", "config_forms", "config_media", "config_tls", "config_sections", "errors"},
+    "cli": {*AGENT, *CONFIG_TABLES, "audit", "pap_http", "notifier", "msrp_agent", "receiver"},
+    "config": {*CONFIG_TABLES, "config_checks", "config_forms", "errors"},
     "config_checks": {"config", "config_forms", "errors"},
     "config_forms": {"errors"},
     "config_media": {"config_sections", "errors"},
+    "config_audit": {"config_sections"},
     "config_tls": {"config_sections"},
     "config_sections": {"errors"},
     "errors": set(),
@@ -40,6 +39,7 @@ OURS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "protocol": {"lxml"},
     "push": set(),
+    "audit": set(),
     "store": {"redis", "hiredis", "msgspec"},
     "pap_http": {"litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
     "notifier": {"httpx"},
@@ -50,6 +50,7 @@ LIBRARIES: dict[str, set[str]] = {
     "config": {"msgspec"},
     "config_forms": set(),
     "config_media": {"msgspec"},
+    "config_audit": set(),
     "config_tls": set(),
     "config_sections": {"msgspec"},
     "config_checks": set(),

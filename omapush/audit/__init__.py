@@ -1,0 +1,1 @@
+"""Who did what, as a record that cannot be changed without it showing."""

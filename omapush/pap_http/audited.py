@@ -1,0 +1,80 @@
+"""Every request that changes something is in the audit record before its answer leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Request
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from omapush import clock
+from omapush.audit.chain import Entry
+from omapush.pap_http.audit_trail import AuditTrail
+from omapush.pap_http.authentication import claimed_name
+from omapush.push.acceptance import Account
+
+_FACTS: Final = "omapush.audit"
+_ONLY_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PAP_READS: Final = frozenset({"StatusQuery", "CcqMessage"})
+
+
+@dataclass
+class Facts:
+    """What a route tells of its request; what it leaves out is taken from path and status."""
+
+    did: str = ""
+    what: str = ""
+    result: str = ""
+
+
+def told(request: Request[Any, Any, Any], *, did: str = "", what: str = "", result: str = "") -> None:
+    """Tell the audit record what a request is about, in the words of the service."""
+    facts = request.scope.get(_FACTS)
+    if isinstance(facts, Facts):
+        facts.did, facts.what, facts.result = did or facts.did, what or facts.what, result or facts.result
+
+
+class Audited(ASGIMiddleware):
+    """Stands before all routes."""
+
+    def __init__(self, trail: AuditTrail) -> None:
+        self._trail = trail
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Pass a request on; its entry is written when the status of its answer is known."""
+        if not self._trail.is_kept or scope.get("method") in _ONLY_READS:
+            await next_app(scope, receive, send)
+            return
+        self._trail.check()
+        facts = Facts()
+        shared: Any = scope  # for the route, which gets the same
+        shared[_FACTS] = facts
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start" and facts.did not in _PAP_READS:
+                await self._trail.note(_entry(scope, facts, message["status"]))
+            await send(message)
+
+        await next_app(scope, receive, noted)
+
+
+def _entry(scope: Scope, facts: Facts, status: int) -> Entry:
+    user, client = scope.get("user"), scope.get("client")
+    known = isinstance(user, Account)
+    claimed = "" if known else claimed_name(_authorization(scope))
+    return Entry(
+        at=clock.iso(clock.now_ms()),
+        who=f"initiator/{user.name}" if isinstance(user, Account) else "nobody",
+        did=facts.did or ("log-in" if status == 401 else f"{scope.get('method', '')}".lower()),
+        what=facts.what or scope["path"],
+        result=facts.result or (str(status) if status >= 400 else "done"),
+        source=client[0] if client else "",
+        more=(("claimed", claimed),) if claimed else (),
+    )
+
+
+def _authorization(scope: Scope) -> str | None:
+    found = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+    return found.decode("latin-1") if found is not None else None
