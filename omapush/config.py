@@ -1,7 +1,7 @@
 """
 The configuration: one TOML file, read once at start into frozen typed values.
 
-What each table may hold is in config_sections.py, config_media.py and config_audit.py. An unknown key or a
+What each table may hold is in config_sections.py and the other config_*.py with tables. An unknown key or a
 wrong value raises `BadConfiguration`, whose single line names the file, the key and what would be right.
 """
 
