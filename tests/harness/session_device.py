@@ -8,6 +8,8 @@ from omapush import clock
 from omapush.push.media_worker import MediaWorker
 from omapush.push.session import CONFIRMED, Ending, Session
 from omapush.store import keys, msrp_workers, sessions
+from tests.fakes.msrp_peer import Manners, MsrpPeer
+from tests.fakes.msrp_session import Session as MsrpSession
 from tests.fakes.sip_text import SipText, reply
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Settings, Stack
@@ -89,6 +91,11 @@ class Device:
     "More lines for each m-line of its answers, with CRLF."
     record_route: str = ""
     accept_types: str = "*"
+    media: MsrpPeer | None = None
+    "Where its media really goes; None: nowhere."
+    manners: Manners = field(default_factory=Manners)
+    ends: dict[str, MsrpSession] = field(default_factory=dict)
+    "Its ends of MSRP sessions with `media`, by our path."
 
     def __post_init__(self) -> None:
         self.core.policy = self.policy
@@ -117,13 +124,22 @@ class Device:
         return (head + "".join(self._answer(i, one) for i, one in enumerate(m_lines(offer)))).encode()
 
     def _answer(self, position: int, line: MLine) -> str:
-        port = 0 if line.port == 0 or position in self.refuse else 7394
+        is_open = line.port > 0 and position not in self.refuse
+        path, port = f"msrp://127.0.0.1:7394/{position}{self.tag};tcp", 7394
+        if self.media is not None:
+            path, port = self._end(line.value("path")).uri, self.media.port
         return (
-            f"m=message {port} TCP/MSRP *\r\na=recvonly\r\na=setup:{self.setup}\r\n"
-            f"a=accept-types:{self.accept_types}\r\na=path:msrp://127.0.0.1:7394/{position}{self.tag};tcp\r\n"
+            f"m=message {port if is_open else 0} TCP/MSRP *\r\na=recvonly\r\na=setup:{self.setup}\r\n"
+            f"a=accept-types:{self.accept_types}\r\na=path:{path}\r\n"
             f"a=file-selector:{line.value('file-selector')}\r\n"
             f"a=file-transfer-id:{line.value('file-transfer-id')}\r\n{self.extra}"
         )
+
+    def _end(self, path: str) -> MsrpSession:
+        assert self.media is not None
+        if path not in self.ends:
+            self.ends[path] = self.media.session([path], self.manners)
+        return self.ends[path]
 
     # What came -----------------------------------------------------------------------------------
 
