@@ -48,7 +48,7 @@ def _standing(
         shard = store.layout.ticket_shard(ticket(delivery))
         owner = outbox.owners(store)[shard]
         is_owned = int(owner.get("until_ms", 0)) > now_ms
-        now, following = _waiting(config, known, index, where, f"user shard {shard}", is_owned)
+        now, following = _waiting(config, known, index, where, f"user shard {shard}", is_owned, now_ms)
         following += f" It expires at {clock.iso(known.push.deliver_before_ms)}."
     return Standing(recipient.address, recipient.aor, result.state, result.code, where, now, following)
 
@@ -74,13 +74,18 @@ def _telling(config: Config, known: Known, index: int) -> str:
 
 
 def _waiting(
-    config: Config, known: Known, index: int, where: str, shard: str, is_owned: bool
+    config: Config, known: Known, index: int, where: str, shard: str, is_owned: bool, now_ms: int
 ) -> tuple[str, str]:
     match where:
         case "taken":
             return (
                 "A request is under way; its answer has not come yet.",
                 f"The answer decides. Without one for {config.delivery.transaction_s} s it is sent again.",
+            )
+        case "later" if now_ms < known.push.deliver_after_ms:
+            return (
+                "It is scheduled: its deliver-after has not come yet.",
+                f"It is sent at {clock.iso(known.push.deliver_after_ms)} by itself.",
             )
         case "later":
             event = last(known.events, index, "retry")

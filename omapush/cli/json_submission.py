@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,10 @@ def compose(message: pap.PushMessage, content: Content, method: str) -> dict[str
     """Return the members of the body that submits the push; without addresses it is for all subscribers."""
     wishes = {
         "deliver_before": message.deliver_before and clock.iso(message.deliver_before * 1000),
+        "deliver_after": message.deliver_after and clock.iso(message.deliver_after * 1000),
+        "replaces": message.replace_push_id,
+        "replace_method": message.replace_push_id and message.replace_method.value,
+        "priority": message.priority.value,
         "notify_url": message.notify_url,
         "method": method,
     }
@@ -68,6 +73,27 @@ def steer(config: Config, name: str, push_id: str, what: str) -> dict[str, Any]:
         raise refusal(answer)
     push: dict[str, Any] = answer.json()
     return push
+
+
+def cancel(config: Config, name: str, push_id: str, addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """
+    Take a push of initiator `name` back, for all of its recipients when `addresses` is empty.
+
+    Returns what came of it for each: `address`, `cancelled`, `code` and `desc`.
+
+    Raises:
+        PushRefused: there is no such push, or another refusal.
+        StoreUnavailable: the api cannot be reached, or cannot do it now.
+    """
+    path = f"/v1/pushes/{quote(push_id, safe='')}/cancel"
+    body = json.dumps({"to": list(addresses)} if addresses else {}).encode()
+    answer = api_client.ask(
+        config, name, "POST", path, body=body, headers={"Content-Type": "application/json"}
+    )
+    if answer.status_code != httpx.codes.OK:
+        raise refusal(answer)
+    recipients: list[dict[str, Any]] = answer.json()["recipients"]
+    return recipients
 
 
 def refusal(answer: httpx.Response) -> PushRefused:

@@ -70,6 +70,31 @@ def abort(context: typer.Context, push: PushId, initiator: Name = None) -> None:
     _steer(context, push, initiator, "abort")
 
 
+@app.command()
+def cancel(
+    context: typer.Context,
+    push: PushId,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", metavar="ADDRESS", help="Only for this recipient; repeatable.")
+    ] = None,
+    initiator: Name = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """Take a push back; 1 when somebody has got it or gets it nevertheless."""
+    config = terminal.settings(context)
+    known = find(client.connect(config.redis), config, push, initiator).push
+    recipients = json_submission.cancel(config, known.initiator, known.ref, to or ())
+    if as_json:
+        terminal.print_json({"push_id": known.push_id, "ref": known.ref, "recipients": recipients})
+    else:
+        listing = terminal.table("RECIPIENT", "CODE", "WHAT")
+        for one in recipients:
+            listing.add_row(one["address"] or "all subscribers", one["code"], one["desc"])
+        terminal.console().print(listing)
+    if not all(one["cancelled"] for one in recipients):
+        raise typer.Exit(1)
+
+
 def _steer(context: typer.Context, push: str, initiator: str | None, what: str) -> None:
     config = terminal.settings(context)
     known = find(client.connect(config.redis), config, push, initiator).push

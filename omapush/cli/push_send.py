@@ -66,6 +66,19 @@ def send(
         datetime | None,
         typer.Option(parser=_moment, metavar="ISO", help="Not sent any more from then on; UTC."),
     ] = None,
+    deliver_after: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="ISO", help="Not sent before; UTC."),
+    ] = None,
+    replaces: Annotated[
+        str | None, typer.Option(metavar="ID", help="Push-id of the push whose place it takes.")
+    ] = None,
+    pending_only: Annotated[
+        bool, typer.Option("--pending-only", help="With --replaces: only for those who wait for that one.")
+    ] = False,
+    priority: Annotated[
+        pap.Priority, typer.Option(case_sensitive=False, help="What goes first of all that waits.")
+    ] = pap.Priority.MEDIUM,
     notify_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Where the result shall be told.")
     ] = None,
@@ -77,12 +90,18 @@ def send(
     """Submit a push and print its push-id; 1 when it was refused or, with --wait, not delivered."""
     if subscribers == bool(to):
         raise typer.BadParameter("needed: either --to or --subscribers", param_hint="--to")
+    if pending_only and not replaces:
+        raise typer.BadParameter("only with --replaces", param_hint="--pending-only")
     config = terminal.settings(context)
     name = initiator or _only_initiator(config)
     message = pap.PushMessage(
         push_id=push_id or f"{secrets.token_hex(8)}@{name}.cli",
         addresses=tuple(to or ()),
         deliver_before=None if deliver_before is None else int(deliver_before.timestamp()),
+        deliver_after=None if deliver_after is None else int(deliver_after.timestamp()),
+        replace_push_id=replaces,
+        replace_method=pap.ReplaceMethod.PENDING_ONLY if pending_only else pap.ReplaceMethod.ALL,
+        priority=priority,
         notify_url=notify_url,
     )
     content = submission.Content(application, content_type, file.read())

@@ -55,6 +55,9 @@ def as_dict(known: Known) -> dict[str, Any]:
         "bytes": push.size,
         "accepted": clock.iso(push.accepted_ms),
         "deliver_before": clock.iso(push.deliver_before_ms),
+        "deliver_after": clock.iso(push.deliver_after_ms) if push.deliver_after_ms else "",
+        "replaces": push.replaces,
+        "priority": push.priority,
         "notify_url": push.notify_url,
         **outcome_of(known),
         "events": [{**event._asdict(), "at": clock.iso(event.at_ms)} for event in known.events],
@@ -123,7 +126,10 @@ def summary(known: Known) -> Table:
             ("application", push.application),
             ("content", f"{push.content_type}, {push.size} bytes"),
             ("accepted", clock.iso(push.accepted_ms)),
+            ("priority", push.priority),
+            ("deliver after", clock.iso(push.deliver_after_ms) if push.deliver_after_ms else ""),
             ("deliver before", clock.iso(push.deliver_before_ms) if push.deadline_given else ""),
+            ("replaces", push.replaces),
             ("results to", push.notify_url),
         )
     )

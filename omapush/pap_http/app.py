@@ -24,6 +24,7 @@ from omapush.pap_http.door import Door
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.health_routes import HealthRoutes
 from omapush.pap_http.intake import Intake
+from omapush.pap_http.json_cancel import JsonCancel
 from omapush.pap_http.json_lists import JsonLists
 from omapush.pap_http.json_paths import EscapedPaths
 from omapush.pap_http.json_push_pages import JsonPushPages
@@ -61,7 +62,7 @@ def create(config: Config) -> Litestar:
         intake,
         PapService(config, store, intake),
     )
-    routes: list[ControllerRouterHandler] = [PapRoute, JsonPushes, JsonPushPages, JsonLists]
+    routes: list[ControllerRouterHandler] = [PapRoute, JsonPushes, JsonCancel, JsonPushPages, JsonLists]
     routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes]
     contents = ContentServer(config, store, metrics.content)
     if not config.content.listen:

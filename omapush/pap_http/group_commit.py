@@ -101,15 +101,27 @@ class GroupCommit:
         self._hand_over([one for one, stored in zip(submissions, answers, strict=True) if stored])
 
     def _with_sip_identities(self, submissions: list[Submission]) -> list[Submission]:
-        """A tel identity whose sip identity is known is sent there: not every core routes tel."""
+        """
+        A tel identity whose sip identity is known is sent there: not every core routes tel.
+
+        Of a push that replaces another that was decided before, so that both are for the same user.
+        """
         tels = list(
-            {one.aor for submission in submissions for one in submission.recipients if one.aor[:4] == "tel:"}
+            {
+                one.aor
+                for submission in submissions
+                if not submission.push.replaces
+                for one in submission.recipients
+                if one.aor[:4] == "tel:"
+            }
         )
         if not tels:
             return submissions
         known = dict(zip(tels, registrations.sip_identities(self._store, tels), strict=True))
         return [
-            submission._replace(
+            submission
+            if submission.push.replaces
+            else submission._replace(
                 recipients=tuple(
                     one._replace(aor=known.get(one.aor, one.aor)) for one in submission.recipients
                 )

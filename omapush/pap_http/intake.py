@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 
 from omapush import clock
@@ -10,11 +11,11 @@ from omapush.config import Config
 from omapush.errors import Overloaded
 from omapush.pap_http.expansion import expanded
 from omapush.pap_http.group_commit import GroupCommit
-from omapush.push import acceptance
+from omapush.push import acceptance, replacing
 from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
 from omapush.push.fingerprint import fingerprint
 from omapush.push.values import Event, push_ref
-from omapush.store import contents, own_pushes, pushes
+from omapush.store import contents, own_pushes, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.push_pages import LARGE
 
@@ -54,6 +55,8 @@ class Intake:
                 accepted = await asyncio.to_thread(self._accept, account, offer)
             else:
                 accepted = self._accept(account, offer)
+            if offer.replaces:
+                accepted = await asyncio.to_thread(self._replacing, accepted)
         except NotPossible as refusal:
             if await self._is_repeat(account, offer):  # it was possible when it came first
                 raise PushIdUsed(is_repeat=True) from refusal
@@ -90,6 +93,20 @@ class Intake:
         upload = contents.upload(self._store, submission.push.ref, submission.content)
         push = submission.push._replace(sha1=upload.sha1, sha256=upload.sha256)
         return submission._replace(push=push, content=b"", upload=upload.name)
+
+    def _replacing(self, accepted: Accepted) -> Accepted:
+        """In a thread: the same, with what it replaces."""
+        old = pushes.read(self._store, accepted.push.replaces, events=False)
+        if old is None:
+            return replacing.of_the_old(accepted, None, (), ())
+        accepted = replacing.of_the_old(accepted, old.push, old.recipients, old.results)
+        stays = {one.aor for one in old.recipients}
+        others = [
+            one.aor for one in accepted.recipients if one.aor.startswith("tel:") and one.aor not in stays
+        ]
+        known = dict(zip(others, registrations.sip_identities(self._store, others), strict=True))
+        mapped = (one._replace(aor=known.get(one.aor, one.aor)) for one in accepted.recipients)
+        return dataclasses.replace(accepted, recipients=tuple(mapped))
 
     def _accept(self, account: Account, offer: Offer) -> Accepted:
         profile = self._config.profile(offer.application)

@@ -169,7 +169,9 @@ def _look(store: Store, account: Account, name: str, events: bool = False) -> tu
     return known, fanouts.reach(store, known)
 
 
-def find(store: Store, account: Account, name: str, *, most: int = MOST, events: bool = False) -> Known:
+def find(
+    store: Store, account: Account, name: str, *, most: int | None = MOST, events: bool = False
+) -> Known:
     """
     Return the initiator's push of this push-id or reference; of recipients, and of events, `most` at most.
 

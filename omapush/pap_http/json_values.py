@@ -56,6 +56,15 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     notify_url: Annotated[str | None, Meta(description="Where results are posted, as PAP documents.")] = None
     delivery_method: Literal["confirmed", "preferconfirmed", "unconfirmed", "notspecified"] = "notspecified"
     priority: Literal["high", "medium", "low"] = "medium"
+    deliver_after: Annotated[datetime, Meta(tz=True)] | None = None
+    replaces: Annotated[
+        str | None,
+        Meta(description="push_id of an earlier push of yours that this one replaces."),
+    ] = None
+    replace_method: Annotated[
+        Literal["all", "pending-only"],
+        Meta(description="Who gets it: all recipients, or only those who still wait for the replaced one."),
+    ] = "all"
 
 
 class RecipientState(Struct, frozen=True):
@@ -109,6 +118,10 @@ class PushState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notify_url: str
     accepted: datetime
     deliver_before: datetime
+    deliver_after: datetime | None = None
+    "Absent: at once."
+    replaces: str = ""
+    "Reference of the push that it replaces; absent: none."
     state: Literal["running", "paused", "aborted", "finished"]
     counts: dict[str, int]
     recipients: list[RecipientState]
@@ -160,6 +173,9 @@ def offer_of(new: NewPush, account: Account) -> Offer:
         method=new.method or "",
         notify_url=new.notify_url or "",
         deliver_before_ms=_ms(new.deliver_before),
+        deliver_after_ms=_ms(new.deliver_after),
+        replaces=new.replaces or "",
+        replace_all=new.replace_method == "all",
     )
 
 
@@ -182,6 +198,8 @@ def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) 
         notify_url=push.notify_url,
         accepted=moment(push.accepted_ms),
         deliver_before=moment(push.deliver_before_ms),
+        deliver_after=moment(push.deliver_after_ms) if push.deliver_after_ms else None,
+        replaces=push.replaces,
         state=_state(known),
         counts=dict(counts),
         recipients=recipients_of(known.recipients[:MOST], known.results[:MOST]),

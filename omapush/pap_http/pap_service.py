@@ -12,14 +12,13 @@ from omapush.config import Config
 from omapush.errors import MalformedMime, MalformedPap
 from omapush.pap_http.capability_service import CapabilityService, with_profile
 from omapush.pap_http.intake import Intake
+from omapush.pap_http.pap_known import KnownPushes
 from omapush.protocol import pap_reader
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
-from omapush.push import pap_offer
+from omapush.push import pap_offer, progress
 from omapush.push.acceptance import Account, NotTaken
-from omapush.push.outcome import DELIVERED_CODE, TAKEN_CODE, delivery_method_used
-from omapush.push.values import Result, push_ref
-from omapush.store import pushes
+from omapush.push.outcome import TAKEN_CODE
 from omapush.store.client import Store
 
 SENDER_NAME = "omapush"
@@ -27,18 +26,6 @@ _LONG_BYTES: Final = 65_536
 "A larger document is read, or written, in a thread."
 _LONG_ANSWER: Final = 500
 "Addresses from which on a document counts as long to write."
-_NOT_BUILT = "not carried out by this release"
-
-_CODES: Final = {
-    "delivered": DELIVERED_CODE,
-    "cancelled": DELIVERED_CODE,
-    "aborted": "5000",
-    "timeout": "5028",
-}
-"For groups of subscribers, whose own codes are not kept: what such states mostly have; else 4000."
-
-_Group = tuple[str, str, str, int, pap.DeliveryMethod | None]
-"What recipients with the same result have in common."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +48,7 @@ class PapService:
         self._store = store
         self._intake = intake
         self._capabilities = CapabilityService(store)
+        self._known = KnownPushes(store, retention_s=config.delivery.retention_s)
 
     async def answer(self, account: Account, content_type: str, body: bytes) -> PapAnswer:
         """
@@ -79,10 +67,9 @@ class PapService:
             case pap.PushMessage() as message:
                 response = await self._push(account, message, submission)
             case pap.StatusQuery() as query:
-                response = await asyncio.to_thread(self._status, account, query)
+                response = await asyncio.to_thread(self._known.status, account, query)
             case pap.CancelMessage() as cancel:
-                result = pap.CancelResult("3001", f"cancel is {_NOT_BUILT}", cancel.addresses)
-                response = pap.CancelResponse(cancel.push_id, (result,))
+                response = await asyncio.to_thread(self._known.cancel, account, cancel)
             case pap.CcqMessage() as ccq:
                 return await self._query(account, ccq, document.version)
             case other:
@@ -126,64 +113,9 @@ class PapService:
             return _push_response(message.push_id, refusal.code, desc, clock.now_ms())
         now_ms = accepted.push.accepted_ms
         response = _push_response(message.push_id, TAKEN_CODE, "accepted for delivery", now_ms)
-        if message.progress_notes:
-            note = pap.ProgressNote(pap.MessageState.PENDING, "stored, waiting to be sent", now_ms // 1000)
-            return replace(response, progress_notes=(note,))
-        return response
-
-    def _status(self, account: Account, query: pap.StatusQuery) -> pap.Operation:
-        """In a thread: group the push's recipients by result; an address that is not its own gets 2003."""
-        known = pushes.read(self._store, push_ref(account.name, query.push_id), events=False)
-        if known is None:
-            unknown = pap.StatusQueryResult(
-                pap.MessageState.UNKNOWN, "2004", "no such push-id", query.addresses
-            )
-            return pap.StatusQueryResponse(query.push_id, (unknown,))
-        if known.subscribers is not None:
-            return pap.StatusQueryResponse(query.push_id, _of_subscribers(known.subscribers))
-        results = {one.address: result for one, result in zip(known.recipients, known.results, strict=True)}
-        groups: dict[_Group, list[str]] = {}
-        strangers: list[str] = []
-        for address in query.addresses or tuple(results):
-            found = results.get(address)
-            if found is None:
-                strangers.append(address)
-            else:
-                groups.setdefault(_group(found), []).append(address)
-        answer = [_status_result(group, addresses) for group, addresses in groups.items()]
-        if strangers:
-            text = "not an address of this push"
-            answer.append(pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2003", text, tuple(strangers)))
-        return pap.StatusQueryResponse(query.push_id, tuple(answer))
-
-
-def _group(result: Result) -> _Group:
-    return result.state, result.code, result.desc, result.at_ms // 1000, delivery_method_used(result)
-
-
-def _status_result(group: _Group, addresses: list[str]) -> pap.StatusQueryResult:
-    state, code, desc, at_s, method = group
-    return pap.StatusQueryResult(
-        state=pap.MessageState(state),
-        code=code,
-        desc=desc,
-        addresses=tuple(addresses),
-        event_time=at_s,
-        delivery_method=method,
-    )
-
-
-def _of_subscribers(counted: pushes.Counted) -> tuple[pap.StatusQueryResult, ...]:
-    """A push to all subscribers, which came by JSON: how many are in each state; their codes are not kept."""
-    if not counted.by_state and counted.state == "finished":
-        return (pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2003", "nobody was subscribed"),)
-    groups = [
-        pap.StatusQueryResult(pap.MessageState(state), _CODES.get(state, "4000"), f"{number} subscribers")
-        for state, number in sorted(counted.by_state.items())
-    ]
-    if counted.state != "finished":
-        groups.append(pap.StatusQueryResult(pap.MessageState.PENDING, TAKEN_CODE, counted.state))
-    return tuple(groups)
+        return (
+            replace(response, progress_notes=progress.notes(accepted)) if message.progress_notes else response
+        )
 
 
 def _push_response(push_id: str, code: str, desc: str, now_ms: int) -> pap.PushResponse:

@@ -139,6 +139,11 @@ class Offer:
     "Distribution lists of the initiator whose members are recipients, too."
     members: tuple[str, ...] = ()
     "Addresses of record of these members, once they have been looked up."
+    deliver_after_ms: int | None = None
+    replaces: str = ""
+    "Push-id of the push that it replaces; empty: none."
+    replace_all: bool = True
+    "False: only for those to whom the replaced one was not sent yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +193,12 @@ def accept(
     _check_content(offer, rules)
     _check_audience(offer, account, rules)
     recipients, results = _recipients(offer, account, now_ms)
+    after_ms = offer.deliver_after_ms or 0
     before_ms = offer.deliver_before_ms
     if before_ms is not None and before_ms <= now_ms:
         raise NotPossible("2001", "deliver_before", "is in the past")
+    if before_ms is not None and before_ms <= after_ms:
+        raise NotTaken("2000", "deliver_before", "not later than deliver-after")
     push = Push(
         version=PUSH_VERSION,
         ref=push_ref(account.name, offer.push_id),
@@ -204,12 +212,15 @@ def accept(
         delivery_method=offer.delivery_method,
         notify_url=notify_url,
         accepted_ms=now_ms,
-        deliver_before_ms=before_ms if before_ms is not None else now_ms + lifetime_s * 1000,
+        deliver_before_ms=before_ms if before_ms is not None else max(now_ms, after_ms) + lifetime_s * 1000,
         deadline_given=before_ms is not None,
         source_reference=offer.source_reference,
         order_us=order_us,
         method=offer.method,
         subscribers=account.recipients if offer.subscribers else (),
+        deliver_after_ms=after_ms if after_ms > now_ms else 0,
+        replaces=push_ref(account.name, offer.replaces) if offer.replaces else "",
+        replace_all=bool(offer.replaces) and offer.replace_all,
     )
     return Accepted(push, recipients, results, offer.content)
 
@@ -267,6 +278,8 @@ def _check_audience(offer: Offer, account: Account, rules: ContentRules) -> None
         raise NotTaken("2000", "to", "needed: either recipients or all subscribers")
     if not offer.subscribers:
         return
+    if offer.replaces:
+        raise NotPossible("3011", "replaces", "a push to all subscribers does not replace another")
     if not account.recipients:
         raise NotAllowed("subscribers", "initiator may not push to anybody")
     if offer.method not in ("", "NOTIFY"):

@@ -7,7 +7,7 @@ from typing import Final
 
 from omapush.errors import shortened
 from omapush.protocol.multipart import Part
-from omapush.protocol.pap_values import PushMessage
+from omapush.protocol.pap_values import PushMessage, ReplaceMethod
 from omapush.push.acceptance import NotTaken, Offer, application_of, travels
 
 _OUR_NETWORK: Final = "ims"
@@ -22,6 +22,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "content_headers": "headers of the content",
     "content": "content",
     "deliver_before": "push-message@deliver-before-timestamp",
+    "replaces": "push-message@replace-push-id",
     "notify_url": "push-message@ppg-notify-requested-to",
 }
 
@@ -31,12 +32,11 @@ def offer(message: PushMessage, content: Part) -> Offer:
     Return what the initiator submits.
 
     Raises:
-        NotTaken: it asks for what this release does not carry out, or the content part cannot be used.
+        NotTaken: it asks for a network or bearer that is not there, or the content part cannot be used.
     """
-    _refuse_what_is_not_built(message)
     _check_network(message)
     _check_encoding(content)
-    before_s = message.deliver_before
+    before_s, after_s = message.deliver_before, message.deliver_after
     return Offer(
         push_id=message.push_id,
         addresses=message.addresses,
@@ -48,6 +48,9 @@ def offer(message: PushMessage, content: Part) -> Offer:
         delivery_method=message.delivery_method.value,
         notify_url=message.notify_url or "",
         deliver_before_ms=None if before_s is None else before_s * 1000,
+        deliver_after_ms=None if after_s is None else after_s * 1000,
+        replaces=message.replace_push_id or "",
+        replace_all=message.replace_method is ReplaceMethod.ALL,
         source_reference=message.source_reference or "",
     )
 
@@ -55,13 +58,6 @@ def offer(message: PushMessage, content: Part) -> Offer:
 def in_words_of_pap(refusal: NotTaken) -> str:
     """Return the `desc` of a refusal: the field as PAP names it, and what is wrong with it."""
     return f"{_NAMES.get(refusal.field, refusal.field)}: {refusal.problem}"
-
-
-def _refuse_what_is_not_built(message: PushMessage) -> None:
-    if message.replace_push_id is not None:
-        raise NotTaken("3011", "push-message@replace-push-id", "not carried out by this release")
-    if message.deliver_after is not None:
-        raise NotTaken("3001", "push-message@deliver-after-timestamp", "not carried out by this release")
 
 
 def _check_network(message: PushMessage) -> None:

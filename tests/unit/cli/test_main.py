@@ -72,7 +72,7 @@ def test_a_wrong_configuration_is_one_line_that_names_file_and_key(
     "words",
     [
         ("push", "send"),
-        ("push", "cancel", "1@x"),
+        ("push", "cancel"),
         ("registrations", "--jason"),
         ("no-such-command",),
     ],

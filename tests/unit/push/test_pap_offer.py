@@ -51,11 +51,6 @@ def test_everything_that_acceptance_asks_for_is_taken_over() -> None:
 @pytest.mark.parametrize(
     ("message", "refusal"),
     [
-        (
-            {"replace_push_id": "other", "replace_method": ReplaceMethod.ALL},
-            "3011 push-message@replace-push-id",
-        ),
-        ({"deliver_after": 2_000_000_000}, "3001 push-message@deliver-after-timestamp"),
         ({"network": "GSM", "network_required": True}, "3009 quality-of-service@network"),
         ({"bearer": "SMS", "bearer_required": True}, "3010 quality-of-service@bearer"),
     ],
@@ -64,6 +59,15 @@ def test_what_is_asked_for_and_cannot_be_done_is_refused_with_its_code(
     message: dict[str, Any], refusal: str
 ) -> None:
     assert refused(**message).startswith(f"{refusal}: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "is_for_all"), [(ReplaceMethod.ALL, True), (ReplaceMethod.PENDING_ONLY, False)]
+)
+def test_schedule_and_replacement_are_part_of_the_offer(method: ReplaceMethod, is_for_all: bool) -> None:
+    wished = offered(replace_push_id="other", replace_method=method, deliver_after=2_000_000_000)
+    assert (wished.replaces, wished.replace_all) == ("other", is_for_all)
+    assert wished.deliver_after_ms == 2_000_000_000_000
 
 
 def test_network_and_bearer_that_are_ours_or_not_required_are_fine() -> None:
