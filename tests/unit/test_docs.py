@@ -71,6 +71,38 @@ def test_the_page_has_no_class_that_does_not_exist() -> None:
     assert {sip for sip in written_results() if not sip.isdigit()} == {f"other {n}xx" for n in range(2, 7)}
 
 
+PAP_CODES = {
+    *(f"100{n}" for n in range(2)),
+    *(f"200{n}" for n in range(10)),
+    *(f"30{n:02}" for n in range(12)),
+    *("4000", "4001", "5000"),
+    *(f"50{n}" for n in range(26, 31)),
+}
+
+
+def written_codes() -> dict[str, str]:
+    """PAP codes of the page, each with where it comes from."""
+    section = markdown.section(RESULT_CODES, "All codes")
+    return {row[0]: row[1] for row in markdown.rows(section)}
+
+
+def test_every_code_of_pap_is_on_the_page() -> None:
+    assert written_codes().keys() == PAP_CODES
+
+
+def test_a_code_that_is_never_sent_is_nowhere_in_the_code_and_any_other_is_in_a_test() -> None:
+    never = {code for code, where in written_codes().items() if where.startswith("never")}
+    code = "\n".join(file.read_text() for file in (ROOT / "omapush").rglob("*.py"))
+    tests = "\n".join(
+        file.read_text()
+        for folder in ("http", "wire", "store", "unit/push")
+        for file in (ROOT / "tests" / folder).rglob("test_*.py")
+    )
+    assert len(never) == 4
+    assert [one for one in sorted(never) if f'"{one}"' in code] == []
+    assert [one for one in sorted(PAP_CODES - never) if f'"{one}"' not in tests] == []
+
+
 def exported() -> Iterator[str]:
     """Names of all metrics but those that Kamailio's core has of itself."""
     for name in _KAMAILIO_METRIC.findall((ROOT / "kamailio.cfg").read_text()):

@@ -32,6 +32,11 @@ THRICE = 3
         (503, "undeliverable", "4001", THRICE),
         (603, "aborted", "5026", 2),
         (604, "undeliverable", "2003", 1),
+        (401, "undeliverable", "3000", 1),
+        (405, "undeliverable", "3007", 1),
+        (481, "undeliverable", "5027", 1),
+        (513, "undeliverable", "5029", 1),
+        (605, "aborted", "5000", 1),
     ],
 )
 def test_each_answer_becomes_its_result_after_the_tries_it_allows(

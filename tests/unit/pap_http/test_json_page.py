@@ -10,6 +10,7 @@ import pytest
 
 from omapush.config import parse
 from omapush.pap_http.app import create
+from omapush.pap_http.json_cancel import Cancel, CancelState
 from omapush.pap_http.json_registrations import RegistrationState
 from omapush.pap_http.json_subscriptions import SubscriptionPage
 from omapush.pap_http.json_values import NewPush, PushState
@@ -19,6 +20,8 @@ from tests.harness.markdown import ROOT
 
 PAGE = (ROOT / "docs" / "json.md").read_text()
 EXAMPLES = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+KINDS = (PushState, Cancel, CancelState, PushState, RegistrationState, SubscriptionPage, Problem)
 
 
 def names(cell: str) -> list[str]:
@@ -33,7 +36,7 @@ def test_every_member_of_a_push_is_described_and_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("example", "kind"),
-    [*zip(EXAMPLES, (PushState, PushState, RegistrationState, SubscriptionPage, Problem), strict=True)],
+    [*zip(EXAMPLES, KINDS, strict=True)],
 )
 def test_an_example_is_what_the_type_gives(example: str, kind: Any) -> None:
     shown = msgspec.json.decode(example, type=kind)
