@@ -11,6 +11,7 @@ import pytest
 from omapush.config import parse
 from omapush.pap_http.app import create
 from omapush.pap_http.json_cancel import Cancel, CancelState
+from omapush.pap_http.json_push_list import PushPage
 from omapush.pap_http.json_registrations import RegistrationState
 from omapush.pap_http.json_subscriptions import SubscriptionPage
 from omapush.pap_http.json_values import NewPush, PushState
@@ -21,7 +22,16 @@ from tests.harness.markdown import ROOT
 PAGE = (ROOT / "docs" / "json.md").read_text()
 EXAMPLES = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
-KINDS = (PushState, Cancel, CancelState, PushState, RegistrationState, SubscriptionPage, Problem)
+KINDS = (
+    PushState,
+    PushPage,
+    Cancel,
+    CancelState,
+    PushState,
+    RegistrationState,
+    SubscriptionPage,
+    Problem,
+)
 
 
 def names(cell: str) -> list[str]:
