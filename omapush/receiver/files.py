@@ -24,6 +24,7 @@ from omapush.receiver.endpoint import Request
 from omapush.receiver.file_offers import Line
 from omapush.receiver.incoming import Message
 from omapush.receiver.push import AnswerWith, FileOffer, Push, Reason, Refused
+from omapush.receiver.settings import Play
 from omapush.receiver.spool import Shelf, Spool
 
 _STATUS: Final = {Reason.TYPE: 415, Reason.TOO_LARGE: 413, Reason.NO_ROOM: 413}
@@ -67,6 +68,8 @@ class Files:
         self._shelf: Shelf | None = None
         self._temporary: Path | None = None
         self._seen: OrderedDict[Hashable, asyncio.Future[int]] = OrderedDict()
+        self.stopped = 0
+        "Files in whose middle the device stopped, as it was told."
 
     # ---- before it comes --------------------------------------------------------------------------------
 
@@ -127,6 +130,11 @@ class Files:
                 folder = self._temporary = Path(tempfile.mkdtemp(prefix="omapush-receiver-"))
             self._shelf = Shelf(folder, most_partial=self._settings.partial_files)
         return self._shelf
+
+    def play(self) -> Play:
+        """Return how the device misbehaves with the next file."""
+        told = self._settings.play
+        return replace(told, stop_at=0) if 0 < told.stop_times <= self.stopped else told
 
     def missing(self, wanted: Wanted, spool: Spool) -> FileRange | None:
         """

@@ -93,7 +93,7 @@ class FileStream(Stream):
             accept_types=terms.accept_types,
             limit=wanted.selector.size or terms.max_size,
             single=wanted.line.file is not None,
-            play=agent.settings.sessions.play,
+            play=files.play(),
         )
         media.add(self.incoming, self._lost)
 
@@ -134,6 +134,7 @@ class FileStream(Stream):
         self._owner.spawn(self._hand_over(message, spool))
 
     def stopped(self, how: str) -> None:
+        self._files.stopped += 1
         self._owner.played(how, self.incoming)
 
     async def _hand_over(self, message: Message, spool: Spool) -> None:
