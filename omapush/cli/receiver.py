@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import signal
-import ssl
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,19 +13,20 @@ from typing import Annotated, Any, Final
 import typer
 
 from omapush import log
+from omapush.cli import receiver_options as options
+from omapush.cli import receiver_sessions as session_options
 from omapush.cli import terminal
-from omapush.cli.receiver_device import Behaviour, Reporter
-from omapush.errors import BadConfiguration
+from omapush.cli.receiver_device import FILES, Behaviour, Reporter
 from omapush.receiver import (
     Application,
     Credentials,
+    FileOffer,
     Limits,
     Listen,
     Push,
     Receiver,
     RegistrationFailed,
     Senders,
-    Trusted,
     Whitelist,
     profile_server,
 )
@@ -126,29 +125,50 @@ def run(
     watch_registration: WatchRegistration = False,
     no_register: NoRegister = False,
     refer_interval: ReferInterval = 30.0,
+    no_sessions: session_options.NoSessions = False,
+    msrp: session_options.MsrpAt = "",
+    msrp_connect: session_options.MsrpConnect = False,
+    msrp_certificate: session_options.Certificate = None,
+    largest_file: session_options.LargestFile = 67_108_864,
+    refuse_by_port: session_options.RefuseByPort = False,
+    file_rate: session_options.FileRate = 0,
+    stop_at: session_options.StopAt = "",
+    msrp_answer: session_options.MsrpAnswer = 200,
+    no_report: session_options.NoReport = False,
     as_json: Annotated[bool, _Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Register a device and show each push, until Ctrl-C or SIGTERM; SIGUSR1 leaves or joins push."""
     log.setup("receiver", level="warning", form="logfmt")
-    host, port = _host_and_port(listen, "--listen")
+    host, port = options.host_and_port(listen, "--listen")
     settings: dict[str, Any] = {
-        "listen": Listen(host, port, tls=_tls(ca_file)),
-        "credentials": _credentials(user, password, k, op, opc, sqn),
+        "listen": Listen(host, port, tls=options.tls(ca_file)),
+        "credentials": options.credentials(user, password, k, op, opc, sqn),
         "expires_s": expires,
         "instance": instance,
         "accept": tuple(accept or ("*/*",)),
-        "subscribe_to": tuple(_pair(text, "--subscribe") for text in subscribe or ()),
+        "subscribe_to": tuple(options.pair(text, "--subscribe") for text in subscribe or ()),
         "publish": publish,
-        "whitelist": Whitelist(tuple(_trusted(text) for text in allow or ())),
-        "trusted": tuple(_network(text) for text in trust or ()),
+        "whitelist": Whitelist(tuple(options.trusted(text) for text in allow or ())),
+        "trusted": tuple(options.network(text) for text in trust or ()),
         "require_identity": not any_sender,
         "default_application": default_app,
         "pref_optional": pref_optional,
         "watch_registration": watch_registration,
         "register": not no_register,
         "limits": Limits(answer_within_s=max(10.0, delay + 5.0), refer_interval_s=refer_interval),
+        "sessions": session_options.sessions(
+            enabled=not no_sessions,
+            at=options.host_and_port(msrp, "--msrp"),
+            connect=msrp_connect,
+            certificate=msrp_certificate,
+            client=options.tls(ca_file),
+            folder=save / FILES if save else None,
+            largest=largest_file,
+            refuse_by_port=refuse_by_port,
+            played=session_options.play(file_rate, stop_at, msrp_answer, no_report=no_report),
+        ),
     }
-    behaviour = Behaviour(_codes(answer), delay, refuse_types or ())
+    behaviour = Behaviour(options.codes(answer), delay, refuse_types or ())
     reporter = Reporter(save, as_json=as_json)
     profile = (tuple(sender or ()), profile_url, serve_profile)
     asyncio.run(_run(uri, proxy, apps, settings, behaviour, reporter, profile))
@@ -173,12 +193,19 @@ def fleet(
 ) -> None:
     """Register many devices in one process, take pushes, report registered, received, rate and memory."""
     log.setup("fleet", level="warning", form="logfmt")
-    behaviour = Behaviour(_codes(answer), delay)
+    behaviour = Behaviour(options.codes(answer), delay)
 
-    async def decide(push: Push) -> None:
-        behaviour.enforce(await behaviour.decide(push))
+    async def on_offer(offer: FileOffer) -> None:
+        behaviour.enforce(await behaviour.decide(offer))
 
-    plan = Plan(count, uri, proxy, dict.fromkeys(apps or ["mms.ua"], Application(decide)), sockets, at_once)
+    async def on_push(push: Push) -> None:
+        if push.method != "INVITE":  # that was decided before it came
+            behaviour.enforce(await behaviour.decide(push))
+        elif push.path is not None:
+            push.path.unlink(missing_ok=True)
+
+    application = Application(on_push, offered=on_offer)
+    plan = Plan(count, uri, proxy, dict.fromkeys(apps or ["mms.ua"], application), sockets, at_once)
     settings: dict[str, Any] = {
         "expires_s": expires,
         "credentials": Credentials(password=password),
@@ -216,8 +243,11 @@ async def _run(
     reporter: Reporter,
     profile: tuple[tuple[str, ...], str, str],
 ) -> None:
+    async def on_offer(offer: FileOffer) -> None:
+        behaviour.enforce(await behaviour.decide(offer))
+
     async def on_push(push: Push) -> None:
-        code = await behaviour.decide(push)
+        code = 200 if push.method == "INVITE" else await behaviour.decide(push)  # decided before it came
         reporter.push(push, code)
         behaviour.enforce(code)
 
@@ -225,13 +255,19 @@ async def _run(
     stop = _until_signal()
     async with AsyncExitStack() as running:
         if serve_at:
-            host, port = _host_and_port(serve_at, "--serve-profile")
+            host, port = options.host_and_port(serve_at, "--serve-profile")
             document = _document(apps, list(settings["accept"]), 0)
             served = await running.enter_async_context(ProfileServer(document, host=host, port=port))
             reporter.happened("profile_served", {"url": served})
             url = url or served
         settings["senders"] = Senders(senders, model=url)
-        receiver = Receiver(uri, proxy, dict.fromkeys(apps, on_push), on_event=reporter.happened, **settings)
+        receiver = Receiver(
+            uri,
+            proxy,
+            dict.fromkeys(apps, Application(on_push, offered=on_offer)),
+            on_event=reporter.happened,
+            **settings,
+        )
         await running.enter_async_context(receiver)
         host, port = receiver.address
         reporter.happened("ready", {"uri": uri, "at": f"{host}:{port}", "applications": ",".join(apps)})
@@ -307,59 +343,3 @@ def _until_signal() -> asyncio.Event:
 
 def _document(apps: list[str], accept: list[str] | None, largest: int) -> bytes:
     return profile_server.document(dict.fromkeys(apps, tuple(accept or ("*/*",))), largest or None)
-
-
-def _host_and_port(text: str, option: str) -> tuple[str, int]:
-    if not text:
-        return "", 0
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise BadConfiguration(option, f"HOST:PORT is needed, not {text}")
-    return host.strip("[]"), int(port)
-
-
-def _codes(text: str) -> list[int]:
-    codes = [piece.strip() for piece in text.split(",")]
-    if any(not code.isdecimal() or not (code == "0" or 200 <= int(code) <= 699) for code in codes):
-        raise BadConfiguration("--answer", f"final SIP codes are needed, or 0: {text}")
-    return [int(code) for code in codes]
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    name, found, uri = text.partition("=")
-    if not found:
-        raise BadConfiguration(option, f"APP=URI is needed, not {text}")
-    return name, uri
-
-
-def _trusted(text: str) -> Trusted:
-    sender, found, apps = text.rpartition("=")
-    if not found:
-        return Trusted(text)
-    return Trusted(sender, tuple(name for name in apps.split(",") if name))
-
-
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError as error:
-        raise BadConfiguration("--trust", str(error)) from None
-
-
-def _credentials(user: str, password: str, k: str, op: str, opc: str, sqn: int) -> Credentials:
-    secrets: dict[str, bytes] = {}
-    for name, digits in (("key", k), ("op", op), ("opc", opc)):
-        try:
-            secrets[name] = bytes.fromhex(digits)
-        except ValueError:
-            raise BadConfiguration(f"--{name}", "32 hexadecimal digits are needed") from None
-    return Credentials(user, password, secrets["key"], secrets["op"], secrets["opc"], sqn)
-
-
-def _tls(ca_file: Path | None) -> ssl.SSLContext | None:
-    if ca_file is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise BadConfiguration("--ca-file", f"{ca_file}: {error}") from None

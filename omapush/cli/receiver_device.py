@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from omapush.protocol.multipart import media_type
-from omapush.receiver import AnswerWith, Push
+from omapush.receiver import AnswerWith, FileOffer, Push
 
 _PHRASES: Final = {
     400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
     413: "Request Entity Too Large", 415: "Unsupported Media Type", 480: "Temporarily Unavailable",
-    486: "Busy Here", 500: "Server Internal Error", 503: "Service Unavailable", 513: "Message Too Large",
+    486: "Busy Here", 488: "Not Acceptable Here", 500: "Server Internal Error", 503: "Service Unavailable", 513: "Message Too Large",
     603: "Decline", 604: "Does Not Exist Anywhere",
 }  # fmt: skip
+FILES: Final = "files"
+"Folder beside the contents for what is on its way in sessions."
 _EXCERPT: Final = 60
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.\-]+")
 _SUFFIXES: Final = {
@@ -36,13 +38,17 @@ class Behaviour:
         self._delay_s = delay_s
         self._refused = frozenset(refused_types)
 
-    async def decide(self, push: Push) -> int:
-        """Return the code for this push, once its time has come; 415 for a type that is refused."""
+    async def decide(self, push: Push | FileOffer) -> int:
+        """
+        Return the code for a push, or for a file that is offered, once its time has come.
+
+        A type that is refused gets 415, or 488 where only an offer names it.
+        """
         code = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if self._delay_s:
             await asyncio.sleep(self._delay_s)
         if push.content_type and media_type(push.content_type, "Content-Type").essence in self._refused:
-            return 415
+            return 488 if isinstance(push, FileOffer) else 415
         return code
 
     @staticmethod
@@ -83,17 +89,21 @@ class Reporter:
             "push_id": push.push_id,
             "valid_until_ms": push.valid_until_ms,
             "wrapped": push.wrapped,
-            "bytes": len(push.content),
+            "bytes": push.size,
             "answer": code,
-            "text": excerpt(push.content),
+            "text": excerpt(_begin(push)),
         }
+        if push.method == "INVITE":
+            fields |= {"name": push.name, "disposition": push.disposition}
         if self._folder:
             fields["saved"] = str(self._kept(self._folder, push, fields))
+        elif push.path is not None:
+            push.path.unlink(missing_ok=True)
         answered = f"answered {code}" if code else "not answered"
         self._say(
             fields,
             f"push {self._count} {push.method} from {push.sender} app {push.application} {push.content_type} "
-            f"{len(push.content)} bytes, {answered}: {fields['text']}",
+            f"{push.size} bytes, {answered}: {fields['text']}",
         )
 
     def _kept(self, folder: Path, push: Push, fields: Mapping[str, object]) -> Path:
@@ -101,7 +111,10 @@ class Reporter:
         kind = push.content_type.partition(";")[0].strip().lower()
         app = _UNSAFE.sub("_", push.application)[:40]
         path = folder / f"{self._count:04}-{app}{_SUFFIXES.get(kind, '.bin')}"
-        path.write_bytes(push.content)
+        if push.path is None:
+            path.write_bytes(push.content)
+        else:
+            push.path.rename(path)  # from FILES, which is in the same folder
         described = {**fields, "headers": [list(header) for header in push.headers]}
         path.with_suffix(".json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
         return path
@@ -112,6 +125,13 @@ class Reporter:
         else:
             text = "".join(char if char.isprintable() else "?" for char in line)
         print(text, file=sys.stdout, flush=True)
+
+
+def _begin(push: Push) -> bytes:
+    if push.path is None:
+        return push.content
+    with push.path.open("rb") as file:
+        return file.read(_EXCERPT * 4)
 
 
 def excerpt(content: bytes) -> str:

@@ -170,7 +170,7 @@ class Fleet:
             self._first_push = self._first_push or self._last_push
             return application.callback(push)
 
-        return Application(callback, application.accept)
+        return Application(callback, application.accept, application.offered)
 
 
 def _memory() -> int:

@@ -86,6 +86,10 @@ class Limits:
     "REFERs that may be under way at once."
 
 
+StopBy = Literal["close", "refuse", "bye", "silence"]
+"By closing the connection, by an MSRP 413, by BYE, or by reading no further."
+
+
 @dataclass(frozen=True, slots=True)
 class Play:
     """How a device misbehaves while a file comes, for tests of a sender."""
@@ -94,8 +98,7 @@ class Play:
     "Reads no faster than that; 0: as fast as it comes."
     stop_at: int = 0
     "Octets of a file after which it stops; 0: never."
-    stop_by: Literal["close", "refuse", "bye", "silence"] = "close"
-    "Stops by closing the connection, by an MSRP 413, by BYE, or by reading no further."
+    stop_by: StopBy = "close"
     answer: int = 200
     "To each SEND; 0: none."
     report: bool = True

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.msrp_peer import MsrpPeer
 from tests.harness.ports import free_ports
 from tests.harness.processes import Process
+from tests.harness.session_media import SessionMedia
 from tests.harness.sipp import Sipp
 from tests.harness.stack import ROOT
 
 FOLDER = ROOT / "tests" / "receiver-scenarios"
 SCENARIOS = sorted(folder for folder in FOLDER.iterdir() if folder.is_dir())
-SETTINGS = {"args", "register", "pushes", "events", "signals", "exit", "stderr"}
+SETTINGS = {"args", "media", "register", "pushes", "events", "signals", "exit", "stderr"}
 
 
 def requirements(folder: Path) -> list[str]:
@@ -95,15 +97,24 @@ def test_the_behaviour_in_the_folders_name_happens(folder: Path, tmp_path: Path)
             )
             peers.append(running.enter_context(uas))
         running.enter_context(device)
+        media = None
+        if "media" in wanted:
+            media = SessionMedia(running.enter_context(MsrpPeer()), wanted["media"])
         if "exit" in wanted:
             assert device.wait_for_exit(10) == wanted["exit"]
             assert wanted["stderr"] in device.log_text()
         else:
             device.wait_for_event("ready")
             if (folder / "uac.xml").exists():
-                uac = Sipp(folder / "uac.xml", folder=tmp_path, to=device.address, deadline_s=20)
-                outcome = running.enter_context(uac).finish()
+                keys = media.keys if media else None
+                uac = Sipp(folder / "uac.xml", folder=tmp_path, to=device.address, keys=keys, deadline_s=20)
+                running.enter_context(uac)
+                if media:
+                    media.transfer(uac)
+                outcome = uac.finish()
                 assert outcome.exit_code == 0, f"{outcome}\n{device.log_tail()}"
+            if media:
+                media.check()
             _check_told(device, wanted)
             assert device.stop() == 0, device.log_tail()
         for peer in peers:

@@ -1,0 +1,73 @@
+"""Texts of options of `omapush receiver` as values."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from pathlib import Path
+
+from omapush.errors import BadConfiguration
+from omapush.receiver import Credentials, Trusted
+
+
+def host_and_port(text: str, option: str) -> tuple[str, int]:
+    """Return both; nothing and 0 for an empty text. Raises BadConfiguration, naming `option`."""
+    if not text:
+        return "", 0
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise BadConfiguration(option, f"HOST:PORT is needed, not {text}")
+    return host.strip("[]"), int(port)
+
+
+def codes(text: str) -> list[int]:
+    """Return the codes of `--answer`; raises BadConfiguration."""
+    codes = [piece.strip() for piece in text.split(",")]
+    if any(not code.isdecimal() or not (code == "0" or 200 <= int(code) <= 699) for code in codes):
+        raise BadConfiguration("--answer", f"final SIP codes are needed, or 0: {text}")
+    return [int(code) for code in codes]
+
+
+def pair(text: str, option: str) -> tuple[str, str]:
+    """Return both sides of APP=URI; raises BadConfiguration, naming `option`."""
+    name, found, uri = text.partition("=")
+    if not found:
+        raise BadConfiguration(option, f"APP=URI is needed, not {text}")
+    return name, uri
+
+
+def trusted(text: str) -> Trusted:
+    """Return the entry of the whitelist that SENDER[=APP,APP] is."""
+    sender, found, apps = text.rpartition("=")
+    if not found:
+        return Trusted(text)
+    return Trusted(sender, tuple(name for name in apps.split(",") if name))
+
+
+def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the network of `--trust`; raises BadConfiguration."""
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise BadConfiguration("--trust", str(error)) from None
+
+
+def credentials(user: str, password: str, k: str, op: str, opc: str, sqn: int) -> Credentials:
+    """Return password or secrets of a SIM; raises BadConfiguration."""
+    secrets: dict[str, bytes] = {}
+    for name, digits in (("key", k), ("op", op), ("opc", opc)):
+        try:
+            secrets[name] = bytes.fromhex(digits)
+        except ValueError:
+            raise BadConfiguration(f"--{name}", "32 hexadecimal digits are needed") from None
+    return Credentials(user, password, secrets["key"], secrets["op"], secrets["opc"], sqn)
+
+
+def tls(ca_file: Path | None) -> ssl.SSLContext | None:
+    """Return a client that trusts `--ca-file`, None without one; raises BadConfiguration."""
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise BadConfiguration("--ca-file", f"{ca_file}: {error}") from None

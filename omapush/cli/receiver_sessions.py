@@ -1,0 +1,84 @@
+"""Options of `omapush receiver` for files that come in sessions (INVITE with MSRP)."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Annotated, Final, cast, get_args
+
+import typer
+
+from omapush.errors import BadConfiguration
+from omapush.receiver import Play, Sessions
+from omapush.receiver.settings import StopBy
+
+_Option = typer.Option
+_WAYS: Final = "|".join(get_args(StopBy))
+
+NoSessions = Annotated[bool, _Option("--no-sessions", help="Answer INVITE with 405, and do not offer it.")]
+MsrpAt = Annotated[str, _Option("--msrp", metavar="HOST:PORT", help="Own MSRP address; else a free port.")]
+MsrpConnect = Annotated[
+    bool,
+    _Option("--msrp-connect", help="Connect for MSRP where the sender leaves that open, as behind a NAT."),
+]
+Certificate = Annotated[
+    Path | None,
+    _Option("--msrp-certificate", metavar="PEM", help="Certificate and key, to listen for msrps."),
+]
+LargestFile = Annotated[int, _Option(min=1, help="Largest file in bytes; a larger one gets 413.")]
+RefuseByPort = Annotated[
+    bool, _Option("--refuse-by-port", help="Refuse files by 200 with port 0 instead of a code.")
+]
+FileRate = Annotated[int, _Option(min=0, help="Read files no faster, in bytes a second; 0: no limit.")]
+StopAt = Annotated[
+    str, _Option(metavar=f"BYTES=[{_WAYS}]", help="Stop in the middle of a file, after so many bytes, so.")
+]
+MsrpAnswer = Annotated[int, _Option(min=0, max=999, help="MSRP code for each SEND; 0 is silence.")]
+NoReport = Annotated[bool, _Option("--no-report", help="Send no REPORT, whoever asks.")]
+
+
+def play(rate: int, stop_at: str, answer: int, *, no_report: bool) -> Play:
+    """Return how the device misbehaves; raises BadConfiguration."""
+    octets, _, how = stop_at.partition("=")
+    how = how or "close"
+    if stop_at and (not octets.isdecimal() or int(octets) == 0 or how not in get_args(StopBy)):
+        raise BadConfiguration("--stop-at", f"BYTES=[{_WAYS}] is needed, not {stop_at}")
+    return Play(rate, int(octets or 0), cast(StopBy, how), answer, report=not no_report)
+
+
+def sessions(
+    *,
+    enabled: bool,
+    at: tuple[str, int],
+    connect: bool,
+    certificate: Path | None,
+    client: ssl.SSLContext | None,
+    folder: Path | None,
+    largest: int,
+    refuse_by_port: bool,
+    played: Play,
+) -> Sessions:
+    """Return the settings; raises BadConfiguration: the certificate cannot be used."""
+    return Sessions(
+        enabled=enabled,
+        host=at[0],
+        port=at[1],
+        tls=client,
+        tls_server=_server(certificate),
+        connect=connect,
+        folder=folder,
+        file_bytes=largest,
+        refuse_by_port=refuse_by_port,
+        play=played,
+    )
+
+
+def _server(certificate: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise BadConfiguration("--msrp-certificate", f"{certificate}: {error}") from None
+    return context
