@@ -16,8 +16,8 @@ from omapush.receiver import AnswerWith, FileOffer, Push
 _PHRASES: Final = {
     400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
     413: "Request Entity Too Large", 415: "Unsupported Media Type", 480: "Temporarily Unavailable",
-    486: "Busy Here", 488: "Not Acceptable Here", 500: "Server Internal Error", 503: "Service Unavailable", 513: "Message Too Large",
-    603: "Decline", 604: "Does Not Exist Anywhere",
+    486: "Busy Here", 488: "Not Acceptable Here", 500: "Server Internal Error", 503: "Service Unavailable",
+    513: "Message Too Large", 603: "Decline", 604: "Does Not Exist Anywhere",
 }  # fmt: skip
 FILES: Final = "files"
 "Folder beside the contents for what is on its way in sessions."

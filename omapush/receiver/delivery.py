@@ -235,7 +235,6 @@ class Delivery:
             content_type = inside.header("content-type") or ""
         push = Push(
             content=content,
-            size=len(content),
             content_type=content_type,
             application="",
             sender=sender,

@@ -277,7 +277,7 @@ def _unwrapped(push: Push, data: bytes) -> Push:
         content=inside.content,
         content_type=inside.header("content-type") or "",
         headers=(*push.headers, *inside.headers),
-        size=len(inside.content),
+        size=-1,
         wrapped=True,
     )
 

@@ -90,12 +90,16 @@ class Push:
     "It came as application/vnd.oma.push."
     path: Path | None = None
     "The content as a file, where it is too large for `content`, which is empty then. It is yours to move."
-    size: int = 0
-    "Octets of the content, wherever it is."
+    size: int = -1
+    "Octets of the content, wherever it is; -1, when it is made: those of `content`."
     name: str = ""
     "What the sender calls the file, fit for a file system; empty: it gives no name."
     disposition: str = ""
     "`render` or `attachment`, of content that came in a session; empty: nothing was said."
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            object.__setattr__(self, "size", len(self.content))
 
     def read(self) -> bytes:
         """Return the content, wherever it is."""

@@ -87,7 +87,7 @@ def test_a_command_line_that_is_not_understood_is_usage(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--method", "invite"), "notify"),
+        (("--method", "fax"), "notify"),
         (("--deliver-before", "tomorrow"), "2030-01-31T10:00:00Z"),
     ],
 )
