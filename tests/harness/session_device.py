@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from omapush import clock
@@ -44,6 +45,30 @@ def employ(stack: Stack, worker: MediaWorker = WORKER) -> None:
 def dismiss(stack: Stack, worker: MediaWorker = WORKER) -> None:
     """Have it die."""
     stack.db.delete(keys.msrp_worker(worker.name))
+
+
+def transferred(
+    stack: Stack, aor: str, application: str, position: int, code: int, closed: Sequence[int] = ()
+) -> None:
+    """
+    Report, as the media worker does, how one stream of a user's session ended.
+
+    Once it is agreed, and the m-lines at `closed` have port 0.
+    """
+    found: list[tuple[str, str]] = []
+
+    def is_agreed() -> bool:
+        session_id = sessions.live_of(stack.store, aor, application)
+        [session] = sessions.read_all(stack.store, [session_id]) if session_id else [None]
+        streams = session.streams if session else ()
+        found[:] = [
+            (session_id, one.path) for one in streams if (one.line, one.state) == (position, "agreed")
+        ]
+        return bool(found) and {one.line for one in streams if one.state == "closed"} >= set(closed)
+
+    wait_until(is_agreed, 10, f"an agreed stream {position} of {aor}")
+    [(session_id, path)] = found
+    assert sessions.report(stack.store, session_id, path, Ending("msrp", code, "reported", clock.now_ms()))
 
 
 @dataclass

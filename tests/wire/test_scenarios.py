@@ -13,6 +13,7 @@ from omapush.push.values import Result
 from omapush.store import hosted, watches
 from tests.conftest import MakeStack
 from tests.harness import sipp
+from tests.harness.session_device import SESSIONS, employ, transferred
 from tests.harness.sipp import Sipp
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
@@ -21,7 +22,7 @@ FOLDER = Path(__file__).parent.parent / "sipp-scenarios"
 SCENARIOS = sorted(folder for folder in FOLDER.iterdir() if folder.is_dir() and folder.name[0] != "_")
 KNOWN = {
     "local_ip", "tcp", "calls", "push", "result", "register", "registrations", "watching", "watch", "hosting",
-    "hosted",
+    "hosted", "files", "transfers",
 }  # fmt: skip
 WATCHING: Settings = {"registration": {"watch": True, "first_retry_s": 0.2, "longest_retry_s": 1.0}}
 
@@ -45,6 +46,14 @@ def hosting(make_stack: MakeStack) -> Stack:
     return make_stack({'hosted."mms.ua"': table}, parts=("redis", "sip"))
 
 
+@pytest.fixture(scope="module")
+def transfers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that opens sessions, and a media worker that the test plays."""
+    with Stack(tmp_path_factory.mktemp("transfers"), SESSIONS, ("redis", "sip", "notifier")) as running:
+        employ(running)
+        yield running
+
+
 def requirements(folder: Path) -> list[str]:
     """The ids in the folder's README."""
     found = re.search(r"^Requirements: (.+)$", (folder / "README.md").read_text(), re.MULTILINE)
@@ -61,7 +70,9 @@ def expected(folder: Path) -> dict[str, Any]:
     with us first. `registrations`: contacts kept for each address of record, null for no record.
     `watching`: whether we subscribe to the reg event. `watch`: state of the subscription at the end, by
     address of record. `hosting`: whether an application behind us subscribes to the sender that the server
-    plays. `hosted`: pushes left for each application at the end.
+    plays. `hosted`: pushes left for each application at the end. `transfers`: how the media worker reports
+    m-lines of the session, in this order: position, MSRP status, and positions whose m-lines have to be
+    closed before. `files`: how many pushes like `push` are submitted.
     """
     file = folder / "scenario.json"
     return dict(json.loads(file.read_text())) if file.exists() else {}
@@ -78,7 +89,7 @@ def test_the_behaviour_in_the_folders_name_happens(
     folder: Path, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     wanted = expected(folder)
-    kind = next((name for name in ("watching", "hosting") if wanted.get(name)), "stack")
+    kind = next((name for name in ("watching", "hosting", "transfers") if name in wanted), "stack")
     stack: Stack = request.getfixturevalue(kind)
     ref = ""
     with ExitStack() as running:
@@ -89,7 +100,8 @@ def test_the_behaviour_in_the_folders_name_happens(
             peers.append(running.enter_context(uas))
         if "push" in wanted:
             content = wanted["push"].pop("content", "hello").encode()
-            ref = stack.submit(content=content, **wanted["push"])
+            for number in range(wanted.get("files", 1)):
+                ref = stack.submit(content=content + b"." * number, **wanted["push"])
         if "register" in wanted:
             told = registered(wanted["register"], stack, tmp_path)
             assert told.exit_code == 0, told
@@ -103,6 +115,8 @@ def test_the_behaviour_in_the_folders_name_happens(
                 keys={"core_port": str(stack.core_port)},
             )
             peers.append(running.enter_context(uac))
+        for report in wanted.get("transfers", ()):
+            transferred(stack, wanted["push"]["to"], wanted["push"]["app"], *report)
         for peer in peers:
             outcome = peer.finish()
             assert outcome.exit_code == 0, outcome
