@@ -133,6 +133,7 @@ def run(
     refuse_by_port: session_options.RefuseByPort = False,
     file_rate: session_options.FileRate = 0,
     stop_at: session_options.StopAt = "",
+    stop_times: session_options.StopTimes = 0,
     msrp_answer: session_options.MsrpAnswer = 200,
     no_report: session_options.NoReport = False,
     as_json: Annotated[bool, _Option("--json", help="Print one JSON object a line.")] = False,
@@ -165,7 +166,7 @@ def run(
             folder=save / FILES if save else None,
             largest=largest_file,
             refuse_by_port=refuse_by_port,
-            played=session_options.play(file_rate, stop_at, msrp_answer, no_report=no_report),
+            played=session_options.play(file_rate, stop_at, stop_times, msrp_answer, no_report=no_report),
         ),
     }
     behaviour = Behaviour(options.codes(answer), delay, refuse_types or ())

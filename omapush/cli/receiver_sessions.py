@@ -33,17 +33,18 @@ FileRate = Annotated[int, _Option(min=0, help="Read files no faster, in bytes a 
 StopAt = Annotated[
     str, _Option(metavar=f"BYTES=[{_WAYS}]", help="Stop in the middle of a file, after so many bytes, so.")
 ]
+StopTimes = Annotated[int, _Option(min=0, help="Stop only so many files; 0: all.")]
 MsrpAnswer = Annotated[int, _Option(min=0, max=999, help="MSRP code for each SEND; 0 is silence.")]
 NoReport = Annotated[bool, _Option("--no-report", help="Send no REPORT, whoever asks.")]
 
 
-def play(rate: int, stop_at: str, answer: int, *, no_report: bool) -> Play:
+def play(rate: int, stop_at: str, times: int, answer: int, *, no_report: bool) -> Play:
     """Return how the device misbehaves; raises BadConfiguration."""
     octets, _, how = stop_at.partition("=")
     how = how or "close"
     if stop_at and (not octets.isdecimal() or int(octets) == 0 or how not in get_args(StopBy)):
         raise BadConfiguration("--stop-at", f"BYTES=[{_WAYS}] is needed, not {stop_at}")
-    return Play(rate, int(octets or 0), cast(StopBy, how), answer, report=not no_report)
+    return Play(rate, int(octets or 0), cast(StopBy, how), times, answer, report=not no_report)
 
 
 def sessions(

@@ -99,6 +99,8 @@ class Play:
     stop_at: int = 0
     "Octets of a file after which it stops; 0: never."
     stop_by: StopBy = "close"
+    stop_times: int = 0
+    "Files that it stops so; those after them come through; 0: all."
     answer: int = 200
     "To each SEND; 0: none."
     report: bool = True
