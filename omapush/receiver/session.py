@@ -236,10 +236,10 @@ class Session:
         self._agent.tell("stopped_in_the_middle", {"octets": incoming.octets, "by": how})
         if how == "close":
             self._media.abort(incoming)
-        elif how == "bye":
-            self.spawn(self.hang_up("told to stop"))
-        elif how == "silence":
+        elif how in ("bye", "silence"):
             self._media.stop_reading(incoming)
+        if how == "bye":
+            self.spawn(self.hang_up("told to stop"))
 
 
 _NOT_HERE: Final = "Not Acceptable Here"

@@ -1,5 +1,6 @@
 """Both ends of a session: our receiver behind the stand-in S-CSCF, our sender with its media worker."""
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from omapush.push.values import ticket
 from omapush.receiver import AnswerWith, FileOffer, Play, Push, Reason, Refused, Sessions
-from omapush.store import pushes
+from omapush.store import pushes, sessions
 from tests.harness.receiver_thread import ReceiverThread, receiver_in_thread
 from tests.harness.scscf import Scscf
 from tests.harness.stack import Settings, Stack
@@ -20,7 +22,7 @@ from tests.wire.test_receiver_and_sender import known_to, proxy
 PSA = "sip:psa@push.home1.example"
 LARGE = secrets.token_bytes(10_000_000)
 MIDDLE = LARGE[:500_000]
-ONCE: Settings = {"retry": {"attempts": 1}}  # type: ignore[dict-item]
+
 SETTINGS: Settings = {
     "sip": {"uri": PSA},
     "sessions": {"enabled": True, "linger_s": 0.3},
@@ -54,7 +56,7 @@ def aor() -> str:
     return f"sip:large{next(_numbers)}.{time.monotonic_ns()}@home1.example"
 
 
-def submit(stack: Stack, aor: str, content: bytes = LARGE, app: str = "large.ua", **more: str) -> str:
+def submit(stack: Stack, aor: str, content: bytes = LARGE, app: str = "large.ua") -> str:
     headers = [("Content-Disposition", 'attachment; filename="../video.mp4"')]
     return stack.submit(aor, content, app=app, content_type="video/mp4", headers=headers)
 
@@ -168,7 +170,7 @@ def test_a_device_that_stops_in_the_middle_gets_nothing_and_the_sender_knows(
 def test_an_interrupted_file_goes_on_at_the_next_try(
     stack: Stack, scscf: Scscf, aor: str, tmp_path: Path
 ) -> None:
-    settings = Sessions(folder=tmp_path, play=Play(stop_at=2_000_000, stop_by="close"))
+    settings = Sessions(folder=tmp_path, play=Play(stop_at=2_000_000, stop_by="close", stop_times=1))
     with receiver_in_thread(aor, proxy(scscf), apps=("twice.ua",), sessions=settings) as device:
         known_to(stack, aor)
         ref = submit(stack, aor, LARGE, "twice.ua")
@@ -183,17 +185,13 @@ def test_an_interrupted_file_goes_on_at_the_next_try(
         assert sum(octets) < 1.5 * len(LARGE)
 
 
+@pytest.mark.req("PSA-MSRP-3", "PRA-MSRP-4")
 def test_a_push_that_is_withdrawn_before_the_answer_is_cancelled(
     stack: Stack, scscf: Scscf, aor: str
 ) -> None:
-    from omapush.push.values import ticket
-    from omapush.store import sessions as session_store
-
     asked: list[FileOffer] = []
 
     async def decide(offer: FileOffer) -> None:
-        import asyncio
-
         asked.append(offer)
         await asyncio.sleep(60)
 
@@ -203,7 +201,7 @@ def test_a_push_that_is_withdrawn_before_the_answer_is_cancelled(
         ref = submit(stack, aor, MIDDLE, "once.ua")
         wait_until(lambda: bool(asked), 10, "the question")
         [delivery] = pushes.open_deliveries(stack.store, ref)
-        session_store.abort(stack.store, [ticket(delivery)], "cancelled", 1)
+        sessions.abort(stack.store, [ticket(delivery)], "cancelled", 1)
         device.wait_for("session_cancelled")
         assert device.pushes == []
 
