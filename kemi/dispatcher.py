@@ -15,6 +15,7 @@ from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
 from links import Links
 from outgoing import REFUSED, Outgoing
+from recipient_limits import RecipientLimits
 from settings import Settings
 from shards import Shards
 from wakes import Wakes
@@ -62,6 +63,7 @@ class Dispatcher:
         self._inviter = Inviter(settings, store, self._outgoing)
         self._knowledge = Knowledge(settings, store)
         self._links = Links(settings, store)
+        self._limits = RecipientLimits(settings, store)
         self._wakes = Wakes()
 
     def send_ready(self) -> int:
@@ -149,6 +151,8 @@ class Dispatcher:
             batch.hold(self._held(one, known, choice, now_ms))
         elif choice.method == "REFER":
             self._refer(one, known, choice, batch)
+        elif (waits := self._limits.waits(one, now_ms)) is not None:
+            batch.hold(self._held(one, known, waits, now_ms)._replace(on_change=False))
         elif choice.method == "INVITE":
             self._inviter.begin(one, known, choice, profile, batch)
         elif choice.method == "NOTIFY":

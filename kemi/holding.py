@@ -25,6 +25,8 @@ class Held(NamedTuple):
     again_ms: int
     "When to look again though nothing woke it; deliver-before at the latest."
     why: str
+    on_change: bool = True
+    "It waits for devices or subscriptions, too, and not only for its time."
 
 
 class Absent(NamedTuple):
@@ -76,5 +78,6 @@ def wake_returned(db: Store, absent: Sequence[Absent]) -> None:
 
 
 def _note(one: Held) -> tuple[str, Event]:
-    text = f"{one.why}; until devices or subscriptions change, looked at again at {clock.iso(one.again_ms)}"
+    change = "until devices or subscriptions change, " if one.on_change else ""
+    text = f"{one.why}; {change}looked at again at {clock.iso(one.again_ms)}"
     return one.delivery.ref, Event(one.at_ms, one.delivery.recipient, "held", text)

@@ -245,6 +245,10 @@ class Application(Section, frozen=True):
     """Devices that subscribe to its pushes: take them, refuse them (403), or let them wait for approval."""
     push_id_header: bool = False
     """Add X-Push-Id, so that a receiver can drop the repeat that a crash may cause."""
+    recipient_rate: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
+    """Most of its pushes a minute to one user; the rest waits, and nobody else's does. 0: no limit."""
+    recipient_burst: Count = 1
+    """With `recipient_rate`, how many may leave at once after a quiet time."""
     retry: Retry | None = None
     """
     Retry plan for all reasons that have none of their own here: `retry = { attempts = 4, first_s = 2.0,
@@ -348,6 +352,14 @@ class Initiator(Section, frozen=True):
     """Assert an identity (P-Asserted-Identity) for its pushes."""
     identity: str = ""
     """The identity asserted for it, a SIP or tel URI; empty means that of `sip.uri`."""
+    rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    """Deliveries a second that it may submit, a push to ten recipients being ten; 0: no limit."""
+    burst: Count = 100
+    """With `rate`, deliveries that it may submit at once after a quiet time; larger pushes need all of it."""
+    outstanding: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+    """Deliveries of it that may be without a final result; 0: no limit."""
+    daily: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    """Deliveries that it may submit from midnight to midnight, UTC; 0: no limit."""
 
     def secret(self, where: str = "initiator") -> str:
         """

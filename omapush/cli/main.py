@@ -13,6 +13,7 @@ from omapush.cli import (
     configuration,
     doctor,
     hosted,
+    initiators,
     lists,
     processes,
     push,
@@ -36,6 +37,7 @@ app.command(name="registrations")(registrations.registrations)
 app.command(name="capabilities")(capabilities.capabilities)
 app.command(name="route")(route.route)
 app.command(name="hosted")(hosted.hosted)
+app.command(name="initiators")(initiators.initiators)
 app.add_typer(receiver.app, name="receiver")
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")

@@ -13,6 +13,7 @@ import httpx
 from omapush.config import Config
 from omapush.notifier.backend import Backends
 from omapush.notifier.pruning import Pruning
+from omapush.notifier.quota_sweep import QuotaSweep
 from omapush.notifier.results import Notifications
 from omapush.notifier.sweeper import Sweeper
 from omapush.notifier.uaprof_fetch import MOST_AT_ONCE, ProfileFetcher
@@ -40,6 +41,7 @@ async def run(config: Config) -> None:
         background = [
             tasks.create_task(Sweeper(config, store).run()),
             tasks.create_task(Pruning(config, store).run()),
+            tasks.create_task(QuotaSweep(config, store).run()),
         ]
         if config.capabilities.fetch:
             background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))

@@ -39,6 +39,7 @@ from omapush.pap_http.pap_service import PapService
 from omapush.pap_http.parts import Parts
 from omapush.pap_http.probes import OutboxGate
 from omapush.pap_http.problems import Problems
+from omapush.pap_http.quotas import Quotas
 from omapush.store import client
 
 
@@ -46,9 +47,10 @@ def create(config: Config) -> Litestar:
     """Return the application for `config`; its connections open with the first request."""
     store = client.connect(config.redis)
     gate = OutboxGate(store, config.api.max_waiting)
-    commit = GroupCommit(store, retention_s=config.delivery.retention_s)
-    intake = Intake(config, store, commit, gate.has_room)
     metrics = Metrics(config, store, gate)
+    quotas = Quotas(config, store, metrics)
+    commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
+    intake = Intake(config, store, commit, quotas, gate.has_room)
     problems = Problems(metrics)
     trail = AuditTrail(
         journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from omapush import clock, log
 from omapush.errors import Overloaded, PushError, StoreUnavailable
+from omapush.pap_http.quotas import Quotas
 from omapush.store import handing_over, push_pages, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
@@ -26,8 +27,9 @@ _MOST_LARGE = 16
 class GroupCommit:
     """Stores submissions for one event loop."""
 
-    def __init__(self, store: Store, *, retention_s: int) -> None:
+    def __init__(self, store: Store, quotas: Quotas, *, retention_s: int) -> None:
         self._store = store
+        self._quotas = quotas
         self._retention_s = retention_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._large_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-large")
@@ -133,6 +135,7 @@ class GroupCommit:
         if not stored:
             return
         try:
+            self._quotas.mark(stored)
             handing_over.fresh(self._store, stored, now_ms=clock.now_ms(), retention_s=self._retention_s)
         except PushError as error:
             log.get().warning("hand_over_left_to_sweeper", pushes=len(stored), problem=str(error))

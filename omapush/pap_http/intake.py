@@ -11,9 +11,11 @@ from omapush.config import Config
 from omapush.errors import Overloaded
 from omapush.pap_http.expansion import expanded
 from omapush.pap_http.group_commit import GroupCommit
+from omapush.pap_http.quotas import Quotas
 from omapush.push import acceptance, replacing
 from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
 from omapush.push.fingerprint import fingerprint
+from omapush.push.limits import LimitReached
 from omapush.push.values import Event, push_ref
 from omapush.store import contents, own_pushes, pushes, registrations
 from omapush.store.client import Store
@@ -24,11 +26,17 @@ class Intake:
     """Takes pushes; one for the whole process."""
 
     def __init__(
-        self, config: Config, store: Store, commit: GroupCommit, has_room: Callable[[], bool]
+        self,
+        config: Config,
+        store: Store,
+        commit: GroupCommit,
+        quotas: Quotas,
+        has_room: Callable[[], bool],
     ) -> None:
         self._config = config
         self._store = store
         self._commit = commit
+        self._quotas = quotas
         self._has_room = has_room
 
     async def take(
@@ -75,11 +83,18 @@ class Intake:
             event,
             fingerprint=fingerprint(offer),
         )
+        try:
+            admission = await self._quotas.admit(account.name, accepted)
+        except LimitReached as refusal:
+            if await self._is_repeat(account, offer):
+                raise PushIdUsed(is_repeat=True) from refusal
+            raise
         if push.size > self._config.delivery.inline_bytes:
             submission = await asyncio.to_thread(self._uploaded, submission)
         if not await self._commit.accept(submission):
             if submission.upload:
                 await asyncio.to_thread(contents.discard, self._store, push.ref, submission.upload)
+            await self._quotas.give_back(admission)
             raise PushIdUsed(is_repeat=await self._is_repeat(account, offer))
         return accepted
 

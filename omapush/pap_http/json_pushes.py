@@ -38,6 +38,7 @@ _REFUSALS: Final = refusals(
     _413="Body or content is too large",
     _415="The body is not application/json",
     _422="Not possible as asked",
+    _429="A limit of yours is reached: try again after Retry-After seconds",
     _503="Not now: try again after Retry-After seconds",
 )
 UNKNOWN: Final = refusals(

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http.probes import OutboxGate
-from omapush.store import outbox, owed, sessions
+from omapush.store import limits, outbox, owed, sessions
 from omapush.store.client import Store
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,6 +44,7 @@ class Metrics:
         self._store = store
         self._gate = gate
         self._kamailio = _kamailio_url(config)
+        self._limited = list(limits.limits_of(config))
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "omapush_pap_requests_total",
@@ -55,6 +56,18 @@ class Metrics:
             "omapush_http_refused_total",
             "HTTP requests refused before PAP was read",
             ("status",),
+            registry=self._registry,
+        )
+        self.limited = Counter(
+            "omapush_limited_total",
+            "Submissions refused for a limit of their initiator",
+            ("initiator", "limit"),
+            registry=self._registry,
+        )
+        self._outstanding = Gauge(
+            "omapush_initiator_outstanding",
+            "Deliveries without a final result, of initiators with limits",
+            ("initiator",),
             registry=self._registry,
         )
         self._json = Counter(
@@ -94,9 +107,13 @@ class Metrics:
         try:
             self._owed.set(await asyncio.to_thread(owed.count, self._store))
             self._sessions.set(await asyncio.to_thread(sessions.open_sessions, self._store))
+            outstanding = await asyncio.to_thread(limits.catch_up, self._store, self._limited)
         except PushError:
             self._owed.set(float("nan"))
             self._sessions.set(float("nan"))
+            outstanding = {}
+        for initiator, number in outstanding.items():
+            self._outstanding.labels(initiator).set(number)
         sip_side = await self._from_kamailio()
         self._kamailio_up.set(1 if sip_side else 0)
         return generate_latest(self._registry) + sip_side

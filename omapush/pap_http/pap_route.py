@@ -31,4 +31,5 @@ class PapRoute(Controller):
         parts.metrics.answer_time.observe(clock.monotonic() - started)
         parts.metrics.requests.labels(answer.operation, answer.code).inc()
         told(request, did=answer.operation, what=answer.push_id, result=answer.code)
-        return Response(answer.body, status_code=202, media_type=answer.content_type)
+        headers = {"Retry-After": str(answer.retry_after_s)} if answer.retry_after_s else {}
+        return Response(answer.body, status_code=202, media_type=answer.content_type, headers=headers)

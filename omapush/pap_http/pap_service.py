@@ -18,6 +18,7 @@ from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
 from omapush.push import pap_offer, progress
 from omapush.push.acceptance import Account, NotTaken
+from omapush.push.limits import LimitReached
 from omapush.push.outcome import TAKEN_CODE
 from omapush.store.client import Store
 
@@ -38,6 +39,8 @@ class PapAnswer:
     content_type: str = "application/xml"
     push_id: str = ""
     "Of the push that it is about; empty: of none."
+    retry_after_s: int = 0
+    "When the same may be taken; 0: nothing is said about that."
 
 
 class PapService:
@@ -65,7 +68,10 @@ class PapService:
         document = submission.document
         match document.operation:
             case pap.PushMessage() as message:
-                response = await self._push(account, message, submission)
+                try:
+                    response = await self._push(account, message, submission)
+                except LimitReached as reached:
+                    return _limited(account, message.push_id, document.version, reached)
             case pap.StatusQuery() as query:
                 response = await asyncio.to_thread(self._known.status, account, query)
             case pap.CancelMessage() as cancel:
@@ -107,6 +113,8 @@ class PapService:
         try:
             offer = pap_offer.offer(message, submission.content)
             accepted = await self._intake.take(account, offer, compare)
+        except LimitReached:
+            raise
         except NotTaken as refusal:
             log.get().info("push_refused", initiator=account.name, push_id=message.push_id, why=str(refusal))
             desc = pap_offer.in_words_of_pap(refusal)
@@ -120,6 +128,19 @@ class PapService:
 
 def _push_response(push_id: str, code: str, desc: str, now_ms: int) -> pap.PushResponse:
     return pap.PushResponse(push_id, code, desc, now_ms // 1000, SENDER_NAME)
+
+
+def _limited(account: Account, push_id: str, version: str, reached: LimitReached) -> PapAnswer:
+    """A limit of the initiator's, named in the answer; Retry-After says when it may be another matter."""
+    log.get().info("push_refused", initiator=account.name, push_id=push_id, why=str(reached))
+    response = _push_response(push_id, reached.code, reached.problem, clock.now_ms())
+    return PapAnswer(
+        write(response, version=version),
+        "PushMessage",
+        reached.code,
+        retry_after_s=reached.retry_after_s,
+        push_id=push_id,
+    )
 
 
 def _bad_message(error: MalformedPap | MalformedMime) -> PapAnswer:

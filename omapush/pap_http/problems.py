@@ -76,7 +76,9 @@ class Problems:
         status = error.http_status
         if status < 500:
             field, problem = getattr(error, "field", ""), getattr(error, "problem", str(error))
-            return self._answer(request, status, Fault(field, problem, _code(error)), str(error), {})
+            after_s = getattr(error, "retry_after_s", 0)
+            headers = {"Retry-After": str(after_s)} if after_s else {}
+            return self._answer(request, status, Fault(field, problem, _code(error)), str(error), headers)
         log.get().warning("push_not_taken", status=status, problem=str(error))
         if not isinstance(error, TryLater):
             return self._answer(request, status, Fault("", str(error)), str(error), {})

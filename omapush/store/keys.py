@@ -57,6 +57,16 @@ def push(shard_number: int, ref: str) -> str:
     return f"push:{{p{shard_number}}}:{ref}"
 
 
+def quota(shard_number: int) -> str:
+    """How many deliveries of initiators with limits were stored in a push shard, and how many are final."""
+    return f"quota:{{p{shard_number}}}"
+
+
+def limits(initiator: str) -> str:
+    """What one initiator with limits has submitted; in a slot of its own."""
+    return f"limits:{initiator}"
+
+
 def push_log(shard_number: int, ref: str) -> str:
     """Event log of one push."""
     return f"log:{{p{shard_number}}}:{ref}"
@@ -120,6 +130,11 @@ def outbox(shard_number: int, part: str) -> str:
     backlog, halted, parked, stopped, withdrawn or untold; what each holds is in schema/functions/outbox.lua.
     """
     return f"{part}:{{u{shard_number}}}"
+
+
+def turns(shard_number: int, target_name: str, application: str) -> str:
+    """Turns of the pushes of one application to one user."""
+    return f"turns:{{u{shard_number}}}:{target_name}:{application}"
 
 
 def fan_outs(shard_number: int, part: str) -> str:

@@ -240,7 +240,9 @@ def store_results(
     whose: dict[int, list[tuple[str, int]]] = {}
     for one in results:
         number = store.layout.push_shard(one.ref)
-        names, args = batches.setdefault(number, ([keys.notify(number)], [now_ms, retention_s]))
+        names, args = batches.setdefault(
+            number, ([keys.notify(number), keys.quota(number)], [now_ms, retention_s])
+        )
         names += (
             keys.push(number, one.ref),
             keys.push_log(number, one.ref),

@@ -3,6 +3,7 @@
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
 --                    notify (when results were asked for), count, print, a<i> recipient, r<i> result, f<i> final mark
+--                    quota (initiator, when its deliveries are counted for a limit)
 --                    of one with many recipients, too: n:<state> how many are in each state
 --                    pieces (when its content is in `content`), secret and links (until when there are links to it)
 --                    of a push to subscribers instead: shards (not told yet), t<n> deliveries of user shard n,
@@ -14,6 +15,7 @@
 --   upload    hash   the same before the push is accepted
 --   log       list   its event log, MessagePack
 --   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
+--   quota     hash   stored:<initiator>, final:<initiator>: deliveries of an initiator with limits, since ever
 --   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
@@ -128,19 +130,32 @@ local function accept_staged(keys, args)
   return 1
 end
 
+-- Have the deliveries of a push counted for its initiator, which has a limit: those without a result as stored, and
+-- each as final once its result is.
+-- KEYS push, quota    ARGV initiator
+-- Answers how many, 0 when they are counted already.
+local function mark(keys, args)
+  local open = tonumber(redis.call('HGET', keys[1], 'open') or 0)
+  if open == 0 or redis.call('HSETNX', keys[1], 'quota', args[1]) == 0 then
+    return 0
+  end
+  redis.call('HINCRBY', keys[2], 'stored:' .. args[1], open)
+  return open
+end
+
 -- Store results. A recipient that is final stays as it is. Results of a push to subscribers are counted.
--- KEYS notify, then for each result: push, log, counted, content
+-- KEYS notify, quota, then for each result: push, log, counted, content
 -- ARGV now ms, retention s, then for each result: ref, index, result, 1 when final, event
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
   local answer = {}
   local a = 3
-  for k = 2, #keys, 4 do
+  for k = 3, #keys, 4 do
     local push, log, counted, content = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
     local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards', 'pieces', 'links',
-      'n:pending')
+      'n:pending', 'quota')
     if known[5] then
       answer[#answer + 1] = final == '1' and count(push, log, counted, index, record, event) or 0
       end_fan_out(push, log, counted, content, args[1], args[2])
@@ -157,6 +172,9 @@ local function result(keys, args)
       if known[8] then
         redis.call('HINCRBY', push, 'n:pending', -1)
         redis.call('HINCRBY', push, 'n:' .. cmsgpack.unpack(record)[1], 1)
+      end
+      if known[9] then
+        redis.call('HINCRBY', keys[2], 'final:' .. known[9], 1)
       end
       if known[3] then
         redis.call('ZADD', keys[1], args[1], ref .. '.' .. index)
@@ -265,6 +283,7 @@ end
 redis.register_function('omapush_accept', accept)
 redis.register_function('omapush_accept_staged', accept_staged)
 redis.register_function('omapush_result', result)
+redis.register_function('omapush_mark', mark)
 redis.register_function('omapush_told_all', told_all)
 redis.register_function('omapush_steer', steer)
 redis.register_function('omapush_link', link)

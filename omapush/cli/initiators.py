@@ -1,0 +1,80 @@
+"""`omapush initiators`: who may push, how much, and what they have under way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from omapush import clock
+from omapush.cli import terminal
+from omapush.config import Config, Initiator
+from omapush.push.limits import LIMITS
+from omapush.store import client, limits
+from omapush.store.limits import Usage
+
+
+def initiators(context: typer.Context, as_json: terminal.AsJson = False) -> None:
+    """List push initiators with their limits and, of those that have limits, what counts for them now."""
+    settings = terminal.settings(context)
+    found = _usage(settings)
+    if as_json:
+        everybody = settings.initiator.items()
+        terminal.print_json([_as_dict(name, one, found.get(name)) for name, one in everybody])
+        return
+    listing = terminal.table(
+        "initiator", "rate /s", "burst", "last minute", "outstanding", "of", "today", "of", "refused"
+    )
+    for name, one in settings.initiator.items():
+        listing.add_row(name, *_row(one, found.get(name)))
+    terminal.console().print(listing)
+
+
+def _usage(settings: Config) -> dict[str, Usage]:
+    limited = list(limits.limits_of(settings))
+    if not limited:
+        return {}
+    store = client.connect(settings.redis)
+    outstanding = limits.catch_up(store, limited)
+    usage = limits.usage(store, limited, clock.now_ms())
+    return {name: one._replace(outstanding=outstanding[name]) for name, one in usage.items()}
+
+
+def _row(one: Initiator, usage: Usage | None) -> tuple[str, ...]:
+    rate, burst = (f"{one.rate:g}", str(one.burst)) if one.rate else ("-", "-")
+    most = [str(limit) if limit else "-" for limit in (one.outstanding, one.daily)]
+    if usage is None:
+        return rate, burst, "not counted", "not counted", most[0], "not counted", most[1], ""
+    refused = ", ".join(f"{usage.refused[limit]} {limit}" for limit in LIMITS if usage.refused[limit])
+    return (
+        rate,
+        burst,
+        str(usage.last_minute),
+        str(usage.outstanding),
+        most[0],
+        str(usage.today),
+        most[1],
+        refused or "none",
+    )
+
+
+def _as_dict(name: str, one: Initiator, usage: Usage | None) -> dict[str, Any]:
+    return {
+        "initiator": name,
+        "applications": list(one.applications),
+        "recipients": list(one.recipients),
+        "limits": {
+            "rate": one.rate,
+            "burst": one.burst,
+            "outstanding": one.outstanding,
+            "daily": one.daily,
+        },
+        "usage": None
+        if usage is None
+        else {
+            "last_minute": usage.last_minute,
+            "outstanding": usage.outstanding,
+            "today": usage.today,
+            "refused": dict(usage.refused),
+        },
+    }

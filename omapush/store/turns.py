@@ -1,0 +1,20 @@
+"""Turns of pushes of one application to one user, for applications that limit them."""
+
+from __future__ import annotations
+
+from omapush.push.values import Delivery, target, ticket
+from omapush.store import keys
+from omapush.store.client import Call, Store, call
+
+
+def wait_ms(store: Store, delivery: Delivery, *, rate: float, burst: int) -> int:
+    """
+    Return how long a delivery waits for its turn among those of its application to its user; 0: it may leave.
+
+    `rate` a minute, and `burst` at once after a quiet time. Whoever asks for the same delivery gets the same
+    turn, in whatever process; the turn is its own until ten minutes after it.
+    """
+    number = store.layout.user_shard(delivery.aor)
+    name = keys.turns(number, target(delivery.aor), delivery.application)
+    interval_ms = max(1, round(60_000 / rate))
+    return int(call(store, Call("omapush_turn", [name], [ticket(delivery), interval_ms, burst])))
