@@ -22,6 +22,7 @@ from omapush.receiver import (
     Credentials,
     FileOffer,
     Limits,
+    Links,
     Listen,
     Push,
     Receiver,
@@ -130,6 +131,7 @@ def run(
     msrp_connect: session_options.MsrpConnect = False,
     msrp_certificate: session_options.Certificate = None,
     largest_file: session_options.LargestFile = 67_108_864,
+    fetch_from: session_options.FetchFrom = None,
     refuse_by_port: session_options.RefuseByPort = False,
     file_rate: session_options.FileRate = 0,
     stop_at: session_options.StopAt = "",
@@ -169,6 +171,12 @@ def run(
             played=session_options.play(file_rate, stop_at, stop_times, msrp_answer, no_report=no_report),
         ),
     }
+    settings["links"] = Links(
+        domains=tuple(fetch_from or ()),
+        largest_bytes=largest_file,
+        folder=save / FILES if save else None,
+        tls=options.tls(ca_file),
+    )
     behaviour = Behaviour(options.codes(answer), delay, refuse_types or ())
     reporter = Reporter(save, as_json=as_json)
     profile = (tuple(sender or ()), profile_url, serve_profile)
@@ -280,6 +288,8 @@ async def _run(
             "duplicates": receiver.delivery.duplicates,
             "refused": sum(receiver.delivery.refusals.values()),
             "refusals": dict(receiver.delivery.refusals),
+            "fetched": receiver.delivery.links.fetched,
+            "fetch_failures": dict(receiver.delivery.links.failures),
         },
     )
 

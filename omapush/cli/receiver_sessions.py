@@ -1,4 +1,4 @@
-"""Options of `omapush receiver` for files that come in sessions (INVITE with MSRP)."""
+"""Options of `omapush receiver` for files that come in sessions (INVITE with MSRP) or by links."""
 
 from __future__ import annotations
 
@@ -25,7 +25,16 @@ Certificate = Annotated[
     Path | None,
     _Option("--msrp-certificate", metavar="PEM", help="Certificate and key, to listen for msrps."),
 ]
-LargestFile = Annotated[int, _Option(min=1, help="Largest file in bytes; a larger one gets 413.")]
+LargestFile = Annotated[
+    int, _Option(min=1, help="Largest file or linked content in bytes; a larger one gets 413.")
+]
+FetchFrom = Annotated[
+    list[str] | None,
+    _Option(
+        metavar="HOST",
+        help="Follow links to contents at this host, *.DOMAIN or *. Repeatable; without it they get 415.",
+    ),
+]
 RefuseByPort = Annotated[
     bool, _Option("--refuse-by-port", help="Refuse files by 200 with port 0 instead of a code.")
 ]

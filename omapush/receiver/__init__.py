@@ -9,7 +9,17 @@ from omapush.receiver.endpoint import Endpoint
 from omapush.receiver.push import AnswerWith, Application, FileOffer, Push, Reason, Refused
 from omapush.receiver.receiver import Receiver
 from omapush.receiver.registration import PreferencesNotSupported, RegistrationFailed
-from omapush.receiver.settings import Credentials, Limits, Listen, Play, Senders, Sessions, Settings, Timers
+from omapush.receiver.settings import (
+    Credentials,
+    Limits,
+    Links,
+    Listen,
+    Play,
+    Senders,
+    Sessions,
+    Settings,
+    Timers,
+)
 from omapush.receiver.transport import TransportFailed
 from omapush.receiver.whitelist import Trusted, Whitelist
 
@@ -20,6 +30,7 @@ __all__ = [
     "Endpoint",
     "FileOffer",
     "Limits",
+    "Links",
     "Listen",
     "Play",
     "PreferencesNotSupported",

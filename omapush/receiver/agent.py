@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from omapush.protocol import content_coding
+from omapush.protocol import content_coding, external_body
 from omapush.protocol.feature_tags import PUSH_TAG
 from omapush.protocol.name_addr import parse_list
 from omapush.protocol.sip_core import Core
@@ -85,11 +85,15 @@ class Agent:
         """Return the Contact of requests and responses that make a dialog: the GRUU when there is one."""
         return "Contact", f'<{self.gruu or self.contact_uri}>;+sip.instance="<{self.instance}>"'
 
+    def link_types(self) -> tuple[str, ...]:
+        """Return what Accept says besides content types when links are followed (RFC 4483 4.2)."""
+        return (external_body.TYPE,) if self.settings.links.domains else ()
+
     def capabilities(self) -> list[tuple[str, str]]:
         """Return what answers to OPTIONS and 415 say (RFC 3261 11.2)."""
         return [
             ("Allow", self.allow()),
-            ("Accept", ", ".join(self.settings.accept)),
+            ("Accept", ", ".join((*self.settings.accept, *self.link_types()))),
             ("Accept-Encoding", ", ".join(content_coding.CODINGS)),
             SUPPORTED,
             ALLOW_EVENTS,

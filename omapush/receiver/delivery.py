@@ -19,6 +19,7 @@ from omapush import clock, log
 from omapush.errors import MalformedMime, MalformedSip, PushError, TooLarge
 from omapush.protocol import content_coding
 from omapush.protocol.content_coding import UnknownCoding
+from omapush.protocol.external_body import ExternalBody
 from omapush.protocol.feature_sets import FeatureSet
 from omapush.protocol.multipart import media_type
 from omapush.protocol.name_addr import parse_list
@@ -28,6 +29,7 @@ from omapush.protocol.wrapped_push import WRAPPED_TYPE, unwrap
 from omapush.receiver import preferences
 from omapush.receiver.agent import Agent
 from omapush.receiver.endpoint import Request, warning
+from omapush.receiver.links import Links
 from omapush.receiver.push import AnswerWith, Application, Push, Reason, Refused
 from omapush.receiver.whitelist import type_fits
 
@@ -62,6 +64,7 @@ class Delivery:
         self._agent = agent
         self._settings = agent.settings
         self._applications = {name.lower(): (name, one) for name, one in applications.items()}
+        self.links = Links(agent, self._hand_over_fetched)
         self._seen: OrderedDict[Hashable, asyncio.Future[Answer]] = OrderedDict()
         self.delivered = 0
         self.duplicates = 0
@@ -113,11 +116,14 @@ class Delivery:
 
     async def _decided(self, request: Request, expected: _Expected, own: FeatureSet | None) -> Answer:
         try:
-            push, name = self._read(request, expected, own)
+            push, name, link = self._read(request, expected, own)
+            if link is not None:  # the sender does not wait for a fetch (RFC 4483)
+                self.links.follow(link, push, name)
+                return OK
             await self.hand_over(push, name)
         except Refused as error:
             self._count(error.reason.value if not isinstance(error, AnswerWith) else str(error), request)
-            return _refusal(error, self.accepted(expected.application))
+            return _refusal(error, self.accepted(expected.application), self._agent.link_types())
         except PushError as error:
             self._count(str(error), request)
             return _of_error(error)
@@ -198,14 +204,24 @@ class Delivery:
         """Return the ARI as it is written, and the application."""
         return self._applications[name]
 
-    def _read(self, request: Request, expected: _Expected, own: FeatureSet | None) -> tuple[Push, str]:
-        """The record for the application, and under which name it is known here."""
+    def _read(
+        self, request: Request, expected: _Expected, own: FeatureSet | None
+    ) -> tuple[Push, str, ExternalBody | None]:
+        """The record for the application, under which name it is known here, and what is to be fetched."""
         senders = self.admitted(request, own, expected.notifier)
         push = self._record(request, senders[0])
-        name = self.addressee(request.message, senders, _essence(push.content_type), expected.application)
+        link = self.links.read(push.content_type, push.content)
+        essence = _essence(link.header("Content-Type") if link else push.content_type)
+        name = self.addressee(request.message, senders, essence, expected.application)
         if push.valid_until_ms is not None and push.valid_until_ms < clock.now_ms():
             raise Refused(Reason.UNAVAILABLE, "the push has expired")
-        return replace(push, application=self._applications[name][0]), name
+        return replace(push, application=self._applications[name][0]), name, link
+
+    async def _hand_over_fetched(self, push: Push, name: str) -> None:
+        if push.valid_until_ms is not None and push.valid_until_ms < clock.now_ms():
+            raise Refused(Reason.UNAVAILABLE, "the push expired while it was fetched")
+        await self.hand_over(push, name)
+        self.delivered += 1
 
     def accepted(self, name: str) -> tuple[str, ...]:
         """Return the content types that an application takes."""
@@ -310,10 +326,10 @@ def refusal(error: Refused) -> Answer:
     return _refusal(error, ())
 
 
-def _refusal(error: Refused, accepted: tuple[str, ...]) -> Answer:
+def _refusal(error: Refused, accepted: tuple[str, ...], links: tuple[str, ...] = ()) -> Answer:
     headers: list[tuple[str, str]] = []
     if error.status == 415:
-        headers.append(("Accept", ", ".join(error.accept or accepted)))
+        headers.append(("Accept", ", ".join((*(error.accept or accepted), *links))))
         headers.append(("Accept-Encoding", ", ".join(content_coding.CODINGS)))
     if error.retry_after_s:
         headers.append(("Retry-After", str(error.retry_after_s)))

@@ -226,10 +226,9 @@ class Receiver:
             f"ua-profile;profile-type=device;vendor={quote(senders.vendor)}"
             f";model={quote(senders.model)};version={quote(senders.version)}"
         )
-        headers = [("Accept", "message/external-body, application/vnd.oma.push")]
         subscription = Subscription(
-            self.agent, sender, event, self._no_content,
-            headers=headers, expires_s=86_400, name=f"device profile at {sender}",
+            self.agent, sender, event, self._no_content, expires_s=86_400, name=f"device profile at {sender}",
+            headers=[("Accept", "message/external-body, application/vnd.oma.push")],
         )  # fmt: skip
         self._start(("device", sender), subscription)
 
@@ -249,7 +248,10 @@ class Receiver:
             content,
             headers=[
                 ("Accept-Contact", preference),
-                ("Accept", ", ".join(dict.fromkeys((*accept, "application/vnd.oma.push")))),
+                (
+                    "Accept",
+                    ", ".join(dict.fromkeys((*accept, "application/vnd.oma.push", *self.agent.link_types()))),
+                ),
                 ("Accept-Encoding", "gzip, deflate, identity"),
             ],
             expires_s=self.settings.subscription_s if expires_s is None else expires_s,
@@ -385,6 +387,7 @@ class Receiver:
     async def _close(self) -> None:
         self._registration.stop()
         await self._sessions.close(say_so=False)
+        await self.delivery.links.close()
         self.endpoint.detach(self.agent.contact_user)
         tasks = [*self._running.values(), *self._tasks]
         for task in tasks:

@@ -145,6 +145,33 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """Which links in place of content are followed (RFC 4483), and how."""
+
+    domains: tuple[str, ...] = ()
+    "Hosts that contents may be fetched from: names, `*.home1.example`, or `*` for all. Empty: no links, 415."
+    schemes: tuple[str, ...] = ("https", "http")
+    largest_bytes: int = 67_108_864
+    "Largest content; a larger one is refused with 413, or given up when its size was not told."
+    in_memory_bytes: int = 65_536
+    "Content up to so many octets is handed over as bytes, larger content as a path."
+    folder: Path | None = None
+    "Where files are kept; None: in a temporary folder that goes when the device stops."
+    at_once: int = 4
+    "Contents fetched at a time."
+    waiting: int = 32
+    "Contents fetched or waiting for that; a link more is refused with 500 and Retry-After."
+    tries: int = 5
+    "Tries without a new octet before a content is given up; the link's end comes first."
+    pause_s: float = 1.0
+    "Before the second try; doubles each time."
+    stalled_s: float = 30.0
+    "A connection on which nothing comes for so long has failed."
+    tls: ssl.SSLContext | None = None
+    "None: the system's trust store."
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that a receiver is told; each value has a default but identity, proxy and applications."""
 
@@ -181,6 +208,7 @@ class Settings:
     access_network: str = ""
     "P-Access-Network-Info for our requests; empty: none."
     sessions: Sessions = Sessions()
+    links: Links = Links()
     refer_pause_s: float = 1.0
     "Least time between two NOTIFYs that report a REFER (RFC 3515: one a second)."
     limits: Limits = Limits()

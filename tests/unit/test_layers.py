@@ -44,7 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "pap_http": {"litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
     "notifier": {"httpx"},
     "msrp_agent": set(),
-    "receiver": {"cryptography"},
+    "receiver": {"cryptography", "httpx"},
     "kemi": {"KSR"},
     "cli": {"typer", "rich", "uvicorn", "uvloop", "httpx", "redis", "msgspec"},
     "config": {"msgspec"},
