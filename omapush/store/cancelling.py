@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from omapush.push import replacing
 from omapush.push.values import PENDING, ticket, ticket_delivery
-from omapush.store import handing_over, pushes, withdrawals
+from omapush.store import handing_over, pushes, sessions, withdrawals
 from omapush.store.client import Store
 from omapush.store.pushes import Known
 from omapush.store.withdrawals import Found
@@ -34,7 +34,15 @@ def cancel(
         index: ticket(pushes.delivery_of(known.push, index, known.recipients[index], b""))
         for index in waiting
     }
-    found = withdrawals.cancel(store, list(tickets.values()), replacing.CANCELLED)
+    arrived = sessions.arrived(store, list(tickets.values()))
+    waiting = [index for index in waiting if tickets[index] not in arrived]
+    found = withdrawals.cancel(store, [tickets[index] for index in waiting], replacing.CANCELLED)
+    sessions.abort(
+        store,
+        [place for place, where in found.items() if where is Found.WAITING],
+        replacing.CANCELLED,
+        now_ms,
+    )
     # What is not there has its result, or was on its way there and is kept out: the push says which.
     gone = [index for index in waiting if found[tickets[index]] is not Found.AT_A_SENDER]
     if not gone:
@@ -60,6 +68,7 @@ def repair(store: Store, *, now_ms: int, retention_s: int) -> int:
     untold = withdrawals.untold(store)
     if not untold:
         return 0
+    sessions.abort(store, list(untold), replacing.CANCELLED, now_ms)
     last = pushes.results_of(store, [ticket_delivery(place) for place in untold])
     results = [
         handing_over.withdrawn(*ticket_delivery(place), was, why, now_ms)

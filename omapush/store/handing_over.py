@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from omapush.push import replacing
 from omapush.push.values import PENDING, Delivery, Event, Push, Result, ticket
-from omapush.store import codec, fanouts, keys, outbox, pushes, withdrawals
+from omapush.store import codec, fanouts, keys, outbox, pushes, sessions, withdrawals
 from omapush.store.client import Store, ask_all
 from omapush.store.pushes import Stored, Submission
 from omapush.store.withdrawals import Found, Replacement
@@ -128,6 +128,8 @@ def _replace_some(
     ]
     found = withdrawals.replace(store, rows, for_all=push.replace_all, why=why)
     out = (Found.WAITING, Found.NOT_THERE)
+    waited = [row.old for row, where in zip(rows, found, strict=True) if row.old and where is Found.WAITING]
+    sessions.abort(store, waited, why, now_ms)
     gone = [
         withdrawn(push.replaces, was.recipient, was.result, why, now_ms)
         for row, was, where in zip(rows, replaced, found, strict=True)
@@ -181,6 +183,7 @@ def _withdraw_for_finished(store: Store, push: Push, *, now_ms: int, retention_s
         if was is not None and was.may_wait
     ]
     found = withdrawals.cancel(store, [was.ticket for was in finished], why)
+    sessions.abort(store, list(found), why, now_ms)
     out = [was for was in finished if found[was.ticket] in (Found.WAITING, Found.NOT_THERE)]
     if out:
         results = [withdrawn(push.replaces, was.recipient, was.result, why, now_ms) for was in out]

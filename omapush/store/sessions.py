@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from omapush.errors import TryLater
-from omapush.push.session import Ending, Session, ended, place_of
+from omapush.push.session import CONFIRMED, TAKEN, Ending, Session, ended, place_of
 from omapush.store import codec, keys, outbox
 from omapush.store.client import Call, Store, ask_all, call_all
 
@@ -187,6 +187,21 @@ def _withdrawn(tickets: set[str], why: str, now_ms: int, old: Session | None) ->
         return None
     after = ended(old, found, Ending("us", 0, why, now_ms))
     return Change(after._replace(due_ms=now_ms, at_ms=now_ms, why=why))
+
+
+def arrived(store: Store, tickets: Sequence[str]) -> set[str]:
+    """Return those of these deliveries that devices have taken whole; their results may not be stored yet."""
+    carrying = carriers(store, tickets)
+    ids = list(dict.fromkeys(carrying.values()))
+    taken = {
+        stream.ticket
+        for session in read_all(store, ids)
+        for stream in (session.streams if session else ())
+        if stream.ending is not None
+        and stream.ending.by == "msrp"
+        and stream.ending.code in (CONFIRMED, TAKEN)
+    }
+    return taken.intersection(carrying)
 
 
 def open_sessions(store: Store) -> int:

@@ -1,6 +1,6 @@
 """Sessions in Redis: one winner, one live session of a user and application, and what leads to them."""
 
-from omapush.push.session import CONFIRMED, Ending, Session, Stream, ended, place_of, stream_of
+from omapush.push.session import CONFIRMED, TAKEN, Ending, Session, Stream, ended, place_of, stream_of
 from omapush.push.values import ticket
 from omapush.store import keys, outbox, sessions
 from omapush.store.client import Store
@@ -144,6 +144,18 @@ def test_a_report_ends_its_stream_once_and_wakes_the_delivery_that_is_held(store
     assert not sessions.report(store, session.id, one.path, ending._replace(code=413))
     assert not sessions.report(store, session.id, "msrp://127.0.0.1:1/none;tcp", ending)
     assert not sessions.report(store, session.id[:-1] + "f", one.path, ending)
+
+
+def test_a_delivery_that_a_device_has_whole_comes_too_late_to_be_taken_back(store: Store, make: Make) -> None:
+    here, there = make.delivery(A), make.delivery(A)
+    first, second, third = ticket(here), ticket(there), tickets(9)[-1]
+    one, other = agreed(first), agreed(second, 2)
+    session = begun(store, one, other)
+    sessions.report(store, session.id, one.path, Ending("msrp", TAKEN, "all of it", NOW_MS))
+    sessions.report(store, session.id, other.path, Ending("msrp", 413, "stopped", NOW_MS))
+
+    assert sessions.arrived(store, [first, second, third]) == {first}
+    assert sessions.arrived(store, []) == set()
 
 
 def test_an_aborted_delivery_leaves_its_session_which_is_looked_at_at_once(store: Store) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from omapush.push.values import ticket
-from omapush.store import pushes, sessions
+from omapush import clock
+from omapush.store import cancelling
 from tests.conftest import MakeStack
 from tests.harness.session_device import OTHER_WORKER, SESSIONS, TAKES, Device, dismiss, employ, m_lines
 from tests.harness.sip_peer import Says, SipPeer
@@ -40,9 +40,10 @@ def push(device: Device, content: bytes = CONTENT, app: str = APP, **more: Any) 
 
 
 def withdraw(device: Device, ref: str) -> None:
-    """What a cancel does to the session that carries the push."""
-    [delivery] = pushes.open_deliveries(device.stack.store, ref)
-    sessions.abort(device.stack.store, [ticket(delivery)], "cancelled", 1)
+    """The initiator takes the push back."""
+    known = device.stack.known(ref)
+    now_ms = clock.now_ms()
+    assert cancelling.cancel(device.stack.store, known, [0], now_ms=now_ms, retention_s=60) == {0: True}
 
 
 # CANCEL -------------------------------------------------------------------------------------------
@@ -146,6 +147,8 @@ def test_a_push_that_is_withdrawn_while_it_is_transferred_ends_the_session(devic
 
     assert len(device.wait("BYE")) == 1
     device.until("ended", "ended")
+    assert device.stack.result(ref).state == "cancelled"
+    assert len(device.all("INVITE")) == 1
 
 
 def test_a_transfer_that_has_begun_goes_on_past_deliver_before(device: Device) -> None:

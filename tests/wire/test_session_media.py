@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from omapush.push.values import ticket
-from omapush.store import pushes, sessions
+from omapush import clock
+from omapush.store import cancelling
 from tests.conftest import MakeStack
 from tests.fakes.msrp_peer import Manners, MsrpPeer, Session
 from tests.harness.session_device import SESSIONS, Device
@@ -125,8 +125,9 @@ def test_a_push_that_is_withdrawn_in_mid_transfer_is_aborted(device: Device) -> 
     ref = push(device, LARGE * 20)
     end = wait_for_end(device)
     end.wait_for_connection().stop_reading()
-    [delivery] = pushes.open_deliveries(device.stack.store, ref)
-    sessions.abort(device.stack.store, [ticket(delivery)], "cancelled", 1)
+    known = device.stack.known(ref)
+    cancelled = cancelling.cancel(device.stack.store, known, [0], now_ms=clock.now_ms(), retention_s=60)
+    assert cancelled == {0: True}
     device.wait("BYE")
     assert end.connection is not None
     end.connection.go_on_reading()
