@@ -10,7 +10,7 @@ from bench.figure import Figure, alone
 from bench.sipp_rate import Load
 from bench.stored_users import User
 from omapush import clock
-from omapush.store import keys, outbox, watches
+from omapush.store import keys, outbox_views, watches
 from omapush.store.client import Store, load_functions
 from tests.harness.stack import Stack
 
@@ -70,7 +70,7 @@ def _started(folder: Path) -> float:
 
 
 def _is_shared_out(stack: Stack) -> bool:
-    senders = [owner.get("sender") for owner in outbox.owners(stack.store).values()]
+    senders = [owner.get("sender") for owner in outbox_views.owners(stack.store).values()]
     return len({senders.count(sender) for sender in set(senders)}) == 1 and len(set(senders)) > 1
 
 

@@ -20,7 +20,7 @@ from omapush.push.method_choice import Choice
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription, is_live
-from omapush.store import contents, finish, outbox, subscriptions
+from omapush.store import contents, finish, outbox, outbox_views, subscriptions
 from omapush.store.client import Store
 from omapush.store.outbox import Taken
 from omapush.store.subscriptions import Begun
@@ -103,7 +103,7 @@ class ContentNotifier:
         that has another reason.
         """
         asked = [one for one in wanted if not one.delivery.subscription and one.ticket not in self._gave_way]
-        held = outbox.held_before(self._store, [one.ticket for one in asked]) if asked else []
+        held = outbox_views.held_before(self._store, [one.ticket for one in asked]) if asked else []
         names = [name for found in held for name in found]
         if not names:
             return set()

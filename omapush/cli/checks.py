@@ -17,7 +17,7 @@ from omapush.cli import api_client, launch, processes
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http import probes
-from omapush.store import client, outbox, pushes
+from omapush.store import client, outbox, outbox_views, pushes
 from omapush.store.client import Store, store_errors
 
 State = Literal["ok", "wrong", "skipped"]
@@ -242,7 +242,7 @@ def _ask(control: Path, command: str) -> str:
 def shards(config: Config, store: Store) -> Finding:
     """Check that each user shard has an owner: one without sends nothing."""
     now_ms = clock.now_ms()
-    owners = outbox.owners(store)
+    owners = outbox_views.owners(store)
     free = [number for number, owner in owners.items() if int(owner.get("until_ms", 0)) <= now_ms]
     if free:
         cause = f"{len(free)} of {len(owners)} have no owner: {', '.join(map(str, free))}"

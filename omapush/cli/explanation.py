@@ -9,7 +9,7 @@ from omapush.cli import terminal
 from omapush.cli.ladder import last
 from omapush.config import Config
 from omapush.push.values import PENDING, Recipient, Result, ticket
-from omapush.store import outbox, pushes
+from omapush.store import outbox_views, pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Known
 
@@ -41,12 +41,12 @@ def _standing(
     config: Config, store: Store, known: Known, index: int, recipient: Recipient, result: Result, now_ms: int
 ) -> Standing:
     delivery = pushes.delivery_of(known.push, index, recipient, b"")
-    where = outbox.whereabouts(store, delivery) if recipient.aor else "nowhere"
+    where = outbox_views.whereabouts(store, delivery) if recipient.aor else "nowhere"
     if result.state != PENDING:
         now, following = _ended(known, result), _telling(config, known, index)
     else:
         shard = store.layout.ticket_shard(ticket(delivery))
-        owner = outbox.owners(store)[shard]
+        owner = outbox_views.owners(store)[shard]
         is_owned = int(owner.get("until_ms", 0)) > now_ms
         now, following = _waiting(config, known, index, where, f"user shard {shard}", is_owned, now_ms)
         following += f" It expires at {clock.iso(known.push.deliver_before_ms)}."

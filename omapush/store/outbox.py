@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omapush.push.values import TARGET_LENGTH, Delivery, target, ticket
+from omapush.push.values import Delivery, target, ticket
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
 
@@ -283,16 +283,6 @@ def _readable(data: bytes) -> Delivery | None:
         return None
 
 
-def held_before(store: Store, tickets: Sequence[str]) -> list[list[str]]:
-    """Return, for each ticket, those of the same target that are held though they were accepted earlier."""
-    with store_errors("held before"):
-        pipe = store.db.pipeline(transaction=False)
-        for place in tickets:
-            name = keys.outbox(store.layout.ticket_shard(place), "held")
-            pipe.zrange(name, f"[{place[:TARGET_LENGTH]}", f"({place}", bylex=True)
-        return [[one.decode() for one in found] for found in pipe.execute()]
-
-
 def give_way(store: Store, tickets: Iterable[str]) -> None:
     """Put tickets that were taken behind earlier ones of the same target; that is no try."""
     parts = ("taken", "busy", "ready", "waiting")
@@ -392,37 +382,6 @@ def depth(store: Store) -> Depth:
         counts = pipe.execute()
     everything, ready, waiting, taken, later, held = (sum(counts[i::6]) for i in range(6))
     return Depth(everything, ready, waiting, taken, max(later - held, 0), held)
-
-
-def whereabouts(store: Store, delivery: Delivery) -> str:
-    """Return where a delivery is now: ready, waiting, taken, later, held, or nowhere (it is finished)."""
-    place = ticket(delivery)
-    number = store.layout.ticket_shard(place)
-    with store_errors("whereabouts"):
-        pipe = store.db.pipeline(transaction=False)
-        pipe.hexists(keys.outbox(number, "delivery"), place)
-        for part in ("taken", "later", "held", "waiting"):
-            pipe.zscore(keys.outbox(number, part), place)
-        known, taken, later, held, waiting = pipe.execute()
-    if not known:
-        return "nowhere"
-    if taken is not None:
-        return "taken"
-    if later is not None:
-        return "later" if held is None else "held"
-    return "waiting" if waiting is not None else "ready"
-
-
-def owners(store: Store) -> dict[int, dict[str, str]]:
-    """Return who owns each shard: node, run, sender, until_ms, since_ms; empty for none."""
-    with store_errors("owners"):
-        pipe = store.db.pipeline(transaction=False)
-        for number in range(store.layout.user_shards):
-            pipe.hgetall(keys.outbox(number, "owner"))
-        return {
-            number: {name.decode(): value.decode() for name, value in owner.items()}
-            for number, owner in enumerate(pipe.execute())
-        }
 
 
 def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:

@@ -20,7 +20,7 @@ from omapush import clock, config
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.registration import Registration
 from omapush.push.values import Event, Push, Recipient, Result, push_ref
-from omapush.store import client, msrp_workers, outbox, pushes, registrations
+from omapush.store import client, msrp_workers, outbox, outbox_views, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Known, Submission
 from tests.harness.ports import free_ports
@@ -160,7 +160,7 @@ class Stack:
 
     def _runs(self, *, live: bool = False) -> set[str]:
         """The starts of our Kamailio that owned shards; with `live` those of all nodes that own now."""
-        owners = outbox.owners(self.store).values()
+        owners = outbox_views.owners(self.store).values()
         if not live:
             own = f"/{self.sip[0]}:{self.sip[1]}"
             return {owner["run"] for owner in owners if owner.get("node", "").endswith(own)}

@@ -8,7 +8,7 @@ import pytest
 from omapush import clock
 from omapush.push.registration import Report
 from omapush.push.values import TARGET_LENGTH, Delivery, ticket
-from omapush.store import keys, outbox, registrations
+from omapush.store import keys, outbox, outbox_views, registrations
 from omapush.store.client import Store
 from omapush.store.outbox import Depth, Finished, Hold, Owner, Taken
 from tests.store.conftest import Make
@@ -52,7 +52,7 @@ def ready(store: Store) -> list[bytes]:
 
 def test_what_is_held_is_neither_ready_nor_under_way_and_its_target_is_free(store: Store, make: Make) -> None:
     delivery = held(store, make)
-    assert outbox.whereabouts(store, delivery) == "held"
+    assert outbox_views.whereabouts(store, delivery) == "held"
     assert outbox.depth(store) == Depth(all=1, ready=0, waiting=0, taken=0, later=0, held=1)
 
     behind = make.delivery(ALICE)
@@ -66,7 +66,7 @@ def test_a_change_of_the_registration_wakes_it_at_once_and_no_try_is_counted(
     delivery = held(store, make)
 
     assert outbox.wake_targets(store, [ALICE]) == 1
-    assert outbox.whereabouts(store, delivery) == "ready"
+    assert outbox_views.whereabouts(store, delivery) == "ready"
     assert take(store) == [Taken(ticket(delivery), delivery, 1)]
     assert store.db.exists(*(keys.outbox(number, "held") for number in SHARDS)) == 0
 
@@ -84,7 +84,7 @@ def test_a_try_that_found_the_device_away_waits_for_the_registration_and_counts(
     store: Store, make: Make
 ) -> None:
     delivery = tried(store, make)
-    assert outbox.whereabouts(store, delivery) == "held"
+    assert outbox_views.whereabouts(store, delivery) == "held"
 
     assert outbox.wake_targets(store, [ALICE]) == 1
     assert [one.attempt for one in take(store)] == [2]
@@ -96,8 +96,8 @@ def test_a_registration_that_only_came_again_wakes_what_was_tried_and_nothing_el
     first, untried = tried(store, make), held(store, make)
 
     assert outbox.wake_targets(store, [ALICE], only_tried=True) == 1
-    assert outbox.whereabouts(store, first) == "ready"
-    assert outbox.whereabouts(store, untried) == "held"
+    assert outbox_views.whereabouts(store, first) == "ready"
+    assert outbox_views.whereabouts(store, untried) == "held"
 
 
 def test_only_the_users_whose_registration_changed_are_woken(store: Store, make: Make) -> None:
@@ -134,7 +134,7 @@ def test_a_try_that_is_put_off_for_another_reason_is_not_woken(store: Store, mak
     outbox.complete(store, [Finished(ticket(delivery), NEVER_MS)])
 
     assert outbox.wake_targets(store, [ALICE]) == 0
-    assert outbox.whereabouts(store, delivery) == "later"
+    assert outbox_views.whereabouts(store, delivery) == "later"
 
 
 def test_its_time_makes_it_be_looked_at_again_and_no_try_is_counted(store: Store, make: Make) -> None:
@@ -151,7 +151,7 @@ def test_a_change_while_a_sender_has_it_queues_nothing_twice(store: Store, make:
     take(store)
 
     assert outbox.wake_targets(store, [ALICE]) == 0
-    assert outbox.whereabouts(store, delivery) == "taken"
+    assert outbox_views.whereabouts(store, delivery) == "taken"
     assert hold(store, delivery) == [True]
 
 
@@ -169,7 +169,7 @@ def test_only_what_is_taken_can_be_held(store: Store, make: Make) -> None:
     assert hold(store, delivery) == [False]
     outbox.hand_over(store, [delivery])
     assert hold(store, delivery) == [False]
-    assert outbox.whereabouts(store, delivery) == "ready"
+    assert outbox_views.whereabouts(store, delivery) == "ready"
 
 
 @pytest.mark.parametrize("again_ms", [0, NEVER_MS])
@@ -187,7 +187,7 @@ def test_a_held_delivery_can_be_ended(store: Store, make: Make) -> None:
     delivery = held(store, make)
     outbox.complete(store, [Finished(ticket(delivery), 0)])
 
-    assert outbox.whereabouts(store, delivery) == "nowhere"
+    assert outbox_views.whereabouts(store, delivery) == "nowhere"
     assert structures(store) == set()
 
 

@@ -6,7 +6,7 @@ from holding import Held
 from omapush import clock
 from omapush.push.registration import Registration, Report
 from omapush.push.values import Delivery, ticket
-from omapush.store import keys, outbox, pushes, registrations
+from omapush.store import keys, outbox, outbox_views, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 from tests.store.conftest import Make
@@ -36,7 +36,7 @@ def test_a_hold_is_told_to_its_push_with_the_reason(store: Store, make: Make) ->
     delivery, held = decided(store, submission, None)
 
     assert holding.store(store, [held]) == 1
-    assert outbox.whereabouts(store, delivery) == "held"
+    assert outbox_views.whereabouts(store, delivery) == "held"
     (text,) = told(store, submission)
     assert text.startswith("nobody is there; until devices or subscriptions change, looked at again at ")
 
@@ -47,10 +47,10 @@ def test_a_registration_that_came_while_it_was_decided_wakes_it(store: Store, ma
     delivery, held = decided(store, submission, None)
     assert registrations.capture(store, [REPORT]).devices == [ALICE]
     holding.wake(store, [ALICE])
-    assert outbox.whereabouts(store, delivery) == "taken"
+    assert outbox_views.whereabouts(store, delivery) == "taken"
 
     holding.store(store, [held])
-    assert outbox.whereabouts(store, delivery) == "ready"
+    assert outbox_views.whereabouts(store, delivery) == "ready"
 
 
 def test_a_registration_that_stayed_as_it_was_does_not(store: Store, make: Make) -> None:
@@ -58,7 +58,7 @@ def test_a_registration_that_stayed_as_it_was_does_not(store: Store, make: Make)
     delivery, held = decided(store, make.submission(ALICE), registrations.read(store, ALICE))
 
     holding.store(store, [held])
-    assert outbox.whereabouts(store, delivery) == "held"
+    assert outbox_views.whereabouts(store, delivery) == "held"
 
 
 def test_a_second_look_that_finds_the_same_adds_no_event(store: Store, make: Make) -> None:
@@ -79,5 +79,5 @@ def test_a_broken_record_counts_as_none_and_troubles_nobody_else(store: Store, m
     registrations.capture(store, [REPORT._replace(aor=bob)])
 
     assert holding.store(store, [broken[1], sound[1]]) == 2
-    assert outbox.whereabouts(store, broken[0]) == "held"
-    assert outbox.whereabouts(store, sound[0]) == "ready"
+    assert outbox_views.whereabouts(store, broken[0]) == "held"
+    assert outbox_views.whereabouts(store, sound[0]) == "ready"

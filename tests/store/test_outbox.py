@@ -5,7 +5,7 @@ import pytest
 from omapush import clock
 from omapush.errors import StoreUnavailable
 from omapush.push.values import Delivery, ticket
-from omapush.store import keys, outbox
+from omapush.store import keys, outbox, outbox_views
 from omapush.store.client import Store
 from omapush.store.outbox import Depth, Finished, Hold, Owner, Taken, Told, Unreadable
 from tests.harness.wait import wait_until
@@ -37,9 +37,9 @@ def test_what_is_handed_over_is_taken_once_as_it_was(store: Store, make: Make) -
 
     assert take(store) == [Taken(ticket(delivery), delivery, 1)]
     assert take(store) == []
-    assert outbox.whereabouts(store, delivery) == "taken"
+    assert outbox_views.whereabouts(store, delivery) == "taken"
     finish(store, delivery)
-    assert outbox.whereabouts(store, delivery) == "nowhere"
+    assert outbox_views.whereabouts(store, delivery) == "nowhere"
     assert outbox.depth(store) == Depth(0, 0, 0, 0, 0)
     assert store.db.keys("busy:*") == []
 
@@ -129,7 +129,7 @@ def test_a_shard_has_one_owner_until_the_lease_ends(store: Store, other_store: S
     assert own(store) == [True] * 4
     assert own(store) == [True] * 4
     assert own(other_store, OTHER) == [False] * 4
-    assert {owner["node"] for owner in outbox.owners(store).values()} == {"node-1"}
+    assert {owner["node"] for owner in outbox_views.owners(store).values()} == {"node-1"}
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_former_owner_takes_nothing_more(
@@ -214,7 +214,7 @@ def test_a_result_that_comes_after_all_ends_the_repetition(store: Store, make: M
 
     assert [one.delivery for one in take(store)] == [behind]
     finish(store, lost)  # and its result again: the one behind keeps the target
-    assert outbox.whereabouts(store, behind) == "taken"
+    assert outbox_views.whereabouts(store, behind) == "taken"
     finish(store, behind)
     assert outbox.depth(store).all == 0
 
@@ -240,13 +240,13 @@ def test_a_try_put_off_frees_its_target_and_comes_back_as_the_next_attempt(store
     take(store)
     finish(store, failed, again_ms=clock.now_ms() + 3_600_000)
 
-    assert outbox.whereabouts(store, failed) == "later"
+    assert outbox_views.whereabouts(store, failed) == "later"
     assert outbox.wake(store) == 0
     assert [one.delivery for one in take(store)] == [behind]
     later = keys.outbox(store.layout.ticket_shard(ticket(failed)), "later")
     store.db.zadd(later, {ticket(failed): clock.now_ms() - 1})
     assert outbox.wake(store) == 1
-    assert outbox.whereabouts(store, failed) == "waiting"
+    assert outbox_views.whereabouts(store, failed) == "waiting"
     finish(store, behind)
     assert [(one.delivery, one.attempt) for one in take(store)] == [(failed, 2)]
 
@@ -261,15 +261,15 @@ def test_a_final_result_removes_a_delivery_wherever_it_is(store: Store, make: Ma
         take(store)
     if state == "later":
         finish(store, first, again_ms=clock.now_ms() + 3_600_000)
-    assert outbox.whereabouts(store, victim) == state
+    assert outbox_views.whereabouts(store, victim) == state
     finish(store, victim)
 
     left = second if victim is first else first
-    assert outbox.whereabouts(store, victim) == "nowhere"
+    assert outbox_views.whereabouts(store, victim) == "nowhere"
     assert outbox.depth(store).all == 1
     if state != "waiting":
         take(store)
-    assert outbox.whereabouts(store, left) == "taken"
+    assert outbox_views.whereabouts(store, left) == "taken"
 
 
 def test_live_senders_are_counted_and_dead_ones_forgotten(store: Store) -> None:
@@ -326,7 +326,10 @@ def test_who_gives_way_comes_after_those_that_were_held_before_it(store: Store, 
         outbox.hold(store, [Hold(held.ticket, again_ms)])
     [last] = take(store)
 
-    assert outbox.held_before(store, [last.ticket, ticket(first)]) == [[ticket(first), ticket(second)], []]
+    assert outbox_views.held_before(store, [last.ticket, ticket(first)]) == [
+        [ticket(first), ticket(second)],
+        [],
+    ]
     outbox.wake_targets(store, [first.aor])
     outbox.give_way(store, [last.ticket])
 
@@ -361,7 +364,7 @@ def test_what_is_put_off_comes_back_as_the_same_try(store: Store, make: Make) ->
     (taken,) = take(store)
     outbox.put_off(store, [(taken.ticket, 0)])
 
-    assert outbox.whereabouts(store, delivery) == "later"
+    assert outbox_views.whereabouts(store, delivery) == "later"
     assert outbox.wake(store) == 1
     assert take(store) == [Taken(ticket(delivery), delivery, 1)]
 

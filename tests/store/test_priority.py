@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from omapush import clock
 from omapush.push.values import order_of, ticket
-from omapush.store import keys, outbox
+from omapush.store import keys, outbox, outbox_views
 from omapush.store.client import Store
 from omapush.store.outbox import Finished, Owner, Taken, Told
 from tests.harness.wait import wait_until
@@ -102,7 +102,7 @@ def test_an_urgent_push_takes_the_turn_of_one_to_the_same_user_that_nobody_has_t
     slow, urgent = make.delivery(priority="low"), make.delivery(priority="high")
     outbox.hand_over(store, [slow])
     outbox.hand_over(store, [urgent])
-    assert outbox.whereabouts(store, slow) == "waiting"
+    assert outbox_views.whereabouts(store, slow) == "waiting"
 
     assert [one.delivery for one in take(store)] == [urgent]
     assert take(store) == []
@@ -116,7 +116,7 @@ def test_an_urgent_push_does_not_overtake_one_that_is_under_way(store: Store, ma
     assert len(take(store)) == 1
     outbox.hand_over(store, [urgent])
     assert take(store) == []
-    assert outbox.whereabouts(store, urgent) == "waiting"
+    assert outbox_views.whereabouts(store, urgent) == "waiting"
 
 
 @pytest.mark.parametrize("most", [1, 5, 64])
@@ -170,7 +170,7 @@ def test_what_is_to_be_sent_after_a_time_waits_for_it_and_holds_up_nothing(store
     at_ms = clock.now_ms() + 400
     scheduled, now = make.delivery(deliver_after_ms=at_ms), make.delivery()
     outbox.hand_over(store, [scheduled, now])
-    assert outbox.whereabouts(store, scheduled) == "later"
+    assert outbox_views.whereabouts(store, scheduled) == "later"
     assert outbox.depth(store).later == 1
     assert [one.delivery for one in take(store)] == [now]
     outbox.complete(store, [Finished(ticket(now), 0)])

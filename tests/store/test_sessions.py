@@ -2,7 +2,7 @@
 
 from omapush.push.session import CONFIRMED, TAKEN, Ending, Session, Stream, ended, place_of, stream_of
 from omapush.push.values import ticket
-from omapush.store import keys, outbox, sessions
+from omapush.store import keys, outbox, outbox_views, sessions
 from omapush.store.client import Store
 from omapush.store.outbox import Hold, Owner
 from omapush.store.sessions import Change, Moved
@@ -140,7 +140,7 @@ def test_a_report_ends_its_stream_once_and_wakes_the_delivery_that_is_held(store
     assert after is not None
     assert [(each.state, each.ending) for each in after.streams] == [("ended", ending), ("agreed", None)]
     assert after.due_ms == NOW_MS + 9
-    assert outbox.whereabouts(store, delivery) == "ready"
+    assert outbox_views.whereabouts(store, delivery) == "ready"
     assert not sessions.report(store, session.id, one.path, ending._replace(code=413))
     assert not sessions.report(store, session.id, "msrp://127.0.0.1:1/none;tcp", ending)
     assert not sessions.report(store, session.id[:-1] + "f", one.path, ending)

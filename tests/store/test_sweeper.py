@@ -5,7 +5,7 @@ import pytest
 from omapush import clock
 from omapush.notifier.sweeper import MOST_REPEATS, Sweeper
 from omapush.push.values import Delivery, Event, Result, ticket
-from omapush.store import outbox, pushes
+from omapush.store import outbox, outbox_views, pushes
 from omapush.store.client import Store
 from omapush.store.outbox import Owner, Told
 from omapush.store.pushes import Stored, Submission
@@ -71,7 +71,7 @@ def test_a_lost_delivery_is_sent_again_and_its_log_says_so(
     lose(store)
     sweeper.sweep()
 
-    assert outbox.whereabouts(store, deliveries[0]) == "ready"
+    assert outbox_views.whereabouts(store, deliveries[0]) == "ready"
     assert "repeat" in events(store, deliveries[0].ref)
 
 
@@ -99,15 +99,15 @@ def test_a_delivery_that_is_lost_again_and_again_is_given_up_and_its_target_is_f
     outbox.hand_over(store, [poison])
     outbox.hand_over(store, [behind])
     for _ in range(MOST_REPEATS + 1):
-        assert outbox.whereabouts(store, poison) == "ready"
+        assert outbox_views.whereabouts(store, poison) == "ready"
         assert lose(store) == 1
         sweeper.sweep()
 
     known = pushes.read(store, poison.ref)
     assert known is not None
     assert (known.results[0].state, known.results[0].code) == ("undeliverable", "3000")
-    assert outbox.whereabouts(store, poison) == "nowhere"
-    assert outbox.whereabouts(store, behind) == "ready"
+    assert outbox_views.whereabouts(store, poison) == "nowhere"
+    assert outbox_views.whereabouts(store, behind) == "ready"
     assert outbox.overdue(store) == []
 
 
@@ -118,7 +118,7 @@ def test_what_is_due_again_is_queued(store: Store, sweeper: Sweeper, make: Make)
     outbox.complete(store, [outbox.Finished(ticket(delivery), clock.now_ms() - 1)])
     sweeper.sweep()
 
-    assert outbox.whereabouts(store, delivery) == "ready"
+    assert outbox_views.whereabouts(store, delivery) == "ready"
 
 
 @pytest.mark.parametrize(("codes", "state"), [((200, 500), "delivered"), ((500, 503), "expired")])

@@ -9,7 +9,17 @@ from omapush import clock
 from omapush.push import replacing
 from omapush.push.outcome import Outcome
 from omapush.push.values import Delivery, Result, ticket
-from omapush.store import cancelling, finish, handing_over, keys, outbox, owed, pushes, withdrawals
+from omapush.store import (
+    cancelling,
+    finish,
+    handing_over,
+    keys,
+    outbox,
+    outbox_views,
+    owed,
+    pushes,
+    withdrawals,
+)
 from omapush.store.client import Store
 from omapush.store.finish import Ended
 from omapush.store.outbox import Hold, Owner, Taken
@@ -169,7 +179,7 @@ def test_a_push_that_waits_anywhere_is_cancelled_and_never_sent(
     outbox.wake_targets(world.store, [ALICE])
     assert all(one.push.push_id not in sent for sent in world.deliver_all())
     assert outbox.depth(world.store).all == 0
-    assert outbox.whereabouts(world.store, world.delivery(one)) == "nowhere"
+    assert outbox_views.whereabouts(world.store, world.delivery(one)) == "nowhere"
     assert withdrawals.untold(world.store) == {}
 
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from omapush import clock
-from omapush.store import outbox, pushes
+from omapush.store import outbox_views, pushes
 from tests.conftest import MakeStack
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import OK, Says, SipPeer
@@ -34,7 +34,9 @@ def waits_for_registration(stack: Stack, ref: str) -> None:
     known = stack.known(ref)
     delivery = pushes.delivery_of(known.push, 0, known.recipients[0], b"")
     wait_until(
-        lambda: outbox.whereabouts(stack.store, delivery) == "held", 10, lambda: f"waits: {stack.known(ref)}"
+        lambda: outbox_views.whereabouts(stack.store, delivery) == "held",
+        10,
+        lambda: f"waits: {stack.known(ref)}",
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from omapush import clock
 from omapush.push.registration import Report
 from omapush.push.values import Event
-from omapush.store import outbox, pushes, registrations
+from omapush.store import outbox_views, pushes, registrations
 from tests.conftest import MakeStack
 from tests.harness.reg_event import Scscf, contact, param, reginfo, registration
 from tests.harness.sip_peer import SipPeer
@@ -41,7 +41,7 @@ def registers(
 
 def where(stack: Stack, ref: str) -> str:
     known = stack.known(ref)
-    return outbox.whereabouts(stack.store, pushes.delivery_of(known.push, 0, known.recipients[0], b""))
+    return outbox_views.whereabouts(stack.store, pushes.delivery_of(known.push, 0, known.recipients[0], b""))
 
 
 def events(stack: Stack, ref: str, name: str) -> list[Event]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from omapush.push.watch import content_package
-from omapush.store import hosted, outbox, watches
+from omapush.store import hosted, outbox_views, watches
 from tests.conftest import MakeStack
 from tests.fakes.backend import Backend
 from tests.fakes.sip_text import SipText
@@ -213,4 +213,4 @@ def _waiting(stack: Stack) -> list[object]:
 
 
 def _owning(stack: Stack) -> set[str]:
-    return {owner.get("node", "") for owner in outbox.owners(stack.store).values()}
+    return {owner.get("node", "") for owner in outbox_views.owners(stack.store).values()}

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from omapush.store import outbox, pushes
+from omapush.store import outbox, outbox_views, pushes
 from tests.conftest import MakeStack
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Settings, Stack
@@ -25,7 +25,7 @@ def registers_at(stack: Stack, s_cscf: SipPeer, *aors: str) -> None:
 
 def where(stack: Stack, ref: str) -> str:
     known = stack.known(ref)
-    return outbox.whereabouts(stack.store, pushes.delivery_of(known.push, 0, known.recipients[0], b""))
+    return outbox_views.whereabouts(stack.store, pushes.delivery_of(known.push, 0, known.recipients[0], b""))
 
 
 def test_a_hop_that_says_503_to_two_users_gets_nothing_until_its_retry_after_and_others_do(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from omapush.store import outbox
+from omapush.store import outbox_views
 from tests.conftest import MakeStack
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Stack
@@ -13,7 +13,7 @@ from tests.wire.requests import isc_route, request
 
 
 def owning_nodes(stack: Stack) -> set[str]:
-    return {owner.get("node", "") for owner in outbox.owners(stack.store).values()}
+    return {owner.get("node", "") for owner in outbox_views.owners(stack.store).values()}
 
 
 @pytest.mark.timeout(90)

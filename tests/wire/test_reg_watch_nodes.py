@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omapush.store import outbox
+from omapush.store import outbox_views
 from tests.conftest import MakeStack
 from tests.harness.reg_event import Scscf, contact, reginfo, registration
 from tests.harness.sip_peer import SipPeer
@@ -155,4 +155,4 @@ def test_two_nodes_never_watch_one_user_both(make_stack: MakeStack, tmp_path: Pa
 
 
 def _owning(stack: Stack) -> set[str]:
-    return {owner.get("node", "") for owner in outbox.owners(stack.store).values()}
+    return {owner.get("node", "") for owner in outbox_views.owners(stack.store).values()}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from omapush.push.session import LOST, TAKEN
-from omapush.store import outbox, pushes
+from omapush.store import outbox_views, pushes
 from tests.conftest import MakeStack
 from tests.harness.session_device import SESSIONS, TAKES, Device, employ, m_lines
 from tests.harness.sip_peer import Says, SipPeer
@@ -38,7 +38,7 @@ def push(device: Device, content: bytes = CONTENT, app: str = APP, **more: str) 
 
 def is_held(stack: Stack, ref: str) -> bool:
     [delivery] = pushes.open_deliveries(stack.store, ref)
-    return outbox.whereabouts(stack.store, delivery) == "held"
+    return outbox_views.whereabouts(stack.store, delivery) == "held"
 
 
 @pytest.mark.req("PSA-MSRP-1")
