@@ -18,6 +18,7 @@ from msgspec import Struct
 from omapush.config_audit import Audit
 from omapush.config_checks import check
 from omapush.config_forms import explained
+from omapush.config_initiator import Initiator
 from omapush.config_media import Content, Msrp, Sessions
 from omapush.config_sections import (
     Api,
@@ -26,7 +27,6 @@ from omapush.config_sections import (
     Core,
     Delivery,
     Hosted,
-    Initiator,
     Log,
     Notify,
     RedisSection,

@@ -23,6 +23,7 @@ from omapush.config_forms import (
     SIP_URI,
     TEL_URI,
 )
+from omapush.config_initiator import SHORTEST_SECRET
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:
@@ -252,3 +253,9 @@ def _check_initiator(config: Config, name: str, initiator: Initiator) -> None:
         )
     if initiator.password_file:
         initiator.secret(where)
+    secrets = initiator.signing_secrets(where)
+    if len(secrets) > 2 or any(len(secret) < SHORTEST_SECRET for secret in secrets):
+        raise BadConfiguration(
+            f"{where}.webhook_secrets",
+            f"at most two, of at least {SHORTEST_SECRET} characters each, files counted",
+        )

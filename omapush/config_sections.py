@@ -6,12 +6,9 @@ The docstring under a key is what an operator reads in the reference (`omapush c
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
-
-from omapush.errors import BadConfiguration
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Milliseconds = Annotated[int, Meta(ge=1, le=60_000)]
@@ -335,51 +332,6 @@ class Capabilities(Section, frozen=True):
     """Largest UAProf document."""
     profile_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 604_800
     """How long a document is kept before it is fetched again."""
-
-
-class Initiator(Section, frozen=True):
-    """One push initiator: `[initiator.NAME]`, where NAME is also the HTTP Basic user name."""
-
-    password: str = ""
-    """Password, or leave it out and name `password_file`."""
-    password_file: str = ""
-    """File whose first line is the password."""
-    applications: tuple[str, ...] = ("*",)
-    """Applications it may push to; `*` for all."""
-    recipients: tuple[str, ...] = ("*",)
-    """Recipients it may push to: shell patterns over the address of record."""
-    trusted: bool = True
-    """Assert an identity (P-Asserted-Identity) for its pushes."""
-    identity: str = ""
-    """The identity asserted for it, a SIP or tel URI; empty means that of `sip.uri`."""
-    rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    """Deliveries a second that it may submit, a push to ten recipients being ten; 0: no limit."""
-    burst: Count = 100
-    """With `rate`, deliveries that it may submit at once after a quiet time; larger pushes need all of it."""
-    outstanding: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
-    """Deliveries of it that may be without a final result; 0: no limit."""
-    daily: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
-    """Deliveries that it may submit from midnight to midnight, UTC; 0: no limit."""
-
-    def secret(self, where: str = "initiator") -> str:
-        """
-        Return the password, from the first line of its file if one is named.
-
-        Raises:
-            BadConfiguration: the file cannot be read or is empty; `where` is the key that the text names.
-        """
-        if not self.password_file:
-            return self.password
-        try:
-            first_line = Path(self.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadConfiguration(f"{where}.password_file", f"cannot be read: {error}") from error
-        if not first_line:
-            raise BadConfiguration(f"{where}.password_file", "is empty")
-        return first_line
-
-    def __repr__(self) -> str:
-        return f"Initiator(applications={self.applications}, trusted={self.trusted}, password=***)"
 
 
 class Hosted(Section, frozen=True):

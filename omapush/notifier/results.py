@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -17,7 +18,7 @@ import httpx
 from omapush import clock, log
 from omapush.config import Config, Notify
 from omapush.errors import PushError
-from omapush.notifier import answer
+from omapush.notifier import answer, webhook
 from omapush.notifier.answer import Answer
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
@@ -32,7 +33,7 @@ _IDLE_S: Final = 0.1
 _REST_S: Final = 1.0
 _SETTLE_MS: Final = 10_000
 "What noting an answer may take, on top of waiting for a slot and of the exchange."
-_HEADERS: Final = {"Content-Type": "application/xml", "Accept-Encoding": "identity"}
+_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/xml", "Accept-Encoding": "identity"}
 
 
 class Notifications:
@@ -40,6 +41,7 @@ class Notifications:
 
     def __init__(self, config: Config, store: Store, client: httpx.AsyncClient) -> None:
         self._settings: Notify = config.notify
+        self._secrets = {name: one.signing_secrets() for name, one in config.initiator.items()}
         self._timeout_ms = int(config.notify.timeout_s * 1000)
         self._store = store
         self._client = client
@@ -102,7 +104,7 @@ class Notifications:
             self._tries.pop(member, None)
             await self._settle(member, 0, Event(clock.now_ms(), index, "forgotten", "push is gone"))
             return
-        said = await self._exchange(due)
+        said = await self._exchange(member, due)
         now_ms = clock.now_ms()
         if not said.refusal:
             self._tries.pop(member, None)
@@ -133,11 +135,11 @@ class Notifications:
         except PushError as error:
             log.get().warning("notification_not_settled", member=member, problem=str(error))
 
-    async def _exchange(self, due: Due) -> Answer:
+    async def _exchange(self, member: str, due: Due) -> Answer:
         """Return the initiator's answer; whatever goes wrong is a refusal, so that the give-up is reached."""
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return await self._post(due)
+                return await self._post(member, due)
         except TimeoutError:
             return Answer(f"no whole answer within {self._settings.timeout_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, ExceptionGroup) as error:  # wrong URLs too
@@ -146,11 +148,18 @@ class Notifications:
             log.get().exception("notification_crashed", push_id=due.push.push_id)
             return Answer(f"{type(error).__name__}: {error}")
 
-    async def _post(self, due: Due) -> Answer:
-        document = write(_notification(due))
-        async with self._client.stream(
-            "POST", due.push.notify_url, content=document, headers=_HEADERS
-        ) as response:
+    async def _post(self, member: str, due: Due) -> Answer:
+        if due.push.notify_as != "json":
+            body, headers = write(_notification(due)), _HEADERS
+        elif secrets := self._secrets.get(due.push.initiator):
+            body = webhook.body_of(due, owed.split_member(member)[1])
+            headers = webhook.headers_of(body, secrets, name=member, now_s=clock.now_ms() // 1000)
+        else:
+            return Answer("the configuration has no webhook secret of the initiator (any more)")
+        return await self._posted(due.push.notify_url, body, headers)
+
+    async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
+        async with self._client.stream("POST", url, content=document, headers=headers) as response:
             body = await _beginning(response)
         return answer.read(response.status_code, response.headers.get("content-type", ""), body)
 

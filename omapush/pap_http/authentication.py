@@ -18,7 +18,12 @@ class Accounts:
 
     def __init__(self, config: Config) -> None:
         self._accounts = {
-            name: Account(name, initiator.applications, initiator.recipients)
+            name: Account(
+                name,
+                initiator.applications,
+                initiator.recipients,
+                signs=bool(initiator.webhook_secrets or initiator.webhook_secret_files),
+            )
             for name, initiator in config.initiator.items()
         }
         self._digests = {name: _digest(initiator.secret()) for name, initiator in config.initiator.items()}

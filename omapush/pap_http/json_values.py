@@ -53,7 +53,10 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     deliver_before: Annotated[datetime, Meta(tz=True)] | None = None
-    notify_url: Annotated[str | None, Meta(description="Where results are posted, as PAP documents.")] = None
+    notify_url: Annotated[str | None, Meta(description="Where results are posted.")] = None
+    notify_as: Annotated[
+        Literal["pap", "json"], Meta(description="As PAP documents, or signed and as JSON.")
+    ] = "pap"
     delivery_method: Literal["confirmed", "preferconfirmed", "unconfirmed", "notspecified"] = "notspecified"
     priority: Literal["high", "medium", "low"] = "medium"
     deliver_after: Annotated[datetime, Meta(tz=True)] | None = None
@@ -116,6 +119,7 @@ class PushState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: str
     delivery_method: str
     notify_url: str
+    notify_as: Literal["pap", "json"]
     accepted: datetime
     deliver_before: datetime
     deliver_after: datetime | None = None
@@ -172,6 +176,7 @@ def offer_of(new: NewPush, account: Account) -> Offer:
         delivery_method=new.delivery_method,
         method=new.method or "",
         notify_url=new.notify_url or "",
+        notify_as="json" if new.notify_as == "json" else "",
         deliver_before_ms=_ms(new.deliver_before),
         deliver_after_ms=_ms(new.deliver_after),
         replaces=new.replaces or "",
@@ -196,6 +201,7 @@ def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) 
         priority=push.priority,
         delivery_method=push.delivery_method,
         notify_url=push.notify_url,
+        notify_as="json" if push.notify_as == "json" else "pap",
         accepted=moment(push.accepted_ms),
         deliver_before=moment(push.deliver_before_ms),
         deliver_after=moment(push.deliver_after_ms) if push.deliver_after_ms else None,

@@ -94,6 +94,8 @@ class Account:
     name: str
     applications: tuple[str, ...]
     recipients: tuple[str, ...]
+    signs: bool = False
+    "Results can be posted to it signed."
 
     def may_use(self, application: str) -> bool:
         """Tell whether it may push to an application."""
@@ -131,6 +133,8 @@ class Offer:
     method: str = ""
     "SIP method that the initiator wants; empty: ours to choose."
     notify_url: str = ""
+    notify_as: str = ""
+    "How results are posted: `json`, signed; empty: as PAP documents."
     deliver_before_ms: int | None = None
     source_reference: str = ""
     subscribers: bool = False
@@ -190,6 +194,8 @@ def accept(
     if not account.may_use(offer.application):
         raise NotAllowed("application", f"initiator may not push to application {offer.application}")
     notify_url = _notify_url(offer.notify_url)
+    if offer.notify_as and not account.signs:
+        raise NotPossible("3001", "notify_as", "the operator has set no webhook secret for you")
     _check_content(offer, rules)
     _check_audience(offer, account, rules)
     recipients, results = _recipients(offer, account, now_ms)
@@ -211,6 +217,7 @@ def accept(
         priority=offer.priority,
         delivery_method=offer.delivery_method,
         notify_url=notify_url,
+        notify_as=offer.notify_as,
         accepted_ms=now_ms,
         deliver_before_ms=before_ms if before_ms is not None else max(now_ms, after_ms) + lifetime_s * 1000,
         deadline_given=before_ms is not None,

@@ -77,6 +77,8 @@ class Push(NamedTuple):
     sha1: bytes = b""
     "Hash of the content where it is kept in pieces; else empty."
     sha256: bytes = b""
+    notify_as: str = ""
+    "`json`: results are posted signed, as JSON; empty: as PAP documents."
 
 
 class Recipient(NamedTuple):

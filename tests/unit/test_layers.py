@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = {"store", "push", "protocol", "config", "log", "clock", "errors"}
-CONFIG_TABLES = {"config_audit", "config_media", "config_sections", "config_tls"}
+CONFIG_TABLES = {"config_audit", "config_initiator", "config_media", "config_sections", "config_tls"}
 
 OURS: dict[str, set[str]] = {
     "protocol": {"errors"},
@@ -23,8 +23,9 @@ OURS: dict[str, set[str]] = {
     "kemi": AGENT,
     "cli": {*AGENT, *CONFIG_TABLES, "audit", "pap_http", "notifier", "msrp_agent", "receiver"},
     "config": {*CONFIG_TABLES, "config_checks", "config_forms", "errors"},
-    "config_checks": {"config", "config_forms", "errors"},
+    "config_checks": {"config", "config_forms", "config_initiator", "errors"},
     "config_forms": {"errors"},
+    "config_initiator": {"config_sections", "errors"},
     "config_media": {"config_sections", "errors"},
     "config_audit": {"config_sections"},
     "config_tls": {"config_sections"},
@@ -51,6 +52,7 @@ LIBRARIES: dict[str, set[str]] = {
     "config_forms": set(),
     "config_media": {"msgspec"},
     "config_audit": set(),
+    "config_initiator": {"msgspec"},
     "config_tls": set(),
     "config_sections": {"msgspec"},
     "config_checks": set(),

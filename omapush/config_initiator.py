@@ -1,0 +1,80 @@
+"""Push initiators of the configuration file: who they are, and what they may do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from omapush.config_sections import Count, Section
+from omapush.errors import BadConfiguration
+
+SHORTEST_SECRET: Final = 16
+"Characters of a webhook secret at least."
+
+
+class Initiator(Section, frozen=True):
+    """One push initiator: `[initiator.NAME]`, where NAME is also the HTTP Basic user name."""
+
+    password: str = ""
+    """Password, or leave it out and name `password_file`."""
+    password_file: str = ""
+    """File whose first line is the password."""
+    applications: tuple[str, ...] = ("*",)
+    """Applications it may push to; `*` for all."""
+    recipients: tuple[str, ...] = ("*",)
+    """Recipients it may push to: shell patterns over the address of record."""
+    trusted: bool = True
+    """Assert an identity (P-Asserted-Identity) for its pushes."""
+    identity: str = ""
+    """The identity asserted for it, a SIP or tel URI; empty means that of `sip.uri`."""
+    rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    """Deliveries a second that it may submit, a push to ten recipients being ten; 0: no limit."""
+    burst: Count = 100
+    """With `rate`, deliveries that it may submit at once after a quiet time; larger pushes need all of it."""
+    outstanding: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+    """Deliveries of it that may be without a final result; 0: no limit."""
+    daily: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    """Deliveries that it may submit from midnight to midnight, UTC; 0: no limit."""
+    webhook_secrets: tuple[str, ...] = ()
+    """
+    Secrets that results posted as JSON are signed with, 16 characters or more each; one, or the new and the
+    old one while both sides change over. Without any this initiator cannot ask for such results.
+    """
+    webhook_secret_files: tuple[str, ...] = ()
+    """Files whose first lines are such secrets, instead."""
+
+    def secret(self, where: str = "initiator") -> str:
+        """
+        Return the password, from the first line of its file if one is named.
+
+        Raises:
+            BadConfiguration: the file cannot be read or is empty; `where` is the key that the text names.
+        """
+        return (
+            _first_line(self.password_file, f"{where}.password_file") if self.password_file else self.password
+        )
+
+    def signing_secrets(self, where: str = "initiator") -> tuple[str, ...]:
+        """
+        Return the secrets of its webhooks, the newest first; empty when there is none.
+
+        Raises:
+            BadConfiguration: a file cannot be read or is empty.
+        """
+        files = [_first_line(file, f"{where}.webhook_secret_files") for file in self.webhook_secret_files]
+        return (*self.webhook_secrets, *files)
+
+    def __repr__(self) -> str:
+        return f"Initiator(applications={self.applications}, trusted={self.trusted}, password=***)"
+
+
+def _first_line(file: str, where: str) -> str:
+    try:
+        first_line = Path(file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(where, f"cannot be read: {error}") from error
+    if not first_line:
+        raise BadConfiguration(where, "is empty")
+    return first_line
