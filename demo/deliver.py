@@ -1,5 +1,7 @@
 """
-`make demo`: pushes go from a content provider to a device, by MESSAGE, NOTIFY and REFER; results come back.
+`make demo`: pushes go from a content provider to a device, by MESSAGE, NOTIFY, REFER and INVITE with MSRP.
+
+Results come back, and what the device got is compared byte for byte with what was pushed.
 
 The device is a push receiver (`omapush.receiver`) that registered with the stand-in S-CSCF.
 
@@ -8,6 +10,7 @@ Everything runs on free loopback ports with its state in a temporary directory, 
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
 import time
@@ -30,7 +33,7 @@ from tests.fakes.initiator import Notification, NotificationSink, PushInitiator,
 from tests.harness.processes import ProcessEnded
 from tests.harness.receiver_thread import ReceiverThread, receiver_in_thread
 from tests.harness.scscf import Scscf
-from tests.harness.stack import Settings, Stack
+from tests.harness.stack import PARTS, Settings, Stack
 from tests.harness.wait import wait_until
 
 ALICE: Final = "sip:alice@home1.example"
@@ -41,7 +44,9 @@ SUBSCRIBED: Final = "feed.ua"
 "The device subscribes to its content after registering."
 ASKED: Final = "firmware.ua"
 "The device subscribes when a REFER asks for it."
-APPLICATIONS: Final = ("mms.ua", "ulp.ua", SUBSCRIBED, ASKED)
+LARGE: Final = "video.ua"
+"Its contents are too large for the other methods: they come in sessions."
+APPLICATIONS: Final = ("mms.ua", "ulp.ua", SUBSCRIBED, ASKED, LARGE)
 INITIATOR: Final = "demo"
 PASSWORD: Final = "demo"
 _DEADLINE_S: Final = 20.0
@@ -67,6 +72,7 @@ SUPL_INIT: Final = bytes.fromhex("001001000040000001c3f80000080010")
 # More than one MESSAGE may carry: 1,300 bytes are for the whole request.
 FEED: Final = b"<feed xmlns='http://www.w3.org/2005/Atom'>" + b"<entry/>" * 200 + b"</feed>"
 FIRMWARE: Final = bytes(range(256)) * 8
+CLIP: Final = random.Random(1).randbytes(10_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,17 @@ SAMPLES: Final = (
         method="REFER, NOTIFY",
     ),
     Sample(
+        what="video clip",
+        to=ALICE,
+        application=LARGE,
+        content_type="video/mp4",
+        content=CLIP,
+        state="delivered",
+        code="1000",
+        sip_code=200,
+        method="INVITE, MSRP",
+    ),
+    Sample(
         what="unknown user",
         to=NOBODY,
         application="mms.ua",
@@ -202,10 +219,11 @@ def _running(folder: Path) -> Iterator[Stack]:
         "sip": {"uri": PSA},
         f'application."{SUBSCRIBED}"': {"methods": ["NOTIFY"]},
         f'application."{ASKED}"': {"methods": ["NOTIFY", "REFER"]},
+        "sessions": {"enabled": True, "linger_s": 0.5},
         'application."mms.ua"': {"retry": _RETRY},
     }
-    print("starting Redis, Kamailio, api and notifier ...", flush=True)
-    with Stack(folder, settings) as stack:
+    print("starting Redis, Kamailio, api, notifier and media worker ...", flush=True)
+    with Stack(folder, settings, (*PARTS, "msrp")) as stack:
         yield stack
 
 
@@ -265,7 +283,7 @@ def _seen(
     push = next((one for one in device.pushes if one.content_type == sample.content_type), None)
     return Seen(
         sample=sample,
-        received=push.content if push else None,
+        received=push.read() if push else None,
         method=_way(push, device) if push else "",
         result=result,
         notified=next((one for one in notifications if one.push_id == sample.push_id), None),
@@ -274,7 +292,9 @@ def _seen(
 
 
 def _way(push: Push, device: ReceiverThread) -> str:
-    """The methods that brought a push; a REFER comes before the subscription."""
+    """The methods that brought a push; a REFER comes before the subscription, MSRP after an INVITE."""
+    if push.method == "INVITE":
+        return "INVITE, MSRP"
     asked = any(told["application"] == push.application for told in device.told("referred"))
     return f"REFER, {push.method}" if asked else push.method
 
@@ -309,7 +329,7 @@ def _report(console: Console, seen: Sequence[Seen]) -> None:
         table.add_row(
             one.sample.what,
             one.sample.application,
-            f"{len(one.sample.content)} bytes",
+            f"{len(one.sample.content):,} bytes",
             _received(one),
             one.method or "-",
             str(one.result.sip_code),
