@@ -52,8 +52,8 @@ class Msrp(Section, frozen=True):
     """
     streams: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
     """Contents that one worker carries at a time."""
-    chunk_bytes: Annotated[int, Meta(ge=2_048, le=1_048_576)] = 262_144
-    """Largest piece of content that is read, sent and held at a time for one stream."""
+    chunk_bytes: Annotated[int, Meta(ge=2_048, le=1_048_576)] = 1_048_576
+    """Largest chunk of one content that is sent at a time; slow connections get smaller ones."""
     connect_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
     """Longest wait for a connection to the device, or from it."""
     idle_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0

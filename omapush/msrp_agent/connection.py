@@ -70,6 +70,7 @@ class MsrpConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close it once all that was written has left."""
+        self.is_open = self.is_writable = False  # nobody may begin to use it meanwhile
         if self._transport is not None:
             self._transport.close()
 

@@ -46,7 +46,7 @@ class Transfer:
             Message(stream.message_id, size, stream.content_type, _headers(stream)),
             self._peer,
             (own,),
-            lambda: secrets.token_hex(12),
+            lambda: secrets.token_hex(16),  # the longest there is: content is searched for it faster
             Timing(report_s=settings.report_s),
         )
         self._content = Content(read, stream.start - 1, size, settings.idle_s)

@@ -97,7 +97,12 @@ class MsrpUri:
 
         Without userinfo and parameters; session-id by case, all else without.
         """
-        return self.secure, _comparable(self.host), self.port, self.session_id, self.transport.lower()
+        return _key(self)
+
+
+@lru_cache(maxsize=4_096)
+def _key(uri: MsrpUri) -> UriKey:
+    return uri.secure, _comparable(uri.host), uri.port, uri.session_id, uri.transport.lower()
 
 
 def same_uri(one: MsrpUri, other: MsrpUri) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from omapush import clock
 from omapush.push.session import Ending, Session, Stream, with_stream
@@ -11,21 +12,32 @@ from omapush.store import contents, msrp_workers, pushes, sessions
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 from omapush.store.sessions import Change
-from tests.fakes.msrp_session import Session as Far
 from tests.harness import records
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
 from tests.store.conftest import Make
 
 
+class FarEnd(Protocol):
+    """The end of a stream in the device."""
+
+    remote: list[str]
+
+    @property
+    def uri(self) -> str: ...
+
+
+F = TypeVar("F", bound=FarEnd)
+
+
 @dataclass(frozen=True)
-class Agreed:
+class Agreed(Generic[F]):
     """One stream of a session, and the end of it in the device."""
 
     store: Store
     session_id: str
     path: str
-    far: Far
+    far: F
     content: bytes
     ref: str
 
@@ -56,7 +68,7 @@ class Media:
         [worker] = msrp_workers.live(self.store)
         return worker.name, worker.uri
 
-    def agree(self, *files: tuple[Far, bytes], tell: bool = True, **stream: object) -> list[Agreed]:
+    def agree(self, *files: tuple[F, bytes], tell: bool = True, **stream: object) -> list[Agreed[F]]:
         """
         Have a session that was just answered, with a stream for each file.
 
@@ -65,7 +77,7 @@ class Media:
         name, uri = self.worker()
         aor = f"sip:{secrets.token_hex(6)}@home1.example"
         streams = []
-        found = []
+        found: list[tuple[str, F, bytes, str]] = []
         for number, (far, content) in enumerate(files):
             ref, place = self._stored(aor, content)
             path = f"{uri}/{secrets.token_hex(9)};tcp"
@@ -87,9 +99,9 @@ class Media:
             self.tell(session.id)
         return [Agreed(self.store, session.id, *one) for one in found]
 
-    def tell(self, session_id: str) -> None:
-        """Have the worker look at a session."""
-        msrp_workers.tell(self.store, self.worker()[0], [session_id])
+    def tell(self, *session_ids: str) -> None:
+        """Have the worker look at sessions."""
+        msrp_workers.tell(self.store, self.worker()[0], session_ids)
 
     def change(self, session_id: str, **fields: object) -> None:
         """Make the record another, and tell the worker."""
@@ -100,7 +112,7 @@ class Media:
         assert sessions.change(self.store, session_id, rule)
         self.tell(session_id)
 
-    def withdraw(self, one: Agreed, why: str) -> None:
+    def withdraw(self, one: Agreed[F], why: str) -> None:
         """Have a stream end from the SIP side."""
         [session] = sessions.read_all(self.store, [one.session_id])
         assert session is not None
@@ -108,7 +120,7 @@ class Media:
         changed = with_stream(session, one.stream._replace(state="ended", ending=ending))
         self.change(one.session_id, streams=changed.streams)
 
-    def end(self, one: Agreed) -> None:
+    def end(self, one: Agreed[F]) -> None:
         """Have the session end, as after the 200 to its BYE."""
         self.change(one.session_id, state="ended")
 

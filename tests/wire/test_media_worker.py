@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from omapush.push.session import CONFIRMED, LOST, TAKEN
-from tests.fakes.msrp_peer import Manners, MsrpPeer
+from tests.fakes.msrp_peer import Manners, MsrpPeer, Session
 from tests.harness.media import Agreed, Media
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
@@ -35,7 +35,7 @@ def peer() -> Iterator[MsrpPeer]:
         assert listening.violations == []
 
 
-def delivered(one: Agreed) -> bool:
+def delivered(one: Agreed[Session]) -> bool:
     """All octets are there, once it has ended; True when it was confirmed."""
     assert one.ending()[:2] == ("msrp", CONFIRMED)
     return one.far.wait_for_message().content == one.content

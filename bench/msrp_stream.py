@@ -1,0 +1,129 @@
+"""
+msrp_stream: megabytes a second of a media worker to a device, one stream of 10 MB and 50 of 1 MB at once.
+
+From the connection to the last octet, as the other end sees it, against as many octets from the memory of an
+asyncio process without any framing, to the same process at the other end. Ours come from Redis. All of it
+runs on this machine, and shares its processors.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from bench import full_size
+from bench.figure import Figure, alone, compared
+from tests.harness.media import Media
+from tests.harness.ports import free_ports
+from tests.harness.processes import Process
+from tests.harness.stack import Stack
+
+MEGABYTE: Final = 1_000_000
+REPEATS: Final = 9
+"Of one measurement in a round; the median counts."
+
+
+@dataclass
+class FarEnd:
+    """A device, as its answer names it."""
+
+    uri: str
+    remote: list[str] = field(default_factory=list)
+
+
+class Sink:
+    """The process at the other end, and what it has taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, _ = free_ports(2)
+        self.process = Process(
+            [sys.executable, "-m", "bench.msrp_sink", str(self.port)], log=folder / "sink.log", cwd=Path.cwd()
+        )
+        self._seen = 0
+
+    def seconds(self, streams: int) -> float:
+        """From the first connection to the last octet of the next so many streams."""
+        wanted = self._seen + streams
+        self.process.wait_until(lambda: len(self._lines()) >= wanted, 60, f"{wanted} streams")
+        lines = self._lines()[self._seen : wanted]
+        self._seen = wanted
+        return max(ended for _, _, ended in lines) - min(began for _, began, _ in lines)
+
+    def _lines(self) -> list[tuple[float, float, float]]:
+        words = [line.split() for line in self.process.log_text().splitlines()]
+        return [(float(a), float(b), float(c)) for a, b, c in (one for one in words if len(one) == 3)]
+
+
+def measure(streams: int, megabytes: int, name: str) -> Callable[[Path, int], Figure]:
+    """Return what measures so many streams at once, of so many megabytes each."""
+
+    def figure(folder: Path, rounds: int) -> Figure:
+        ours, theirs = [], []
+        with _running(folder) as (stack, sink):
+            for _ in range(rounds):
+                octets = megabytes * MEGABYTE
+                total = streams * megabytes
+                ours.append(total / median(_msrp(stack, sink, streams, octets) for _ in range(REPEATS)))
+                theirs.append(total / median(_plain(folder, sink, streams, octets) for _ in range(REPEATS)))
+        return compared(name, "MB/s", "plain asyncio socket copy", ours, theirs)
+
+    return figure
+
+
+def measure_memory(folder: Path, rounds: int) -> Figure:
+    """Most memory that the worker had while it carried one stream of 10 MB, and 50 of 1 MB."""
+    values = []
+    with _running(folder) as (stack, sink):
+        for _ in range(rounds):
+            _forget_peak(stack)
+            _msrp(stack, sink, 1, 10 * MEGABYTE)
+            _msrp(stack, sink, 50, MEGABYTE)
+            values.append(_peak_mb(stack))
+    return alone("msrp_memory", "MB", "(nothing to reach)", values)
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[tuple[Stack, Sink]]:
+    with full_size.stack(folder, ("redis", "msrp")) as stack:
+        sink = Sink(folder)
+        with sink.process:
+            sink.process.wait_for_line("ready")
+            yield stack, sink
+
+
+def _msrp(stack: Stack, sink: Sink, streams: int, octets: int) -> float:
+    media = Media(stack)
+    hosts = [f"127.0.1.{number + 1}" for number in range(streams)]
+    agreed = [
+        media.agree((FarEnd(f"msrp://{host}:{sink.port}/s{number};tcp"), os.urandom(octets)), tell=False)[0]
+        for number, host in enumerate(hosts)
+    ]
+    media.tell(*(one.session_id for one in agreed))
+    seconds = sink.seconds(streams)
+    for one in agreed:
+        assert one.ending().code == 200
+        media.end(one)
+    return seconds
+
+
+def _plain(folder: Path, sink: Sink, streams: int, octets: int) -> float:
+    hosts = [f"127.0.1.{number + 1}" for number in range(streams)]
+    command = [sys.executable, "-m", "bench.plain_copy", str(sink.port + 1), str(octets), *hosts]
+    with Process(command, log=folder / "plain.log", cwd=Path.cwd()):
+        return sink.seconds(streams)
+
+
+def _forget_peak(stack: Stack) -> None:
+    Path(f"/proc/{stack.parts['msrp'].pid}/clear_refs").write_text("5")
+
+
+def _peak_mb(stack: Stack) -> float:
+    status = Path(f"/proc/{stack.parts['msrp'].pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1_024 / MEGABYTE
