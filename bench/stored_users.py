@@ -96,7 +96,7 @@ def subscription(user: User, application: str, port: int, now_ms: int) -> Subscr
         expires=str(_WEEK_S),
         contact=f'<sip:ue@127.0.0.1:{port}>;+sip.instance="{user.instance}"',
         record_route=f"<sip:127.0.0.1:{port};lr>",
-        asserted=user.aor,
+        asserted=f"<{user.aor}>",
         from_uri=user.aor,
         from_tag="b1",
         to_uri=_PLAN.sender_uri,

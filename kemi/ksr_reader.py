@@ -135,7 +135,7 @@ def subscribe() -> Subscribe:
         expires=text("$hdr(Expires)"),
         contact=text("$hdr(Contact)"),
         record_route=text("$(hdr(Record-Route)[*])"),
-        asserted=text("$ai"),
+        asserted=all_values("P-Asserted-Identity"),
         from_uri=text("$fu"),
         from_tag=text("$ft"),
         to_uri=text("$tu"),

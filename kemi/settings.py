@@ -73,6 +73,7 @@ class Settings:
                 values.routing,
                 values.application,
                 Application(),
+                values.subscriptions.require_identity,
             ),
             notifier=Notifier(f"sip:{contact}", values.core.ioi),
             inside=Inside(Domain(values.core.trusted_peers, values.core.trusted_names), _next_hops(values)),

@@ -304,6 +304,8 @@ class Subscriptions(Section, frozen=True):
     """Longest subscription; who asks for more gets this."""
     window: Annotated[int, Meta(ge=1, le=5_000)] = 200
     """NOTIFYs without content that one sender process may have in flight."""
+    require_identity: bool = True
+    """Refuse (403) who comes without P-Asserted-Identity; `false`: believe From, for laboratories."""
     refer_to: Literal["user", "psa"] = "user"
     """
     Whom a REFER makes the device subscribe to: its own identity, so that the user's filter criteria lead to

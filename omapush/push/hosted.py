@@ -17,16 +17,16 @@ from omapush.errors import MalformedMime, MalformedSip, TooLarge
 from omapush.protocol import content_coding
 from omapush.protocol.content_coding import UnknownCoding
 from omapush.protocol.multipart import media_type
-from omapush.protocol.name_addr import parse_list, quote
+from omapush.protocol.name_addr import quote
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wrapped_push import WRAPPED_TYPE, WrappedPush, unwrap
 from omapush.push.application_routing import Addressed, Clue, RoutedRequest, route
+from omapush.push.asserted import identities
 from omapush.push.inbound import Answer
 from omapush.push.values import TARGET_LENGTH, target
 
 _UNDERSTOOD: Final = frozenset({"pref"})
 "Option tags of Require that a receiver of pushes has (RFC 3840 9, PRA-REG-1)."
-_TOGETHER: Final = (frozenset({"sip", "tel"}), frozenset({"sips", "tel"}))
 _LONGEST_FIELD: Final = 1_024
 "Characters of one header value that are kept."
 _MOST_FIELDS: Final = 32
@@ -189,26 +189,9 @@ def unsupported(content_types: tuple[str, ...], text: str) -> Answer:
     )
 
 
-class _NoIdentity(MalformedSip):
-    """P-Asserted-Identity is missing or none (PRA-MSG-1)."""
-
-    sip_status = 403
-    sip_reason = "Forbidden"
-
-
 def _sender(asserted: str, patterns: tuple[str, ...]) -> str:
     """The first asserted identity that may send; empty when none may."""
-    if not asserted:
-        raise _NoIdentity("P-Asserted-Identity", "missing")
-    try:
-        uris = [one.uri for one in parse_list(asserted, "P-Asserted-Identity")]
-        names = [address_of_record(uri, "P-Asserted-Identity") for uri in uris]
-    except MalformedSip as error:
-        raise _NoIdentity(error.field, error.problem) from None
-    schemes = frozenset(name.partition(":")[0] for name in names)
-    if len(names) > 2 or (len(names) == 2 and schemes not in _TOGETHER):
-        raise _NoIdentity("P-Asserted-Identity", "not one identity, or one sip and one tel")
-    allowed = (uri for uri, name in zip(uris, names, strict=True) if not patterns or _fits(name, patterns))
+    allowed = (one.uri for one in identities(asserted) if not patterns or _fits(one.aor, patterns))
     return next(allowed, "")
 
 

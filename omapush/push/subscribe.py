@@ -19,6 +19,7 @@ from omapush.protocol.event_header import EventType, parse_event
 from omapush.protocol.name_addr import parse_one
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.application_routing import Addressed, RoutedRequest, RoutingRules, route
+from omapush.push.asserted import identities
 from omapush.push.body import WRAPPED_TYPE
 from omapush.push.capability_sources import device_name
 from omapush.push.inbound import Answer
@@ -66,6 +67,8 @@ class Terms:
     "By ARI."
     default: Subscribable
     "Of applications without a table of their own."
+    require_identity: bool = True
+    "Who is not asserted subscribes to nothing; else From says who it is."
 
     def policy(self, application: str) -> Policy:
         """Return what becomes of a subscriber of `application` (PSA-SUB-2, APP-1)."""
@@ -85,7 +88,7 @@ class Subscribe(NamedTuple):
     contact: str
     record_route: str
     asserted: str
-    "URI of P-Asserted-Identity; empty when absent."
+    "P-Asserted-Identity."
     from_uri: str
     from_tag: str
     to_uri: str
@@ -156,7 +159,7 @@ def is_served(event: str) -> bool:
 def is_for_itself(request: Subscribe) -> bool:
     """Tell whether the SUBSCRIBE's Request-URI is the subscriber's own identity (PSA-REF-4, first form)."""
     try:
-        own = address_of_record(request.asserted or request.from_uri)
+        own = _subscriber(request, require_identity=False)
         return own == address_of_record(request.request_uri)
     except PushError:
         return False
@@ -180,22 +183,30 @@ def admit(request: Subscribe, terms: Terms) -> Wanted | Answer:
     if isinstance(expires_s, Answer):
         return expires_s
     if request.to_tag:
-        return _wanted(request, event, expires_s, identifier=request.to_tag)
+        return _wanted(request, event, expires_s)
+    aor = _subscriber(request, require_identity=terms.require_identity)
     profile_type = _profile_type(event)
     if not profile_type:
         return Answer(400, "Event Parameter profile-type Missing")
     if profile_type == DEVICE:
-        return _admit_device(request, event, expires_s)
+        return _admit_device(request, event, expires_s, aor)
     if profile_type == CONTENT:
-        return _admit_subscriber(request, event, expires_s, terms)
+        return _admit_subscriber(request, event, expires_s, terms, aor)
     return Answer(404, "Profile Type Not Served")
+
+
+def _subscriber(request: Subscribe, *, require_identity: bool) -> str:
+    """Who is asserted (TS 24.229 5.7.1.4): From says whatever its writer likes."""
+    if request.asserted or require_identity:
+        return identities(request.asserted)[0].aor
+    return address_of_record(request.from_uri, field="From")
 
 
 def _profile_type(event: EventType) -> str:
     return event.params.get("profile-type", "").lower()
 
 
-def _admit_device(request: Subscribe, event: EventType, expires_s: int) -> Wanted | Answer:
+def _admit_device(request: Subscribe, event: EventType, expires_s: int, aor: str) -> Wanted | Answer:
     """RFC 6080 5.5: vendor, model and version are mandatory."""
     for name in ("vendor", "model", "version"):
         value = event.params.get(name, "")
@@ -205,10 +216,12 @@ def _admit_device(request: Subscribe, event: EventType, expires_s: int) -> Wante
             return Answer(400, f"Event Parameter {name} Too Long")
     if not _overlap(_ranges(request.accept), _DEVICE_TYPES):
         return Answer(406, "Not Acceptable", (("Accept", ", ".join(_DEVICE_TYPES)),))
-    return _wanted(request, event, expires_s)
+    return _wanted(request, event, expires_s, aor)
 
 
-def _admit_subscriber(request: Subscribe, event: EventType, expires_s: int, terms: Terms) -> Wanted | Answer:
+def _admit_subscriber(
+    request: Subscribe, event: EventType, expires_s: int, terms: Terms, aor: str
+) -> Wanted | Answer:
     """The application is told by Accept-Contact, or by what else the configuration goes by (PROP-X-2)."""
     routed = RoutedRequest(
         "SUBSCRIBE",
@@ -227,7 +240,13 @@ def _admit_subscriber(request: Subscribe, event: EventType, expires_s: int, term
     if types and not _overlap(_ranges(request.accept), (*types, WRAPPED_TYPE)):
         return Answer(406, "Not Acceptable", (("Accept", ", ".join(types)),))
     return _wanted(
-        request, event, expires_s, profile="oma-app", application=found.application, pending=policy == "pend"
+        request,
+        event,
+        expires_s,
+        aor,
+        profile="oma-app",
+        application=found.application,
+        pending=policy == "pend",
     )
 
 
@@ -235,17 +254,14 @@ def _wanted(
     request: Subscribe,
     event: EventType,
     expires_s: int,
+    aor: str = "",
     *,
-    identifier: str = "",
     profile: ProfileType = "device",
     application: str = "",
     pending: bool = False,
 ) -> Wanted:
-    aor = ""
-    if not identifier:
-        aor = address_of_record(request.asserted or request.from_uri, field="From")
     return Wanted(
-        id=identifier or subscription_id(aor, request.call_id, request.from_tag),
+        id=request.to_tag or subscription_id(aor, request.call_id, request.from_tag),
         aor=aor,
         request=request,
         expires_s=expires_s,

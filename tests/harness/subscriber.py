@@ -55,7 +55,8 @@ class Subscriber:
             *((("Event", event),) if event else ()),
             *((("Accept", accept),) if accept else ()),
             *((("Expires", expires),) if expires else ()),
-            *((name.replace("_", "-"), value) for name, value in more.items()),
+            *((name.replace("_", "-"), value) for name, value in more.items() if value),
+            *(() if "P_Asserted_Identity" in more else (("P-Asserted-Identity", f"<{self.aor}>"),)),
         ]
         to_tag = f";tag={self.to_tag}" if self.to_tag else ""
         return request(

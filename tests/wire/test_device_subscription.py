@@ -10,7 +10,7 @@ from omapush.store import capabilities
 from tests.conftest import MakeStack
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Settings, Stack
-from tests.harness.subscriber import DEVICE_EVENT, PSA, URL, Subscriber
+from tests.harness.subscriber import DEVICE_EVENT, PSA, URL, Subscriber, wants
 from tests.harness.wait import wait_until
 
 PROXY = "sip:scscf.home1.example;lr"
@@ -199,6 +199,17 @@ def test_record_route_is_kept_for_every_notify(device: Subscriber) -> None:
     assert ", ".join(answer.all("Record-Route")) == routes
     [notify] = device.notifies(1)
     assert ", ".join(notify.all("Route")) == routes
+
+
+@pytest.mark.req("SEC-2", "SEC-10")
+@pytest.mark.parametrize("asserted", ["", '"', "<sip:a@home1.example>, <sip:b@home1.example>"])
+def test_who_is_not_asserted_subscribes_to_nothing(stack: Stack, core: SipPeer, asserted: str) -> None:
+    """Nothing is kept, nobody is notified: From is the writer's own word (TS 24.229 5.7.1.4)."""
+    device = Subscriber(stack, core)
+
+    assert device.ask(P_Asserted_Identity=asserted).status == 403
+    assert device.ask(P_Asserted_Identity=asserted, **wants("mms.ua")).status == 403
+    assert [one for one in core.requests if one.method == "NOTIFY"] == []
 
 
 def test_the_asserted_identity_names_the_user_when_from_does_not(stack: Stack, core: SipPeer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from omapush.config import Application, Routing
 from omapush.errors import MalformedSip, TooLarge
 from omapush.push import subscribe, subscription
+from omapush.push.asserted import NoIdentity
 from omapush.push.body import Body
 from omapush.push.inbound import Answer
 from omapush.push.profile_document import MOST_FAILURES, wait_s
@@ -36,7 +38,7 @@ REQUEST = Subscribe(
     expires="600",
     contact='<sip:alice@192.0.2.7>;+sip.instance="<urn:uuid:AB>"',
     record_route="",
-    asserted="",
+    asserted=f"<{AOR}>",
     from_uri=AOR,
     from_tag="ft",
     to_uri="sip:psa@home1.example",
@@ -184,6 +186,26 @@ def test_a_subscribe_on_its_way_to_the_user_itself_is_known_as_for_us() -> None:
     assert subscribe.is_served(REQUEST.event)
     for other in ("", "presence", "ua-profile;profile-type=user", 'ua-profile;x="'):
         assert not subscribe.is_served(other)
+
+
+@pytest.mark.req("SEC-10", "SEC-2")
+@pytest.mark.parametrize(
+    "asserted", ["", "nobody", '"', "<mailto:a@b.example>", "<sip:a@b.example>, <sip:c@d.example>"]
+)
+def test_who_is_not_asserted_subscribes_to_nothing_whatever_from_says(asserted: str) -> None:
+    """TS 24.229 5.7.1.4: From is the writer's own word."""
+    for request in (REQUEST, CONTENT):
+        with pytest.raises(NoIdentity) as caught:
+            subscribe.admit(request._replace(asserted=asserted), TERMS)
+        assert caught.value.sip_status == 403
+
+
+@pytest.mark.req("SEC-10")
+def test_the_asserted_identity_wins_over_from_and_from_counts_where_configuration_says_so() -> None:
+    both = REQUEST._replace(asserted="<sip:bob@home1.example>, <tel:+15550100>")
+    assert admitted(both).aor == "sip:bob@home1.example"
+    lab = dataclasses.replace(TERMS, require_identity=False)
+    assert admitted(REQUEST._replace(asserted=""), lab).aor == AOR
 
 
 # What it makes of the dialog ------------------------------------------------------------------------
