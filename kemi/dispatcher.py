@@ -36,6 +36,7 @@ from omapush.store.outbox import Owner, Taken, Unreadable
 
 _MOST_AT_ONCE = 64
 "Deliveries taken from one shard in one go."
+_SEALED_WAIT_MS = 30_000
 _AT_A_RELAY = 202
 "A relay that said so has the push; it is never sent again, whatever our clocks say."
 
@@ -85,7 +86,9 @@ class Dispatcher:
         taken = outbox.take(self._store, shards, self._owner, transaction_ms=self._transaction_ms, most=most)
         self._shards.lost(number for number, found in taken.items() if found is None)
         everything = [one for found in taken.values() for one in found or ()]
-        self._end_unreadable([one for one in everything if isinstance(one, Unreadable)])
+        broken = [one for one in everything if isinstance(one, Unreadable)]
+        self._end_unreadable([one for one in broken if not one.is_sealed])
+        self._put_off_sealed([one for one in broken if one.is_sealed])
         self._send_all([one for one in everything if isinstance(one, Taken)])
         return len(everything)
 
@@ -98,6 +101,13 @@ class Dispatcher:
         verdict = Outcome(None, "undeliverable", PushError.pap_code, "its record in the outbox is broken")
         ended = [finish.Ended(one.ticket, verdict, "", 0, 0, now_ms, verdict.desc) for one in broken]
         finish.store(self._store, ended, retention_s=self._delivery.retention_s)
+
+    def _put_off_sealed(self, sealed: list[Unreadable]) -> None:
+        """What our keys do not open waits for an operator who brings the right one, or for its end."""
+        if not sealed:
+            return
+        log.get().error("contents_not_opened", number=len(sealed), problem=sealed[0].problem)
+        outbox.put_off(self._store, [(one.ticket, _SEALED_WAIT_MS) for one in sealed])
 
     def _send_all(self, taken: list[Taken]) -> None:
         if not taken:

@@ -117,6 +117,11 @@ class RedisSection(Section, frozen=True):
     """Slots that users are spread over. Fixed once there is data."""
     push_shards: Shards = 16
     """Slots that pushes are spread over. Fixed once there is data."""
+    content_keys: tuple[str, ...] = ()
+    """
+    Files with a key each, of 32 bytes or 64 hexadecimal digits: contents are encrypted in Redis with the
+    first, and read with any of them. Empty: they are there as they came.
+    """
 
 
 class Delivery(Section, frozen=True):

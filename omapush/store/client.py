@@ -28,6 +28,7 @@ from redis.retry import Retry
 from omapush.config import RedisSection
 from omapush.errors import PushError, StoreUnavailable
 from omapush.store.keys import Layout
+from omapush.store.sealing import NO_KEYS, KeyRing, read_ring
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "schema" / "functions"
 _NOT_NOW = (
@@ -60,6 +61,8 @@ class Store:
 
     db: redis.Redis
     layout: Layout
+    ring: KeyRing = NO_KEYS
+    "What contents are sealed with."
 
 
 Command = tuple[str | int | float | bytes, ...]
@@ -79,6 +82,9 @@ def connect(settings: RedisSection) -> Store:
     Return a store whose socket is opened on first use, so that a process may fork before it.
 
     A connection that Redis closed is opened once more; a time-out is not repeated.
+
+    Raises:
+        PushError: a key of `redis.content_keys` cannot be read.
     """
     seconds = settings.timeout_ms / 1000
     client = redis.Redis.from_url(
@@ -87,7 +93,8 @@ def connect(settings: RedisSection) -> Store:
         socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
-    return Store(client, Layout(settings.user_shards, settings.push_shards))
+    layout = Layout(settings.user_shards, settings.push_shards)
+    return Store(client, layout, read_ring(settings.content_keys))
 
 
 def libraries() -> dict[str, str]:

@@ -57,7 +57,8 @@ def upload(store: Store, ref: str, content: bytes) -> Upload:
         piece = bytes(whole[start : start + PIECE])
         sha1.update(piece)
         sha256.update(piece)
-        ask_all(store, "upload", [("HSET", key, number, piece), ("EXPIRE", key, _UPLOAD_S)])
+        sealed = store.ring.seal(_piece(ref, number), piece)
+        ask_all(store, "upload", [("HSET", key, number, sealed), ("EXPIRE", key, _UPLOAD_S)])
     return Upload(name, sha1.digest(), sha256.digest())
 
 
@@ -79,7 +80,11 @@ def read(store: Store, ref: str, start: int, length: int) -> bytes | None:
     commands: list[Command] = [("HGET", name, piece) for piece in range(first, last + 1)]
     pieces = ask_all(store, "read content", commands)
     if pieces[0] is not None:
-        found = b"".join(piece for piece in pieces if piece is not None)
+        found = b"".join(
+            store.ring.open(_piece(ref, piece), data)
+            for piece, data in enumerate(pieces, first)
+            if data is not None
+        )
         offset = start - first * PIECE
         return found[offset : offset + length]
     (body, known) = ask_all(
@@ -87,7 +92,12 @@ def read(store: Store, ref: str, start: int, length: int) -> bytes | None:
     )
     if known:
         return b""
-    return None if body is None else bytes(body[start : start + length])
+    return None if body is None else store.ring.open(ref, body)[start : start + length]
+
+
+def _piece(ref: str, number: int) -> str:
+    """The name under which a piece is sealed: it opens in its place only."""
+    return f"{ref}/{number}"
 
 
 def describe(store: Store, ref: str) -> Described | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from omapush.push.fan_out import FanOut, FanOutState, Page, Progress
 from omapush.push.values import Event, ticket
-from omapush.store import codec, keys, subscriptions
+from omapush.store import codec, keys, sealing, subscriptions
 from omapush.store.client import Call, Store, call, call_all, store_errors
 from omapush.store.pushes import Known
 
@@ -63,7 +63,7 @@ def register(store: Store, fan_outs: Iterable[tuple[FanOut, FanOutState]]) -> No
         (
             Call("omapush_fan_register", _jobs(number), [fan_out.template.ref, record, state])
             for fan_out, state in fan_outs
-            for record in (codec.encode(fan_out),)
+            for record in (sealing.fan_out_record(store.ring, fan_out),)
             for number in range(store.layout.user_shards)
         ),
     )
@@ -123,7 +123,7 @@ def read(store: Store, job: Job) -> FanOut | None:
     """Return what a job is about; None when it is not registered yet, only its state is."""
     with store_errors("read fan-out"):
         data: Any = store.db.hget(keys.fan_outs(job.shard, "fanout"), job.ref)
-    return None if data is None else codec.fan_out(data)
+    return None if data is None else sealing.fan_out(store.ring, data)
 
 
 def expand(store: Store, job: Job, page: Page) -> bool:
@@ -132,7 +132,8 @@ def expand(store: Store, job: Job, page: Page) -> bool:
     names = [keys.outbox(job.shard, part) for part in parts]
     args: list[Any] = [job.ref, str(job.progress), str(page.progress)]
     for delivery in page.deliveries:
-        args += (ticket(delivery), codec.encode(delivery), delivery.deliver_before_ms)
+        args += (ticket(delivery), sealing.delivery_record(store.ring, delivery))
+        args.append(delivery.deliver_before_ms)
         args.append(delivery.deliver_after_ms)
     return bool(call(store, Call("omapush_expand", [*names, keys.fan_outs(job.shard, "fanning")], args)))
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from omapush.push.backend_answer import Verdict
 from omapush.push.hosted import HostedPush, HostedState
-from omapush.store import codec, keys
+from omapush.store import codec, keys, sealing
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
 _VERDICTS_KEPT_MS: Final = 60_000
@@ -76,7 +76,7 @@ def _placing(store: Store, one: Placing, now_ms: int) -> Call:
     names = _names(shard, push.application, "push", "due", "open", "stream")
     opened = f"{one.deadline_ms} {one.waiter}" if one.waiter else ""
     most = max(1, one.most // store.layout.user_shards)
-    record = b"" if one.to_stream else codec.encode(push)
+    record = b"" if one.to_stream else sealing.hosted_record(store.ring, push)
     args: list[str | bytes | int] = [push.id, now_ms, one.remembered_s * 1000, most, record, opened]
     if one.to_stream:
         args += (item for pair in _stream_fields(push) for item in pair)
@@ -145,9 +145,8 @@ def borrow(
     for answer in call_all(store, calls):
         for record, state in zip(answer[::2], answer[1::2], strict=True):
             with suppress(codec.BrokenRecord):
-                found.append(
-                    Due(codec.hosted_push(record), codec.hosted_state(state) if state else HostedState())
-                )
+                push = sealing.hosted_push(store.ring, record)
+                found.append(Due(push, codec.hosted_state(state) if state else HostedState()))
     return found
 
 
@@ -193,7 +192,7 @@ def _of_shard(store: Store, application: str, shard: int) -> Iterable[Listed]:
     for name, record in pushes.items():
         with suppress(codec.BrokenRecord):
             state = codec.hosted_state(states[name]) if name in states else HostedState()
-            yield Listed(codec.hosted_push(record), state, times.get(name, 0))
+            yield Listed(sealing.hosted_push(store.ring, record), state, times.get(name, 0))
 
 
 def streamed(store: Store, application: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from omapush.push.values import Delivery, target, ticket
-from omapush.store import codec, keys
+from omapush.store import codec, keys, sealing
 from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
 
 _LARGEST_ROUND_TRIP = 125_000
@@ -44,10 +44,12 @@ class Taken(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """One delivery whose record is broken; it can only be ended."""
+    """One delivery whose record is broken: it can only be ended."""
 
     ticket: str
     problem: str
+    is_sealed: bool = False
+    "Its content may be read yet, once the key is there: it can wait."
 
 
 class Finished(NamedTuple):
@@ -95,7 +97,7 @@ def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:
     batches: dict[int, list[Any]] = {}
     size = 0
     for delivery in deliveries:
-        place, record = ticket(delivery), codec.encode(delivery)
+        place, record = ticket(delivery), sealing.delivery_record(store.ring, delivery)
         batch = batches.setdefault(store.layout.ticket_shard(place), [])
         batch += (place, record, delivery.deliver_before_ms, delivery.deliver_after_ms)
         size += len(record)
@@ -157,24 +159,29 @@ def take(
             for number in numbers
         ),
     )
-    return {number: _taken(answer) for number, answer in zip(numbers, answers, strict=True)}
+    return {number: _taken(store, answer) for number, answer in zip(numbers, answers, strict=True)}
 
 
-def _taken(answer: list[Any] | None) -> list[Taken | Unreadable] | None:
+def _taken(store: Store, answer: list[Any] | None) -> list[Taken | Unreadable] | None:
     if answer is None:
         return None
-    return [_one_taken(*answer[i : i + 5]) for i in range(0, len(answer), 5)]
+    return [_one_taken(store, *answer[i : i + 5]) for i in range(0, len(answer), 5)]
 
 
 def _one_taken(
-    place: bytes, record: bytes, attempts: bytes | None, told: bytes | None, session: bytes | None
+    store: Store,
+    place: bytes,
+    record: bytes,
+    attempts: bytes | None,
+    told: bytes | None,
+    session: bytes | None,
 ) -> Taken | Unreadable:
     try:
-        delivery = codec.delivery(record)
+        delivery = sealing.delivery(store.ring, record)
         attempt, carrier = int(attempts or 0) + 1, session.decode() if session else ""
         return Taken(place.decode(), delivery, attempt, _told(told) if told else (), carrier)
     except codec.BrokenRecord as error:
-        return Unreadable(place.decode(), str(error))
+        return Unreadable(place.decode(), str(error), isinstance(error, sealing.NotOpened))
 
 
 def _told(text: bytes) -> tuple[Told, ...]:
@@ -273,12 +280,12 @@ def read(store: Store, tickets: Sequence[str]) -> list[Delivery | None]:
         for place in tickets:
             pipe.hget(keys.outbox(store.layout.ticket_shard(place), "delivery"), place)
         found = pipe.execute()
-    return [None if data is None else _readable(data) for data in found]
+    return [None if data is None else _readable(store, data) for data in found]
 
 
-def _readable(data: bytes) -> Delivery | None:
+def _readable(store: Store, data: bytes) -> Delivery | None:
     try:
-        return codec.delivery(data)
+        return sealing.delivery(store.ring, data)
     except codec.BrokenRecord:
         return None
 

@@ -102,7 +102,7 @@ def accept_large(store: Store, submission: Submission) -> bool | None:
     None also when the first steps have run out meanwhile.
     """
     staged = push_pages.stage(store, submission.push.ref, submission.recipients, submission.results)
-    fields = [*_head(submission), "open", len(submission.results) - len(staged.final)]
+    fields = [*_head(store, submission), "open", len(submission.results) - len(staged.final)]
     for state, number in Counter(result.state for result in submission.results).items():
         fields += (f"n:{state}", number)
     one = _accepting(
@@ -113,7 +113,7 @@ def accept_large(store: Store, submission: Submission) -> bool | None:
 
 
 def _accept(store: Store, submission: Submission) -> Call:
-    fields = _head(submission)
+    fields = _head(store, submission)
     final: list[int] = []
     for index, (recipient, result) in enumerate(zip(submission.recipients, submission.results, strict=True)):
         fields += push_pages.fields_of(index, recipient, result)
@@ -125,11 +125,13 @@ def _accept(store: Store, submission: Submission) -> Call:
     return _accepting(store, submission, "omapush_accept", final, fields)
 
 
-def _head(submission: Submission) -> list[Any]:
-    fields: list[Any] = ["record", codec.encode(submission.push), "count", len(submission.recipients)]
+def _head(store: Store, submission: Submission) -> list[Any]:
+    push = submission.push
+    fields: list[Any] = ["record", codec.encode(push), "count", len(submission.recipients)]
     fields += ("print", submission.fingerprint)
-    fields += ("pieces", 1) if submission.upload else ("body", submission.content)
-    return [*fields, "notify", 1] if submission.push.notify_url else fields
+    body = store.ring.seal(push.ref, submission.content)
+    fields += ("pieces", 1) if submission.upload else ("body", body)
+    return [*fields, "notify", 1] if push.notify_url else fields
 
 
 def _accepting(
@@ -180,7 +182,7 @@ def open_deliveries(store: Store, ref: str) -> Iterator[Delivery]:
     record, body, count = found
     if record is None:
         return
-    push, content = codec.push(record), body or b""
+    push, content = codec.push(record), store.ring.open(ref, body or b"")
     for page in push_pages.read_all(store, ref, most=None if count is None else int(count)):
         pairs = zip(page.recipients, page.final, strict=True)
         for index, (recipient, is_final) in enumerate(pairs, page.first):
@@ -225,7 +227,7 @@ def open_fan_out(store: Store, ref: str) -> tuple[FanOut, FanOutState] | None:
     record, body, shards, state = found
     if record is None or shards in (None, b"0"):
         return None
-    return fan_out_of(codec.push(record), body or b""), state.decode()
+    return fan_out_of(codec.push(record), store.ring.open(ref, body or b"")), state.decode()
 
 
 def store_results(

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from omapush.push.values import Delivery, ticket
-from omapush.store import codec, keys
+from omapush.store import keys, sealing
 from omapush.store.client import Call, Store, ask_all, call_all
 
 _PARTS: Final = (
@@ -70,14 +70,15 @@ def replace(store: Store, replacements: Sequence[Replacement], *, for_all: bool,
     Without `for_all` only those come that replace a waiting one. An old one that is at a sender is not sent
     again when its replacement comes.
     """
-    rows = [(ticket(one.new), _row(one)) for one in replacements]
+    rows = [(ticket(one.new), _row(store, one)) for one in replacements]
     answers = _call(store, "omapush_replace_deliveries", [why, 1 if for_all else 0], rows)
     return [Found(answers[place]) for place, _ in rows]
 
 
-def _row(one: Replacement) -> tuple[Any, ...]:
+def _row(store: Store, one: Replacement) -> tuple[Any, ...]:
     new = one.new
-    return one.old, ticket(new), codec.encode(new), new.deliver_before_ms, new.deliver_after_ms
+    record = sealing.delivery_record(store.ring, new)
+    return one.old, ticket(new), record, new.deliver_before_ms, new.deliver_after_ms
 
 
 def end_stopped(store: Store, tickets: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -92,7 +93,7 @@ class Stack:
         unix = self.config.redis.url.removeprefix("unix://")
         retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
         db = redis.Redis(unix_socket_path=unix, socket_timeout=10, retry=retry)
-        return Store(db, client.connect(self.config.redis).layout)
+        return replace(client.connect(self.config.redis), db=db)
 
     def _process(self, part: str) -> Process:
         command: list[str | Path] = [sys.executable, "-m", "omapush.cli.main"]
