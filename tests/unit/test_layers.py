@@ -41,7 +41,7 @@ LIBRARIES: dict[str, set[str]] = {
     "protocol": {"lxml"},
     "push": set(),
     "audit": set(),
-    "store": {"redis", "hiredis", "msgspec"},
+    "store": {"cryptography", "redis", "hiredis", "msgspec"},
     "pap_http": {"litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
     "notifier": {"httpx"},
     "msrp_agent": set(),
