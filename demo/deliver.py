@@ -1,5 +1,5 @@
 """
-`make demo`: pushes go from a content provider to a device, by MESSAGE, NOTIFY, REFER and INVITE with MSRP.
+`make demo`: pushes go to a device by MESSAGE, NOTIFY, REFER and INVITE with MSRP, and as a link.
 
 Results come back, and what the device got is compared byte for byte with what was pushed.
 
@@ -27,7 +27,7 @@ from omapush import clock
 from omapush.cli import ladder
 from omapush.push.registration import applications, is_registered
 from omapush.push.values import Result, push_ref
-from omapush.receiver import Push
+from omapush.receiver import Links, Push
 from omapush.store.pushes import Known
 from tests.fakes.initiator import Notification, NotificationSink, PushInitiator, user_address
 from tests.harness.processes import ProcessEnded
@@ -46,7 +46,9 @@ ASKED: Final = "firmware.ua"
 "The device subscribes when a REFER asks for it."
 LARGE: Final = "video.ua"
 "Its contents are too large for the other methods: they come in sessions."
-APPLICATIONS: Final = ("mms.ua", "ulp.ua", SUBSCRIBED, ASKED, LARGE)
+LINKED: Final = "music.ua"
+"Its contents are fetched: a MESSAGE brings a link to them."
+APPLICATIONS: Final = ("mms.ua", "ulp.ua", SUBSCRIBED, ASKED, LARGE, LINKED)
 INITIATOR: Final = "demo"
 PASSWORD: Final = "demo"
 _DEADLINE_S: Final = 20.0
@@ -73,6 +75,7 @@ SUPL_INIT: Final = bytes.fromhex("001001000040000001c3f80000080010")
 FEED: Final = b"<feed xmlns='http://www.w3.org/2005/Atom'>" + b"<entry/>" * 200 + b"</feed>"
 FIRMWARE: Final = bytes(range(256)) * 8
 CLIP: Final = random.Random(1).randbytes(10_000_000)
+SONG: Final = random.Random(2).randbytes(3_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,17 @@ SAMPLES: Final = (
         method="INVITE, MSRP",
     ),
     Sample(
+        what="song",
+        to=ALICE,
+        application=LINKED,
+        content_type="audio/mp4",
+        content=SONG,
+        state="delivered",
+        code="1000",
+        sip_code=200,
+        method="MESSAGE, HTTP",
+    ),
+    Sample(
         what="unknown user",
         to=NOBODY,
         application="mms.ua",
@@ -219,6 +233,7 @@ def _running(folder: Path) -> Iterator[Stack]:
         "sip": {"uri": PSA},
         f'application."{SUBSCRIBED}"': {"methods": ["NOTIFY"]},
         f'application."{ASKED}"': {"methods": ["NOTIFY", "REFER"]},
+        f'application."{LINKED}"': {"methods": ["INDIRECT"]},
         "sessions": {"enabled": True, "linger_s": 0.5},
         'application."mms.ua"': {"retry": _RETRY},
     }
@@ -234,7 +249,12 @@ def _deliver(stack: Stack, folder: Path, console: Console) -> int:
     with (
         core as scscf,
         receiver_in_thread(
-            ALICE, scscf.uri, apps=APPLICATIONS, expires_s=600, subscribe_to=((SUBSCRIBED, PSA),)
+            ALICE,
+            scscf.uri,
+            apps=APPLICATIONS,
+            expires_s=600,
+            subscribe_to=((SUBSCRIBED, PSA),),
+            links=Links(domains=("127.0.0.1",)),
         ) as device,
         NotificationSink() as sink,
         PushInitiator(stack.http, INITIATOR, PASSWORD) as initiator,
@@ -280,6 +300,8 @@ def _seen(
 ) -> Seen:
     known = stack.finished(push_ref(INITIATOR, sample.push_id), _DEADLINE_S)
     result = known.results[0]
+    if result.state == "delivered":  # a link counts as soon as all of it was fetched
+        device.wait_for_pushes(sum(one.state == "delivered" for one in SAMPLES), _DEADLINE_S)
     push = next((one for one in device.pushes if one.content_type == sample.content_type), None)
     return Seen(
         sample=sample,
@@ -295,6 +317,8 @@ def _way(push: Push, device: ReceiverThread) -> str:
     """The methods that brought a push; a REFER comes before the subscription, MSRP after an INVITE."""
     if push.method == "INVITE":
         return "INVITE, MSRP"
+    if push.application == LINKED:
+        return f"{push.method}, HTTP"
     asked = any(told["application"] == push.application for told in device.told("referred"))
     return f"REFER, {push.method}" if asked else push.method
 
