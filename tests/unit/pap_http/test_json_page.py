@@ -27,6 +27,7 @@ KINDS = (
     PushPage,
     Cancel,
     CancelState,
+    dict[str, Any],  # a posted result; tests/http/test_webhooks.py has its members
     PushState,
     RegistrationState,
     SubscriptionPage,
