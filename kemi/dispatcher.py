@@ -15,6 +15,7 @@ from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
 from links import Links
 from outgoing import REFUSED, Outgoing
+from quiet_hours import QuietTimes
 from recipient_limits import RecipientLimits
 from settings import Settings
 from shards import Shards
@@ -65,6 +66,7 @@ class Dispatcher:
         self._knowledge = Knowledge(settings, store)
         self._links = Links(settings, store)
         self._limits = RecipientLimits(settings, store)
+        self._quiet = QuietTimes(settings)
         self._wakes = Wakes()
 
     def send_ready(self) -> int:
@@ -159,6 +161,8 @@ class Dispatcher:
             batch.end(self._outgoing.end(one, choice.outcome, now_ms, sip_code=0))
         elif choice.hold:
             batch.hold(self._held(one, known, choice, now_ms))
+        elif (waits := self._quiet.waits(one, now_ms, batch)) is not None:
+            batch.hold(self._held(one, known, waits, now_ms)._replace(on_change=False))
         elif choice.method == "REFER":
             self._refer(one, known, choice, batch)
         elif (waits := self._limits.waits(one, now_ms)) is not None:

@@ -20,6 +20,7 @@ from omapush.config_checks import check
 from omapush.config_forms import explained
 from omapush.config_initiator import Initiator
 from omapush.config_media import Content, Msrp, Sessions
+from omapush.config_quiet import QuietHours
 from omapush.config_sections import (
     Api,
     Application,
@@ -57,6 +58,7 @@ __all__ = [
     "Log",
     "Msrp",
     "Notify",
+    "QuietHours",
     "RedisSection",
     "RegistrationSection",
     "Retry",
@@ -174,7 +176,9 @@ def _section(path: str, where: str, table: object, kind: type[_T]) -> _T:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         fields = kind.__struct_fields__
-        plans = {key: Retry.__struct_fields__ for key in fields if key.startswith("retry")}
+        plans = {"quiet_hours": QuietHours.__struct_fields__} | {
+            key: Retry.__struct_fields__ for key in fields if key.startswith("retry")
+        }
         known = {"": fields, **plans}
         raise BadConfiguration(*explained(path, where, str(error), known)) from error
 

@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from omapush.config_forms import (
     AOR_PATTERN,
@@ -69,6 +70,7 @@ def check(config: Config) -> None:
         _require(config, "application", ari, ARI, '"mms.ua"')
         _check_addresses(config, ari, application)
         _check_methods(config, ari, application)
+        _check_quiet_hours(config, ari, application)
     for ari, hosted in config.hosted.items():
         _check_hosted(config, ari, hosted)
     _check_routing(config)
@@ -121,6 +123,22 @@ def _check_methods(config: Config, ari: str, application: Application) -> None:
         raise BadConfiguration(
             f'{config.path}: application."{ari}".methods', "needs at least one method, and each only once"
         )
+
+
+def _check_quiet_hours(config: Config, ari: str, application: Application) -> None:
+    where = f'application."{ari}".quiet_hours'
+    for hours in application.quiet_hours:
+        try:
+            ZoneInfo(hours.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise BadConfiguration(
+                f"{config.path}: {where}.zone",
+                f'{shortened(hours.zone)} is no zone; right would be "Europe/Helsinki"',
+            ) from error
+        for pattern in hours.recipients:
+            _require(config, f"{where}.recipients", pattern, AOR_PATTERN, '"sip:*@home1.example"')
+        if not hours.days:
+            raise BadConfiguration(f"{config.path}: {where}.days", "needs at least one day")
 
 
 def _check_routing(config: Config) -> None:

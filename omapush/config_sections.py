@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from omapush.config_quiet import QuietHours
+
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Milliseconds = Annotated[int, Meta(ge=1, le=60_000)]
 Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
@@ -251,6 +253,11 @@ class Application(Section, frozen=True):
     """Most of its pushes a minute to one user; the rest waits, and nobody else's does. 0: no limit."""
     recipient_burst: Count = 1
     """With `recipient_rate`, how many may leave at once after a quiet time."""
+    quiet_hours: tuple[QuietHours, ...] = ()
+    """
+    When its pushes wait: `[{ recipients = ["*"], zone = "UTC", start = "22:00", end = "07:00",
+    days = ["mon", ...], bypass = ["high"], late = "expire", spread_s = 60 }]` (docs/applications.md).
+    """
     retry: Retry | None = None
     """
     Retry plan for all reasons that have none of their own here: `retry = { attempts = 4, first_s = 2.0,

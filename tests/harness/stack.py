@@ -259,7 +259,9 @@ def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _value(value: object) -> str:
-    """Strings, numbers, truth values and lists are the same in JSON."""
+    """Strings, numbers and truth values are the same in JSON."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
     return json.dumps(value)

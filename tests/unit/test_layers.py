@@ -9,7 +9,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = {"store", "push", "protocol", "config", "log", "clock", "errors"}
-CONFIG_TABLES = {"config_audit", "config_initiator", "config_media", "config_sections", "config_tls"}
+CONFIG_TABLES = {
+    "config_audit",
+    "config_initiator",
+    "config_media",
+    "config_quiet",
+    "config_sections",
+    "config_tls",
+}
 
 OURS: dict[str, set[str]] = {
     "protocol": {"errors"},
@@ -29,7 +36,8 @@ OURS: dict[str, set[str]] = {
     "config_media": {"config_sections", "errors"},
     "config_audit": {"config_sections"},
     "config_tls": {"config_sections"},
-    "config_sections": {"errors"},
+    "config_quiet": set(),
+    "config_sections": {"config_quiet", "errors"},
     "errors": set(),
     "log": {"errors"},
     "clock": set(),
@@ -54,6 +62,7 @@ LIBRARIES: dict[str, set[str]] = {
     "config_audit": set(),
     "config_initiator": {"msgspec"},
     "config_tls": set(),
+    "config_quiet": {"msgspec"},
     "config_sections": {"msgspec"},
     "config_checks": set(),
     "errors": set(),
