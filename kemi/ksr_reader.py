@@ -49,6 +49,14 @@ def method() -> str:
         return ""
 
 
+def call_id() -> str:
+    """Return the Call-ID of the message in hand; empty when it is not UTF-8, and so none of ours."""
+    try:
+        return str(KSR.kx.get_callid())
+    except UnicodeDecodeError:
+        return ""
+
+
 def source_address() -> str:
     """Return the address that the request in hand came from, as the socket saw it."""
     return str(KSR.kx.get_srcip())
@@ -270,6 +278,16 @@ def session_answer(cseq: int) -> Said:
         body=body(),
         at_ms=now_ms,
     )
+
+
+def established() -> Said | None:
+    """Return the reply in hand when it is a 2xx to an INVITE; else None."""
+    code = KSR.kx.get_status()
+    if not 200 <= code < 300 or text("$rm") != "INVITE":
+        return None
+    cseq = number("$cs")
+    heard = Heard(text("$tt"), cseq, text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])"))
+    return Said(cseq, code, False, "", "", 0, heard, b"", clock.now_ms())
 
 
 def final_answer() -> Answered:

@@ -206,8 +206,19 @@ class PushAs:
         return DONE
 
     def ksr_reply_route(self, _msg: object) -> int:
-        """Replies to relayed requests go back as they are."""
+        """Replies go on as they are. A 2xx to our INVITE may be one of a fork, which nobody else sees."""
+        try:
+            call_id = ksr_reader.call_id()
+            if call_id[:1] == "i" and (session_id := session.id_of_call(call_id)):
+                self._answered_by_fork(session_id)
+        except Exception:
+            log.get().exception("reply_route_crashed")
         return DONE
+
+    def _answered_by_fork(self, session_id: str) -> None:
+        said = ksr_reader.established()
+        if said is not None:
+            KSR.mqueue.mq_add(session_completer.FORKS, session_id, session_keeper.pack_said(said))
 
     def ksr_border_reply(self, *_: object) -> int:
         """An answer from outside the trust domain to a request that we relayed there."""
@@ -234,6 +245,8 @@ class PushAs:
             reference = ksr_reader.reference()
             if watcher.is_reference(reference):
                 self._answered_subscribe(watcher.Reference.unpack(reference))
+                return DONE
+            if reference == session_completer.OF_A_FORK:
                 return DONE
             if reference.startswith(session_keeper.REFERENCE):
                 self._answered_in_session(session_keeper.Reference.unpack(reference))

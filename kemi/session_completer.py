@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import ksr_reader
+import ksr_writer
 import metrics
 import suspended
 import window
@@ -22,12 +23,15 @@ from omapush import clock, log
 from omapush.errors import PushError
 from omapush.push.inbound import Answer
 from omapush.push.session import Session, id_of_call
-from omapush.push.session_answers import Said, on_answer
+from omapush.push.session_answers import Said, end_of_fork, on_answer
 from omapush.push.session_requests import Asked, on_request
 from omapush.store import client, codec, sessions
 from omapush.store.sessions import Change, Moved
 
 REQUESTS = "session_requests"
+FORKS = "session_forks"
+OF_A_FORK = "if|"
+"Reference of what ends the dialog of a fork: its answer is of no interest."
 _MOST_AT_ONCE = 128
 _CARRIED_MS = 86_400_000
 "A transfer that has begun goes on past deliver-before: its session ends it, after this time at the latest."
@@ -49,7 +53,7 @@ class SessionCompleter:
 
     def run_once(self) -> None:
         """Work off what waits; without Redis a request is answered 503."""
-        while self._take_answers() + self._take_requests():
+        while self._take_answers() + self._take_requests() + self._take_forks():
             self._pace.worked()
         self._counts.flush()
         self._pace.rest()
@@ -119,6 +123,24 @@ class SessionCompleter:
             self._effects.follow(seen)
         except PushError as error:
             log.get().warning("session_not_stored", problem=str(error), number=len(seen))
+
+    # Forks ---------------------------------------------------------------------------------------
+
+    def _take_forks(self) -> int:
+        """End the dialogs of devices that took an INVITE after another had; each repetition comes again."""
+        found: list[tuple[str, Said]] = []
+        while len(found) < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(FORKS)):
+            found.append((queued[0], codec.said(base64.b64decode(queued[1]))))
+        try:
+            known = sessions.read_all(self._store, [name for name, _ in found])
+        except PushError as error:
+            log.get().warning("session_not_stored", problem=str(error), number=len(found))
+            return 0
+        for session, (_, said) in zip(known, found, strict=True):
+            for request in end_of_fork(session, said) if session else ():
+                self._counts.add("sip_requests_sent_total", request.method)
+                ksr_writer.send(request, OF_A_FORK)
+        return len(found)
 
 
 def _answers(before: dict[str, Session], said: Sequence[Said], old: Session | None) -> Change | None:

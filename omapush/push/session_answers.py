@@ -12,9 +12,12 @@ from omapush.protocol.msrp_uri import write_path
 from omapush.protocol.sdp import Media, SessionDescription
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Heard
+from omapush.push.request import Request
 from omapush.push.session import LOST, REFUSED, Ending, Session, Stream, ended
 from omapush.push.session_steps import KEPT_MS, over, unanswered
 
+_FIRST: Final = 1
+"CSeq of the INVITE that begins a session."
 _GLARE: Final = 491
 _GLARE_MS: Final = 2_100
 "Wait before a re-INVITE that met one of the peer's is sent again, at least (RFC 3261 14.1)."
@@ -48,7 +51,7 @@ def on_answer(session: Session, said: Said, *, jitter: float) -> Session | None:
     """
     is_ok = 200 <= said.code < 300
     first = not session.dialog.remote_tag
-    if first and is_ok and session.state in ("inviting", "ended") and said.cseq == 1:
+    if first and is_ok and session.state in ("inviting", "ended") and said.cseq == _FIRST:
         return _established(session, said)
     if not session.asked or said.cseq != session.dialog.local_cseq:
         return None
@@ -168,6 +171,24 @@ def _offered(stream: Stream, media: Media, whole: SessionDescription, at_ms: int
 
 def _unfit(stream: Stream, code: int, why: str, at_ms: int) -> Stream:
     return stream._replace(state="ended", ending=Ending("sip", code, why, at_ms))
+
+
+def end_of_fork(session: Session, said: Said) -> tuple[Request, ...]:
+    """
+    Return ACK and BYE for a device that took the INVITE after another had; nothing for the other itself.
+
+    Until it is known who was first, nothing is returned either: the device repeats its 200.
+    """
+    dialog = session.dialog
+    if not dialog.remote_tag or said.heard.tag in ("", dialog.remote_tag) or said.cseq != _FIRST:
+        return ()
+    try:
+        fork = dialogs.established(dialog, said.heard)._replace(local_cseq=_FIRST - 1)
+        ack, acknowledged = dialogs.compose(fork, "ACK", ())
+        bye, _ = dialogs.compose(acknowledged, "BYE", ())
+    except PushError:
+        return ()
+    return ack, bye
 
 
 # Answers to a re-INVITE -------------------------------------------------------------------------------

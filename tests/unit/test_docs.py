@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import FIGURES
-from omapush.push.outcome import TABLE, Reply, Row, row_of
+from omapush.push.outcome import TABLE, TRANSFERS, Reply, Row, row_of
 from omapush.push.retry import DEFAULTS, REASONS
 from tests.harness import markdown
 from tests.harness.markdown import ROOT
@@ -49,9 +49,17 @@ def test_the_default_plan_of_each_reason_stands_as_it_is() -> None:
 
 def written_results() -> dict[str, list[str]]:
     """The rows of the page that begin with a SIP code or a class of them."""
-    table = RESULT_CODES.partition("## Retry plans")[0]
+    table = RESULT_CODES.partition("## Transfers")[0]
     rows = [row for row in markdown.rows(table) if len(row) == 5]
     return {sip: rest for sip, *rest in rows}
+
+
+def test_every_end_of_a_transfer_stands_as_the_table_has_it() -> None:
+    rows = markdown.rows(markdown.section(RESULT_CODES, "Transfers"))
+    written = {code: rest for code, *rest in rows}
+
+    assert written.pop("all others") == as_written(row_of(Reply(0, transfer=True)))
+    assert written == {str(code): as_written(row) for code, row in TRANSFERS.items()}
 
 
 def test_every_result_code_stands_as_the_table_has_it() -> None:

@@ -1,4 +1,4 @@
-"""How sessions end other than by their last file: CANCEL, a device's BYE, processes that die."""
+"""How sessions end other than by their last file: CANCEL, a device's BYE, what both sides ask."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from omapush import clock
 from omapush.store import cancelling
 from tests.conftest import MakeStack
-from tests.harness.session_device import OTHER_WORKER, SESSIONS, TAKES, Device, dismiss, employ, m_lines
+from tests.harness.session_device import SESSIONS, TAKES, Device, employ, m_lines
 from tests.harness.sip_peer import Says, SipPeer
-from tests.harness.stack import Settings, Stack
+from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
 
 APP = "large.ua"
@@ -121,7 +121,7 @@ def test_an_invite_with_two_files_goes_on_when_one_is_withdrawn(device: Device) 
 
 
 def test_a_device_that_never_answers_is_given_up_and_tried_by_plan(make_stack: MakeStack) -> None:
-    settings = with_(sessions={**SESSIONS["sessions"], "answer_s": 1})
+    settings = {**SESSIONS, "sessions": {**SESSIONS["sessions"], "answer_s": 1}}
     stack = make_stack(settings, PARTS)
     employ(stack)
     with SipPeer(stack.core_port) as core:
@@ -331,71 +331,20 @@ def test_a_reinvite_that_gets_481_ends_the_session(device: Device) -> None:
     assert device.wait("BYE")[0].header("CSeq") == "3 BYE"
 
 
-# Processes that die -------------------------------------------------------------------------------
+def test_a_second_device_that_takes_the_invite_is_acknowledged_and_sent_away(device: Device) -> None:
+    ref = push(device)
+    session = device.until("open", "agreed")
+    other = "of-the-other-fork"
+    first, device.tag = device.tag, other
 
+    device.says(device.invite, device.takes(device.invite))
 
-def with_(**tables: Any) -> Settings:
-    return {**SESSIONS, "delivery": {"lease_ms": 1_000}, **tables}
-
-
-@pytest.fixture
-def mortal(make_stack: MakeStack) -> Iterator[Device]:
-    """A device behind a stack of its own, whose processes may be killed."""
-    stack = make_stack(with_(), PARTS)
-    employ(stack)
-    with SipPeer(stack.core_port) as core:
-        yield Device(stack, core)
-
-
-def test_a_worker_that_dies_ends_its_session_and_the_push_is_tried_again(mortal: Device) -> None:
-    ref = push(mortal, app=TWICE)
-    first = mortal.until("open", "agreed")
-    dismiss(mortal.stack)
-    employ(mortal.stack, worker=OTHER_WORKER)
-
-    assert len(mortal.wait("BYE")) == 1
-    mortal.wait("INVITE", 2)
-    second = mortal.until("open", "agreed")
-    assert (first.place.worker, second.place.worker) == ("worker-1", OTHER_WORKER.name)
-    mortal.transferred()
-    assert mortal.stack.result(ref).state == "delivered"
-
-
-def test_kill_9_of_kamailio_during_the_transfer_loses_nothing(mortal: Device) -> None:
-    ref = push(mortal)
-    mortal.until("open", "agreed")
-    mortal.stack.kill("sip")
-    mortal.transferred()
-    mortal.stack.start("sip")
-
-    assert mortal.stack.result(ref).state == "delivered"
-    [bye] = mortal.wait("BYE")
-    assert bye.header("CSeq") == "2 BYE"
-    mortal.until("ended")
-    assert len(mortal.all("INVITE")) == 1
-
-
-def test_kill_9_before_the_answer_has_the_push_invited_again(mortal: Device) -> None:
-    mortal.answers = [None]
-    ref = push(mortal, app=TWICE)
-    assert mortal.invite
-    mortal.stack.kill("sip")
-    mortal.answers = [TAKES]
-    mortal.stack.start("sip")
-
-    mortal.wait("INVITE", 2)
-    mortal.until("open", "agreed")
-    mortal.transferred()
-    assert mortal.stack.result(ref).state == "delivered"
-
-
-def test_kill_9_after_the_bye_ends_the_session_without_its_answer(mortal: Device) -> None:
-    mortal.core.policy = lambda one: None if one.method == "BYE" else mortal.policy(one)
-    ref = push(mortal)
-    mortal.until("open", "agreed")
-    mortal.transferred()
-    mortal.wait("BYE")
-    mortal.stack.restart("sip")
-
-    mortal.until("ended")
-    assert mortal.stack.result(ref).state == "delivered"
+    [bye] = device.wait("BYE")
+    acks = [one for one in device.wait("ACK", 2) if one.header("To").endswith(other)]
+    assert (acks[0].header("CSeq"), bye.header("CSeq")) == ("1 ACK", "2 BYE")
+    assert bye.header("To").endswith(other)
+    assert bye.header("From") == device.invite.header("From")
+    assert device.until("open", "agreed").dialog == session.dialog
+    device.transferred()
+    assert device.stack.result(ref).state == "delivered"
+    assert device.wait("BYE", 2)[1].header("To").endswith(first)

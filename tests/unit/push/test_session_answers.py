@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.push.session import LOST, REFUSED, Ending, Session, ended
-from omapush.push.session_answers import on_answer
+from omapush.push.session_answers import end_of_fork, on_answer
 from tests.unit.push.sessions import AOR, NOW, TAG, after, gathering, inviting, said, sdp, stepped
 
 
@@ -136,6 +136,23 @@ def test_an_answer_to_another_request_changes_nothing() -> None:
     assert on_answer(gathering(), said(session, 200, sdp([7394]), cseq=1), jitter=0) is None
     opened = answered(session, body=sdp([7394]))
     assert on_answer(opened, said(session, 200, sdp([7394])), jitter=0) is None
+
+
+def test_who_takes_it_second_gets_ack_and_bye() -> None:
+    session = answered(inviting(), body=sdp([7394]))
+    first = said(session)
+    second = first._replace(heard=first.heard._replace(tag="second", record_route="<sip:a;lr>, <sip:b;lr>"))
+
+    ack, bye = end_of_fork(session, second)
+
+    assert ack.dialog is not None
+    assert bye.dialog is not None
+    assert (ack.method, ack.dialog.cseq, ack.dialog.remote_tag) == ("ACK", 1, "second")
+    assert (bye.method, bye.dialog.cseq, bye.next_hop) == ("BYE", 2, "sip:b;lr")
+    assert end_of_fork(session, first) == ()
+    assert end_of_fork(inviting(), second) == ()
+    assert end_of_fork(session, second._replace(cseq=2)) == ()
+    assert end_of_fork(session, second._replace(heard=second.heard._replace(contact=""))) == ()
 
 
 # re-INVITE ----------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""Processes that die while a session is in each of its states: nothing is lost, and each dialog is ended."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import MakeStack
+from tests.harness.session_device import OTHER_WORKER, SESSIONS, TAKES, Device, dismiss, employ
+from tests.harness.sip_peer import SipPeer
+from tests.harness.stack import Settings
+
+TWICE = "large-twice.ua"
+SETTINGS: Settings = {**SESSIONS, "delivery": {"lease_ms": 1_000}}
+
+
+def push(device: Device, app: str = "large.ua") -> str:
+    return device.stack.submit(device.aor, b"\x89PNG" * 1_000, app=app, content_type="image/png")
+
+
+@pytest.fixture
+def mortal(make_stack: MakeStack) -> Iterator[Device]:
+    """A device behind a stack of its own, whose processes may be killed."""
+    stack = make_stack(SETTINGS, ("redis", "sip", "notifier"))
+    employ(stack)
+    with SipPeer(stack.core_port) as core:
+        yield Device(stack, core)
+
+
+def test_a_worker_that_dies_ends_its_session_and_the_push_is_tried_again(mortal: Device) -> None:
+    ref = push(mortal, TWICE)
+    first = mortal.until("open", "agreed")
+    dismiss(mortal.stack)
+    employ(mortal.stack, worker=OTHER_WORKER)
+
+    assert len(mortal.wait("BYE")) == 1
+    mortal.wait("INVITE", 2)
+    second = mortal.until("open", "agreed")
+    assert (first.place.worker, second.place.worker) == ("worker-1", OTHER_WORKER.name)
+    mortal.transferred()
+    assert mortal.stack.result(ref).state == "delivered"
+
+
+def test_kill_9_of_kamailio_during_the_transfer_loses_nothing(mortal: Device) -> None:
+    ref = push(mortal)
+    mortal.until("open", "agreed")
+    mortal.stack.kill("sip")
+    mortal.transferred()
+    mortal.stack.start("sip")
+
+    assert mortal.stack.result(ref).state == "delivered"
+    [bye] = mortal.wait("BYE")
+    assert bye.header("CSeq") == "2 BYE"
+    mortal.until("ended")
+    assert len(mortal.all("INVITE")) == 1
+
+
+def test_kill_9_before_the_answer_has_the_push_invited_again(mortal: Device) -> None:
+    mortal.answers = [None]
+    ref = push(mortal, TWICE)
+    assert mortal.invite
+    mortal.stack.kill("sip")
+    mortal.answers = [TAKES]
+    mortal.stack.start("sip")
+
+    mortal.wait("INVITE", 2)
+    mortal.until("open", "agreed")
+    mortal.transferred()
+    assert mortal.stack.result(ref).state == "delivered"
+
+
+def test_kill_9_after_the_bye_ends_the_session_without_its_answer(mortal: Device) -> None:
+    mortal.core.policy = lambda one: None if one.method == "BYE" else mortal.policy(one)
+    ref = push(mortal)
+    mortal.until("open", "agreed")
+    mortal.transferred()
+    mortal.wait("BYE")
+    mortal.stack.restart("sip")
+
+    mortal.until("ended")
+    assert mortal.stack.result(ref).state == "delivered"
