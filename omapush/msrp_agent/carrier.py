@@ -11,10 +11,10 @@ from typing import Any, Final
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError, TryLater
+from omapush.msrp_agent.content import Library
 from omapush.msrp_agent.hub import Hub
 from omapush.msrp_agent.transfer import Ended, Transfer
 from omapush.push.session import LOST, Ending, Session, Stream
-from omapush.push.values import ticket_delivery
 from omapush.store import contents, sessions
 from omapush.store.client import Store
 
@@ -39,6 +39,8 @@ class Carrier:
         self._store = store
         self._hub = hub
         self._name = name
+        read = partial(contents.pieces, store)
+        self._library = Library(read, config.msrp.kept_bytes, config.msrp.idle_s)
         self._carried: dict[str, _Carried] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -79,13 +81,11 @@ class Carrier:
                     self._forget(carried, stream.path)
 
     def _begin(self, session_id: str, stream: Stream) -> None:
-        ref, _ = ticket_delivery(stream.ticket)
-        read = partial(contents.read, self._store, ref)
         carried = self._carried.setdefault(session_id, _Carried())
         try:
             if len(self._tasks) >= self._settings.streams:
                 raise TryLater("the media worker is full")
-            transfer = Transfer(stream, self._hub, read, self._settings)
+            transfer = Transfer(stream, self._hub, self._library, self._settings)
         except PushError as error:
             if stream.path not in carried.ended:
                 carried.ended.add(stream.path)

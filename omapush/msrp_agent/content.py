@@ -1,56 +1,111 @@
-"""Content on its way from the store: read in whole pieces of the store, ahead of what is sent."""
+"""Content on its way from the store: in whole pieces, ahead of what is sent, and kept for the next device."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from omapush import clock
-from omapush.errors import TryLater
+from omapush.errors import PushError, TryLater
 from omapush.store.contents import PIECE
 
+MOST_AT_ONCE: Final = 4
+"Pieces read at a time for a fast stream: going to another thread and back costs as much as reading one."
 _AGAIN_S: Final = 0.5
-LONG_READ: Final = 4 * PIECE
-"Octets read at a time for a fast stream: going to another thread and back costs as much as reading them."
 
-Read = Callable[[int, int], bytes | None]
-"Start (from 0) and length, to the octets there; None: the content is not there any more. May block."
+ReadPieces = Callable[[str, int, int], Sequence[bytes] | None]
+"Content by its push's ref, number of the first piece, how many; None: it is not there any more. May block."
 
 
 class ContentAway(Exception):
     """Content that cannot be read; the text says why."""
 
 
+class Library:
+    """Reads pieces of contents, and keeps those that were used last: a push goes to many devices."""
+
+    def __init__(self, read: ReadPieces, most: int, patience_s: float) -> None:
+        """`most`: octets that are kept. `patience_s`: how long to try while the store cannot be asked."""
+        self._read = read
+        self._most = most
+        self._patience_s = patience_s
+        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._size = 0
+
+    async def pieces(self, ref: str, first: int, count: int) -> list[bytes]:
+        """
+        Return `count` pieces, fewer where the content ends; waits only for what is not kept.
+
+        Raises:
+            ContentAway: it was erased or cannot be opened, or the store stays away.
+        """
+        kept = [self._kept.get((ref, number)) for number in range(first, first + count)]
+        found = [piece for piece in kept if piece is not None]
+        if len(found) < count:
+            found = await self._fetch(ref, first, count)
+        if len(found) == count:
+            for number, piece in enumerate(found, first):
+                self._keep((ref, number), piece)
+        return found
+
+    async def _fetch(self, ref: str, first: int, count: int) -> list[bytes]:
+        until = clock.monotonic() + self._patience_s
+        while True:
+            try:
+                found = await asyncio.to_thread(self._read, ref, first, count)
+                break
+            except TryLater as error:
+                if clock.monotonic() >= until:
+                    raise ContentAway(f"the store is away: {error}") from error
+                await asyncio.sleep(_AGAIN_S)
+            except PushError as error:
+                raise ContentAway(str(error)) from error
+        if not found:
+            raise ContentAway("its content is not there any more")
+        return list(found)
+
+    def _keep(self, key: tuple[str, int], piece: bytes) -> None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return
+        self._kept[key] = piece
+        self._size += len(piece)
+        while self._size > self._most:
+            _, oldest = self._kept.popitem(last=False)
+            self._size -= len(oldest)
+
+
 class Content:
     """The octets of one transfer, in their order."""
 
-    def __init__(self, read: Read, start: int, size: int, patience_s: float) -> None:
-        """`patience_s`: how long to try while the store cannot be asked."""
-        self._read = read
-        self._asked = start
-        self._end = start + size
-        self._patience_s = patience_s
-        self._coming: asyncio.Task[bytes] | None = None
-        "What is read while `_piece` is sent."
-        self._piece = b""
-        self._at = 0
-        "Octets of the piece that were handed out."
+    def __init__(self, library: Library, ref: str, start: int, size: int) -> None:
+        """`start` counts from 0."""
+        self._library = library
+        self._ref = ref
+        self._wanted, self._at = divmod(start, PIECE)
+        "Number of the piece to be read next; octets at the begin of `_ready` that are not to be sent."
+        self._left = size
+        self._ready: deque[bytes] = deque()
+        self._coming: asyncio.Task[list[bytes]] | None = None
 
-    async def next(self, size: int) -> bytes:
+    async def next(self, size: int) -> list[bytes]:
         """
-        Return the next octets, at most `size`, fewer where a piece ends; none at the end.
+        Return the next octets, at most `size`, as they lie in their pieces; none at the end.
 
         Raises:
             ContentAway: it was erased, is shorter than it should be, or the store stays away.
         """
-        if self._at == len(self._piece):
-            coming = self._coming or self._ask(size)
-            self._piece = await coming if coming is not None else b""
-            self._at = 0
-            self._coming = self._ask(size)
-        found = self._piece[self._at : self._at + size]
-        self._at += len(found)
+        if not self._left:
+            return []
+        if not self._ready:
+            pieces = await (self._coming or self._ask(size))
+            self._coming = None
+            self._ready.extend(pieces)
+        found = self._take(min(size, self._left))
+        if not self._ready and self._left:
+            self._coming = asyncio.create_task(self._ask(size))
         return found
 
     def close(self) -> None:
@@ -59,25 +114,29 @@ class Content:
             self._coming.cancel()
             self._coming = None
 
-    def _ask(self, size: int) -> asyncio.Task[bytes] | None:
-        """Read on, to where a piece of the store ends."""
-        if self._asked >= self._end:
-            return None
-        unit = LONG_READ if size > PIECE else PIECE
-        start, length = self._asked, min(unit - self._asked % PIECE, self._end - self._asked)
-        self._asked += length
-        return asyncio.create_task(self._fetch(start, length))
-
-    async def _fetch(self, start: int, length: int) -> bytes:
-        until = clock.monotonic() + self._patience_s
-        while True:
-            try:
-                piece = await asyncio.to_thread(self._read, start, length)
-                break
-            except TryLater as error:
-                if clock.monotonic() >= until:
-                    raise ContentAway(f"the store is away: {error}") from error
-                await asyncio.sleep(_AGAIN_S)
-        if piece is None or len(piece) < length:
+    async def _ask(self, size: int) -> list[bytes]:
+        """Read on, a single piece for a slow stream, whose memory has to be small."""
+        needed = -(-(self._at + self._left) // PIECE)
+        count = min(needed, MOST_AT_ONCE if size > PIECE else 1)
+        pieces = await self._library.pieces(self._ref, self._wanted, count)
+        self._wanted += count
+        if sum(map(len, pieces)) < min(count * PIECE, self._at + self._left):
             raise ContentAway("its content is not there any more")
-        return piece
+        return pieces
+
+    def _take(self, size: int) -> list[bytes]:
+        """Take whole pieces as far as `size` goes, or else a part of the first."""
+        found: list[bytes] = []
+        while self._ready and size:
+            rest = len(self._ready[0]) - self._at
+            if found and rest > size:
+                break
+            piece = self._ready[0][self._at : self._at + size]
+            found.append(piece)
+            size -= len(piece)
+            self._left -= len(piece)
+            self._at += len(piece)
+            if self._at == len(self._ready[0]) or not self._left:
+                self._ready.popleft()
+                self._at = 0
+        return found

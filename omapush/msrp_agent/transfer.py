@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from omapush import clock
 from omapush.config import Msrp
-from omapush.msrp_agent.content import Content, ContentAway, Read
+from omapush.msrp_agent.content import Content, ContentAway, Library
 from omapush.msrp_agent.hub import CannotConnect, Hub, SessionEnd
 from omapush.msrp_agent.pace import Pace
 from omapush.protocol.disposition import write_disposition
 from omapush.protocol.msrp_sending import STOPPED, Message, MsrpSending, Timing
 from omapush.protocol.msrp_uri import MsrpUri, parse_path
 from omapush.push.session import LOST, Stream
+from omapush.push.values import ticket_delivery
 
 
 class Ended(NamedTuple):
@@ -34,8 +35,7 @@ class _Failed(Exception):
 class Transfer:
     """One stream of a session on its way; `run` once."""
 
-    def __init__(self, stream: Stream, hub: Hub, read: Read, settings: Msrp) -> None:
-        """`read` gives octets of the whole content."""
+    def __init__(self, stream: Stream, hub: Hub, library: Library, settings: Msrp) -> None:
         self._stream = stream
         self._hub = hub
         self._settings = settings
@@ -49,7 +49,8 @@ class Transfer:
             lambda: secrets.token_hex(16),  # the longest there is: content is searched for it faster
             Timing(report_s=settings.report_s),
         )
-        self._content = Content(read, stream.start - 1, size, settings.idle_s)
+        ref, _ = ticket_delivery(stream.ticket)
+        self._content = Content(library, ref, stream.start - 1, size)
         self._pace = Pace(settings.chunk_bytes)
         self._over_at = 0.0
         self.end = SessionEnd(own, self._sending, clock.monotonic)
@@ -98,13 +99,13 @@ class Transfer:
         is_first = True
         while sending.left or is_first:
             is_first = False
-            piece = await self._content.next(self._pace.size)
+            pieces = await self._content.next(self._pace.size)
             await self._room()
             if sending.outcome is not None:
                 return
-            head = sending.begin_chunk(piece)
+            head = sending.begin_chunk(*pieces)
             now = clock.monotonic()
-            self.end.write(head, piece, sending.end_chunk(len(piece), now))
+            self.end.write(head, *pieces, sending.end_chunk(sum(map(len, pieces)), now))
             await self._room_after(now)
 
     async def _room_after(self, written_at: float) -> None:

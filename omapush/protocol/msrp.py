@@ -271,6 +271,12 @@ def write_response(response: Response) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def occurs(transaction: str, body: bytes) -> bool:
-    """Return whether a chunk with this body cannot have this transaction id (RFC 4975 7.1)."""
-    return f"-------{transaction}".encode() in body
+def occurs(transaction: str, *body: bytes) -> bool:
+    """Return whether a chunk with this body, in pieces, cannot have this transaction id (RFC 4975 7.1)."""
+    end = f"-------{transaction}".encode()
+    before = b""
+    for piece in body:
+        if end in piece or (before and end in before + piece[: len(end)]):
+            return True
+        before = (before + piece)[-len(end) :] if len(piece) < len(end) else piece[-len(end) :]
+    return False

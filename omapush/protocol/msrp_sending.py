@@ -84,8 +84,8 @@ class MsrpSending:
     """
     The sending of one message in one session.
 
-    For each piece of content: `begin_chunk`, the piece itself, `end_chunk`. Until there is an `outcome`, hand
-    in each response and REPORT, and call `look` when `deadline` has come.
+    For the next octets of content: `begin_chunk`, the octets themselves, `end_chunk`. Until there is an
+    `outcome`, hand in each response and REPORT, and call `look` when `deadline` has come.
     """
 
     def __init__(
@@ -153,21 +153,22 @@ class MsrpSending:
             return None
         return max(self._heard_at, self._all_written_at) + self._timing.report_s
 
-    def begin_chunk(self, piece: bytes) -> bytes:
+    def begin_chunk(self, *pieces: bytes) -> bytes:
         """
-        Return what goes before the next octets of the message, which are `piece`.
+        Return what goes before the next octets of the message, which are `pieces`.
 
         A chunk of more than 2,048 octets may be ended before its end, with `end_chunk`; shorter ones are
         written as a whole.
         """
-        if not self.may_begin or len(piece) > self.left or (not piece and self.message.size):
+        length = sum(map(len, pieces))
+        if not self.may_begin or length > self.left or (not length and self.message.size):
             raise ValueError("no chunk can begin here")
         transaction = self._new_transaction()
-        while occurs(transaction, piece):
+        while occurs(transaction, *pieces):
             transaction = self._new_transaction()
-        self._chunk = (transaction, len(piece))
+        self._chunk = (transaction, length)
         self._is_answered = False
-        last = self.position + len(piece) if len(piece) <= LONGEST_UNINTERRUPTIBLE else None
+        last = self.position + length if length <= LONGEST_UNINTERRUPTIBLE else None
         return write_head(self._request(transaction, ByteRange(self.position + 1, last, self.message.size)))
 
     def end_chunk(self, written: int, now: float) -> bytes:

@@ -74,25 +74,35 @@ def read(store: Store, ref: str, start: int, length: int) -> bytes | None:
     None when the push is forgotten or its content erased, which happens once all its recipients are final.
     The memory that this takes is `length` and two pieces at most: long content is read bit by bit.
     """
-    number = store.layout.push_shard(ref)
     first, last = start // PIECE, max(start, start + length - 1) // PIECE
+    found = pieces(store, ref, first, last - first + 1)
+    offset = start - first * PIECE
+    return None if found is None else b"".join(found)[offset : offset + length]
+
+
+def pieces(store: Store, ref: str, first: int, count: int) -> list[bytes] | None:
+    """
+    Return up to `count` pieces of a push's content from number `first` on, each but the last whole.
+
+    None when the push is forgotten or its content erased. Nothing is copied together: for who sends them on.
+    """
+    number = store.layout.push_shard(ref)
     name = keys.content(number, ref)
-    commands: list[Command] = [("HGET", name, piece) for piece in range(first, last + 1)]
-    pieces = ask_all(store, "read content", commands)
-    if pieces[0] is not None:
-        found = b"".join(
+    commands: list[Command] = [("HGET", name, piece) for piece in range(first, first + count)]
+    found = ask_all(store, "read content", commands)
+    if found[0] is not None:
+        return [
             store.ring.open(_piece(ref, piece), data)
-            for piece, data in enumerate(pieces, first)
+            for piece, data in enumerate(found, first)
             if data is not None
-        )
-        offset = start - first * PIECE
-        return found[offset : offset + length]
+        ]
     (body, known) = ask_all(
         store, "read content", [("HGET", keys.push(number, ref), "body"), ("EXISTS", name)]
     )
-    if known:
-        return b""
-    return None if body is None else store.ring.open(ref, body)[start : start + length]
+    if known or body is None:
+        return [] if known else None
+    whole = store.ring.open(ref, body)
+    return [whole[at : at + PIECE] for at in range(first * PIECE, len(whole), PIECE)][:count]
 
 
 def _piece(ref: str, number: int) -> str:

@@ -62,24 +62,28 @@ class Media:
     def __init__(self, stack: Stack) -> None:
         self.store = stack.store
         self._make = Make()
+        self._stored: dict[bytes, Submission] = {}
 
     def worker(self) -> tuple[str, str]:
         """Name and URI of the one media worker that lives."""
         [worker] = msrp_workers.live(self.store)
         return worker.name, worker.uri
 
-    def agree(self, *files: tuple[F, bytes], tell: bool = True, **stream: object) -> list[Agreed[F]]:
+    def agree(
+        self, *files: tuple[F, bytes], tell: bool = True, again: bool = False, **stream: object
+    ) -> list[Agreed[F]]:
         """
         Have a session that was just answered, with a stream for each file.
 
-        `stream`: fields of all streams that are others than usual.
+        `again`: content that was stored before is that of the same push. `stream`: fields of all streams
+        that are others than usual.
         """
         name, uri = self.worker()
         aor = f"sip:{secrets.token_hex(6)}@home1.example"
         streams = []
         found: list[tuple[str, F, bytes, str]] = []
         for number, (far, content) in enumerate(files):
-            ref, place = self._stored(aor, content)
+            ref, place = self._store(aor, content, again=again)
             path = f"{uri}/{secrets.token_hex(9)};tcp"
             far.remote = [path]
             made = records.stream(place, number + 1, size=len(content))._replace(
@@ -124,12 +128,16 @@ class Media:
         """Have the session end, as after the 200 to its BYE."""
         self.change(one.session_id, state="ended")
 
-    def _stored(self, aor: str, content: bytes) -> tuple[str, str]:
-        """A push with this content; its ref and a ticket of its delivery."""
-        submission: Submission = self._make.submission(aor)
-        push = submission.push._replace(ref=secrets.token_hex(10), size=len(content))
-        upload = contents.upload(self.store, push.ref, content)
-        push = push._replace(sha1=upload.sha1, sha256=upload.sha256)
-        accepted = submission._replace(push=push, content=b"", upload=upload.name)
-        assert pushes.accept_all(self.store, [accepted]) == [True]
-        return push.ref, ticket(pushes.delivery_of(push, 0, submission.recipients[0], b""))
+    def _store(self, aor: str, content: bytes, *, again: bool) -> tuple[str, str]:
+        """A push with this content; its ref and a ticket of a delivery of it to this user."""
+        former = self._stored.get(content) if again else None
+        if former is None:
+            submission: Submission = self._make.submission(aor)
+            push = submission.push._replace(ref=secrets.token_hex(10), size=len(content))
+            upload = contents.upload(self.store, push.ref, content)
+            push = push._replace(sha1=upload.sha1, sha256=upload.sha256)
+            former = submission._replace(push=push, content=b"", upload=upload.name)
+            assert pushes.accept_all(self.store, [former]) == [True]
+            self._stored[content] = former
+        recipient = former.recipients[0]._replace(aor=aor)
+        return former.push.ref, ticket(pushes.delivery_of(former.push, 0, recipient, b""))

@@ -1,84 +1,125 @@
-"""Content comes in order, in pieces of the store, and not before it is wanted."""
+"""Content comes in order, in pieces of the store, not before it is wanted, and once for many devices."""
 
 import asyncio
 import os
+from collections.abc import Sequence
 
 import pytest
 
-from omapush.errors import StoreUnavailable
-from omapush.msrp_agent.content import LONG_READ, Content, ContentAway
+from omapush.errors import PushError, StoreUnavailable
+from omapush.msrp_agent.content import MOST_AT_ONCE, Content, ContentAway, Library
 from omapush.store.contents import PIECE
 
-WHOLE = os.urandom(3 * LONG_READ + 12_345)
+WHOLE = os.urandom(13 * PIECE + 12_345)
+LONG = MOST_AT_ONCE * PIECE
 
 
 class Store:
     """Content in memory; `fails`: how often it is away before it answers."""
 
-    def __init__(self, content: bytes | None = WHOLE, fails: int = 0) -> None:
+    def __init__(self, content: bytes | None = WHOLE, fails: int = 0, error: PushError | None = None) -> None:
         self.content = content
         self.fails = fails
-        self.asked: list[tuple[int, int]] = []
+        self.error = error or StoreUnavailable("away")
+        self.asked: list[int] = []
 
-    def read(self, start: int, length: int) -> bytes | None:
-        self.asked.append((start, length))
+    def read(self, ref: str, first: int, count: int) -> Sequence[bytes] | None:
+        assert ref == "ref"
         if self.fails:
             self.fails -= 1
-            raise StoreUnavailable("away")
-        return None if self.content is None else self.content[start : start + length]
+            raise self.error
+        self.asked.extend(range(first, first + count))
+        if self.content is None:
+            return None
+        whole = [self.content[at : at + PIECE] for at in range(0, len(self.content), PIECE)]
+        return whole[first : first + count]
+
+    def library(self, kept: int = 0, patience_s: float = 1.0) -> Library:
+        return Library(self.read, kept, patience_s)
 
 
 async def all_of(content: Content, size: int) -> list[bytes]:
     found = []
-    while piece := await content.next(size):
-        found.append(piece)
+    while pieces := await content.next(size):
+        assert all(pieces)
+        found.append(b"".join(pieces))
     return found
 
 
-@pytest.mark.parametrize("size", [10_000, PIECE, LONG_READ])
+def read(library: Library, size: int, start: int = 0, length: int = len(WHOLE)) -> list[bytes]:
+    return asyncio.run(all_of(Content(library, "ref", start, length), size))
+
+
+@pytest.mark.parametrize("size", [10_000, PIECE, PIECE + 1, LONG])
 @pytest.mark.parametrize(
-    ("start", "length"), [(0, len(WHOLE)), (1, 1), (PIECE - 1, 2), (300_000, 2_000_000), (7, 0)]
+    ("start", "length"),
+    [(0, len(WHOLE)), (1, 1), (PIECE - 1, 2), (300_000, 2_000_000), (len(WHOLE) - 1, 1), (7, 0)],
 )
 def test_the_octets_of_a_part_come_in_their_order(size: int, start: int, length: int) -> None:
-    pieces = asyncio.run(all_of(Content(Store().read, start, length, 1), size))
+    found = read(Store().library(), size, start, length)
 
-    assert b"".join(pieces) == WHOLE[start : start + length]
-    assert all(len(piece) <= size for piece in pieces)
+    assert b"".join(found) == WHOLE[start : start + length]
+    assert all(len(piece) <= size for piece in found)
 
 
-def test_the_store_is_asked_for_whole_pieces_whatever_is_sent() -> None:
+@pytest.mark.parametrize("size", [10_000, 100_000, LONG])
+def test_each_piece_is_asked_for_once_whatever_is_sent(size: int) -> None:
     store = Store()
-    asyncio.run(all_of(Content(store.read, 0, len(WHOLE), 1), 10_000))
+    read(store.library(), size)
 
-    assert all(start % PIECE == 0 and length <= PIECE for start, length in store.asked)
-    assert len(store.asked) == len({start for start, _ in store.asked})
+    assert store.asked == list(range(14))
 
 
-def test_no_more_than_one_read_is_ahead_of_what_is_sent() -> None:
+@pytest.mark.parametrize(("size", "most"), [(10_000, 1), (PIECE, 2), (LONG, 2 * MOST_AT_ONCE)])
+def test_only_one_read_is_ahead_of_what_is_sent(size: int, most: int) -> None:
     store = Store()
 
-    async def first() -> int:
-        content = Content(store.read, 0, len(WHOLE), 1)
-        await content.next(LONG_READ)
-        await asyncio.sleep(0)
+    async def first() -> None:
+        content = Content(store.library(), "ref", 0, len(WHOLE))
+        await content.next(size)
+        await asyncio.sleep(0.05)
         content.close()
-        return sum(length for _, length in store.asked)
 
-    assert asyncio.run(first()) <= 2 * LONG_READ
+    asyncio.run(first())
+    assert len(store.asked) <= most
 
 
-@pytest.mark.parametrize("content", [None, b"", WHOLE[:-1]], ids=["erased", "empty", "short"])
+def test_the_next_device_gets_what_was_kept() -> None:
+    store = Store()
+    library = store.library(kept=len(WHOLE))
+    assert b"".join(read(library, LONG)) == b"".join(read(library, 10_000)) == WHOLE
+
+    assert store.asked == list(range(14))
+
+
+def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
+    store = Store()
+    library = store.library(kept=3 * PIECE)
+    read(library, PIECE, 0, 4 * PIECE)
+    read(library, PIECE, PIECE, 3 * PIECE)
+    assert store.asked == [0, 1, 2, 3]
+
+    read(library, PIECE, 0, PIECE)
+    assert store.asked == [0, 1, 2, 3, 0]
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", WHOLE[:-1], WHOLE[: 5 * PIECE]], ids=["erased", "empty", "short", "cut"]
+)
 def test_content_that_is_not_there_is_an_error(content: bytes | None) -> None:
     with pytest.raises(ContentAway, match="not there any more"):
-        asyncio.run(all_of(Content(Store(content).read, 0, len(WHOLE), 1), PIECE))
+        read(Store(content).library(), LONG)
 
 
 def test_a_store_that_is_away_for_a_moment_is_asked_again() -> None:
-    pieces = asyncio.run(all_of(Content(Store(WHOLE[:100], fails=1).read, 0, 100, 5), PIECE))
-
-    assert b"".join(pieces) == WHOLE[:100]
+    assert b"".join(read(Store(fails=1).library(patience_s=5), LONG)) == WHOLE
 
 
 def test_a_store_that_stays_away_is_an_error() -> None:
     with pytest.raises(ContentAway, match="the store is away"):
-        asyncio.run(all_of(Content(Store(fails=99).read, 0, 100, 0), PIECE))
+        read(Store(fails=99).library(patience_s=0), LONG)
+
+
+def test_content_that_cannot_be_opened_is_an_error() -> None:
+    with pytest.raises(ContentAway, match="no key"):
+        read(Store(fails=1, error=PushError("no key opens it")).library(), LONG)

@@ -230,6 +230,15 @@ def test_an_answer_goes_one_hop_back_and_a_report_all_the_way() -> None:
     assert response_to(Request("abcd", "AUTH", HERS, OURS), 501) is not None
 
 
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_an_end_line_is_found_where_pieces_of_a_body_meet(cut: int) -> None:
+    body = b"abc-------a786hjs2k0qwz$defghij"
+
+    assert occurs("a786hjs2k0qwz", body[:cut], body[cut:])
+    assert occurs("a786hjs2k0qwz", *(body[at : at + 1] for at in range(len(body))))
+    assert not occurs("a786hjs2k0qwx", body[:cut], body[cut:])
+
+
 def test_an_end_line_in_the_body_is_not_written() -> None:
     body = b"x-------a786hjs2k0qwz"
 
