@@ -60,6 +60,10 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delivery_method: Literal["confirmed", "preferconfirmed", "unconfirmed", "notspecified"] = "notspecified"
     priority: Literal["high", "medium", "low"] = "medium"
     deliver_after: Annotated[datetime, Meta(tz=True)] | None = None
+    replace_key: Annotated[
+        str | None,
+        Meta(description="The newest push to the application with this key is the only one that waits."),
+    ] = None
     replaces: Annotated[
         str | None,
         Meta(description="push_id of an earlier push of yours that this one replaces."),
@@ -124,6 +128,8 @@ class PushState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deliver_before: datetime
     deliver_after: datetime | None = None
     "Absent: at once."
+    replace_key: str = ""
+    "Absent: none."
     replaces: str = ""
     "Reference of the push that it replaces; absent: none."
     state: Literal["running", "paused", "aborted", "finished"]
@@ -180,6 +186,7 @@ def offer_of(new: NewPush, account: Account) -> Offer:
         deliver_before_ms=_ms(new.deliver_before),
         deliver_after_ms=_ms(new.deliver_after),
         replaces=new.replaces or "",
+        replace_key=new.replace_key or "",
         replace_all=new.replace_method == "all",
     )
 
@@ -206,6 +213,7 @@ def state_of(known: Known, reach: Reach | None = None, *, events: bool = False) 
         deliver_before=moment(push.deliver_before_ms),
         deliver_after=moment(push.deliver_after_ms) if push.deliver_after_ms else None,
         replaces=push.replaces,
+        replace_key=push.replace_key,
         state=_state(known),
         counts=dict(counts),
         recipients=recipients_of(known.recipients[:MOST], known.results[:MOST]),

@@ -25,6 +25,7 @@ from omapush.push.values import PENDING, Push, Recipient, Result, push_ref
 PUSH_VERSION: Final = 1
 LONGEST_PUSH_ID: Final = 256
 LONGEST_URL: Final = 2_048
+LONGEST_REPLACE_KEY: Final = 64
 LIST_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _LONGEST_HEADER: Final = 256
 _TRAVELLING: Final = ("x-wap-", "content-language", "content-encoding", "content-disposition")
@@ -146,6 +147,8 @@ class Offer:
     deliver_after_ms: int | None = None
     replaces: str = ""
     "Push-id of the push that it replaces; empty: none."
+    replace_key: str = ""
+    "It takes the place of older pushes to the application with this key; empty: of none."
     replace_all: bool = True
     "False: only for those to whom the replaced one was not sent yet."
 
@@ -196,6 +199,7 @@ def accept(
     notify_url = _notify_url(offer.notify_url)
     if offer.notify_as and not account.signs:
         raise NotPossible("3001", "notify_as", "the operator has set no webhook secret for you")
+    _check_replace_key(offer)
     _check_content(offer, rules)
     _check_audience(offer, account, rules)
     recipients, results = _recipients(offer, account, now_ms)
@@ -218,6 +222,7 @@ def accept(
         delivery_method=offer.delivery_method,
         notify_url=notify_url,
         notify_as=offer.notify_as,
+        replace_key=offer.replace_key,
         accepted_ms=now_ms,
         deliver_before_ms=before_ms if before_ms is not None else max(now_ms, after_ms) + lifetime_s * 1000,
         deadline_given=before_ms is not None,
@@ -256,6 +261,17 @@ def _is_address(ipv6: str | None) -> bool:
 
 def _matches(text: str, patterns: tuple[str, ...]) -> bool:
     return any(pattern == "*" or fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _check_replace_key(offer: Offer) -> None:
+    if not offer.replace_key:
+        return
+    if len(offer.replace_key) > LONGEST_REPLACE_KEY or not offer.replace_key.isprintable():
+        raise NotTaken("2000", "replace_key", f"not 1 to {LONGEST_REPLACE_KEY} printable characters")
+    if offer.subscribers:
+        raise NotPossible("3011", "replace_key", "a push to all subscribers does not replace another")
+    if offer.replaces:
+        raise NotTaken("2000", "replace_key", "cannot stand together with replaces")
 
 
 def _check_content(offer: Offer, rules: ContentRules) -> None:

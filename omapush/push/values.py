@@ -79,6 +79,8 @@ class Push(NamedTuple):
     sha256: bytes = b""
     notify_as: str = ""
     "`json`: results are posted signed, as JSON; empty: as PAP documents."
+    replace_key: str = ""
+    "The newest push of the initiator to the application with this key is the only one that waits for a user."
 
 
 class Recipient(NamedTuple):
@@ -170,6 +172,12 @@ def push_ref(initiator: str, push_id: str) -> str:
     So a second submission of one push-id finds the first by its key, and Call-IDs can carry the id.
     """
     return hashlib.blake2s(f"{initiator}\0{push_id}".encode(), digest_size=REF_LENGTH // 2).hexdigest()
+
+
+def collapse_field(push: Push, aor: str) -> str:
+    """Return the name of what the newest push with a replace key is noted under, for one user."""
+    key = f"{push.initiator}\0{push.application}\0{push.replace_key}".encode()
+    return target(aor) + hashlib.blake2s(key, digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=4_096)  # asked several times about each user of a batch

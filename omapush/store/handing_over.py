@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from omapush.push import replacing
 from omapush.push.values import PENDING, Delivery, Event, Push, Result, ticket
-from omapush.store import codec, fanouts, keys, outbox, pushes, sessions, withdrawals
+from omapush.store import codec, collapsing, fanouts, keys, outbox, pushes, sessions, withdrawals
 from omapush.store.client import Store, ask_all
 from omapush.store.pushes import Stored, Submission
 from omapush.store.withdrawals import Found, Replacement
@@ -36,7 +36,7 @@ class _Old(NamedTuple):
 
 def fresh(store: Store, submissions: Sequence[Submission], *, now_ms: int, retention_s: int) -> None:
     """Hand over pushes that have just been accepted by this process."""
-    ordinary = [one for one in submissions if not one.push.replaces]
+    ordinary = [one for one in submissions if not one.push.replaces and not one.push.replace_key]
     outbox.hand_over(store, (delivery for one in ordinary for delivery in _deliveries(one)))
     fanouts.register(
         store,
@@ -45,6 +45,8 @@ def fresh(store: Store, submissions: Sequence[Submission], *, now_ms: int, reten
     for one in submissions:
         if one.push.replaces:
             _replace(store, one.push, _deliveries(one), now_ms=now_ms, retention_s=retention_s)
+        elif one.push.replace_key:
+            collapsing.hand_over(store, one.push, _deliveries(one), now_ms=now_ms, retention_s=retention_s)
     pushes.handed_over(store, (one.push.ref for one in submissions))
 
 
@@ -55,6 +57,8 @@ def left(store: Store, ref: str, *, now_ms: int, retention_s: int) -> None:
     if push is not None and push.replaces:
         _replace(store, push, deliveries, now_ms=now_ms, retention_s=retention_s)
         _withdraw_for_finished(store, push, now_ms=now_ms, retention_s=retention_s)
+    elif push is not None and push.replace_key:
+        collapsing.hand_over(store, push, deliveries, now_ms=now_ms, retention_s=retention_s)
     else:
         outbox.hand_over(store, deliveries)
         fan_out = pushes.open_fan_out(store, ref)

@@ -127,7 +127,8 @@ def outbox(shard_number: int, part: str) -> str:
     One structure of a user shard's outbox.
 
     `part`: owner, delivery, attempts, repeats, busy, ready, waiting, taken, later, expiry, held, told,
-    backlog, halted, parked, stopped, withdrawn or untold; what each holds is in schema/functions/outbox.lua.
+    backlog, halted, parked, stopped, withdrawn, untold, newest or aging; what each holds is in
+    schema/functions/outbox.lua.
     """
     return f"{part}:{{u{shard_number}}}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
@@ -79,6 +79,65 @@ def _row(store: Store, one: Replacement) -> tuple[Any, ...]:
     new = one.new
     record = sealing.delivery_record(store.ring, new)
     return one.old, ticket(new), record, new.deliver_before_ms, new.deliver_after_ms
+
+
+class Newest(NamedTuple):
+    """One delivery with a replace key."""
+
+    field: str
+    "Of what it is the newest: see `collapse_field`."
+    order_us: int
+    why: str
+    "What older ones are told."
+    new: Delivery
+
+
+def newest(store: Store, fields: Sequence[str]) -> list[str]:
+    """Return the tickets of the newest deliveries with these replace keys; empty where none is noted."""
+    shards = map(store.layout.target_shard, fields)
+    commands = (
+        ("HGET", keys.outbox(number, "newest"), field) for number, field in zip(shards, fields, strict=True)
+    )
+    found = ask_all(store, "newest", commands)
+    return ["" if value is None else value.decode().split(" ", 2)[1] for value in found]
+
+
+def collapse(store: Store, rows: Sequence[Newest], stays: Collection[str]) -> list[str]:
+    """
+    Put deliveries into the outbox, each in place of the older one with its replace key, in one step.
+
+    Returns for each the ticket that is out, or an empty text. What is at a sender is not sent again. Tickets
+    in `stays` are left as they are. One that comes after a newer one is kept out and told by the sweeper.
+    """
+    noted = newest(store, [row.field for row in rows])
+    by_shard: dict[int, list[int]] = {}
+    for index, row in enumerate(rows):
+        by_shard.setdefault(store.layout.target_shard(row.field), []).append(index)
+    batches = list(by_shard.items())
+    answers = call_all(
+        store,
+        (
+            Call(
+                "omapush_collapse",
+                [keys.outbox(number, part) for part in (*_PARTS, "newest", "aging")],
+                [word for index in found for word in _newest_row(store, rows[index], noted[index], stays)],
+            )
+            for number, found in batches
+        ),
+    )
+    out = [""] * len(rows)
+    for (_, found), answer in zip(batches, answers, strict=True):
+        for index, place in zip(found, answer, strict=True):
+            out[index] = place.decode()
+    return out
+
+
+def _newest_row(store: Store, row: Newest, noted: str, stays: Collection[str]) -> tuple[Any, ...]:
+    new = row.new
+    return (
+        *(row.field, f"{row.order_us:016d}", row.why, noted if noted in stays else ""),
+        *(ticket(new), sealing.delivery_record(store.ring, new), new.deliver_before_ms, new.deliver_after_ms),
+    )
 
 
 def end_stopped(store: Store, tickets: Sequence[str]) -> None:

@@ -23,6 +23,8 @@
 --   stopped  hash    tickets that were at a sender when they were cancelled or replaced -> why: not sent again
 --   withdrawn zset   tickets that were cancelled or replaced: not put here again; score: when, ms
 --   untold   hash    those of them whose push may not know yet -> why
+--   newest    hash   target and 16 digits of the replace key -> order, ticket and why an older one goes, of the newest
+--   aging     zset   the same fields; score: deliver-before of the newest, when it is forgotten
 --   backlog  zset    push ref and ticket of what a fan-out put here, all with score 0
 --   halted   set     refs of fan-outs that are paused or aborted: what is ready of them is not taken
 --   parked   zset    push ref and ticket of what was ready of them, all with score 0; meanwhile in `later`

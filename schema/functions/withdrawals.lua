@@ -76,6 +76,44 @@ local function replace(keys, args)
   return answer
 end
 
+-- Put deliveries here, each in place of the older one with the same replace key of its user. What comes late and is
+-- older than what came with the key is kept out, and its push is to be told why.
+-- KEYS those of all, then newest, aging
+-- ARGV field, order of acceptance (16 digits), why an older one goes, ticket that stays or '', then ticket, record,
+-- deliver-before ms, deliver-after ms or 0, field ...
+-- Answers for each the older ticket that is out, or ''.
+local function collapse(keys, args)
+  local at, answer = now_us(), {}
+  local now = math.floor(at / 1000)
+  for _, field in ipairs(redis.call('ZRANGE', keys[18], '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)) do
+    redis.call('HDEL', keys[17], field)
+    redis.call('ZREM', keys[18], field)
+  end
+  for i = 1, #args, 8 do
+    local field, order, why, stays, ticket = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
+    local order_known, known, why_known = string.match(redis.call('HGET', keys[17], field) or '', '^(%d+) (%S+) (.*)$')
+    local out = ''
+    if known and known ~= ticket and order_known > order then
+      redis.call('ZADD', keys[7], now, ticket)
+      redis.call('HSET', keys[10], ticket, why_known)
+    elseif known ~= ticket then
+      if known and known ~= stays and redis.call('HEXISTS', keys[1], known) == 1 then
+        if withdraw(keys, known, why, now) == AT_A_SENDER then
+          redis.call('HSET', keys[9], known, why)
+        else
+          out = known
+        end
+      end
+      redis.call('HSET', keys[17], field, order .. ' ' .. ticket .. ' ' .. why)
+      redis.call('ZADD', keys[18], args[i + 6], field)
+      put(keys, args, i + 4, at, true)
+    end
+    answer[#answer + 1] = out
+  end
+  forget_old(keys, now)
+  return answer
+end
+
 -- Take out what was stopped while it was at a sender and has come back to be tried again.
 -- ARGV ticket ...    Answers as those of `cancel`.
 local function end_stopped(keys, args)
@@ -94,4 +132,5 @@ end
 
 redis.register_function('omapush_cancel', cancel)
 redis.register_function('omapush_replace_deliveries', replace)
+redis.register_function('omapush_collapse', collapse)
 redis.register_function('omapush_end_stopped', end_stopped)
