@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Any, Final
 
 from omapush import clock, log
@@ -75,11 +76,11 @@ class Session:
         refusals: list[Refused] = []
         try:
             for line in lines:
-                self._streams.append(await self._stream(request, line, refusals))
+                self._streams.append(await self._stream(request, line, self._streams, refusals))
             taken = any(isinstance(one, FileStream) for one in self._streams)
             if not taken and not self._settings.refuse_by_port:
                 raise refusals[0] if refusals else AnswerWith(488, "nothing is offered", phrase=_NOT_HERE)
-            self._accept(request, offer)
+            self._accept(request, offer, refusals)
         except BaseException:
             self.end("", tell=False)
             raise
@@ -105,34 +106,48 @@ class Session:
         self.dialog.remote_cseq = number
         self.dialog.refresh_target(request.message)
         refusals: list[Refused] = []
-        for number, line in enumerate(lines):
-            former = self._streams[number] if number < len(self._streams) else None
-            if former is None:
-                self._streams.append(await self._stream(request, line, refusals))
-            else:
-                self._streams[number] = await self._renewed(request, former, line, refusals)
-        self._accept(request, offer)
+        streams: list[Stream] = []
+        try:
+            for former, line in zip_longest(self._streams, lines):
+                taken = streams + self._streams[len(streams) :]
+                streams.append(await self._renewed(request, former, line, taken, refusals))
+        except BaseException:
+            for stream in streams:
+                if stream not in self._streams:
+                    stream.close()
+            raise
+        self._streams = streams
+        self._accept(request, offer, refusals)
 
-    async def _renewed(self, request: Request, former: Stream, line: Line, refusals: list[Refused]) -> Stream:
-        if not line.is_closed and not is_other_file(former, line):
-            if former.repeats(line):
-                return former
-            former.close()
-            return await self._stream(request, line, refusals)
+    async def _renewed(
+        self,
+        request: Request,
+        former: Stream | None,
+        line: Line,
+        others: list[Stream],
+        refusals: list[Refused],
+    ) -> Stream:
+        if former is None:
+            return await self._stream(request, line, others, refusals)
+        if not line.is_closed and former.repeats(line) and not is_other_file(former, line):
+            return former
         former.close()
-        return RefusedStream(line)
+        if line.is_closed or is_other_file(former, line):
+            return RefusedStream(line)
+        return await self._stream(request, line, [one for one in others if one is not former], refusals)
 
-    async def _stream(self, request: Request, line: Line, refusals: list[Refused]) -> Stream:
+    async def _stream(
+        self, request: Request, line: Line, others: list[Stream], refusals: list[Refused]
+    ) -> Stream:
         """Return the stream of an m-line that is new, taken or refused."""
         if line.is_closed:
             return RefusedStream(line)
         try:
             if line.why_not:
                 raise AnswerWith(488, line.why_not, phrase=_NOT_HERE)
-            if sum(isinstance(one, FileStream) for one in self._streams) >= self._settings.files:
+            if sum(isinstance(one, FileStream) for one in others) >= self._settings.files:
                 raise AnswerWith(486, "too many files at a time", phrase="Busy Here")
             wanted = await self._files.asked(request, line, self._senders)
-
             return await take(
                 wanted,
                 self._files,
@@ -148,8 +163,10 @@ class Session:
         self._agent.tell("file_refused", {"file": _shown(line.file), "reason": str(refusals[-1])})
         return RefusedStream(line)
 
-    def _accept(self, request: Request, offer: SessionDescription) -> None:
+    def _accept(self, request: Request, offer: SessionDescription, refusals: list[Refused]) -> None:
         """Answer 200 with our description; its version grows when it says something new (RFC 3264 8)."""
+        for refusal in refusals:
+            self._delivery.refuse("INVITE", str(refusal))
         media = tuple(one.media for one in self._streams)
         if media != self._described:
             self._described = media

@@ -8,7 +8,7 @@ from typing import Final
 
 from omapush.errors import PushError
 from omapush.protocol.feature_sets import FeatureSet
-from omapush.protocol.sip_core import Core
+from omapush.protocol.sip_core import Core, seconds
 from omapush.receiver.agent import Agent
 from omapush.receiver.delivery import Answer, Delivery, refusal, respond
 from omapush.receiver.endpoint import Request, warning
@@ -45,7 +45,9 @@ class Sessions:
 
     async def invite(self, request: Request, features: Callable[[], FeatureSet]) -> None:
         """Answer an INVITE, of a new session or of one that is there."""
-        work = asyncio.get_running_loop().create_task(self._answered(request, features))
+        expires_s = seconds(request.message.first("expires"), "Expires")
+        loop = asyncio.get_running_loop()
+        work = loop.create_task(self._judged(request, features))
         taken_back = False
 
         def cancel() -> None:
@@ -55,7 +57,9 @@ class Sessions:
 
         request.invite.on_cancel = cancel
         request.provisional(100, "Trying")
-        ringing = asyncio.get_running_loop().call_later(_RING_S, self._ring, request)
+        timers = [loop.call_later(_RING_S, self._ring, request)]
+        if expires_s:  # RFC 3261 13.3.1: as if it was taken back then
+            timers.append(loop.call_later(expires_s, cancel))
         try:
             await work
         except asyncio.CancelledError:
@@ -63,15 +67,22 @@ class Sessions:
                 raise
             request.answer(487, "Request Terminated")
             self._agent.tell("session_cancelled", {"sender": request.core.from_.uri})
+        finally:
+            for timer in timers:
+                timer.cancel()
+            request.invite.on_cancel = None
+
+    async def _judged(self, request: Request, features: Callable[[], FeatureSet]) -> None:
+        try:
+            await self._answered(request, features)
         except Refused as error:
             self._delivery.refuse("INVITE", str(error))
             respond(request, _refusal(error))
+            if not error.status:  # it rings, and nobody answers
+                await asyncio.sleep(self._settings.total_s)
         except PushError as error:
             self._delivery.refuse("INVITE", str(error))
             request.refuse(error)
-        finally:
-            ringing.cancel()
-            request.invite.on_cancel = None
 
     def _ring(self, request: Request) -> None:
         request.provisional(180, "Ringing", [self._agent.contact()])

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import secrets
+import sys
 import time
+import uuid
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -13,9 +15,13 @@ import pytest
 from omapush.push.values import ticket
 from omapush.receiver import AnswerWith, FileOffer, Play, Push, Reason, Refused, Sessions
 from omapush.store import pushes, sessions
+from tests.conftest import MakeStack
+from tests.harness.certificates import certificate
+from tests.harness.ports import free_port
+from tests.harness.processes import Process
 from tests.harness.receiver_thread import ReceiverThread, receiver_in_thread
 from tests.harness.scscf import Scscf
-from tests.harness.stack import Settings, Stack
+from tests.harness.stack import ROOT, Settings, Stack
 from tests.harness.wait import wait_until
 from tests.wire.test_receiver_and_sender import known_to, proxy
 
@@ -32,6 +38,10 @@ SETTINGS: Settings = {
     'application."twice.ua"': {
         "methods": ["INVITE"],
         "retry": {"attempts": 2, "first_s": 0.2, "longest_s": 0.3},
+    },
+    'application."again.ua"': {
+        "methods": ["INVITE"],
+        "retry": {"attempts": 10, "first_s": 0.5, "longest_s": 1.0},
     },
     'application."chosen.ua"': {"methods": ["MESSAGE", "INVITE"]},
 }
@@ -71,12 +81,12 @@ def ends(device: ReceiverThread, number: int = 1) -> None:
 
 @pytest.mark.req("PSA-MSRP-1", "PSA-MSRP-2", "PSA-MSRP-5", "PSA-MSRP-10", "PSA-MSRP-16")
 @pytest.mark.req("PRA-MSRP-1", "PRA-MSRP-2", "PRA-MSRP-3", "PRA-MSRP-5", "PRA-MSRP-6", "PRA-GEN-1")
-@pytest.mark.parametrize("connect", [False, True])
+@pytest.mark.parametrize(("connect", "transport"), [(False, "udp"), (True, "tcp")])
 def test_ten_megabytes_arrive_byte_for_byte_and_count_as_delivered(
-    stack: Stack, scscf: Scscf, aor: str, connect: bool
+    stack: Stack, scscf: Scscf, aor: str, connect: bool, transport: str
 ) -> None:
     settings = Sessions(connect=connect)
-    with receiver_in_thread(aor, proxy(scscf), apps=("large.ua",), sessions=settings) as device:
+    with receiver_in_thread(aor, proxy(scscf, transport), apps=("large.ua",), sessions=settings) as device:
         known_to(stack, aor)
         ref = submit(stack, aor)
         result = stack.result(ref, deadline_s=40)
@@ -214,3 +224,55 @@ def test_several_files_for_one_user_arrive_all(stack: Stack, scscf: Scscf, aor: 
         assert {stack.result(ref, deadline_s=40).state for ref in refs} == {"delivered"}
         assert sorted(push.read() for push in device.wait_for_pushes(5)) == sorted(contents)
         ends(device, len(device.told("session_opened")))
+
+
+@pytest.mark.req("PRA-MSRP-4", "PSA-MSRP-1")
+@pytest.mark.parametrize("connect", [False, True])
+def test_content_travels_over_tls_where_the_sender_says_so(
+    make_stack: MakeStack, tmp_path: Path, aor: str, connect: bool
+) -> None:
+    server, client = certificate(tmp_path)
+    pem = str(tmp_path / "server.pem")
+    tls = {"tls": True, "certificate": pem, "private_key": pem, "trusted_certificates": pem}
+    stack = make_stack(
+        {**SETTINGS, "msrp": {**SETTINGS["msrp"], **tls}}, ("redis", "sip", "notifier", "msrp")
+    )
+    core = Scscf(tmp_path / "core", as_uri=f"sip:127.0.0.1:{stack.sip[1]}", port=stack.core_port)
+    settings = Sessions(tls=client, tls_server=server, connect=connect)
+    with (
+        core as scscf,
+        receiver_in_thread(aor, proxy(scscf), apps=("large.ua",), sessions=settings) as device,
+    ):
+        known_to(stack, aor)
+        assert stack.result(submit(stack, aor, MIDDLE), deadline_s=20).state == "delivered"
+        (push,) = device.wait_for_pushes(1)
+        assert push.read() == MIDDLE
+        ends(device)
+
+
+@pytest.mark.req("PRA-MSRP-3", "PRA-MSRP-4")
+def test_a_device_that_is_killed_in_the_middle_goes_on_when_it_is_there_again(
+    stack: Stack, scscf: Scscf, aor: str, tmp_path: Path
+) -> None:
+    same = ("--listen", f"127.0.0.1:{free_port()}", "--instance", f"urn:uuid:{uuid.uuid4()}")
+
+    def device(*more: str) -> Process:
+        command = [sys.executable, "-m", "omapush.cli.main", "receiver", "run", "--uri", aor, "--json"]
+        place = ("--proxy", proxy(scscf), "--app", "again.ua", "--save", str(tmp_path / "kept"))
+        return Process([*command, *place, *same, *more], log=tmp_path / "device.log", cwd=ROOT)
+
+    def coming() -> int:
+        return sum(one.stat().st_size for one in (tmp_path / "kept" / "files" / "partial").glob("*.part"))
+
+    with device("--file-rate", "4000000") as killed:
+        known_to(stack, aor)
+        ref = submit(stack, aor, LARGE, "again.ua")
+        killed.wait_until(lambda: coming() > 1_000_000, 10, "the first megabyte")
+        killed.kill()
+    assert 1_000_000 < coming() < len(LARGE)
+    with device() as again:
+        assert stack.result(ref, deadline_s=60).state == "delivered", stack.known(ref).events
+        again.wait_until(lambda: '"event": "push"' in again.log_text(), 10, "the push")
+    (kept,) = (tmp_path / "kept").glob("*.bin")
+    assert kept.read_bytes() == LARGE
+    assert coming() == 0

@@ -263,6 +263,7 @@ def test_a_refused_file_among_others_has_port_0_with_its_selector_and_id() -> No
         send(good)
         (push,) = on.device.wait_for_pushes(1)
         assert push.read() == CONTENT
+        assert sum(on.device.receiver.delivery.refusals.values()) == 1
 
 
 def test_a_device_may_refuse_all_files_by_port_0_alone() -> None:
@@ -367,6 +368,56 @@ def test_cancel_ends_an_invite_that_waits_for_the_application() -> None:
         assert len(tags) == 1
         assert on.open() == 0
         on.device.wait_for("session_cancelled")
+
+
+def test_an_invite_that_expires_is_ended_as_if_it_was_cancelled() -> None:
+    with bench(limits=Limits(answer_within_s=60)) as on:
+
+        async def decide(offer: FileOffer) -> None:
+            await asyncio.sleep(60)
+
+        offered(on, decide)
+        assert on.sender().invite(on.file(), headers={"Expires": "1"}).status == 487
+        assert on.open() == 0
+
+
+def test_a_device_that_rings_and_does_not_answer_can_be_cancelled() -> None:
+    with bench() as on:
+
+        def decide(offer: FileOffer) -> None:
+            raise AnswerWith(0)
+
+        offered(on, decide)
+        sender = on.sender()
+        on.sip.send(sender.invitation(on.file()), on.device.receiver.address)
+        wait_until(lambda: on.statuses(sender) == [100, 180], 5, lambda: str(on.statuses(sender)))
+        sender.cancel()
+        wait_until(lambda: 487 in on.statuses(sender), 5, "487")
+        sender.ack(487)
+
+
+def test_a_file_is_not_added_by_a_re_invite_that_is_cancelled() -> None:
+    with bench() as on:
+        sender, file = on.sender(), on.file()
+        sender.invite(file)
+        before = on.device.do(lambda: len(media_sessions(on)))
+
+        async def decide(offer: FileOffer) -> None:
+            await asyncio.sleep(60)
+
+        offered(on, decide)
+        on.sip.send(sender.invitation(file, on.file()), on.device.receiver.address)
+        wait_until(lambda: 180 in on.statuses(sender), 5, "180")
+        sender.cancel()
+        wait_until(lambda: 487 in on.statuses(sender), 5, "487")
+        sender.ack(487)
+        assert on.device.do(lambda: len(media_sessions(on))) == before
+        send(file)
+        assert sender.invite(file).status == 200
+
+
+def media_sessions(on: Bench) -> Any:
+    return on.device.receiver.endpoint.media(on.device.receiver.settings.sessions).sessions
 
 
 def test_cancel_after_the_answer_changes_nothing() -> None:
