@@ -21,6 +21,7 @@ from omapush.config_forms import explained
 from omapush.config_initiator import Initiator
 from omapush.config_media import Content, Msrp, Sessions
 from omapush.config_quiet import QuietHours
+from omapush.config_redis import RedisSection
 from omapush.config_sections import (
     Api,
     Application,
@@ -30,7 +31,6 @@ from omapush.config_sections import (
     Hosted,
     Log,
     Notify,
-    RedisSection,
     RegistrationSection,
     Retry,
     Routing,

@@ -213,6 +213,14 @@ def _check_redis(config: Config) -> None:
             f"{config.path}: redis.url",
             "scheme is not known; right would be unix:///path, redis:// or rediss://",
         )
+    for key in ("trusted_certificates", "certificate", "private_key"):
+        file = getattr(config.redis, key)
+        if file and not config.redis.url.startswith("rediss:"):
+            raise BadConfiguration(f"{config.path}: redis.{key}", "is for rediss://, which redis.url is not")
+        if file and not os.access(file, os.R_OK):
+            raise BadConfiguration(f"{config.path}: redis.{key}", f"cannot be read: {file}")
+    if bool(config.redis.certificate) != bool(config.redis.private_key):
+        raise BadConfiguration(f"{config.path}: redis.certificate", "goes with redis.private_key")
 
 
 def _check_content(config: Config) -> None:

@@ -16,7 +16,6 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Milliseconds = Annotated[int, Meta(ge=1, le=60_000)]
 Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
 Bytes = Annotated[int, Meta(ge=1, le=1_073_741_824)]
-Shards = Annotated[int, Meta(ge=1, le=1024)]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,24 +105,6 @@ class Api(Section, frozen=True):
     """Members of one distribution list; a push to more than `max_addresses` of them is refused."""
     max_waiting: Count = 1_000_000
     """Deliveries that may wait in the outbox of all users; beyond it PAP answers 503 with Retry-After."""
-
-
-class RedisSection(Section, frozen=True):
-    """Where all state lives."""
-
-    url: str = "unix:///tmp/omapush/redis.sock"
-    """`unix:///path`, `redis://host:port/0`, `rediss://` (TLS)."""
-    timeout_ms: Milliseconds = 1_000
-    """Longest wait for one answer; on expiry the peer gets 503 with Retry-After and the work is kept."""
-    user_shards: Shards = 16
-    """Slots that users are spread over. Fixed once there is data."""
-    push_shards: Shards = 16
-    """Slots that pushes are spread over. Fixed once there is data."""
-    content_keys: tuple[str, ...] = ()
-    """
-    Files with a key each, of 32 bytes or 64 hexadecimal digits: contents are encrypted in Redis with the
-    first, and read with any of them. Empty: they are there as they came.
-    """
 
 
 class Delivery(Section, frozen=True):

@@ -132,8 +132,9 @@ def redis(config: Config, store: Store) -> Finding:
     problem = asyncio.run(probes.problem_of_redis(store))
     if problem:
         effect = "PAP answers 503, SIP 503; nothing is lost and nothing moves"
-        return _wrong("redis", f"{config.redis.url}: {problem}", effect, "start it (make run, omapush redis)")
-    return _ok("redis", config.redis.url)
+        finding = f"{config.redis.shown}: {problem}"
+        return _wrong("redis", finding, effect, "start it (make run, omapush redis)")
+    return _ok("redis", config.redis.shown)
 
 
 def redis_settings(store: Store) -> Iterator[Finding]:

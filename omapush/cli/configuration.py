@@ -13,11 +13,18 @@ from typing import Any, NamedTuple
 import msgspec
 import typer
 
-from omapush import config_audit, config_initiator, config_media, config_sections, config_tls
+from omapush import (
+    config_audit,
+    config_initiator,
+    config_media,
+    config_redis,
+    config_sections,
+    config_tls,
+)
 from omapush.cli import terminal
 from omapush.config import Config
 
-_MODULES = (config_sections, config_initiator, config_media, config_tls, config_audit)
+_MODULES = (config_sections, config_redis, config_initiator, config_media, config_tls, config_audit)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 

@@ -89,6 +89,7 @@ def connect(settings: RedisSection) -> Store:
     seconds = settings.timeout_ms / 1000
     client = redis.Redis.from_url(
         settings.url,
+        **settings.access(),
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),

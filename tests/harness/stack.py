@@ -90,10 +90,10 @@ class Stack:
 
     def _connect(self) -> Store:
         """A client of the tests' own: patient, for a test is not on anybody's signalling path."""
-        unix = self.config.redis.url.removeprefix("unix://")
         retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-        db = redis.Redis(unix_socket_path=unix, socket_timeout=10, retry=retry)
-        return replace(client.connect(self.config.redis), db=db)
+        settings = self.config.redis
+        db = redis.Redis.from_url(settings.url, socket_timeout=10, retry=retry, **settings.access())
+        return replace(client.connect(settings), db=db)
 
     def _process(self, part: str) -> Process:
         command: list[str | Path] = [sys.executable, "-m", "omapush.cli.main"]

@@ -14,6 +14,7 @@ CONFIG_TABLES = {
     "config_initiator",
     "config_media",
     "config_quiet",
+    "config_redis",
     "config_sections",
     "config_tls",
 }
@@ -37,6 +38,7 @@ OURS: dict[str, set[str]] = {
     "config_audit": {"config_sections"},
     "config_tls": {"config_sections"},
     "config_quiet": set(),
+    "config_redis": {"config_sections", "errors"},
     "config_sections": {"config_quiet", "errors"},
     "errors": set(),
     "log": {"errors"},
@@ -63,6 +65,7 @@ LIBRARIES: dict[str, set[str]] = {
     "config_initiator": {"msgspec"},
     "config_tls": set(),
     "config_quiet": {"msgspec"},
+    "config_redis": {"msgspec"},
     "config_sections": {"msgspec"},
     "config_checks": set(),
     "errors": set(),

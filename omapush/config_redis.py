@@ -1,0 +1,75 @@
+"""The table of the configuration file about Redis; see config_sections.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Meta
+
+from omapush.config_sections import Milliseconds, Section
+from omapush.errors import BadConfiguration
+
+Shards = Annotated[int, Meta(ge=1, le=1024)]
+_TLS_FILES: Final = {
+    "trusted_certificates": "ssl_ca_certs",
+    "certificate": "ssl_certfile",
+    "private_key": "ssl_keyfile",
+}
+"Our keys about TLS, and what the client library calls them."
+
+
+class RedisSection(Section, frozen=True):
+    """Where all state lives."""
+
+    url: str = "unix:///tmp/omapush/redis.sock"
+    """`unix:///path`, `redis://host:port/0`, or `rediss://psa@host:port/0`: TLS, and a user."""
+    password_file: str = ""
+    """File whose first line is the password of that user, which so stays out of this file and of the log."""
+    trusted_certificates: str = ""
+    """With `rediss://`, PEM file with the CAs of the certificate of Redis; empty: those of the system."""
+    certificate: str = ""
+    """With `rediss://`, PEM file with our own certificate, where Redis asks for one."""
+    private_key: str = ""
+    """PEM file with its private key."""
+    timeout_ms: Milliseconds = 1_000
+    """Longest wait for one answer; on expiry the peer gets 503 with Retry-After and the work is kept."""
+    user_shards: Shards = 16
+    """Slots that users are spread over. Fixed once there is data."""
+    push_shards: Shards = 16
+    """Slots that pushes are spread over. Fixed once there is data."""
+    content_keys: tuple[str, ...] = ()
+    """
+    Files with a key each, of 32 bytes or 64 hexadecimal digits: contents are encrypted in Redis with the
+    first, and read with any of them. Empty: they are there as they came.
+    """
+
+    @property
+    def shown(self) -> str:
+        """The URL without the password that it may have, for people and logs."""
+        parts = urlsplit(self.url)
+        user, at, place = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{place}"))
+
+    def access(self) -> dict[str, Any]:
+        """
+        Return what the client library takes besides the URL: password and TLS.
+
+        Raises:
+            BadConfiguration: the password file cannot be read or is empty.
+        """
+        words = {theirs: getattr(self, ours) for ours, theirs in _TLS_FILES.items() if getattr(self, ours)}
+        return {**words, "password": self._password()} if self.password_file else words
+
+    def _password(self) -> str:
+        try:
+            first_line = Path(self.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfiguration("redis.password_file", f"cannot be read: {error}") from error
+        if not first_line:
+            raise BadConfiguration("redis.password_file", "is empty")
+        return first_line
+
+    def __repr__(self) -> str:
+        return f"RedisSection(url={self.shown})"
