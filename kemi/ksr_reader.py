@@ -14,7 +14,7 @@ from omapush.protocol.event_header import parse_event
 from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.dialog import Heard
 from omapush.push.hosted import Arrived, application_of, is_originating
-from omapush.push.inbound import InboundRequest
+from omapush.push.inbound import InboundRequest, not_understood
 from omapush.push.referral import Told
 from omapush.push.registrar import ThirdPartyRegister
 from omapush.push.session_answers import Said
@@ -72,6 +72,10 @@ def is_trusted(settings: Settings) -> bool:
     return settings.is_trusted(source_address(), Certificate(*names))
 
 
+def _unsupported() -> tuple[str, ...]:
+    return not_understood(all_values("Require")) if KSR.hdr.is_present("Require") > 0 else ()
+
+
 def _is_own_via(via: str, settings: Settings) -> bool:
     return any(listen.partition(":")[2] in via for listen in settings.config.sip.listen)
 
@@ -94,6 +98,7 @@ def request(settings: Settings, *, onward: bool) -> InboundRequest:
         in_dialog=KSR.siputils.has_totag() > 0,
         went_through_us=not onward and _is_own_via(text("$(hdr(Via)[1])"), settings),
         for_own_profile=onward and method() == "SUBSCRIBE" and _is_for_own_profile(),
+        unsupported=() if onward else _unsupported(),
         hosted=_hosted(uri, settings) if settings.config.hosted and method() == "MESSAGE" else "",
     )
 
@@ -183,11 +188,30 @@ def hosted_push() -> Arrived:
 
 
 def body() -> bytes:
-    """Return the body's bytes, whatever they are; by base64, for a KSR string is UTF-8 without NUL."""
+    """
+    Return the body's bytes, whatever they are; by base64, for a KSR string is UTF-8 without NUL.
+
+    What stands behind it in a datagram is none of it (RFC 3261 18.3).
+    """
     try:
-        return base64.b64decode(text("$(rb{s.encode.base64})"))
+        found = base64.b64decode(text("$(rb{s.encode.base64})"))
     except binascii.Error:
         return b""
+    length = KSR.pv.get("$cl")
+    return found[:length] if isinstance(length, int) else found
+
+
+def has_wrong_length(*, onward: bool) -> bool:
+    """
+    Tell whether Content-Length asks for more than came.
+
+    Less is all right where we read it: the rest is dropped. What goes on would take the rest along.
+    """
+    length = KSR.pv.get("$cl")
+    if not isinstance(length, int):
+        return False
+    came = number("$bs")
+    return length > came or (onward and length < came)
 
 
 def notified() -> Notified:

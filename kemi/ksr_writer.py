@@ -9,7 +9,7 @@ from functools import lru_cache
 import KSR
 import ksr_reader
 
-from omapush.push import border
+from omapush.push import border, inbound
 from omapush.push.inbound import (
     Answer,
     Capture,
@@ -61,6 +61,15 @@ def reply(status: int, reason: str, headers: Iterable[tuple[str, str]] = ()) -> 
     for name, value in headers:
         KSR.hdr.append_to_reply(f"{name}: {value}\r\n")
     KSR.sl.send_reply(status, reason)
+
+
+def refuse_malformed() -> None:
+    """Answer the request in hand, in which the sanity module has found a flaw."""
+    # Not $ru: it is null where Kamailio cannot read it.
+    if inbound.has_unknown_scheme(ksr_reader.text("$(mb{s.select,1, })")):
+        reply(416, "Unsupported URI Scheme")
+    else:
+        KSR.sanity.sanity_reply()
 
 
 def set_to_tag(tag: str) -> None:

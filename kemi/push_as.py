@@ -46,11 +46,12 @@ from omapush.push.inbound import (
 )
 
 DONE = 1
-_SANITY_MESSAGE = 16615
+_SANITY_MESSAGE = 16487
 """
-Checks of the sanity module for every request: start line, Via, required headers, CSeq, Content-Length.
+Checks of the sanity module for every request: start line, Via, required headers, CSeq.
 
-Not its Expires check, which refuses numbers that RFC 3261 20.19 tells us to take.
+Not its Expires check, which refuses numbers that RFC 3261 20.19 tells us to take, nor that of Content-Length,
+which refuses octets behind the body that RFC 3261 18.3 tells us to drop.
 """
 _SANITY_URIS = (1024, 7)
 "Request-URI, From and To can be read: for requests that end here; others' URIs are none of our business."
@@ -102,7 +103,8 @@ class PushAs:
         way_out: Decision = Answer(500, "Server Internal Error")
         try:
             if KSR.sanity.sanity_check(_SANITY_MESSAGE, 1) < 0:
-                return DONE  # sanity has answered
+                ksr_writer.refuse_malformed()
+                return DONE
             if KSR.tmx.t_precheck_trans() > 0:
                 KSR.tm.t_check_trans()  # a repetition: answered again, or still at work
                 return DONE
@@ -110,6 +112,10 @@ class PushAs:
             if onward and ksr_reader.is_trusted(self._settings):
                 way_out = Relay()
             if not onward and KSR.sanity.sanity_check(*_SANITY_URIS) < 0:
+                ksr_writer.refuse_malformed()
+                return DONE
+            if ksr_reader.has_wrong_length(onward=onward):
+                ksr_writer.reply(400, "Content-Length Is Not That Of The Body")
                 return DONE
             metrics.count_received(ksr_reader.method())
             # Its last call to Kamailio is what answers or relays: what raises has done neither.

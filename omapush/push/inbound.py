@@ -7,6 +7,7 @@ must never break them; so this decision needs nothing but the request itself.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,8 @@ class InboundRequest:
     "One of the Via values is ours."
     for_own_profile: bool = False
     "A SUBSCRIBE to a profile that we serve, which filter criteria bring on its way to the subscriber itself."
+    unsupported: tuple[str, ...] = ()
+    "Option tags of Require that we do not have."
     hosted: str = ""
     "ARI of the application behind this server that a MESSAGE is for; empty: it is for none."
 
@@ -94,10 +97,33 @@ OPTIONS_HEADERS: Final = (
 )
 
 
+UNDERSTOOD: Final = frozenset({"path", "pref"})
+"Option tags that a request may require of us (RFC 3327, RFC 3840 9)."
+_MOST_TAGS: Final = 32
+_SCHEMES: Final = frozenset({"sip", "sips", "tel", "tels"})
+# scheme                                                  RFC 3986 3.1
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+
+
+def has_unknown_scheme(uri: str) -> bool:
+    """Tell whether a Request-URI is of a scheme that we do not have, which is no flaw of its form."""
+    found = _SCHEME.match(uri)
+    return found is not None and found[1].lower() not in _SCHEMES
+
+
+def not_understood(require: str) -> tuple[str, ...]:
+    """Return the option tags of Require, all its values joined by commas, that we do not have."""
+    tags = [tag.strip() for tag in require.split(",")][:_MOST_TAGS]
+    return tuple(tag for tag in tags if tag and tag.lower() not in UNDERSTOOD)
+
+
 def decide(request: InboundRequest) -> Decision:
     """Return the one thing to do with the request."""
     if request.method == "ACK":
         return Relay() if request.onward and request.trusted else Drop()
+    # What a third-party REGISTER requires is the core's business: a refusal would end the registration.
+    if request.unsupported and request.for_us and request.method not in ("REGISTER", "CANCEL"):
+        return Answer(420, "Bad Extension", (("Unsupported", ", ".join(request.unsupported)),))
     if request.method == "OPTIONS" and request.for_us and not request.onward:
         return Answer(200, "OK", OPTIONS_HEADERS)
     if not request.trusted:

@@ -1,6 +1,7 @@
 """One decision for each request that reaches us."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,8 @@ from omapush.push.inbound import (
     Relay,
     Subscription,
     decide,
+    has_unknown_scheme,
+    not_understood,
 )
 
 REQUEST = InboundRequest(
@@ -24,7 +27,7 @@ REQUEST = InboundRequest(
 METHODS = ["REGISTER", "MESSAGE", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "SUBSCRIBE", "X-UNHEARD-OF"]
 
 
-def decided(method: str, hosted: str = "", **facts: bool) -> object:
+def decided(method: str, hosted: str = "", **facts: Any) -> object:
     decision = decide(dataclasses.replace(REQUEST, method=method, hosted=hosted, **facts))
     return decision.status if isinstance(decision, Answer) else decision
 
@@ -64,7 +67,7 @@ def test_a_register_from_the_core_is_captured() -> None:
         ("MESSAGE", {"went_through_us": True}, 482),
         ("MESSAGE", {"for_us": True}, 405),
         ("MESSAGE", {"for_us": True, "in_dialog": True}, 481),
-        ("BYE", {"for_us": True, "in_dialog": True}, 481),
+        ("PUBLISH", {"for_us": True, "in_dialog": True}, 481),
         ("CANCEL", {"for_us": True}, 481),
         ("X-UNHEARD-OF", {"for_us": True}, 405),
         ("OPTIONS", {"for_us": True}, 200),
@@ -104,3 +107,39 @@ def test_every_request_gets_exactly_one_decision_and_only_an_ack_silence(request
     assert isinstance(decision, (Answer, Relay, Capture, Subscription, Notification, Drop))
     assert not isinstance(decision, Drop) or request.method == "ACK"
     assert isinstance(decision, (Answer, Drop)) or request.trusted
+
+
+def test_an_extension_that_we_lack_is_refused_where_a_request_ends_but_in_no_register() -> None:
+    """A refused third-party REGISTER would end the user's registration by the criteria's default handling."""
+    lacking = dataclasses.replace(REQUEST, unsupported=("nothing",), for_us=True)
+    for method in ("OPTIONS", "SUBSCRIBE", "MESSAGE", "INVITE"):
+        refused = Answer(420, "Bad Extension", (("Unsupported", "nothing"),))
+        assert decide(dataclasses.replace(lacking, method=method)) == refused
+    assert decide(dataclasses.replace(lacking, method="REGISTER")) == Capture()
+    assert decide(dataclasses.replace(lacking, method="ACK")) == Drop()
+    assert decide(dataclasses.replace(lacking, for_us=False, onward=True)) == Relay()
+
+
+def test_option_tags_are_read_whatever_their_case_and_spaces() -> None:
+    assert not_understood("") == ()
+    assert not_understood("Pref,path ,, ") == ()
+    assert not_understood("a, pref,B") == ("a", "B")
+    assert len(not_understood(",".join(f"t{n}" for n in range(10_000)))) <= 32
+
+
+@pytest.mark.parametrize(
+    ("uri", "unknown"),
+    [
+        ("soap.beep://192.0.2.103:3002", True),
+        ("nobodyKnowsThisScheme:totallyopaquecontent", True),
+        ("im:alice@home1.example", True),
+        ("SIP:alice@home1.example", False),
+        ("tel:+15550100", False),
+        ("<sip:alice@home1.example>", False),
+        ("no scheme", False),
+        ("1x:y", False),
+        ("", False),
+    ],
+)
+def test_a_scheme_that_we_do_not_have_is_told_from_what_is_no_uri(uri: str, unknown: bool) -> None:
+    assert has_unknown_scheme(uri) is unknown

@@ -13,7 +13,8 @@ from tests.harness.sip_peer import SipPeer
 from tests.harness.wait import wait_until
 from tests.unit.receiver.core import ALICE, registered, request
 
-CORPUS = sorted(path for path in (Path(__file__).parents[2] / "corpora").glob("*/sip/*.sip"))
+_FOLDER = Path(__file__).parents[2] / "corpora"
+CORPUS = sorted([*_FOLDER.glob("*/sip/*.sip"), *_FOLDER.glob("rfc4475/*.dat")])
 
 
 def asked(peer: SipPeer, device: ReceiverThread, good: bytes, sent: bytes) -> SipText:
