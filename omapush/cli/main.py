@@ -22,6 +22,7 @@ from omapush.cli import (
     route,
     subscriptions,
     terminal,
+    user,
 )
 from omapush.errors import PushError
 
@@ -42,6 +43,7 @@ app.add_typer(receiver.app, name="receiver")
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(lists.app, name="lists")
+app.add_typer(user.app, name="user")
 app.add_typer(configuration.app, name="config")
 app.add_typer(audit.app, name="audit")
 app.command(name="doctor")(doctor.doctor)

@@ -244,6 +244,25 @@ local function link(keys, args)
   return secret
 end
 
+-- Take out what a push says of one recipient whose result is final, and lines of its event log.
+-- KEYS push, log    ARGV index or '', recipient and result in place of its own, number of a line, event, number ...
+-- Answers 1, or 0 when the result is not final or the push is gone.
+local function erase_recipient(keys, args)
+  if args[1] ~= '' then
+    if redis.call('HEXISTS', keys[1], 'f' .. args[1]) == 0 then
+      return 0
+    end
+    redis.call('HSET', keys[1], 'a' .. args[1], args[2], 'r' .. args[1], args[3])
+  end
+  local length = redis.call('LLEN', keys[2])
+  for i = 4, #args, 2 do
+    if tonumber(args[i]) < length then
+      redis.call('LSET', keys[2], args[i], args[i + 1])
+    end
+  end
+  return 1
+end
+
 -- Add events to logs of pushes that are still known; not to one that is too long.
 -- KEYS log ...    ARGV event for each
 local function note(keys, args)
@@ -287,6 +306,7 @@ redis.register_function('omapush_mark', mark)
 redis.register_function('omapush_told_all', told_all)
 redis.register_function('omapush_steer', steer)
 redis.register_function('omapush_link', link)
+redis.register_function('omapush_erase_recipient', erase_recipient)
 redis.register_function('omapush_note', note)
 redis.register_function('omapush_borrow', borrow)
 redis.register_function('omapush_settle', settle)
