@@ -17,7 +17,7 @@ from omapush.cli import api_client, launch, processes
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http import probes
-from omapush.store import client, outbox, outbox_views, pushes
+from omapush.store import client, msrp_workers, outbox, outbox_views, pushes
 from omapush.store.client import Store, store_errors
 
 State = Literal["ok", "wrong", "skipped"]
@@ -266,6 +266,22 @@ def api(config: Config) -> Finding:
     if problem:
         return _wrong("api", f"{url}: {problem}", "no push is taken", "start it (make run, omapush api)")
     return _ok("api", f"answers at {config.api.listen}")
+
+
+def media_workers(config: Config, store: Store) -> Finding:
+    """Check that somebody carries the content of sessions."""
+    if not config.sessions.enabled:
+        return Finding("media workers", "skipped", "sessions.enabled is false")
+    live = msrp_workers.live(store)
+    if not live:
+        effect = "pushes that need a session are tried again by plan, and then end"
+        return _wrong("media workers", "none lives", effect, "start one (make run, omapush msrp)")
+    streams, room = sum(one.streams for one in live), sum(one.most for one in live)
+    if not any(one.has_room for one in live):
+        cause = f"all {len(live)} are full: {streams} contents"
+        effect = "further pushes that need a session are tried again by plan, and then end"
+        return _wrong("media workers", cause, effect, "more workers (msrp.workers), or more msrp.streams")
+    return _ok("media workers", f"{len(live)} live and carry {streams} of {room} contents")
 
 
 def notifier(store: Store) -> Finding:

@@ -20,7 +20,7 @@ _MARKS: Final = {"ok": "ok", "wrong": "WRONG", "skipped": "-"}
 def doctor(
     context: typer.Context, run_dir: processes.RunDir = None, as_json: terminal.AsJson = False
 ) -> None:
-    """Check installation, Redis, Kamailio, api and notifier; 1 when something is wrong."""
+    """Check installation, Redis, Kamailio, api, notifier and media workers; 1 when something is wrong."""
     config = terminal.settings(context)
     control = processes.run_directory(config, run_dir) / "kamailio.ctl"
     findings = [*checks.installed(), checks.private_redis(config), *_stack(config, control)]
@@ -66,6 +66,7 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
     yield api
     if redis.state == "ok":
         yield checks.notifier(store)
+        yield checks.media_workers(config, store)
 
 
 def _with_redis(store: Store) -> Iterator[Finding]:

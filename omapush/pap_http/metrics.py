@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http.probes import OutboxGate
-from omapush.store import limits, outbox, owed, sessions
+from omapush.store import limits, msrp_workers, outbox, owed, sessions
 from omapush.store.client import Store
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -89,6 +89,12 @@ class Metrics:
             "omapush_notifications_owed", "Result notifications owed to initiators", registry=self._registry
         )
         self._sessions = Gauge("omapush_sessions_open", "Sessions that carry pushes", registry=self._registry)
+        self._media_workers = Gauge(
+            "omapush_media_workers", "Media workers that live", registry=self._registry
+        )
+        self._media_streams = Gauge(
+            "omapush_media_streams", "Contents that media workers carry", registry=self._registry
+        )
         self._kamailio_up = Gauge(
             "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
         )
@@ -107,10 +113,13 @@ class Metrics:
         try:
             self._owed.set(await asyncio.to_thread(owed.count, self._store))
             self._sessions.set(await asyncio.to_thread(sessions.open_sessions, self._store))
+            workers = await asyncio.to_thread(msrp_workers.live, self._store)
+            self._media_workers.set(len(workers))
+            self._media_streams.set(sum(one.streams for one in workers))
             outstanding = await asyncio.to_thread(limits.catch_up, self._store, self._limited)
         except PushError:
-            self._owed.set(float("nan"))
-            self._sessions.set(float("nan"))
+            for gauge in (self._owed, self._sessions, self._media_workers, self._media_streams):
+                gauge.set(float("nan"))
             outstanding = {}
         for initiator, number in outstanding.items():
             self._outstanding.labels(initiator).set(number)

@@ -1,5 +1,7 @@
 """Media workers in Redis: signs of life, and what they are told."""
 
+from omapush.cli import checks
+from omapush.config import Config, Sessions
 from omapush.push.media_worker import RECORD_VERSION, MediaWorker
 from omapush.store import keys, msrp_workers
 from omapush.store.client import Store
@@ -62,3 +64,16 @@ def test_what_a_dead_worker_was_told_goes_away(store: Store) -> None:
     msrp_workers.tell(store, "a", ["s1"])
 
     assert 0 < store.db.ttl(keys.msrp_told("a")) <= 60
+
+
+def test_the_doctor_tells_who_carries_sessions(store: Store) -> None:
+    config = Config(path="")
+    nobody = checks.media_workers(config, store)
+    msrp_workers.announce(store, worker("a", 10), LEASE_MS)
+    full = checks.media_workers(config, store)
+    msrp_workers.announce(store, worker("b", 3), LEASE_MS)
+
+    assert (nobody.state, nobody.cause) == ("wrong", "none lives")
+    assert (full.state, full.cause) == ("wrong", "all 1 are full: 10 contents")
+    assert checks.media_workers(config, store).cause == "2 live and carry 13 of 20 contents"
+    assert checks.media_workers(Config(path="", sessions=Sessions(enabled=False)), store).state == "skipped"
