@@ -65,9 +65,9 @@ class Batch:
         self._held.append(held)
         self._carried.append(carried)
 
-    def choose_again(self, ticket: str) -> None:
-        """Choose the method anew at once: what it was chosen on has changed."""
-        self._again.append((ticket, None))
+    def choose_again(self, ticket: str, told: Told | None = None) -> None:
+        """Choose the method anew at once: what it was chosen on has changed, or what is `told` counts now."""
+        self._again.append((ticket, told))
 
     def give_way(self, one: Taken) -> None:
         """Let pushes to the same user that were accepted earlier, and are held, go first."""

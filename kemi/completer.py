@@ -16,6 +16,7 @@ import ksr_reader
 import learning
 import links
 import metrics
+import refusing
 import suspended
 import watching
 import window
@@ -53,6 +54,7 @@ class Results:
     notifies: list[in_subscriptions.AnsweredNotify] = field(default_factory=list)
     refusals: list[learning.Refused] = field(default_factory=list)
     links: list[links.TakenLink] = field(default_factory=list)
+    refused: list[refusing.WayRefused] = field(default_factory=list)
     absent: list[holding.Absent] = field(default_factory=list)
     "Of those that ended, what waits for its user to register."
 
@@ -111,6 +113,7 @@ class ResultCompleter:
         )
         if batch.absent:
             holding.wake_returned(self._store, batch.absent)
+        refusing.note(self._store, batch.refused)
         if batch.again:
             outbox.choose_again(self._store, batch.again)
 
@@ -141,12 +144,16 @@ class ResultCompleter:
             retry_after_s=_seconds(answered.retry_after),
         )
         if answered.sip_code in LEARNING_CODES and not answered.local:
-            batch.refusals.append(learning.Refused(sent.ticket, answered))
+            batch.refusals.append(learning.Refused(sent.ticket, answered, sent.way))
         if sent.notify is not None:
             batch.notifies.append(in_subscriptions.AnsweredNotify(sent, sent.notify, answered))
             if (again := in_subscriptions.chosen_again(sent.notify, answered)) is not None:
                 batch.again.append((sent.ticket, again.told))
                 return
+        if refusing.is_way_refused(sent, answered):
+            batch.refused.append(refusing.WayRefused(sent, answered))
+            batch.again.append((sent.ticket, outbox.Told(sent.way, answered.sip_code)))
+            return
         if links.is_waited_for(sent, answered):
             batch.links.append(links.TakenLink(sent, answered))
             return

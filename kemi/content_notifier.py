@@ -18,6 +18,7 @@ from omapush.errors import PeerIsWrong, PushRefused, TooLarge
 from omapush.push import notify_mode, outcome
 from omapush.push.method_choice import Choice
 from omapush.push.outcome import Outcome, Reply
+from omapush.push.refused_method import is_method, is_refused
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription, is_live
 from omapush.store import contents, finish, outbox, outbox_views, subscriptions
@@ -29,6 +30,23 @@ _MOST_REMEMBERED = 10_000
 "Tickets that gave way; without them one gives way once more."
 _BUSY_DIALOG_MS = 20
 "Wait for a dialog in which another NOTIFY is under way."
+
+
+def _of_subscriptions(one: Taken) -> list[int]:
+    """What subscriptions of the user answered to a push so far."""
+    return [told.sip_code for told in one.told if not is_method(told.name)]
+
+
+def is_all_told(one: Taken, choice: Choice, *, is_late: bool) -> bool:
+    """
+    Tell whether a push that went to several subscriptions ends with what they answered.
+
+    Not while there is another one; nor when all have refused its form and another way is chosen.
+    """
+    answers = _of_subscriptions(one)
+    if not answers or (choice.method == "NOTIFY" and not is_late):
+        return False
+    return is_late or choice.method is None or not all(is_refused(code) for code in answers)
 
 
 class Chosen(NamedTuple):
@@ -128,8 +146,8 @@ class ContentNotifier:
             subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
             batch.choose_again(one.ticket)
             return
-        told = {each.subscription_id for each in one.told}
-        others = bool(one.told) or any(
+        told = {each.name for each in one.told}
+        others = any(not is_method(name) for name in told) or any(
             each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
         )
         try:
@@ -168,9 +186,10 @@ class ContentNotifier:
 
     def all_told(self, one: Taken, now_ms: int) -> finish.Ended:
         """Return the end of a push that all subscriptions of its user answered: one that took it will do."""
-        verdict = outcome.delivered_in_some([told.sip_code for told in one.told])
+        answers = _of_subscriptions(one)
+        verdict = outcome.delivered_in_some(answers)
         if verdict is not None:
             return self._outgoing.end(one, verdict, now_ms, sip_code=200, method="NOTIFY")
-        code = one.told[0].sip_code
-        verdict = self._outgoing.judge(one, Reply(code, f"in each of {len(one.told)} subscriptions"), now_ms)
+        code = answers[0]
+        verdict = self._outgoing.judge(one, Reply(code, f"in each of {len(answers)} subscriptions"), now_ms)
         return self._outgoing.end(one, verdict, now_ms, sip_code=code, method="NOTIFY")

@@ -9,7 +9,7 @@ import holding
 import KSR
 import referring
 from batch import Batch
-from content_notifier import Chosen, ContentNotifier
+from content_notifier import Chosen, ContentNotifier, is_all_told
 from hops import Hops
 from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
@@ -24,7 +24,7 @@ from window import Window
 
 from omapush import clock, log
 from omapush.errors import PushError, TooLarge, TryLater
-from omapush.push import outcome
+from omapush.push import outcome, refused_method
 from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Composers, Situation, choose
 from omapush.push.outcome import Outcome
@@ -137,9 +137,11 @@ class Dispatcher:
             return None
         if last is not None and outcome.is_path_failure(last.sip_code):
             known = known._replace(path_failures=one.attempt - 1)
-        if carrying is not None and self._inviter.follow(one, known, carrying, batch):
+        refused = refused_method.of_told(one.told)
+        is_refused = any(each.method == "INVITE" for each in refused)
+        if carrying is not None and not is_refused and self._inviter.follow(one, known, carrying, batch):
             return None
-        told = {each.subscription_id for each in one.told}
+        told = {each.name for each in one.told}
         left = tuple(sub for sub in known.subscriptions if sub.id not in told)
         profile = device_facts.fitted(
             self._settings.profile(delivery.application, delivery.initiator), known.facts
@@ -153,12 +155,13 @@ class Dispatcher:
             batch.end(self._outgoing.end(one, verdict, now_ms, sip_code=0))
             return None
         is_late = now_ms >= delivery.deliver_before_ms
-        if one.told and (is_late or choice.method != "NOTIFY"):  # where it can go it has been
+        if is_all_told(one, choice, is_late=is_late):
             batch.end(self._notifier.all_told(one, now_ms))
         elif is_late:
             batch.end(self._expired(one, now_ms, held=choice.hold))
         elif choice.outcome is not None:
-            batch.end(self._outgoing.end(one, choice.outcome, now_ms, sip_code=0))
+            code, method = (choice.refused.sip_code, choice.refused.method) if choice.refused else (0, "")
+            batch.end(self._outgoing.end(one, choice.outcome, now_ms, sip_code=code, method=method))
         elif choice.hold:
             batch.hold(self._held(one, known, choice, now_ms))
         elif (waits := self._quiet.waits(one, now_ms, batch)) is not None:
@@ -189,6 +192,7 @@ class Dispatcher:
             now_ms,
             record,
             known.facts,
+            refused_method.of_told(one.told),
         )
         s_cscf = record.s_cscf if record else ""
         plain = profile._replace(wrapped=False, gzip=False)

@@ -8,16 +8,18 @@ from functools import partial
 from typing import NamedTuple
 
 import holding
+import learning
 from batch import Batch, Carried
 from knowledge import Known
 from media_workers import MediaWorkers
 from outgoing import Outgoing
+from sent import Answered
 from settings import Settings
 
 from omapush import clock
-from omapush.push import outcome, session_offer
+from omapush.push import outcome, refused_method, session_offer
 from omapush.push import session as sessions_of
-from omapush.push.method_choice import Choice
+from omapush.push.method_choice import Choice, has_another
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.page_mode import Profile, accept_contact_of
 from omapush.push.session import CONFIRMED, TAKEN, Ending, Session, Stream
@@ -25,7 +27,7 @@ from omapush.push.session_offer import Whom
 from omapush.push.values import Event
 from omapush.store import contents, finish, sessions
 from omapush.store.client import Store
-from omapush.store.outbox import Taken
+from omapush.store.outbox import Taken, Told
 from omapush.store.sessions import Change
 
 _LOOK_AGAIN_MS = 30_000
@@ -77,8 +79,29 @@ class Inviter:
                 return False
             batch.end(self._end(one, outcome.expired(_TIMEOUT, held=False), stream.ending, now_ms))
             return True
+        if self._is_refused(one, stream.ending):
+            self._next_way(one, stream.ending, batch)
+            return True
         batch.end(self._end(one, self._judged(one, stream.ending, now_ms), stream.ending, now_ms))
         return True
+
+    def _is_refused(self, one: Taken, ending: Ending) -> bool:
+        """Whether the device refuses sessions, or this file in one, and there is another way."""
+        is_refused = refused_method.is_refused(ending.code, in_session=ending.by == "msrp")
+        rules = self._settings.rules(one.delivery.application)
+        return is_refused and not ending.local and has_another(one.delivery, "INVITE", rules)
+
+    def _next_way(self, one: Taken, ending: Ending, batch: Batch) -> None:
+        """Learn from a refusal by SIP, and have the method chosen anew."""
+        now_ms = clock.now_ms()
+        if ending.by == "sip":
+            answered = Answered(ending.code, ending.local, now_ms, "", ending.why, "")
+            learnt = [learning.Refused(one.ticket, answered, "INVITE")]
+            learning.store(self._store, learnt, learned_s=self._settings.config.capabilities.learned_s)
+        said = f"INVITE refused with {ending.code} {ending.why}".strip()
+        event = Event(now_ms, one.delivery.recipient, "reply", f"{said}: the next method is tried")
+        batch.note(one, event)
+        batch.choose_again(one.ticket, Told("INVITE", ending.code))
 
     def _judged(self, one: Taken, ending: Ending, now_ms: int) -> Outcome:
         reply = Reply(

@@ -19,6 +19,8 @@ class Refused(NamedTuple):
 
     ticket: str
     answered: Answered
+    method: str
+    "By which way it came."
 
 
 def store(db: Store, refusals: Sequence[Refused], *, learned_s: int) -> None:
@@ -27,7 +29,7 @@ def store(db: Store, refusals: Sequence[Refused], *, learned_s: int) -> None:
         return
     learnt: dict[str, list[Facts]] = {}
     deliveries = outbox.read(db, [one.ticket for one in refusals])
-    for (_, answered), delivery in zip(refusals, deliveries, strict=True):
+    for (_, answered, method), delivery in zip(refusals, deliveries, strict=True):
         if delivery is None:
             continue
         learnt.setdefault(delivery.aor, []).extend(
@@ -35,7 +37,8 @@ def store(db: Store, refusals: Sequence[Refused], *, learned_s: int) -> None:
                 answered.sip_code,
                 answered.accept,
                 answered.accept_encoding,
-                content_of(delivery),
+                content_of(delivery)._replace(size=delivery.length),
+                method=method,
                 now_ms=answered.at_ms,
                 learned_s=learned_s,
             )

@@ -13,6 +13,7 @@ from window import Window, hop_of
 
 from omapush import clock
 from omapush.push import outcome
+from omapush.push.method_choice import has_another
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.request import Request
 from omapush.push.values import Event
@@ -68,6 +69,12 @@ class Outgoing:
             deliver_before_ms=one.delivery.deliver_before_ms,
             unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
             notify=notify,
+            link=link,
+            another=has_another(
+                one.delivery,
+                "INDIRECT" if link else "NOTIFY" if notify else "MESSAGE",
+                self._settings.rules(one.delivery.application),
+            ),
             fetch=link and self._settings.config.profile(one.delivery.application).link_delivered == "fetch",
         )
         if not ksr_writer.send(request, reference.pack()):

@@ -24,6 +24,8 @@ _IN_SUBSCRIPTION: Final = struct.Struct(">8sI")
 _UNCONFIRMED: Final = 1
 _OTHERS: Final = 2
 _FETCH: Final = 4
+_LINK: Final = 8
+_ANOTHER: Final = 16
 
 
 class InSubscription(NamedTuple):
@@ -53,17 +55,27 @@ class Sent(NamedTuple):
     "None: it is a MESSAGE."
     fetch: bool = False
     "It carries a link, whose fetch decides whether it is delivered."
+    link: bool = False
+    "It carries a link."
+    another: bool = False
+    "There is another way for the push, if the device refuses this one."
 
     @property
     def method(self) -> Method:
         """How it left."""
         return "NOTIFY" if self.notify else "MESSAGE"
 
+    @property
+    def way(self) -> Method:
+        """How it left, in the words of a profile's `methods`."""
+        return "INDIRECT" if self.link else self.method
+
     def pack(self) -> str:
         """Return the reference as text, at most 127 bytes."""
         notify = self.notify
         flags = (_UNCONFIRMED if self.unconfirmed else 0) | (_OTHERS if notify and notify.others else 0)
         flags |= _FETCH if self.fetch else 0
+        flags |= (_LINK if self.link else 0) | (_ANOTHER if self.another else 0)
         hop = int(self.hop, 16)
         packed = _NUMBERS.pack(
             min(self.attempt, _MOST_ATTEMPTS),
@@ -100,6 +112,8 @@ class Sent(NamedTuple):
             unconfirmed=bool(flags & _UNCONFIRMED),
             notify=notify,
             fetch=bool(flags & _FETCH),
+            link=bool(flags & _LINK),
+            another=bool(flags & _ANOTHER),
         )
 
 

@@ -312,7 +312,7 @@ class Capabilities(Section, frozen=True):
     """What users' devices take, and how we come to know."""
 
     learned_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 86_400
-    """How long a device's refusal (406, 413, 415, 488) is believed; 0: not at all."""
+    """How long a device's refusal (405, 406, 413, 415, 488, 501, 513, 606) is believed; 0: not at all."""
     presence: bool = False
     """Subscribe to the presence of each user who registers, for what it says of the user's services."""
     presence_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 3_600

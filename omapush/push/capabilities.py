@@ -47,6 +47,8 @@ class Facts(NamedTuple):
     "Content types that it refused, or says it does not take."
     profile_url: str = ""
     "Where its UAProf document is; that says the rest."
+    method: str = ""
+    "Way of a push that this holds for alone, such as MESSAGE; empty: for all."
 
 
 class Capabilities(NamedTuple):
@@ -118,7 +120,7 @@ def without(old: Capabilities | None, source: Source) -> Capabilities | None:
 
 
 def _place(facts: Facts) -> tuple[str, str, str, str]:
-    return facts.device, facts.source, facts.application, facts.about
+    return facts.device, facts.source, facts.application, f"{facts.method} {facts.about}"
 
 
 def _newer(old: Facts | None, new: Facts) -> Facts:
@@ -149,8 +151,19 @@ def check(content: Content, facts: Sequence[Facts], devices: Collection[str] = (
     Return why the content should not be sent, or None when some device may take it (PSA-MSG-4).
 
     `facts` as `resolved` gives them, `devices` the names of those that are registered. A device of
-    which nothing is known may take everything.
+    which nothing is known may take everything. What holds for one way of a push alone is left out.
     """
+    of_all_ways = (one for one in facts if not one.method)
+    return _check(content, of_all_ways, devices)
+
+
+def check_way(content: Content, method: str, facts: Sequence[Facts]) -> Refusal | None:
+    """Return why the content should not go by one way, as far as its refusals were learnt; mostly None."""
+    of_way = [one for one in facts if one.method == method]
+    return _check(content, of_way, ()) if of_way else None
+
+
+def _check(content: Content, facts: Iterable[Facts], devices: Collection[str]) -> Refusal | None:
     general, by_device = _split(_about(facts, content.application))
     names = devices or by_device or (ANY_DEVICE,)
     misfits = [_misfit(content, (*general, *by_device.get(name, ()))) for name in names]

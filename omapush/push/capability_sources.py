@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from omapush.errors import PushError
-from omapush.protocol import pidf
+from omapush.protocol import external_body, pidf
 from omapush.protocol.feature_tags import ari_of_application_id
 from omapush.protocol.uaprof import PushCharacteristics
 from omapush.push.capabilities import ANY_DEVICE, NO_MATCH, Content, Facts, Refusal, check
 from omapush.push.registration import Contact, Registration
 
-LEARNING_CODES: Final = frozenset({406, 413, 415, 488, 513})
+LEARNING_CODES: Final = frozenset({405, 406, 413, 415, 488, 501, 513, 606})
 "Answers to a push that tell what the device does not take."
+NO_METHOD: Final = frozenset({405, 501})
+"Those which say that the SIP method itself is not taken."
 _TOO_LARGE: Final = frozenset({413, 513})
 _MOST_RANGES: Final = 128
 _LONGEST_RANGE: Final = 127
@@ -25,25 +27,37 @@ def device_name(instance: str, uri: str) -> str:
 
 
 def facts_of_answer(
-    sip_code: int, accept: str, accept_encoding: str, content: Content, *, now_ms: int, learned_s: int
+    sip_code: int,
+    accept: str,
+    accept_encoding: str,
+    content: Content,
+    *,
+    method: str,
+    now_ms: int,
+    learned_s: int,
 ) -> tuple[Facts, ...]:
     """
     Return what a final answer to a push teaches about the user's devices, for its application alone.
 
-    A 415 says by its headers what was wrong (RFC 3261 21.4.13): with Accept-Encoding alone it is the coding,
-    else the type. Too large teaches that one byte less might do.
+    It holds for `method`, the way by which the push came (push/values.py): what is refused in a MESSAGE may
+    be taken in a session. A 415 says by its headers what was wrong (RFC 3261 21.4.13): with Accept-Encoding
+    alone it is the coding, else the type. Too large teaches that one byte less might do.
     """
     if sip_code not in LEARNING_CODES:
         return ()
-    base = Facts(ANY_DEVICE, "answer", now_ms, now_ms + learned_s * 1000, content.application)
+    base = Facts(ANY_DEVICE, "answer", now_ms, now_ms + learned_s * 1000, content.application, method=method)
     if sip_code in _TOO_LARGE:
         return (base._replace(about="size", largest_bytes=max(content.size - 1, 0)),)
-    found = []
-    encodings = _ranges(accept_encoding)
-    if accept_encoding.strip():
-        found.append(base._replace(about="encodings", encodings=encodings))
+    if sip_code in NO_METHOD:
+        return (base._replace(about="method", refused=("*/*",)),)
     types = _ranges(accept)
-    if types:
+    if method == "INDIRECT":
+        refused = content.type if external_body.TYPE in types else external_body.TYPE
+        return (base._replace(about=refused, refused=(refused,)),)
+    found = []
+    if accept_encoding.strip():
+        found.append(base._replace(about="encodings", encodings=_ranges(accept_encoding), method=""))
+    if types and method != "INVITE":  # an INVITE is refused for its offer, which Accept says nothing of
         found.append(base._replace(about="types", types=types))
     elif not found:
         found.append(base._replace(about=content.type, refused=(content.type,)))

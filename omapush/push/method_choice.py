@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from omapush.errors import PeerIsWrong, PushError, PushRefused
-from omapush.push import method_support, outcome, referral
+from omapush.push import method_support, outcome, referral, refused_method
 from omapush.push.body import WRAPPED_TYPE
-from omapush.push.capabilities import Facts, Refusal
+from omapush.push.capabilities import Content, Facts, Refusal, check_way
+from omapush.push.capability_sources import NO_METHOD
 from omapush.push.device_choice import Devices
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.referral import Referral
+from omapush.push.refused_method import RefusedMethod
 from omapush.push.registration import Registration
 from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, Request
 from omapush.push.subscribe import in_ranges
@@ -64,6 +66,8 @@ class Situation(NamedTuple):
     record: Registration | None = None
     facts: tuple[Facts, ...] = ()
     "What is known of the user's devices."
+    refused: tuple[RefusedMethod, ...] = ()
+    "Ways that the device refused in this try."
 
 
 class Composers(NamedTuple):
@@ -90,6 +94,8 @@ class Choice(NamedTuple):
     "In which the NOTIFY goes."
     link: bool = False
     "The NOTIFY or MESSAGE carries a link to the content."
+    refused: RefusedMethod | None = None
+    "Whose refusal is the result: no other way was left."
 
 
 _Step = Choice | str
@@ -107,6 +113,9 @@ def choose(situation: Situation, rules: Rules, composers: Composers) -> Choice:
     methods = (situation.delivery.method,) if situation.delivery.method else rules.methods
     reasons: list[str] = []
     for method in methods:
+        if why_not := _refused_before(situation, method):
+            reasons.append(why_not)
+            continue
         match method:
             case "NOTIFY":
                 step = _notify(situation, rules)
@@ -122,7 +131,33 @@ def choose(situation: Situation, rules: Rules, composers: Composers) -> Choice:
             told = [reason for reason in reasons if reason != _NOT_SUBSCRIBED]
             return step._replace(why="; ".join([*told, step.why]))
         reasons.append(step)
-    return _none(situation, rules, "; ".join(reasons))
+    return _none(situation, rules, "; ".join(dict.fromkeys(reasons)))
+
+
+def has_another(delivery: Delivery, method: Method, rules: Rules) -> bool:
+    """Tell whether the profile allows another way behind this one, should the device refuse it."""
+    if delivery.subscription or delivery.method or method not in rules.methods:
+        return False
+    possible = {"MESSAGE": True, "INVITE": rules.sessions, "INDIRECT": rules.links}
+    behind = rules.methods[rules.methods.index(method) + 1 :]
+    return any(possible.get(one, False) for one in behind)
+
+
+def _refused_before(situation: Situation, method: str) -> str:
+    """Why a way is passed over: the device refused it in this try, or earlier pushes by it."""
+    for one in situation.refused:
+        if one.method == method:
+            return f"{method} was refused with {one.sip_code}"
+    return "" if method == "NOTIFY" else _learnt(situation, method)
+
+
+def _learnt(situation: Situation, method: str) -> str:
+    if not situation.facts:
+        return ""
+    delivery = situation.delivery
+    content = Content(delivery.media_type, delivery.length, delivery.application)
+    refusal = check_way(content, method, situation.facts)
+    return f"{method}: {refusal.why}" if refusal else ""
 
 
 def _notify(situation: Situation, rules: Rules) -> _Step:
@@ -142,13 +177,15 @@ def _notify(situation: Situation, rules: Rules) -> _Step:
 def _is_acceptable(one: Subscription, situation: Situation, rules: Rules) -> bool:
     """What a device says in its SUBSCRIBE counts for more than what is otherwise known of it (PROP-X-3)."""
     if not one.accept:
-        return situation.refusal is None
+        return situation.refusal is None and not _learnt(situation, "NOTIFY")
     wrapped = rules.wrapped and in_ranges(WRAPPED_TYPE, one.accept)
     return wrapped or in_ranges(situation.delivery.media_type, one.accept)
 
 
 def _to_subscriber(situation: Situation, rules: Rules) -> Choice:
     """A push to all subscribers is for those who are it still, and for nobody by another way."""
+    if situation.refused:
+        return _result_of_refusal(situation, "the device refused it")
     step = _notify(situation, rules)
     if isinstance(step, Choice):
         return step
@@ -246,6 +283,8 @@ def _link(situation: Situation, rules: Rules, composers: Composers) -> _Step:
             )
     if support.taken is False:
         return support.why
+    if any(one.method == "MESSAGE" and one.sip_code in NO_METHOD for one in situation.refused):
+        return "the device takes no MESSAGE"
     nobody = _without_device(situation.devices, rules)
     if nobody is not None:
         return nobody
@@ -274,7 +313,9 @@ def _without_device(devices: Devices, rules: Rules) -> Choice | None:
 
 
 def _none(situation: Situation, rules: Rules, why: str) -> Choice:
-    """No method is left: the referral's failure is the result, or what is missing may yet come, or 2006."""
+    """No method is left: what the device said is the result, or what is missing may yet come, or 2006."""
+    if situation.refused:
+        return _result_of_refusal(situation, why)
     failed = referral.failed_for(situation.referral, situation.delivery.accepted_ms, situation.now_ms)
     if failed is not None and "REFER" in (situation.delivery.method, *rules.methods):
         row = outcome.row_of(Reply(failed.code or 408))
@@ -283,6 +324,11 @@ def _none(situation: Situation, rules: Rules, why: str) -> Choice:
     if rules.no_match == "hold" and is_subscription_missing and _NEED_NONE.isdisjoint(rules.methods):
         return Choice(None, why, hold=True)
     return _refused(f"{why}: needs another method", _NO_METHOD)
+
+
+def _result_of_refusal(situation: Situation, why: str) -> Choice:
+    verdict = refused_method.verdict(situation.refused)
+    return Choice(None, why, verdict, refused=situation.refused[-1])
 
 
 def _refused(why: str, code: str) -> Choice:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from omapush.protocol import external_body
 from omapush.push.capabilities import ANY_DEVICE, STRENGTH, Facts, takes
 from omapush.push.capability_sources import device_name, methods_of
 from omapush.push.registration import Contact, Registration
 
-EXTERNAL_BODY: Final = "message/external-body"
+EXTERNAL_BODY: Final = external_body.TYPE
 "Content type of a link (RFC 4483); a device names it in Accept when it follows links."
 _MESSAGE_TAG: Final = "message"
 "Feature tag of devices that take MSRP (RFC 3840 10.18); as a feature parameter it has no value, or TRUE."
@@ -65,6 +66,7 @@ def _stated(device: str, facts: Sequence[Facts]) -> bool | None:
 
 def of_links(facts: Sequence[Facts], application: str) -> Support:
     """Return whether the user's devices take a link in place of the content (RFC 4483)."""
-    taken = takes(EXTERNAL_BODY, application, facts)
+    of_way = [one for one in facts if one.method in ("", "INDIRECT", "MESSAGE")]
+    taken = takes(EXTERNAL_BODY, application, of_way)
     said = {True: "devices follow links", False: f"a device takes no {EXTERNAL_BODY}"}
     return Support(taken, "whether devices follow links is not known" if taken is None else said[taken])

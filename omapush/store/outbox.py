@@ -24,9 +24,10 @@ class Owner(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What one of several subscriptions of a user answered to a push."""
+    """What one of several subscriptions of a user answered to a push, or that a way of it was refused."""
 
-    subscription_id: str
+    name: str
+    "Id of the subscription, or the way (`Method`)."
     sip_code: int
 
 
@@ -197,7 +198,7 @@ def choose_again(store: Store, again: Iterable[tuple[str, Told | None]]) -> None
     """
     batches: dict[int, list[str]] = {}
     for place, told in again:
-        text = f"{told.subscription_id} {told.sip_code} " if told else ""
+        text = f"{told.name} {told.sip_code} " if told else ""
         batches.setdefault(store.layout.ticket_shard(place), []).extend((place, text))
     parts = ("taken", "ready", "told")
     call_all(

@@ -226,8 +226,8 @@ def test_one_more_device_never_makes_a_push_impossible(told: list[Facts], device
 # Sources --------------------------------------------------------------------------------------------
 
 
-def learnt(code: int, accept: str = "", encoding: str = "") -> tuple[Facts, ...]:
-    return facts_of_answer(code, accept, encoding, TEXT, now_ms=NOW, learned_s=60)
+def learnt(code: int, accept: str = "", encoding: str = "", *, method: str = "MESSAGE") -> tuple[Facts, ...]:
+    return facts_of_answer(code, accept, encoding, TEXT, method=method, now_ms=NOW, learned_s=60)
 
 
 @pytest.mark.req("PROP-CAP-5")
