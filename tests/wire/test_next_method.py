@@ -116,6 +116,21 @@ def test_a_notify_that_is_refused_is_followed_by_a_message(stack: Stack, core: S
     assert [one.body for one in device.notifies(2)] == [b"", b"hello"]
 
 
+@pytest.mark.req("GEN-1")
+def test_what_all_subscriptions_of_a_user_refuse_goes_by_the_next_method(stack: Stack, core: SipPeer) -> None:
+    first = Subscriber(stack, core)
+    second = Subscriber(stack, core, aor=first.aor)
+    for device in (first, second):
+        device.begin(**wants("mms.ua"))
+        device.notifies(1)
+        device.settle()
+    core.policy = lambda request: Says(415) if request.method == "NOTIFY" and request.body else OK
+    ref = submit(stack, first.aor, b"hello")
+
+    assert stack.result(ref).method == "MESSAGE"
+    assert [len(device.notifies(2)) for device in (first, second)] == [2, 2]
+
+
 @pytest.mark.req("PSA-MSRP-1", "GEN-1", "PROP-CAP-5")
 @pytest.mark.parametrize("code", REFUSALS)
 def test_an_invite_that_is_refused_is_followed_by_a_link(

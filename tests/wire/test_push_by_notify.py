@@ -106,17 +106,18 @@ def test_an_answer_that_ends_the_subscription_makes_another_method_be_chosen(
     ("code", "pap"), [(403, "5027"), (415, "5030"), (603, "5026"), (413, "5029"), (406, "5030")]
 )
 def test_an_answer_that_refuses_the_content_is_the_result_and_the_dialog_lives(
-    subscriber: Subscriber, code: int, pap: str
+    stack: Stack, core: SipPeer, code: int, pap: str
 ) -> None:
-    stack = subscriber.stack
-    subscriber.core.policy = lambda one: Says(code) if one.method == "NOTIFY" else OK
-    ref = stack.submit(subscriber.aor, app=APP)
+    """Where the application allows no other method; else test_next_method.py."""
+    device = subscribed(stack, core, "dialog.ua")
+    core.policy = lambda one: Says(code) if one.method == "NOTIFY" else OK
+    ref = stack.submit(device.aor, app="dialog.ua")
 
     result = stack.result(ref)
 
     assert (result.method, result.sip_code, result.code) == ("NOTIFY", code, pap)
-    assert not messages(subscriber.core, subscriber.aor)
-    assert subscriber.stored is not None
+    assert not messages(core, device.aor)
+    assert device.stored is not None
 
 
 def test_retry_after_is_obeyed_in_the_subscription(stack: Stack, core: SipPeer) -> None:
@@ -207,11 +208,11 @@ def test_each_subscription_of_a_user_gets_it_once(stack: Stack, core: SipPeer) -
 
 
 def test_when_no_subscription_of_a_user_takes_it_the_result_is_theirs(stack: Stack, core: SipPeer) -> None:
-    devices = [subscribed(stack, core, "once.ua")]
-    devices.append(subscribed(stack, core, "once.ua", aor=devices[0].aor))
+    devices = [subscribed(stack, core, "dialog.ua")]
+    devices.append(subscribed(stack, core, "dialog.ua", aor=devices[0].aor))
     core.policy = lambda one: Says(415) if one.method == "NOTIFY" else OK
 
-    result = stack.result(stack.submit(devices[0].aor, app="once.ua"))
+    result = stack.result(stack.submit(devices[0].aor, app="dialog.ua"))
 
     assert (result.state, result.code, result.method) == ("aborted", "5030", "NOTIFY")
     assert not messages(core, devices[0].aor)
