@@ -20,6 +20,7 @@ from bench import (
     redis_bytes,
     reg_event,
     register_capture,
+    scheduled,
     sip_latency,
     subscribe_notify,
 )
@@ -31,6 +32,8 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "pap_to_delivered": pap_to_delivered.measure,
     "accept_rate_1": accept_rate.measure(1),
     "accept_rate_1000": accept_rate.measure(1_000),
+    "scheduled_due": scheduled.measure_due,
+    "waiting_million": scheduled.measure_waiting,
     "register_capture": register_capture.measure,
     "register_capture_watched": register_capture.measure_watched,
     "reg_notifies": reg_event.measure_notifies,

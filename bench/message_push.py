@@ -48,20 +48,28 @@ def from_outbox(folder: Path) -> float:
             stack.__exit__(None, None, None)
 
 
-def drained(stack: Stack, number: int) -> float:
-    """Return how many of `number` deliveries a second were done, without the first tenth."""
+def drained(stack: Stack, number: int, *, waiting: int = 0) -> float:
+    """Return how many of `number` deliveries a second were done, without the first tenth; `waiting` stay."""
+
+    def left_over() -> int:
+        return outbox.depth(stack.store).all - waiting
+
     process = stack.parts["sip"]
-    process.wait_until(lambda: outbox.depth(stack.store).all <= number * (1 - _WARM), 60, "first results")
-    left, started = outbox.depth(stack.store).all, time.monotonic()
-    process.wait_until(lambda: outbox.depth(stack.store).all == 0, 120, "an empty outbox")
+    process.wait_until(lambda: left_over() <= number * (1 - _WARM), 60, "first results")
+    left, started = left_over(), time.monotonic()
+    process.wait_until(lambda: left_over() == 0, 120, "an empty outbox")
     return left / (time.monotonic() - started)
 
 
-def fill(stack: Stack, users: Sequence[int], *, wave: int = 0, application: str = "mms.ua") -> None:
+def fill(
+    stack: Stack, users: Sequence[int], *, wave: int = 0, application: str = "mms.ua", after_ms: int = 0
+) -> None:
     """Accept and hand over a push to each of the users; a user has one push in each wave."""
     now = clock.now_ms()
     for start in range(0, len(users), _BATCH):
-        batch = [_submission(number, wave, application, now) for number in users[start : start + _BATCH]]
+        batch = [
+            _submission(number, wave, application, now, after_ms) for number in users[start : start + _BATCH]
+        ]
         pushes.accept_all(stack.store, batch)
         outbox.hand_over(
             stack.store, (pushes.delivery_of(one.push, 0, one.recipients[0], one.content) for one in batch)
@@ -69,7 +77,7 @@ def fill(stack: Stack, users: Sequence[int], *, wave: int = 0, application: str 
         pushes.handed_over(stack.store, (one.push.ref for one in batch))
 
 
-def _submission(user: int, wave: int, application: str, now: int) -> Submission:
+def _submission(user: int, wave: int, application: str, now: int, after_ms: int) -> Submission:
     push_id, aor = f"{user}/{wave}", User.number(user).aor
     push = Push(
         version=1,
@@ -84,9 +92,10 @@ def _submission(user: int, wave: int, application: str, now: int) -> Submission:
         delivery_method="notspecified",
         notify_url="",
         accepted_ms=now,
-        deliver_before_ms=now + 3_600_000,
+        deliver_before_ms=max(now, after_ms) + 3_600_000,
         deadline_given=False,
         source_reference="",
+        deliver_after_ms=after_ms,
     )
     recipient = Recipient(aor, aor)
     result = Result("pending", TAKEN_CODE, "queued", "", 0, 0, now)

@@ -186,7 +186,7 @@ def _withdraw_for_finished(store: Store, push: Push, *, now_ms: int, retention_s
         for was in [old.get(recipient.aor)]
         if was is not None and was.may_wait
     ]
-    found = withdrawals.cancel(store, [was.ticket for was in finished], why)
+    found = withdrawals.cancel(store, [was.ticket for was in finished], why, stop=push.replace_all)
     sessions.abort(store, list(found), why, now_ms)
     out = [was for was in finished if found[was.ticket] in (Found.WAITING, Found.NOT_THERE)]
     if out:

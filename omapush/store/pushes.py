@@ -167,12 +167,14 @@ def fan_out_of(push: Push, content: bytes) -> FanOut:
 
 
 def not_handed_over(store: Store, before_ms: int, *, most: int = 200) -> list[str]:
-    """Return refs accepted before `before_ms` whose hand-over was never noted."""
+    """Return refs accepted before `before_ms` whose hand-over was never noted, in order of acceptance."""
     with store_errors("not handed over"):
         pipe = store.db.pipeline(transaction=False)
         for number in range(store.layout.push_shards):
-            pipe.zrangebyscore(keys.handover(number), "-inf", before_ms, start=0, num=most)
-        return [ref.decode() for found in pipe.execute() for ref in found]
+            name = keys.handover(number)
+            pipe.zrangebyscore(name, "-inf", before_ms, start=0, num=most, withscores=True)
+        found = sorted((score, ref) for of_shard in pipe.execute() for ref, score in of_shard)
+    return [ref.decode() for _, ref in found]
 
 
 def open_deliveries(store: Store, ref: str) -> Iterator[Delivery]:

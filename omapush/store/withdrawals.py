@@ -53,13 +53,14 @@ class Replacement(NamedTuple):
     new: Delivery
 
 
-def cancel(store: Store, tickets: Sequence[str], why: str) -> dict[str, Found]:
+def cancel(store: Store, tickets: Sequence[str], why: str, *, stop: bool = True) -> dict[str, Found]:
     """
     Take deliveries out of the outbox, wherever they wait, and keep a late hand-over from bringing them back.
 
+    What is at a sender stays; with `stop` it is not sent again after that.
     What is out is untold until `told`: whoever finds it there later tells its push (docs/adr/0021).
     """
-    answers = _call(store, "omapush_cancel", [why], [(place, (place,)) for place in tickets])
+    answers = _call(store, "omapush_cancel", [why, int(stop)], [(place, (place,)) for place in tickets])
     return {place: Found(answer) for place, answer in answers.items()}
 
 

@@ -35,14 +35,14 @@ local function forget_old(keys, now)
   redis.call('EXPIRE', keys[7], KEPT_S)
 end
 
--- Take tickets out of the outbox. One that is at a sender stays, and is not sent again after that.
--- ARGV why, ticket ...
+-- Take tickets out of the outbox. One that is at a sender stays; it is not sent again after that when it is to stop.
+-- ARGV why, 1 when what is at a sender is to stop, ticket ...
 -- Answers for each 1 it is out, 0 it is at a sender, -1 it is not here (any more).
 local function cancel(keys, args)
   local now, answer = now_ms(), {}
-  for i = 2, #args do
+  for i = 3, #args do
     local found = withdraw(keys, args[i], args[1], now)
-    if found == AT_A_SENDER then
+    if found == AT_A_SENDER and args[2] == '1' then
       redis.call('HSET', keys[9], args[i], args[1])
     end
     answer[#answer + 1] = found

@@ -413,3 +413,19 @@ def test_a_replacement_that_is_cancelled_before_it_was_carried_out_still_replace
     handing_over.left(world.store, new.push.ref, now_ms=clock.now_ms(), retention_s=KEEP_S)
     assert world.deliver_all() == []
     assert [world.states(one) for one in (old, new)] == [[("cancelled", "1000")]] * 2
+
+
+@pytest.mark.parametrize(("for_all", "goes_on"), [(True, False), (False, True)], ids=["all", "pending-only"])
+def test_what_is_at_a_sender_outlives_a_pending_only_replacement_that_was_cancelled(
+    world: World, for_all: bool, goes_on: bool
+) -> None:
+    old = world.submit(ALICE)
+    (taken,) = world.take()
+    new = world.submit(ALICE, replaces=old.push.ref, replace_all=for_all, hand_over=False)
+    assert world.cancel(new) == {0: True}
+    handing_over.left(world.store, new.push.ref, now_ms=clock.now_ms(), retention_s=KEEP_S)
+    world.end(taken, Outcome(clock.now_ms(), "pending", "1001", "busy"), 486)
+    world.repair()
+    outbox.wake(world.store)
+    assert world.deliver_all() == ([f"{old.push.push_id} {ALICE}"] if goes_on else [])
+    assert world.states(old) == [("delivered", "1000") if goes_on else ("cancelled", "1000")]
