@@ -145,6 +145,7 @@ def _profile(values: Config, application: str, initiator: str) -> Profile:
         wrapped=settings.form == "wrapped",
         gzip=settings.gzip,
         push_id_header=settings.push_id_header,
+        priority_header=settings.priority_header,
         asserted=(account.identity or values.sip.uri) if account is not None and trusted else "",
     )
 

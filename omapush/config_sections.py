@@ -103,8 +103,11 @@ class Api(Section, frozen=True):
     """Distribution lists of one initiator."""
     max_members: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
     """Members of one distribution list; a push to more than `max_addresses` of them is refused."""
-    max_waiting: Count = 1_000_000
-    """Deliveries that may wait in the outbox of all users; beyond it PAP answers 503 with Retry-After."""
+    max_waiting: Count = 2_000_000
+    """
+    Deliveries that may wait in the outbox of all users, those for a later time among them; beyond it a push
+    is answered 503 with Retry-After.
+    """
 
 
 class Delivery(Section, frozen=True):
@@ -230,6 +233,8 @@ class Application(Section, frozen=True):
     """Devices that subscribe to its pushes: take them, refuse them (403), or let them wait for approval."""
     push_id_header: bool = False
     """Add X-Push-Id, so that a receiver can drop the repeat that a crash may cause."""
+    priority_header: bool = False
+    """Tell the device the priority of the push: `Priority` `urgent`, `normal` or `non-urgent`."""
     recipient_rate: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     """Most of its pushes a minute to one user; the rest waits, and nobody else's does. 0: no limit."""
     recipient_burst: Count = 1

@@ -25,7 +25,7 @@ PROFILES: Settings = {
     'application."plain.ua"': {"accept_contact": "none"},
     'application."wrapped.ua"': {"form": "wrapped"},
     'application."gzip.ua"': {"gzip": True},
-    'application."marked.ua"': {"push_id_header": True},
+    'application."marked.ua"': {"push_id_header": True, "priority_header": True},
     'application."known.ua"': {"unregistered": "refuse"},
     'application."held.ua"': {"accept_contact": "strict", "no_match": "hold"},
     'application."patient.ua"': {

@@ -6,7 +6,7 @@ from typing import Final
 
 from omapush.push import subscription as subscriptions
 from omapush.push.body import WRAPPED_TYPE, body_of
-from omapush.push.page_mode import Profile, validity
+from omapush.push.page_mode import Profile, marks
 from omapush.push.request import Request
 from omapush.push.subscribe import in_ranges
 from omapush.push.subscription import Notifier, Subscription
@@ -31,9 +31,7 @@ def compose(
     Raises:
         TooLarge: the dialog's routes do not fit into a request.
     """
-    headers = list(validity(delivery))
-    if profile.push_id_header:
-        headers.append(f"X-Push-Id: {delivery.id}")
+    headers = marks(delivery, profile)
     accepts_gzip = any(coding in _GZIP for coding in subscription.encodings)
     body = body_of(
         delivery,

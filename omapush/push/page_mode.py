@@ -16,6 +16,8 @@ from omapush.push.request import Request
 from omapush.push.values import Delivery
 
 _CRLF: Final = "\r\n"
+_PRIORITY: Final = {"high": "urgent", "low": "non-urgent"}
+"Priority of a push, as priority-value of the SIP header says it (RFC 3261 20.26); else normal."
 _GENERATED_BYTES: Final = sum(
     len(text)
     for text in (
@@ -57,6 +59,7 @@ class Profile(NamedTuple):
     push_id_header: bool
     asserted: str
     "P-Asserted-Identity for this initiator; empty: the initiator is not trusted."
+    priority_header: bool = False
 
 
 def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, attempt: int) -> Request:
@@ -76,9 +79,7 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
         lines.append(f"Accept-Contact: {preference}")
     generated = f'icid-value="{call_id}";icid-generated-at={_host(sender.sent_by)}'
     lines.append(f'P-Charging-Vector: {generated};orig-ioi="Type 3{sender.ioi}"')
-    lines.extend(validity(delivery))
-    if profile.push_id_header:
-        lines.append(f"X-Push-Id: {delivery.id}")
+    lines.extend(marks(delivery, profile))
     lines.extend(body_headers)
     headers = _CRLF.join(lines) + _CRLF
     size = (
@@ -108,6 +109,16 @@ def _host(sent_by: str) -> str:
 def _loose(uri: str) -> str:
     """Return the URI with `;lr`, which a Route value of a loose router carries (RFC 3261 19.1.1)."""
     return uri if ";lr" in uri.lower() else f"{uri};lr"
+
+
+def marks(delivery: Delivery, profile: Profile) -> list[str]:
+    """Return the header lines that tell about the push itself, whatever carries it."""
+    lines = validity(delivery)
+    if profile.push_id_header:
+        lines.append(f"X-Push-Id: {delivery.id}")
+    if profile.priority_header:
+        lines.append(f"Priority: {_PRIORITY.get(delivery.priority, 'normal')}")
+    return lines
 
 
 def validity(delivery: Delivery) -> list[str]:

@@ -136,4 +136,6 @@ def test_a_validity_given_by_the_initiator_goes_along(stack: Stack, core: SipPee
 def test_a_push_id_goes_along_by_profile(stack: Stack, core: SipPeer) -> None:
     ref = stack.submit("sip:marked@home1.example", app="marked.ua")
 
-    assert core.wait_for_push("sip:marked@home1.example")[0].header("X-Push-Id") == f"{ref}.0"
+    (message,) = core.wait_for_push("sip:marked@home1.example")
+    assert message.header("X-Push-Id") == f"{ref}.0"
+    assert message.header("Priority") == "normal"

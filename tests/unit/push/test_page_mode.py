@@ -168,3 +168,15 @@ def test_a_ticket_tells_its_target_and_its_delivery(push_id: str, aor: str, inde
 def test_one_push_id_of_two_initiators_is_two_pushes() -> None:
     assert push_ref("a", "1") != push_ref("b", "1")
     assert push_ref("a", "1") == push_ref("a", "1")
+
+
+@pytest.mark.parametrize(
+    ("priority", "value"), [("high", "urgent"), ("medium", "normal"), ("low", "non-urgent"), ("", "normal")]
+)
+def test_the_profile_may_have_the_device_told_the_priority(priority: str, value: str) -> None:
+    delivery = DELIVERY._replace(priority=priority)
+    assert "Priority" not in names(composed(delivery))
+
+    told = composed(delivery, PROFILE._replace(priority_header=True))
+    lines = [line for line in told.headers.split("\r\n") if line.startswith("Priority")]
+    assert lines == [f"Priority: {value}"]
