@@ -62,7 +62,7 @@ class Batch:
 
     def carry(self, held: holding.Held, carried: Carried) -> None:
         """Hold a delivery until the session that carries it has its result."""
-        self._held.append(held)
+        self._held.append(held._replace(is_told=True))
         self._carried.append(carried)
 
     def choose_again(self, ticket: str, told: Told | None = None) -> None:

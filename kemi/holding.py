@@ -27,6 +27,8 @@ class Held(NamedTuple):
     why: str
     on_change: bool = True
     "It waits for devices or subscriptions, too, and not only for its time."
+    is_told: bool = False
+    "Its push knows already: another line of the event log says it."
 
 
 class Absent(NamedTuple):
@@ -44,7 +46,7 @@ def store(db: Store, held: Sequence[Held]) -> int:
     may have looked for held deliveries before these were.
     """
     new = outbox.hold(db, [Hold(one.ticket, one.again_ms) for one in held])
-    notes = [_note(one) for one, is_new in zip(held, new, strict=True) if is_new]
+    notes = [_note(one) for one, is_new in zip(held, new, strict=True) if is_new and not one.is_told]
     if notes:
         pushes.note(db, notes)
     aors = list(dict.fromkeys(one.delivery.aor for one in held))

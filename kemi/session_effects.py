@@ -60,8 +60,13 @@ def _notes(change: Change) -> list[tuple[str, Event]]:
     if after.why == before.why:
         return []
     concerned = {one.ticket: None for one in (*before.live, *after.live)}
+    name = "session"
+    if after.asked_ms != before.asked_ms or after.cancelled > before.cancelled:
+        name = "sent"
+    elif before.asked and not after.asked:
+        name = "reply"
     notes = []
     for ticket in concerned:
         ref, index = ticket_delivery(ticket)
-        notes.append((ref, Event(after.at_ms, index, "session", after.why)))
+        notes.append((ref, Event(after.at_ms, index, name, after.why)))
     return notes

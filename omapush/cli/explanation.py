@@ -92,7 +92,9 @@ def _waiting(
             said = event.text if event else "the last try failed"
             return f"The last try failed: {said}.", "It is tried again by itself at that time."
         case "held":
-            event = last(known.events, index, "held", "retry")
+            event = last(known.events, index, "held", "retry", "session", "sent", "reply")
+            if event is not None and event.name in ("session", "sent", "reply"):
+                return f"A session carries it: {event.text}.", "It ends with the transfer."
             if event is not None and event.name == "retry":
                 said = f"The last try found the device away: {event.text}."
                 return said, "It is sent at once when the user registers, or at that time."

@@ -67,8 +67,12 @@ def on_answer(session: Session, said: Said, *, jitter: float) -> Session | None:
 def _words(method: str, said: Said) -> str:
     if said.local:
         return f"no answer to the {method}"
-    text = f"{method} answered {said.code} {said.reason}".rstrip()
-    return f"{text} ({said.warning})" if said.warning else text
+    text = f"{said.code} {said.reason}".strip()
+    return (
+        f"{method} was answered ({text}; {said.warning})"
+        if said.warning
+        else f"{method} was answered ({text})"
+    )
 
 
 def _refused(session: Session, said: Said) -> Session:

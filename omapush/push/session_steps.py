@@ -95,7 +95,7 @@ def _invite(session: Session, here: Here, limits: Limits, *, worker_lives: bool,
         _asking(offered, "INVITE", here, now_ms)._replace(
             state="inviting",
             dialog=dialog,
-            why=f"INVITE sent with {number} file{'s' if number > 1 else ''}",
+            why=f"INVITE with {number} file{'s' if number > 1 else ''} to {request.next_hop}",
             due_ms=_answer_due(offered, now_ms + limits.answer_ms, now_ms),
         ),
         request,
@@ -159,7 +159,7 @@ def _await_answer(session: Session, here: Here, limits: Limits, now_ms: int) -> 
     waits = session._replace(due_ms=now_ms + ASKED_LOOK_MS, at_ms=now_ms)
     if session.cancelled or (session.node, session.run) != (here.node, here.run):
         return Step(waits)  # only who sent the INVITE can cancel it; a 200 that comes is followed by BYE
-    why = "no answer in time, cancelled" if session.live else "nothing is left to be sent, cancelled"
+    why = "CANCEL as no answer came in time" if session.live else "CANCEL as nothing is left to be sent"
     return Step(waits._replace(cancelled=True, why=why), cancel=True)
 
 
@@ -247,7 +247,7 @@ def _reinvite(session: Session, here: Here, limits: Limits, now_ms: int) -> Step
     return Step(
         _asking(offered, "INVITE", here, now_ms)._replace(
             dialog=dialog,
-            why=f"re-INVITE sent: {closing} closed, {new} new",
+            why=f"re-INVITE with {closing} closed, {new} new",
             due_ms=now_ms + ASKED_LOOK_MS,
         ),
         request,
@@ -261,7 +261,7 @@ def _bye(session: Session, here: Here, limits: Limits, now_ms: int) -> Step:
         request, dialog = dialogs.compose(session.dialog, "BYE", (vector,))
     except TooLarge as error:
         return Step(over(session, f"BYE cannot be sent: {error}", now_ms))
-    why = f"{session.why}; BYE sent" if session.why else "BYE sent"
+    why = f"BYE to {request.next_hop} after: {session.why}"
     return Step(
         _asking(session, "BYE", here, now_ms)._replace(
             state="closing", dialog=dialog, why=why, due_ms=now_ms + ASKED_LOOK_MS

@@ -8,7 +8,7 @@ from omapush.cli import explanation
 from omapush.cli.explanation import Standing
 from omapush.config import Config
 from omapush.push.values import Event, Result
-from omapush.store import client, outbox
+from omapush.store import client, outbox_views
 from omapush.store.pushes import Known
 from tests.unit.cli.test_ladder import ACCEPTED, DELIVERED, NOTIFIED, START_MS, known
 
@@ -23,8 +23,8 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def put(where: str, *, until_ms: int = START_MS + 1_000) -> None:
         owner = {"until_ms": str(until_ms)}
-        monkeypatch.setattr(outbox, "whereabouts", lambda *_: where)
-        monkeypatch.setattr(outbox, "owners", lambda _: dict.fromkeys(range(16), owner))
+        monkeypatch.setattr(outbox_views, "whereabouts", lambda *_: where)
+        monkeypatch.setattr(outbox_views, "owners", lambda _: dict.fromkeys(range(16), owner))
 
     return put
 
@@ -75,6 +75,14 @@ def test_the_reason_of_a_hold_is_quoted(place: Any) -> None:
     event = Event(START_MS + 5, 0, "held", "none of 1 device fits; until devices or subscriptions change")
     now = standing(pending(event)).now
     assert "held: none of 1 device fits; until devices or subscriptions change." in now
+
+
+@pytest.mark.parametrize("name", ["session", "sent", "reply"])
+def test_a_push_that_a_session_carries_is_not_said_to_wait_for_a_device(place: Any, name: str) -> None:
+    place("held")
+    said = standing(pending(Event(START_MS + 5, 0, name, "INVITE was answered (200 OK)")))
+    assert said.now == "A session carries it: INVITE was answered (200 OK)."
+    assert said.next.startswith("It ends with the transfer.")
 
 
 def test_a_final_result_says_whether_the_initiator_knows_it(place: Any) -> None:
