@@ -234,7 +234,7 @@ class RegisterCompleter:
     def _fetch(self) -> list[tuple[str, tuple[tuple[str, str], ...], Report]]:
         """Return up to one batch of (transaction, answer headers, report)."""
         batch: list[tuple[str, tuple[tuple[str, str], ...], Report]] = []
-        while len(batch) < _MOST_REGISTERS and (queued := ksr_reader.next_queued(REGISTERS)):
+        while len(batch) < _MOST_REGISTERS and (queued := suspended.next_waiting(REGISTERS)):
             batch.append((queued[0], *unpack_register(queued[1])))
         return batch
 

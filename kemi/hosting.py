@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import ksr_reader
 import metrics
 import suspended
 from pace import Pace
@@ -101,7 +100,7 @@ class HostedCompleter:
 
     def _fetch(self) -> list[_Arrival]:
         batch: list[_Arrival] = []
-        while len(batch) < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(QUEUE)):
+        while len(batch) < _MOST_AT_ONCE and (queued := suspended.next_waiting(QUEUE)):
             batch.append(_Arrival(queued[0], *unpack(queued[1])))
         return batch
 

@@ -85,6 +85,7 @@ class PushAs:
         self._watches: WatchCompleter | None = None
         self._hosted: HostedCompleter | None = None
         self._sessions: SessionCompleter | None = None
+        suspended.steer(settings.config.overload.queue_ms, settings.udp_ports)
         ksr_writer.keep_inside(settings.inside)
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
@@ -102,6 +103,8 @@ class PushAs:
         """Every request that does not belong to a transaction of our own."""
         way_out: Decision = Answer(500, "Server Internal Error")
         try:
+            if not ksr_reader.is_trusted(self._settings) and KSR.pike.pike_check_req() < 0:
+                return DONE  # a flood from an address outside the trust domain: not worth an answer
             if KSR.sanity.sanity_check(_SANITY_MESSAGE, 1) < 0:
                 ksr_writer.refuse_malformed()
                 return DONE
@@ -130,7 +133,7 @@ class PushAs:
         try:
             match decision:
                 case Capture():
-                    return self._capture()
+                    return suspended.shed(completer.REGISTERS) or self._capture()
                 case Subscription():
                     return self._subscribe()
                 case Notification():
@@ -153,7 +156,7 @@ class PushAs:
         if report.problems:
             log.get().warning("register_body_unread", aor=report.aor, problems="; ".join(report.problems))
         packed = completer.pack_register(headers, report)
-        return suspended.hand_over(completer.REGISTERS, packed) or Capture()
+        return suspended.hand_over(completer.REGISTERS, packed, is_admitted=True) or Capture()
 
     def _subscribe(self) -> Decision:
         """Refuse a SUBSCRIBE, or suspend it until it is stored; the completer lets it answer."""

@@ -118,7 +118,7 @@ class ReferralCompleter:
 
     def _take_notifies(self) -> int:
         taken = 0
-        while taken < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(NOTIFIES)):
+        while taken < _MOST_AT_ONCE and (queued := suspended.next_waiting(NOTIFIES)):
             transaction, told = queued[0], codec.told(base64.b64decode(queued[1]))
             taken += 1
             try:

@@ -92,7 +92,7 @@ class SessionCompleter:
 
     def _take_requests(self) -> int:
         taken = 0
-        while taken < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(REQUESTS)):
+        while taken < _MOST_AT_ONCE and (queued := suspended.next_waiting(REQUESTS)):
             transaction, asked = queued[0], codec.asked(base64.b64decode(queued[1]))
             taken += 1
             try:

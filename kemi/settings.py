@@ -126,6 +126,12 @@ class Settings:
             for uri in terms.subscribe
         )
 
+    @property
+    def udp_ports(self) -> frozenset[int]:
+        """Ports of our UDP sockets."""
+        listens = (listen for listen in self.config.sip.listen if listen.startswith("udp:"))
+        return frozenset(int(listen.rpartition(":")[2]) for listen in listens)
+
     def is_trusted(self, address: str, certificate: Certificate | None = None) -> bool:
         """Tell whether a peer belongs to the trust domain; `certificate`: of one that came by TLS."""
         return _is_trusted(self.inside.domain, address, certificate)

@@ -58,7 +58,7 @@ class SubscriptionCompleter:
 
     def _take_subscribes(self) -> int:
         batch: list[_Waiting] = []
-        while len(batch) < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(SUBSCRIBES)):
+        while len(batch) < _MOST_AT_ONCE and (queued := suspended.next_waiting(SUBSCRIBES)):
             batch.append((queued[0], unpack_subscribe(queued[1])))
         waiting = batch
         while waiting:

@@ -7,35 +7,76 @@ transaction go on here, where it answers.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
+
 import KSR
 import ksr_reader
+import overload
+from overload import Steering
 
+from omapush import clock
 from omapush.push.inbound import Answer, Decision, Drop
 
 MOST_WAITING = 15_000
 "Requests that may wait in one queue; beyond it the peer is told 503."
 
 _NOT_NOW = Answer(503, "Service Unavailable", (("Retry-After", "5"),))
+_COME_AGAIN_S = (2, 9)
+"Seconds of Retry-After for what is shed, spread: what is refused together should not come back together."
+
+_steering: dict[str, Steering] = {}
+"In a completer: what follows from how long requests wait for it, by queue."
+_target_s = 0.0
+_ports: frozenset[int] = frozenset()
 
 _answer = _NOT_NOW
 "What the transaction that is being resumed in this process says."
 
 
-def hand_over(queue: str, packed: str) -> Decision | None:
+def steer(target_ms: int, ports: Iterable[int]) -> None:
+    """Set how long requests may wait before less is let in, 0: for ever; before the fork."""
+    global _target_s, _ports
+    _target_s, _ports = target_ms / 1000, frozenset(ports)
+
+
+def shed(queue: str) -> Answer | None:
+    """Return that the request in hand, which is for a queue, is not let in now; None: it is."""
+    if not overload.sheds(queue):
+        return None
+    KSR.xhttp_prom.counter_inc_l1("sip_requests_shed_total", 1, queue)
+    return Answer(503, "Service Unavailable", (("Retry-After", str(random.randrange(*_COME_AGAIN_S))),))
+
+
+def hand_over(queue: str, packed: str, *, is_admitted: bool = False) -> Decision | None:
     """
     Suspend the request in hand and queue `packed` for a completer; None when that is done.
 
-    Otherwise returns what to do with the request instead.
+    Otherwise returns what to do with the request instead. `is_admitted`: it is not to be shed any more.
     """
+    if not is_admitted and (refusal := shed(queue)) is not None:
+        return refusal
     if KSR.mqueue.mq_size(queue) > MOST_WAITING:
         return _NOT_NOW
     if KSR.tm.t_newtran() <= 0:
         return Drop()  # a repetition (0) whose first copy another worker has just taken
     if KSR.tmx.t_suspend() < 0:
         return Answer(500, "Server Internal Error")
-    transaction = f"{ksr_reader.number('$T(id_index)')}:{ksr_reader.number('$T(id_label)')}"
+    names = ksr_reader.number("$T(id_index)"), ksr_reader.number("$T(id_label)")
+    transaction = f"{names[0]}:{names[1]}:{clock.monotonic():.4f}"
     KSR.mqueue.mq_add(queue, transaction, packed)
     return None
+
+
+def next_waiting(queue: str) -> tuple[str, str] | None:
+    """In a completer: return the next (transaction, what was handed over) of a queue; None: it is empty."""
+    queued = ksr_reader.next_queued(queue)
+    if queued is not None and _target_s:
+        steering = _steering.get(queue)
+        if steering is None:
+            steering = _steering[queue] = Steering(queue, _target_s, _ports)
+        steering.waited(float(queued[0].rpartition(":")[2]))
+    return queued
 
 
 def pass_on(transaction: str, queue: str, packed: str) -> None:
@@ -50,7 +91,7 @@ def resume(transaction: str, answer: Answer) -> None:
     """In a completer: answer a request that `hand_over` suspended."""
     global _answer
     _answer = answer
-    index, label = transaction.split(":")
+    index, label, _ = transaction.split(":")
     KSR.tmx.t_continue(int(index), int(label), "ksr_resumed")
 
 

@@ -117,7 +117,7 @@ class WatchCompleter:
 
     def _take_notifies(self) -> int:
         batch: list[_Waiting] = []
-        while len(batch) < _MOST and (queued := ksr_reader.next_queued(NOTIFIES)):
+        while len(batch) < _MOST and (queued := suspended.next_waiting(NOTIFIES)):
             batch.append((queued[0], codec.notified(base64.b64decode(queued[1]))))
         waiting = batch
         try:

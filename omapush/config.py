@@ -31,6 +31,7 @@ from omapush.config_sections import (
     Hosted,
     Log,
     Notify,
+    Overload,
     RegistrationSection,
     Retry,
     Routing,
@@ -58,6 +59,7 @@ __all__ = [
     "Log",
     "Msrp",
     "Notify",
+    "Overload",
     "QuietHours",
     "RedisSection",
     "RegistrationSection",
@@ -83,6 +85,7 @@ class Config(Struct, frozen=True, kw_only=True):
     api: Api = Api()
     redis: RedisSection = RedisSection()
     delivery: Delivery = Delivery()
+    overload: Overload = Overload()
     notify: Notify = Notify()
     registration: RegistrationSection = RegistrationSection()
     msrp: Msrp = Msrp()
@@ -118,6 +121,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "api": Api,
     "redis": RedisSection,
     "delivery": Delivery,
+    "overload": Overload,
     "notify": Notify,
     "registration": RegistrationSection,
     "msrp": Msrp,

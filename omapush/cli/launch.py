@@ -38,6 +38,7 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
         "OMAPUSH_FR_TIMER": str(_transaction_timeout_ms(config.delivery.transaction_s)),
         "OMAPUSH_LOG_LEVEL": str(_LOG_LEVELS[sip.log_level]),
         "OMAPUSH_UDP_MTU": str(sip.udp_mtu),
+        "OMAPUSH_FLOOD": str(2 * config.overload.flood_per_s),
         "OMAPUSH_CONTROL": f'"unixs:{run_dir / "kamailio.ctl"}"',
     }
     if _speaks_tls(config):

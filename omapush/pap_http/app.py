@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 from omapush.audit.journal import journal_for
 from omapush.config import Config
 from omapush.errors import PushError
+from omapush.pap_http.admission import Admission
 from omapush.pap_http.audit_trail import AuditTrail
 from omapush.pap_http.audited import Audited
 from omapush.pap_http.authentication import Accounts
@@ -51,6 +52,7 @@ def create(config: Config) -> Litestar:
     quotas = Quotas(config, store, metrics)
     commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
     intake = Intake(config, store, commit, quotas, gate.has_room)
+    admission = Admission(config.overload.http_queue_ms, commit.wait_s)
     problems = Problems(metrics)
     trail = AuditTrail(
         journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required
@@ -62,6 +64,7 @@ def create(config: Config) -> Litestar:
         Door(Accounts(config), Brake()),
         LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes),
         intake,
+        admission,
         PapService(config, store, intake),
     )
     routes: list[ControllerRouterHandler] = [PapRoute, JsonPushes, JsonCancel, JsonPushPages, JsonLists]
@@ -73,7 +76,7 @@ def create(config: Config) -> Litestar:
         routes,
         state=State({"parts": parts, "contents": contents}, deep_copy=False),
         middleware=[Audited(trail)],
-        lifespan=[partial(_watched, gate)],
+        lifespan=[partial(_watched, gate, admission)],
         exception_handlers={
             HTTPException: problems.of_http,
             PushError: problems.of_push,
@@ -86,10 +89,11 @@ def create(config: Config) -> Litestar:
 
 
 @asynccontextmanager
-async def _watched(gate: OutboxGate, _app: Litestar) -> AsyncIterator[None]:
-    """Look at the outbox for as long as the application runs."""
-    watch = asyncio.create_task(gate.watch())
+async def _watched(gate: OutboxGate, admission: Admission, _app: Litestar) -> AsyncIterator[None]:
+    """Look at the outbox, and at how long pushes wait, for as long as the application runs."""
+    watches = [asyncio.create_task(gate.watch()), asyncio.create_task(admission.watch())]
     yield
-    watch.cancel()
-    with suppress(asyncio.CancelledError):
-        await watch
+    for watch in watches:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch

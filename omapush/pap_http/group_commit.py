@@ -9,6 +9,7 @@ own, in small steps, so that others do not wait behind it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from omapush import clock, log
@@ -35,6 +36,8 @@ class GroupCommit:
         self._large_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-large")
         self._large = 0
         self._waiting: list[tuple[Submission, asyncio.Future[bool]]] = []
+        self._since: deque[float] = deque()
+        "When each of them came."
         self._running: asyncio.Task[None] | None = None
 
     async def accept(self, submission: Submission) -> bool:
@@ -49,9 +52,14 @@ class GroupCommit:
             return await self._accept_large(submission)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((submission, future))
+        self._since.append(clock.monotonic())
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._work())
         return await future
+
+    def wait_s(self, now: float) -> float:
+        """Return how long the first of the submissions that wait has waited."""
+        return now - self._since[0] if self._since else 0.0
 
     async def _accept_large(self, submission: Submission) -> bool:
         if self._large >= _MOST_LARGE:
@@ -85,6 +93,8 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            for _ in batch:
+                self._since.popleft()
             await loop.run_in_executor(self._thread, self._store_batch, loop, batch)
 
     def _store_batch(

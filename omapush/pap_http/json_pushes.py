@@ -71,6 +71,7 @@ class JsonPushes(JsonRoute):
         """Store a push; from this answer on it will be delivered or come to another end."""
         account = request.user
         told(request, did="submit", what=data.push_id or "")
+        parts_of(request).admission.admit_priority(data.priority)
         try:
             accepted = await parts_of(request).intake.take(account, offer_of(data, account))
         except PushIdUsed as used:

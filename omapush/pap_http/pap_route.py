@@ -22,6 +22,7 @@ class PapRoute(Controller):
     async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Take one PAP document of a push initiator."""
         parts = parts_of(request)
+        await parts.admission.admit(request)
         account = request.scope["user"] = await parts.door.admit(request)
         media.require_pap(request)
         await parts.large_bodies.admit(request)

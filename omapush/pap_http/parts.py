@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Request
 
 from omapush.config import Config
+from omapush.pap_http.admission import Admission
 from omapush.pap_http.door import Door
 from omapush.pap_http.intake import Intake
 from omapush.pap_http.large_bodies import LargeBodies
@@ -26,6 +27,7 @@ class Parts:
     door: Door
     large_bodies: LargeBodies
     intake: Intake
+    admission: Admission
     pap: PapService
 
 

@@ -1,0 +1,108 @@
+"""
+What is let in when more arrives than can be stored: the rest is told 503 at once, which costs least.
+
+Completers see how long requests wait for them, and say in shared memory which part of them to let in. SIP
+workers read that and shed the rest. What waits in the socket's buffer is seen in /proc.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Final
+
+import KSR
+
+from omapush import clock, log
+from omapush.push.admission import INTERVAL_S, Level, observed
+
+_TABLE: Final = "overload"
+_LOOK_AGAIN_S: Final = 0.02
+_BELIEVED_S: Final = 1.0
+"A level that nobody renews for so long is over: its queue is empty."
+_PASSES: Final = ("$hdr(Resource-Priority)", "$hdr(Priority)")
+_EMERGENCY: Final = "emergency"
+_PROC: Final = (Path("/proc/net/udp"), Path("/proc/net/udp6"))
+_BYTES_EACH: Final = 2_304
+"Memory that the kernel counts for a datagram of usual size."
+_DRAINED_S: Final = 2_000
+"Requests a second that workers take from their sockets at least."
+
+_read: dict[str, tuple[float, float]] = {}
+"In a SIP worker: queue to (part let in, when to look again)."
+
+
+def sheds(queue: str) -> bool:
+    """In a SIP worker: tell whether the request in hand, which is for `queue`, is not let in."""
+    now = clock.monotonic()
+    admitted, until = _read.get(queue, (1.0, 0.0))
+    if now >= until:
+        admitted = _level(queue, now)
+        _read[queue] = admitted, now + _LOOK_AGAIN_S
+    return admitted < 1 and random.random() >= admitted and not _is_urgent()
+
+
+def _level(queue: str, now: float) -> float:
+    text = KSR.htable.sht_get(_TABLE, queue)
+    if not isinstance(text, str):
+        return 1.0
+    admitted, _, at = text.partition(" ")
+    return float(admitted) if now - float(at) < _BELIEVED_S else 1.0
+
+
+def _is_urgent() -> bool:
+    """Emergencies and calls with priority are never shed (RFC 3261 20.26, RFC 4412)."""
+    resource, priority = (KSR.pv.get(name) for name in _PASSES)
+    return bool(resource) or str(priority or "").strip().lower() == _EMERGENCY
+
+
+class Steering:
+    """In a completer: how long requests wait in one queue, and what follows."""
+
+    def __init__(self, queue: str, target_s: float, ports: frozenset[int] = frozenset()) -> None:
+        """`ports`: UDP ports whose socket buffers come before the queue."""
+        self._queue = queue
+        self._target_s = target_s
+        self._ports = ports
+        self._level = Level()
+        self._seen = 0
+        self._told = 1.0
+
+    def waited(self, since_s: float) -> None:
+        """Note that a request which came at `since_s` is being taken from the queue now."""
+        now = clock.monotonic()
+        self._seen += 1
+        before = self._level
+        wait_s = now - since_s
+        if now - before.since_s >= INTERVAL_S:
+            rate = max(self._seen / (now - before.since_s), _DRAINED_S)
+            wait_s += backlog_bytes(self._ports) / _BYTES_EACH / rate
+        self._level = observed(before, wait_s, now, self._target_s)
+        if self._level.since_s != before.since_s:
+            self._seen = 0
+            self._tell(now, wait_s)
+
+    def _tell(self, now: float, wait_s: float) -> None:
+        admitted = self._level.admitted
+        if admitted < 1 or self._told < 1:
+            KSR.htable.sht_sets(_TABLE, self._queue, f"{admitted:.4f} {now:.3f}")
+        if admitted < 1 <= self._told:
+            log.get().warning("overload_began", queue=self._queue, waited_s=round(wait_s, 3))
+        elif self._told < 1 <= admitted:
+            log.get().warning("overload_over", queue=self._queue)
+        self._told = admitted
+
+
+def backlog_bytes(ports: frozenset[int]) -> int:
+    """Return how many bytes wait in the receive buffers of our UDP ports."""
+    total = 0
+    for file in _PROC:
+        try:
+            lines = file.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            if int(words[1].rpartition(":")[2], 16) in ports:
+                total += int(words[4].partition(":")[2], 16)
+    return total

@@ -1,0 +1,86 @@
+"""Which pushes are let in when more arrive than can be stored: the rest is told 503 before it costs much."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+from litestar import Request
+
+from omapush import clock, log
+from omapush.errors import Overloaded
+from omapush.push.admission import Level, observed
+
+_LOOK_EVERY_S: Final = 0.05
+_COME_AGAIN_S: Final = (2, 9)
+"Seconds of Retry-After, spread: what is refused together should not come back together."
+_LONGEST_LOOK: Final = 65_536
+"Bytes of a body that is read to see whether it is urgent."
+_HIGH: Final = "high"
+_HIGH_BYTES: Final = (b'priority="high"', b"priority='high'")
+
+
+class Admission:
+    """One for the whole process."""
+
+    def __init__(self, target_ms: int, wait_s: Callable[[float], float]) -> None:
+        """
+        Let less in while pushes wait longer than `target_ms`; 0: never.
+
+        `wait_s` tells, of a monotonic time, how long the first of those that wait to be stored has waited.
+        """
+        self._target_s = target_ms / 1000
+        self._wait_s = wait_s
+        self._level = Level()
+
+    async def watch(self) -> None:
+        """Keep looking, for as long as the api runs: how late this look itself comes is part of the wait."""
+        while self._target_s:
+            asked = clock.monotonic()
+            await asyncio.sleep(_LOOK_EVERY_S)
+            now = clock.monotonic()
+            late_s = max(now - asked - _LOOK_EVERY_S, 0.0)
+            self.look(now, late_s + self._wait_s(now))
+
+    def look(self, now: float, wait_s: float) -> None:
+        """Take one wait into account."""
+        before, self._level = self._level, observed(self._level, wait_s, now, self._target_s)
+        if self._level.admitted < 1 <= before.admitted:
+            log.get().warning("overload_began", queue="pushes", waited_s=round(wait_s, 3))
+        elif before.admitted < 1 <= self._level.admitted:
+            log.get().warning("overload_over", queue="pushes")
+
+    @property
+    def admitted(self) -> float:
+        """Which part of the pushes is let in."""
+        return self._level.admitted
+
+    async def admit(self, request: Request[Any, Any, Any]) -> None:
+        """
+        Return when the PAP document of a request may be read.
+
+        Raises:
+            Overloaded: it is not let in, and is of no high priority as far as can be seen.
+        """
+        if self._is_in():
+            return
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) <= _LONGEST_LOOK:
+            body = await request.body()
+            if any(high in body for high in _HIGH_BYTES):
+                return
+        raise _refused()
+
+    def admit_priority(self, priority: str) -> None:
+        """Return when a push of this priority is let in; else raise Overloaded."""
+        if priority != _HIGH and not self._is_in():
+            raise _refused()
+
+    def _is_in(self) -> bool:
+        return self._level.admitted >= 1 or random.random() < self._level.admitted
+
+
+def _refused() -> Overloaded:
+    return Overloaded("more pushes arrive than can be stored", retry_after_s=random.randrange(*_COME_AGAIN_S))

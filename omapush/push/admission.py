@@ -1,0 +1,52 @@
+"""
+How much of what arrives is let in, steered by how long it has to wait: pure, for SIP and HTTP alike.
+
+A proportional and integral controller (as in RFC 8033): it looks at how far the wait is from its target, and
+at where it is going, so that the queue is neither left to grow nor run empty.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+INTERVAL_S: Final = 0.1
+"How often the part that is let in is set anew."
+LEAST: Final = 0.02
+"Part that is always let in: without it nobody would see when the wait is over."
+_DISTANCE: Final = 0.03
+"What one target's length too much takes away in an interval."
+_DIRECTION: Final = 0.1
+"What one target's length more than an interval before takes away."
+_MOST: Final = 3.0
+"Targets' lengths that count: a queue that stood for long is no reason to shut the door for long."
+
+
+class Level(NamedTuple):
+    """What is let in now."""
+
+    admitted: float = 1.0
+    "Part of what arrives."
+    since_s: float = 0.0
+    "Begin of the interval."
+    shortest_s: float = -1.0
+    "Shortest wait of it; negative: none was seen."
+    before_s: float = 0.0
+    "The same of the interval before."
+
+
+def observed(level: Level, wait_s: float, now_s: float, target_s: float) -> Level:
+    """
+    Return the level after one more wait was seen.
+
+    The shortest wait of an interval tells a queue that stands from one that a burst has just filled: only the
+    former is overload.
+    """
+    shortest_s = wait_s if level.shortest_s < 0 else min(level.shortest_s, wait_s)
+    if now_s - level.since_s < INTERVAL_S:
+        return level._replace(shortest_s=shortest_s)
+    if level.admitted >= 1 and shortest_s <= target_s:
+        return Level(1.0, now_s, -1.0, shortest_s)
+    distance = min(shortest_s / target_s - 1, _MOST)
+    direction = max(-_MOST, min((shortest_s - level.before_s) / target_s, _MOST))
+    admitted = level.admitted - _DISTANCE * distance - _DIRECTION * direction
+    return Level(max(LEAST, min(admitted, 1.0)), now_s, -1.0, shortest_s)

@@ -1,0 +1,82 @@
+"""Pushes by PAP and JSON under overload."""
+
+import asyncio
+from typing import Any
+from unittest.mock import AsyncMock, MagicMock
+
+import pytest
+
+from omapush.errors import Overloaded
+from omapush.pap_http.admission import Admission
+
+
+def tight() -> Admission:
+    """Nearly nothing is let in."""
+    admission = Admission(100, lambda _: 0.0)
+    for n in range(100):
+        admission.look(float(n), 60.0)
+    return admission
+
+
+def request(body: bytes, length: int | None = None) -> Any:
+    fake = MagicMock()
+    fake.headers = {"content-length": str(len(body) if length is None else length)}
+    fake.body = AsyncMock(return_value=body)
+    return fake
+
+
+def refused(admission: Admission, asked: Any, times: int = 200) -> list[Overloaded]:
+    found: list[Overloaded] = []
+    for _ in range(times):
+        try:
+            asyncio.run(admission.admit(asked))
+        except Overloaded as error:
+            found.append(error)
+    return found
+
+
+def test_without_overload_everything_is_let_in_and_nothing_is_read() -> None:
+    asked = request(b"x")
+
+    assert refused(Admission(100, lambda _: 0.0), asked) == []
+    asked.body.assert_not_called()
+
+
+def test_under_overload_most_is_refused_and_told_to_come_again_at_different_times() -> None:
+    found = refused(tight(), request(b'<quality-of-service priority="medium"/>'))
+
+    assert len(found) > 150
+    assert len({error.retry_after_s for error in found}) > 3
+    assert all(1 < error.retry_after_s < 10 for error in found)
+
+
+@pytest.mark.parametrize("body", [b'<q priority="high"/>', b"<q priority='high'/>"])
+def test_high_priority_is_let_in(body: bytes) -> None:
+    assert refused(tight(), request(body)) == []
+
+
+def test_a_long_body_is_not_read_to_find_that_out() -> None:
+    asked = request(b'priority="high"', length=1_000_000)
+
+    assert len(refused(tight(), asked)) > 150
+    asked.body.assert_not_called()
+
+
+def test_json_says_its_priority() -> None:
+    admission = tight()
+    for _ in range(100):
+        admission.admit_priority("high")
+    with pytest.raises(Overloaded):
+        _submit_many(admission, "low")
+
+
+def _submit_many(admission: Admission, priority: str) -> None:
+    for _ in range(1_000):
+        admission.admit_priority(priority)
+
+
+def test_a_limit_of_zero_lets_everything_in() -> None:
+    admission = Admission(0, lambda _: 60.0)
+    asyncio.run(admission.watch())
+
+    assert admission.admitted == 1

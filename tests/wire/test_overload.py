@@ -1,0 +1,207 @@
+"""More arrives than can be stored: what is shed is told so at once, what is urgent or health is answered."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import redis
+
+from tests.conftest import MakeStack
+from tests.fakes.sip_text import SipText
+from tests.harness.sip_peer import SipPeer
+from tests.harness.sip_ping import answers_options
+from tests.harness.stack import PASSWORD, Settings, Stack
+from tests.harness.wait import wait_until
+from tests.wire.requests import register, request
+
+SOON: Settings = {"overload": {"queue_ms": 20, "http_queue_ms": 20}, "redis": {"timeout_ms": 2_000}}
+
+
+BUSY = """
+local began = redis.call('TIME')
+repeat
+  local now = redis.call('TIME')
+until (now[1] - began[1]) * 1000000 + now[2] - began[2] > 100000
+"""
+
+
+@contextmanager
+def slow_redis(stack: Stack) -> Iterator[None]:
+    """A Redis that serves everybody once in 0.1 s: what arrives faster than it stores then has to wait."""
+    over = threading.Event()
+
+    def keep_busy() -> None:
+        with redis.Redis(unix_socket_path=stack.config.redis.url.removeprefix("unix://")) as db:
+            while not over.is_set():
+                db.eval(BUSY, 0)
+
+    threads = [threading.Thread(target=keep_busy) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def registers(stack: Stack, peer: SipPeer, number: int, *headers: tuple[str, str]) -> str:
+    """Send one REGISTER; returns its Call-ID."""
+    raw = register(f"sip:load{number}@home1.example", peer, headers=list(headers))
+    peer.send(raw, stack.sip)
+    return SipText.parse(raw).header("Call-ID")
+
+
+def answers(peer: SipPeer) -> dict[str, SipText]:
+    return {one.header("Call-ID"): one for one in peer.responses if one.status >= 200}
+
+
+def statuses(peer: SipPeer, calls: list[str]) -> set[int]:
+    found = answers(peer)
+    return {found[call].status for call in calls if call in found}
+
+
+def test_under_overload_registers_are_shed_with_503_and_emergencies_and_options_are_not(
+    make_stack: MakeStack,
+) -> None:
+    stack = make_stack(SOON, ("redis", "sip"))
+    with SipPeer() as peer:
+        usual: list[str] = []
+        urgent: list[str] = []
+        with slow_redis(stack):
+
+            def loads() -> bool:
+                number = len(usual)
+                usual.append(registers(stack, peer, number))
+                if number % 20 == 0:
+                    urgent.append(registers(stack, peer, 100_000 + number, ("Priority", "emergency")))
+                    urgent.append(registers(stack, peer, 200_000 + number, ("Resource-Priority", "ets.0")))
+                    assert answers_options(stack.sip)
+                time.sleep(0.001)  # a load, not a wait
+                return 503 in statuses(peer, usual[-200:]) and len(usual) > 1_500
+
+            wait_until(loads, 30, "something is shed")
+        wait_until(lambda: len(answers(peer)) >= len(usual) + len(urgent), 15, "everybody is answered")
+
+        assert statuses(peer, usual) == {200, 503}
+        assert statuses(peer, urgent) == {200}
+        shed = [one for one in answers(peer).values() if one.status == 503]
+        assert all(1 < int(one.header("Retry-After")) < 10 for one in shed)
+
+        def over() -> bool:
+            return peer.ask(register("sip:late@home1.example", peer), stack.sip).status == 200
+
+        wait_until(lambda: all(over() for _ in range(20)), 10, "nothing is shed any more")
+    assert "overload_began" in stack.parts["sip"].log_tail(500)
+
+
+def test_requests_of_others_are_not_shed(make_stack: MakeStack) -> None:
+    """They go on without us storing anything: no trouble of ours may reach them."""
+    stack = make_stack(SOON, ("redis", "sip"))
+    with SipPeer() as peer, SipPeer() as onward, slow_redis(stack):
+        route = f"<sip:127.0.0.1:{stack.sip[1]};lr>, <sip:127.0.0.1:{onward.port};lr>"
+        for n in range(300):
+            registers(stack, peer, n)
+            if n % 10 == 0:
+                raw = request("MESSAGE", f"sip:other{n}@home1.example", peer.address, [("Route", route)])
+                assert peer.ask(raw, stack.sip).status == 200
+
+
+def test_a_flood_from_an_untrusted_address_is_not_answered_and_trusted_peers_are(
+    make_stack: MakeStack,
+) -> None:
+    stack = make_stack({"overload": {"flood_per_s": 5}}, ("redis", "sip"))
+    with SipPeer(host="127.0.0.2") as stranger, SipPeer() as peer:
+        assert stranger.ask(register("sip:x@home1.example", stranger), stack.sip).status == 403
+        for n in range(200):
+            registers(stack, stranger, n)
+            if n % 20 == 0:
+                aor = f"sip:trusted{n}@home1.example"
+                assert peer.ask(register(aor, peer), stack.sip).status == 200
+        refused = len(stranger.responses)
+        assert refused < 100
+        for n in range(100):
+            assert peer.ask(register(f"sip:many{n}@home1.example", peer), stack.sip).status == 200
+        assert answers_options(stack.sip)
+
+        sent_at = [0.0]
+
+        def forgiven() -> bool:
+            if time.monotonic() - sent_at[0] > 1:
+                sent_at[0] = time.monotonic()
+                stranger.send(register("sip:again@home1.example", stranger), stack.sip)
+            return len(stranger.responses) > refused
+
+        wait_until(forgiven, 60, "it is answered again when the flood is over")
+
+
+@pytest.mark.parametrize("interface", ["pap", "json"])
+def test_pushes_are_shed_with_503_while_those_before_them_wait_and_urgent_ones_are_not(
+    make_stack: MakeStack, interface: str
+) -> None:
+    stack = make_stack(SOON)
+
+    def submit(number: int, priority: str) -> httpx.Response:
+        return _submit(stack, interface, number, priority)
+
+    with SipPeer(stack.core_port), slow_redis(stack):
+        found: list[httpx.Response] = []
+
+        def loads() -> bool:
+            numbers = range(len(found), len(found) + 200)
+            with_threads = [
+                threading.Thread(target=lambda n=n: found.append(submit(n, "low"))) for n in numbers
+            ]
+            for thread in with_threads:
+                thread.start()
+            for thread in with_threads:
+                thread.join()
+            return any(one.status_code == 503 for one in found)
+
+        wait_until(loads, 30, "something is shed")
+        urgent = [submit(100_000 + n, "high").status_code for n in range(10)]
+        assert httpx.get(f"{stack.http}/healthz", trust_env=False).status_code == 200
+    assert {one.status_code for one in found} <= {201, 202, 503}
+    assert 503 not in urgent
+    shed = [one for one in found if one.status_code == 503]
+    assert all(1 < int(one.headers["Retry-After"]) < 10 for one in shed)
+    wait_until(
+        lambda: all(
+            submit(200_000 + time.monotonic_ns() % 10**9, "low").status_code < 300 for _ in range(10)
+        ),
+        10,
+        "nothing is shed any more",
+    )
+
+
+def _submit(stack: Stack, interface: str, number: int, priority: str) -> httpx.Response:
+    auth = ("trusted", PASSWORD)
+    if interface == "json":
+        body = {
+            "to": [f"sip:load{number}@home1.example"],
+            "application": "mms.ua",
+            "content_type": "text/plain",
+            "content": "x",
+            "priority": priority,
+        }
+        return httpx.post(f"{stack.http}/v1/pushes", auth=auth, json=body, trust_env=False, timeout=20)
+    control = (
+        f'<pap><push-message push-id="o{number}@pi"><address address-value="sip:load{number}@home1.example"/>'
+        f'<quality-of-service priority="{priority}"/></push-message></pap>'
+    )
+    parts = (
+        f"--b\r\nContent-Type: application/xml\r\n\r\n{control}\r\n--b\r\nContent-Type: text/plain\r\n\r\nx"
+    )
+    headers = {"Content-Type": 'multipart/related; boundary=b; type="application/xml"'}
+    return httpx.post(
+        f"{stack.http}/pap",
+        auth=auth,
+        content=f"{parts}\r\n--b--\r\n".encode(),
+        headers=headers,
+        trust_env=False,
+        timeout=20,
+    )
