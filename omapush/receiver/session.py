@@ -46,6 +46,8 @@ class Session:
         self._delivery = delivery
         self._senders = senders
         self.dialog = Dialog.of_request(agent, request.message, request.core, request.to_tag)
+        self.first = request.invite
+        "The INVITE that began it."
         self.ended: Callable[[Session], None] = lambda _: None
         self._media = agent.endpoint.media(self._settings)
         self._streams: list[Stream] = []

@@ -144,7 +144,10 @@ class Sessions:
             respond(request, refusal(out_of_order()))
             return
         request.answer(200, "OK")
-        session.end("the sender ended it")
+        if session.is_open:
+            session.end("the sender ended it")
+        else:  # it is not answered yet (RFC 3261 15.1.2)
+            session.first.cancel()
 
     async def close(self, *, say_so: bool) -> None:
         """End all sessions, with BYE when `say_so`."""

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,8 @@ class Spool:
             os.close(self._file)
             raise
         self.is_open = True
+        self._reading = threading.Lock()
+        "Held while another thread reads the file, so that it is not closed under its hands."
         kept = os.fstat(self._file).st_size
         self._have = OctetRanges()
         self._have.add(1, kept)
@@ -81,13 +84,14 @@ class Spool:
         self._hashed = 0
 
     def sha1(self) -> bytes:
-        """Return the SHA-1 of the file; reads what was not hashed on its way in."""
-        if self._hashed < 0:
-            self._hash, self._hashed = hashlib.sha1(usedforsecurity=False), 0
-        while piece := os.pread(self._file, _PIECE, self._hashed):
-            self._hash.update(piece)
-            self._hashed += len(piece)
-        return self._hash.digest()
+        """Return the SHA-1 of the file; reads what was not hashed on its way in, best in another thread."""
+        with self._reading:
+            if self._hashed < 0:
+                self._hash, self._hashed = hashlib.sha1(usedforsecurity=False), 0
+            while self.is_open and (piece := os.pread(self._file, _PIECE, self._hashed)):
+                self._hash.update(piece)
+                self._hashed += len(piece)
+            return self._hash.digest()
 
     def take(self, to: Path) -> None:
         """Close the file and give it its place."""
@@ -110,8 +114,9 @@ class Spool:
                 self.path.unlink(missing_ok=True)
 
     def _close(self) -> None:
-        self.is_open = False
-        os.close(self._file)
+        with self._reading:
+            self.is_open = False
+            os.close(self._file)
 
 
 class Shelf:

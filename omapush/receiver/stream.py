@@ -179,7 +179,7 @@ async def take(wanted: Wanted, files: Files, media: MediaEndpoint, agent: Agent,
     is_ours = connects(wanted.message, wish=settings.connect)
     if wanted.message.secure and not is_ours and not media.listens_securely():
         raise AnswerWith(488, "msrps cannot be listened for here", phrase="Not Acceptable Here")
-    spool = await asyncio.to_thread(files.open, wanted)
+    spool = files.open(wanted)
     try:
         if spool.prefix:
             await asyncio.to_thread(spool.sha1)  # what is kept is hashed before more comes

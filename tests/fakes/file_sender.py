@@ -150,12 +150,16 @@ class FileSender:
             "INVITE", {"Content-Type": "application/sdp", **(headers or {})}, sdp if body is None else body
         )
 
-    def take(self, answer: SipText) -> None:
-        """Go on from an answer: its tag, its target, the paths of its m-lines."""
-        if answer.status >= 300:
-            return
+    def take_tag(self, answer: SipText) -> None:
+        """Go on in the dialog that an answer makes, also a provisional one."""
         self._to = answer.header("To")
         self.target = answer.header("Contact").partition("<")[2].partition(">")[0]
+
+    def take(self, answer: SipText) -> None:
+        """Go on from a final answer: its tag, its target, the paths of its m-lines."""
+        if answer.status >= 300:
+            return
+        self.take_tag(answer)
         self.lines = answer_lines(answer.body)
         for one, line in zip(self.files, self.lines, strict=False):
             path = line.value("path")

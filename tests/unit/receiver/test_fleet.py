@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 from omapush.errors import BadConfiguration
 from omapush.receiver import Push
 from omapush.receiver.fleet import Fleet, Plan, Report
+from tests.fakes.file_sender import File, FileSender
+from tests.fakes.msrp_peer import MsrpPeer
 from tests.fakes.sip_text import SipText
 from tests.harness.processes import Process
 from tests.harness.scscf import Scscf
 from tests.harness.sip_peer import Says, SipPeer
 from tests.harness.stack import ROOT
 from tests.harness.wait import wait_until
-from tests.unit.receiver.core import FAST, grant, request
+from tests.unit.receiver.core import FAST, PSA, grant, request
 from tests.wire.test_receiver_scenarios import json_lines
 
 
@@ -98,3 +101,43 @@ def test_a_thousand_devices_run_in_one_process(tmp_path: Path) -> None:
         assert (last["refused"], last["duplicates"]) == (0, 0)
         assert last["memory_kb_per_device"] < 100
     wait_until(lambda: not fleet.is_running, 5, "the end")
+
+
+def test_each_device_of_a_fleet_takes_its_own_files_over_one_msrp_port() -> None:
+    got: list[Push] = []
+    contents = {f"sip:device{number}@home1.example": bytes([number]) * 100_000 for number in (1, 2, 3)}
+
+    def keep(push: Push) -> None:
+        got.append(replace(push, content=push.read()))
+
+    with SipPeer(policy=grant) as peer, MsrpPeer() as msrp:
+        plan = Plan(3, "sip:device{n}@home1.example", f"sip:127.0.0.1:{peer.port}", {"mms.ua": keep})
+        fleet = Fleet(plan, timers=FAST, expires_s=600)
+
+        def send(address: tuple[str, int]) -> set[int]:
+            senders = []
+            for aor, content in contents.items():
+                sender, file = FileSender(peer, address, aor=aor, sender=PSA), File(msrp.session(), content)
+                assert sender.invite(file).status == 200
+                file.session.connect()
+                senders.append((sender, file))
+            for sender, file in senders:
+                file.session.send(file.content, "image/png")
+                assert file.session.wait_for_report().header("Status") == "000 200 OK"
+                assert sender.bye().status == 200
+            return {sender.lines[0].port for sender, _ in senders}
+
+        async def scenario() -> tuple[set[int], Report]:
+            await fleet.start()
+            ports = await asyncio.to_thread(send, fleet.endpoints[0].transport.local)
+            report = fleet.report()
+            await fleet.stop()
+            return ports, report
+
+        ports, report = asyncio.run(scenario())
+    assert len(ports) == 1
+    assert report.received == 3
+    assert {push.header("To"): push.content for push in got} == {
+        f"<{aor}>": content for aor, content in contents.items()
+    }
+    assert msrp.violations == []

@@ -430,6 +430,24 @@ def test_cancel_after_the_answer_changes_nothing() -> None:
         assert on.open() == 1
 
 
+def test_bye_before_the_answer_ends_the_invite() -> None:
+    with bench() as on:
+
+        async def decide(offer: FileOffer) -> None:
+            await asyncio.sleep(60)
+
+        offered(on, decide)
+        sender = on.sender()
+        on.sip.send(sender.invitation(on.file()), on.device.receiver.address)
+        wait_until(lambda: on.statuses(sender) == [100, 180], 5, "ringing")
+        sender.take_tag(next(one for one in on.sip.responses if one.status == 180))
+        bye = SipText.parse(sender.request("BYE", {}))
+        on.sip.send(bye.raw, on.device.receiver.address)
+        wait_until(lambda: 487 in on.statuses(sender), 5, "487")
+        assert [one.status for one in on.sip.responses if one.method == "BYE"] == [200]
+        assert on.open() == 0
+
+
 def test_cancel_of_nothing_gets_481() -> None:
     with bench() as on:
         answer = on.sip.ask(request(on.sip, "CANCEL"), on.device.receiver.address)
