@@ -123,6 +123,10 @@ class Delivery(Section, frozen=True):
     """A request without a result for so long is sent again. Kamailio waits 8 s less for it, 32 s at most."""
     retention_s: Seconds = 86_400
     """How long a finished push and its push-id are remembered."""
+    log_s: Seconds | None = None
+    """How long its event log is kept, at most `retention_s`; left out: so long."""
+    push_id_s: Seconds = 0
+    """How long after its acceptance a push-id stays taken though its push is forgotten."""
     lifetime_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 604_800
     """How long a push without deliver-before may wait before it expires."""
     lease_ms: Annotated[int, Meta(ge=500, le=60_000)] = 5_000

@@ -20,15 +20,17 @@ class Pruning:
     """Looks at the lists of the initiators of the configuration, again and again; any node may."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        self._kept_ms = config.delivery.retention_s * 1000
-        self._pruner = Pruner(store, list(config.initiator))
+        self._kept_ms = max(config.delivery.retention_s, config.delivery.push_id_s) * 1000
+        self._pruner = Pruner(store, list(config.initiator), kept_s=config.delivery.push_id_s)
 
     async def run(self) -> None:
         """Work for ever; Redis being away only makes it wait."""
         while True:
             rest_s = _EVERY_S
             try:
-                before_ms = clock.now_ms() - self._kept_ms  # a younger push cannot be forgotten yet
+                before_ms = (
+                    clock.now_ms() - self._kept_ms
+                )  # a younger push is not forgotten, or its push-id is taken
                 if await asyncio.to_thread(self._pruner.prune, before_ms):
                     rest_s = _NEXT_S
             except PushError as error:

@@ -82,6 +82,9 @@ class Intake:
             accepted.content,
             event,
             fingerprint=fingerprint(offer),
+            retention_s=self._config.delivery.retention_s,
+            id_kept_ms=self._config.delivery.push_id_s * 1000,
+            log_s=self._config.delivery.log_s,
         )
         try:
             admission = await self._quotas.admit(account.name, accepted)

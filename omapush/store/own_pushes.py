@@ -110,9 +110,10 @@ def forget(store: Store, initiator: str, refs: Sequence[str]) -> None:
 class Pruner:
     """Takes pushes that are forgotten out of the lists of their initiators, going round and round."""
 
-    def __init__(self, store: Store, initiators: Sequence[str]) -> None:
+    def __init__(self, store: Store, initiators: Sequence[str], *, kept_s: int = 0) -> None:
         self._store = store
         self._lists = [(number, name) for name in initiators for number in range(store.layout.push_shards)]
+        self._kept_s = max(_KEPT_S, kept_s)
         self._from: dict[tuple[int, str], int] = {}
 
     def prune(self, before_ms: int) -> bool:
@@ -122,7 +123,7 @@ class Pruner:
             places = _scored(row)
             self._prune(*one, [ref for ref, _ in places])
             self._from[one] = places[-1][1] + 1 if len(places) == _PRUNED else 0
-        ask_all(self._store, "prune", (("EXPIRE", keys.own(*one), _KEPT_S) for one in self._lists))
+        ask_all(self._store, "prune", (("EXPIRE", keys.own(*one), self._kept_s) for one in self._lists))
         return any(self._from.values())
 
     def _wanted(self, one: tuple[int, str], before_ms: int) -> Command:

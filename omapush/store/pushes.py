@@ -35,6 +35,12 @@ class Submission(NamedTuple):
     "Name of content that was uploaded (store/contents.py)."
     fingerprint: bytes = b""
     "What tells a repeat from another push (push/fingerprint.py)."
+    id_kept_ms: int = 0
+    "How long after acceptance its push-id stays taken though it is forgotten."
+    retention_s: int = 86_400
+    "How long it is remembered when all its recipients are final from the start."
+    log_s: int | None = None
+    "How long its event log is kept after its end; None: as long as itself."
 
 
 class Stored(NamedTuple):
@@ -129,6 +135,7 @@ def _head(store: Store, submission: Submission) -> list[Any]:
     push = submission.push
     fields: list[Any] = ["record", codec.encode(push), "count", len(submission.recipients)]
     fields += ("print", submission.fingerprint)
+    fields += () if submission.log_s is None else ("logs", submission.log_s)
     body = store.ring.seal(push.ref, submission.content)
     fields += ("pieces", 1) if submission.upload else ("body", body)
     return [*fields, "notify", 1] if push.notify_url else fields
@@ -149,7 +156,10 @@ def _accepting(
     names += (keys.own(number, push.initiator), *more_keys)
     if submission.upload:
         names += (keys.upload(number, submission.upload), keys.content(number, push.ref))
-    return Call(function, names, [push.ref, push.accepted_ms, codec.encode(submission.event), owed, *rest])
+    is_over = len(final) == len(submission.results) and not push.subscribers
+    head = [push.ref, push.accepted_ms, codec.encode(submission.event), owed, submission.id_kept_ms]
+    head.append(submission.retention_s if is_over else 0)
+    return Call(function, names, [*head, *rest])
 
 
 def handed_over(store: Store, refs: Iterable[str]) -> None:

@@ -2,7 +2,8 @@
 -- Pushes of one push shard. Every key of a call carries the tag of that shard.
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
---                    notify (when results were asked for), count, print, a<i> recipient, r<i> result, f<i> final mark
+--                    notify (when results were asked for), count, print, logs (for how long its log is kept, s),
+--                    a<i> recipient, r<i> result, f<i> final mark
 --                    quota (initiator, when its deliveries are counted for a limit)
 --                    of one with many recipients, too: n:<state> how many are in each state
 --                    pieces (when its content is in `content`), secret and links (until when there are links to it)
@@ -41,11 +42,11 @@ end
 
 -- A push to subscribers ends with the last result of the last shard.
 local function end_fan_out(push, log, counted, content, now, retention_s)
-  local open = redis.call('HMGET', push, 'shards', 'total', 'done', 'pieces', 'links')
+  local open = redis.call('HMGET', push, 'shards', 'total', 'done', 'pieces', 'links', 'logs')
   if open[1] == '0' and open[2] == open[3] then
     local remembered_s = erase(push, content, open[4], open[5], now, retention_s)
     redis.call('EXPIRE', push, remembered_s)
-    redis.call('EXPIRE', log, remembered_s)
+    redis.call('EXPIRE', log, open[6] and math.min(open[6], remembered_s) or remembered_s)
     redis.call('EXPIRE', counted, remembered_s)
   end
 end
@@ -87,46 +88,68 @@ local function keep_upload(upload, content)
   return true
 end
 
+-- A push whose recipients are all final from the start has ended.
+local function end_at_once(push, log, content, now_ms, retention_s)
+  if retention_s ~= '0' then
+    local remembered_s = erase(push, content, content and '1', '0', tonumber(now_ms), retention_s)
+    redis.call('EXPIRE', push, remembered_s)
+    redis.call('EXPIRE', log, remembered_s)
+  end
+end
+
+-- A push-id is taken while its push is known, and for some time after it was accepted.
+local function is_taken(push, own, ref, now_ms, kept_ms)
+  if redis.call('EXISTS', push) == 1 then
+    return true
+  end
+  local accepted_ms = kept_ms ~= '0' and redis.call('ZSCORE', own, ref)
+  return accepted_ms and accepted_ms + kept_ms > tonumber(now_ms)
+end
+
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
 -- KEYS push, log, handover, notify, own, and upload, content for content that was uploaded
--- ARGV ref, now ms, first event, owed "<i>,<i>...", field, value ...
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", for how long push-ids stay taken ms, retention s when no recipient
+-- is open or 0, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was uploaded has run out.
 local function accept(keys, args)
-  if redis.call('EXISTS', keys[1]) == 1 then
+  if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
     return 0
   end
   if keys[6] and not keep_upload(keys[6], keys[7]) then
     return -1
   end
-  for first = 5, #args, UNPACKED do
+  for first = 7, #args, UNPACKED do
     redis.call('HSET', keys[1], unpack(args, first, math.min(first + UNPACKED - 1, #args)))
   end
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
   redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], args[1], args[2], args[4])
+  end_at_once(keys[1], keys[2], keys[7], args[2], args[6])
   return 1
 end
 
 -- The same for a push whose many recipients were staged before, page by page: it is there as a whole, or not at all.
 -- KEYS push, log, handover, notify, own, staged, and upload, content for content that was uploaded
--- ARGV ref, now ms, first event, owed "<i>,<i>...", number of fields staged, field, value ...
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", for how long push-ids stay taken ms, retention s when no recipient
+-- is open or 0, number of fields staged, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was staged or uploaded has run out.
 local function accept_staged(keys, args)
-  if redis.call('EXISTS', keys[1]) == 1 then
+  if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
     redis.call('UNLINK', keys[6])
     return 0
   end
-  if redis.call('HLEN', keys[6]) ~= tonumber(args[5]) or keys[7] and not keep_upload(keys[7], keys[8]) then
+  if redis.call('HLEN', keys[6]) ~= tonumber(args[7]) or keys[7] and not keep_upload(keys[7], keys[8]) then
     return -1
   end
   redis.call('PERSIST', keys[6])
   redis.call('RENAME', keys[6], keys[1])
-  redis.call('HSET', keys[1], unpack(args, 6))
+  redis.call('HSET', keys[1], unpack(args, 8))
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
   redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], args[1], args[2], args[4])
+  end_at_once(keys[1], keys[2], keys[8], args[2], args[6])
   return 1
 end
 
@@ -155,7 +178,7 @@ local function result(keys, args)
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
     local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards', 'pieces', 'links',
-      'n:pending', 'quota')
+      'n:pending', 'quota', 'logs')
     if known[5] then
       answer[#answer + 1] = final == '1' and count(push, log, counted, index, record, event) or 0
       end_fan_out(push, log, counted, content, args[1], args[2])
@@ -182,7 +205,7 @@ local function result(keys, args)
       if open == 0 then
         local remembered_s = erase(push, content, known[6], known[7], args[1], args[2])
         redis.call('EXPIRE', push, remembered_s)
-        redis.call('EXPIRE', log, remembered_s)
+        redis.call('EXPIRE', log, known[10] and math.min(known[10], remembered_s) or remembered_s)
       end
       answer[#answer + 1] = 1
     end

@@ -5,7 +5,7 @@ import pytest
 from omapush.push.values import Event, Push, Result
 from omapush.store import keys, owed, pushes
 from omapush.store.client import Store
-from omapush.store.pushes import Stored
+from omapush.store.pushes import Stored, Submission
 from tests.harness.messagepack import named, unpacked
 from tests.store.conftest import NOW_MS, Make
 
@@ -203,3 +203,49 @@ def test_every_key_of_a_push_is_in_one_slot(store: Store, make: Make) -> None:
 
     slots = {name.partition(b"{")[2].partition(b"}")[0] for name in store.db.scan_iter()}
     assert slots == {f"p{store.layout.push_shard(one.push.ref)}".encode()}
+
+
+def test_a_push_id_may_stay_taken_though_its_push_is_forgotten(store: Store, make: Make) -> None:
+    one = make.submission(push_id="kept")._replace(id_kept_ms=1_000)
+    assert pushes.accept_all(store, [one]) == [True]
+    store.db.delete(push_key(store, one.push.ref))
+
+    def again(later_ms: int) -> list[bool | None]:
+        push = one.push._replace(accepted_ms=NOW_MS + later_ms)
+        return pushes.accept_all(store, [one._replace(push=push)])
+
+    assert again(999) == [False]
+    assert not pushes.accept_large(store, one._replace(push=one.push._replace(accepted_ms=NOW_MS + 999)))
+    assert again(1_000) == [True]
+    store.db.delete(push_key(store, one.push.ref))
+    assert pushes.accept_all(store, [one._replace(id_kept_ms=0)]) == [True]
+
+
+def test_an_event_log_may_be_kept_for_a_shorter_time_than_its_push(store: Store, make: Make) -> None:
+    short, long, usual = (make.submission()._replace(log_s=log_s) for log_s in (7, 10 * KEEP_S, None))
+    pushes.accept_all(store, [short, long, usual])
+    for one in (short, long, usual):
+        finish(store, one.push.ref)
+
+    def left_s(one: Submission) -> tuple[int, int]:
+        log = keys.push_log(store.layout.push_shard(one.push.ref), one.push.ref)
+        return int(store.db.ttl(push_key(store, one.push.ref))), int(store.db.ttl(log))
+
+    assert left_s(short) == (KEEP_S, 7)
+    assert left_s(long) == left_s(usual) == (KEEP_S, KEEP_S)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_push_whose_recipients_are_all_final_from_the_start_has_ended(
+    store: Store, make: Make, is_large: bool
+) -> None:
+    wrong = Result("cancelled", "2008", "too late", "", 0, 0, NOW_MS)
+    one = make.submission("sip:a@home1.example", "sip:b@home1.example")._replace(
+        results=(wrong, wrong), retention_s=KEEP_S
+    )
+
+    assert pushes.accept_large(store, one) if is_large else pushes.accept_all(store, [one]) == [True]
+
+    key = push_key(store, one.push.ref)
+    assert (int(store.db.ttl(key)), store.db.hexists(key, "body")) == (KEEP_S, False)
+    assert owed.count(store) == 2
