@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 CONFIG ?=
 STANDIN ?= yes
+TLS ?=
 SECONDS ?= 600
 
 # Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
@@ -31,8 +32,8 @@ demo: deps ## start everything on free loopback ports, deliver pushes, show the 
 	@echo "demo: a content provider, omapush, a stand-in S-CSCF and a push receiver, all on this machine"
 	@python -m demo.deliver
 
-run: deps ## the same stack, stays up; CONFIG=FILE runs yours, STANDIN=no leaves out S-CSCF and handset
-	@python -m demo.stack run $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
+run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS, STANDIN=no: no S-CSCF and handset
+	@python -m demo.stack run $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
 
 test: deps ## prove everything: units, store, wire
 	@echo "test: pytest over tests/"

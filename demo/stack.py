@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from demo import secured
 from omapush import config
 from omapush.cli import launch, processes
 from omapush.config import Config
-from omapush.errors import PushError
+from omapush.errors import PushError, PushRefused
 from omapush.protocol.sip_uri import SipUri
 from tests.harness.scscf import Scscf
 from tests.harness.wait import wait_until
@@ -29,6 +30,7 @@ from tests.harness.wait import wait_until
 HANDSET: Final = "sip:alice@home1.example"
 APPLICATIONS: Final = ("mms.ua", "ulp.ua")
 _READY_WITHIN_S: Final = 60.0
+_TLS: Final = launch.ROOT / "var" / "tls"
 _STANDIN: Final = ("scscf", "handset")
 _TRY = """
 In another terminal:
@@ -45,9 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=("run", *_STANDIN))
     parser.add_argument("--config", metavar="FILE", help="configuration; with it, no stand-in is started")
     parser.add_argument("--no-standin", action="store_true", help="leave out S-CSCF and handset")
+    parser.add_argument("--tls", action="store_true", help="SIP by TLS, with a CA made for it")
     arguments = parser.parse_args(argv)
     try:
-        settings = config.load(arguments.config)
+        if arguments.tls and arguments.config:
+            raise PushRefused("--tls makes a configuration of its own; leave out --config")
+        file = arguments.config
+        if arguments.tls:
+            file = str(secured.prepare(_TLS, launch.ROOT / config.DEFAULT_FILE))
+        settings = config.load(file)
         if arguments.what == "run":
             _run(settings, standin=not (arguments.config or arguments.no_standin))
         elif arguments.what == "scscf":
@@ -70,7 +78,7 @@ def chosen(settings: Config, *, standin: bool) -> list[str]:
     if not standin:
         print(f"run: no stand-in; requests go to {settings.core.next_hop}", file=sys.stderr)
         return parts
-    host, port = core_address(settings)
+    host, port = standin_address(settings)
     taken = next(
         (why for protocol in ("udp", "tcp") if (why := processes.why_taken(protocol, host, port))), ""
     )
@@ -88,6 +96,16 @@ def core_address(settings: Config) -> tuple[str, int]:
     """Return host and port of the core's next hop."""
     uri = SipUri.parse(settings.core.next_hop, "core.next_hop")
     return uri.host.strip("[]"), uri.port or 5060
+
+
+def standin_address(settings: Config) -> tuple[str, int]:
+    """Return where the stand-in S-CSCF speaks UDP and TCP: with TLS one port below."""
+    host, port = core_address(settings)
+    return (host, port - 1) if _by_tls(settings) else (host, port)
+
+
+def _by_tls(settings: Config) -> bool:
+    return ";transport=tls" in settings.core.next_hop
 
 
 def _run(settings: Config, *, standin: bool) -> None:
@@ -110,7 +128,10 @@ def _become_scscf(settings: Config) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     listen = next(listen for listen in settings.sip.listen if listen.startswith("udp:"))
     as_uri = f"sip:{listen.removeprefix('udp:')}"
-    launch.become(Scscf(folder, as_uri=as_uri, port=core_address(settings)[1]).argv)
+    tls = None
+    if _by_tls(settings):
+        as_uri, tls = secured.application_server(), (secured.scscf_profile(_TLS), secured.THEIRS)
+    launch.become(Scscf(folder, as_uri=as_uri, port=standin_address(settings)[1], tls=tls).argv)
 
 
 def _handset(settings: Config) -> int:
@@ -120,7 +141,7 @@ def _handset(settings: Config) -> int:
     It starts when everything is up, for the S-CSCF tells of a registration only once.
     """
     wait_until(lambda: _is_ready(settings), _READY_WITHIN_S, "ready api, Redis and Kamailio")
-    host, port = core_address(settings)
+    host, port = standin_address(settings)
     applications = [word for ari in APPLICATIONS for word in ("--app", ari)]
     receiver = [sys.executable, "-m", "omapush.cli.main", "receiver", "run", "--uri", HANDSET]
     with subprocess.Popen([*receiver, "--proxy", f"sip:{host}:{port}", *applications]) as child:

@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from omapush.config import Config
+from omapush.config import Config, Tls
 from omapush.errors import BadConfiguration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,11 @@ def tls_profile(config: Config) -> str:
     """
     if not _speaks_tls(config):
         return ""
-    tls = config.tls
+    return profile_of(config.tls)
+
+
+def profile_of(tls: Tls) -> str:
+    """Return the same for files that are named: the other side of a link has its own."""
     lines = (
         "method = TLSv1.2+",
         "verify_certificate = yes",

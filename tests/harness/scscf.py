@@ -22,11 +22,18 @@ class Scscf(Process):
         home: str = "home1.example",
         port: int | None = None,
         criteria: Sequence[str] = (),
+        tls: tuple[Path, int] | None = None,
     ) -> None:
-        """`criteria` are the configuration's WITH_* defines, such as `WITH_ISC_MESSAGE`."""
+        """
+        `criteria` are the configuration's WITH_* defines, such as `WITH_ISC_MESSAGE`; `tls`: profile of the
+        tls module, and the port on which to speak it.
+        """
         self.address = ("127.0.0.1", port or free_port())
         self.uri = f"sip:127.0.0.1:{self.address[1]}"
         defines = [f"SCSCF_PORT={self.address[1]}", f'AS_URI="{as_uri}"', f'HOME="{home}"', *criteria]
+        if tls is not None:
+            uri = f"sip:127.0.0.1:{tls[1]};transport=tls"
+            defines += [f'SCSCF_TLS="{tls[0]}"', f"SCSCF_TLS_PORT={tls[1]}", f'SCSCF_TLS_URI="{uri}"']
         super().__init__(
             [
                 *("kamailio", "-DD", "-E", "-f", CONFIGURATION, "-m", "128", "-M", "8"),

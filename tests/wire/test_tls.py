@@ -7,12 +7,20 @@ from typing import NamedTuple
 
 import pytest
 
+from demo import secured as secured_demo
+from omapush import config
+from omapush.cli import launch
+from omapush.config import Tls
+from omapush.store import watches
 from tests.harness import tls_peer
 from tests.harness.authority import Issued, TestCa
 from tests.harness.ports import free_ports
+from tests.harness.receiver_thread import receiver_in_thread
+from tests.harness.scscf import Scscf
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.tls_peer import TlsPeer, client_context
+from tests.harness.wait import wait_until
 from tests.wire.requests import register, request
 
 pytestmark = pytest.mark.req("SEC-6", "SEC-7", "SEC-9", "SEC-12")
@@ -70,7 +78,7 @@ def message(name: str = "psa") -> bytes:
     return by_tls(request("MESSAGE", f"sip:{name}@home1.example", ("127.0.0.1", 5061)))
 
 
-@pytest.mark.req("SEC-4")
+@pytest.mark.req("SEC-4", "SEC-5")
 @pytest.mark.parametrize(
     ("host", "status"),
     [
@@ -159,3 +167,53 @@ def test_a_core_with_a_certificate_of_another_ca_gets_no_push(tmp_path: Path) ->
 
         assert (result.state, core.received) == ("timeout", [])
         assert core.refused
+
+
+@pytest.mark.req("PSA-REG-2", "PSA-MSG-6")
+def test_all_between_a_real_s_cscf_and_us_goes_by_tls(tmp_path: Path) -> None:
+    """As `make run TLS=1` has it: REGISTER, reg event and push of a device that a Kamailio S-CSCF serves."""
+    ca = TestCa(tmp_path / "ca")
+    udp_port, tls_port, core_port = free_ports(3)
+    profile = tmp_path / "scscf-tls.cfg"
+    theirs = ca.issue(SCSCF)
+    profile.write_text(launch.profile_of(named(theirs, ca)))
+    settings = {
+        **speaking_tls(ca.issue("psa.home1.example"), ca.certificate, udp_port, tls_port, core_port),
+        "registration": {"watch": True},
+    }
+    stack = Stack(tmp_path / "stack", settings, PARTS)
+    stack.sip = ("127.0.0.1", udp_port)
+    as_uri = f"sip:127.0.0.1:{tls_port};transport=tls"
+    with stack, Scscf(tmp_path, as_uri=as_uri, tls=(profile, core_port)) as core:
+        alice = "sip:alice@home1.example"
+        with receiver_in_thread(alice, core.uri) as device:
+            wait_until(lambda: watch_state(stack, alice) == "active", 10, "the reg event by TLS")
+            assert stack.result(stack.submit(alice, b"sealed")).state == "delivered"
+            assert [push.content for push in device.wait_for_pushes(1)] == [b"sealed"]
+        record = stack.registration(alice)
+        assert record is not None
+        assert record.s_cscf == f"sip:127.0.0.1:{core_port};transport=tls"
+
+
+def named(issued: Issued, ca: TestCa) -> Tls:
+    return Tls(
+        certificate=str(issued.certificate),
+        private_key=str(issued.private_key),
+        trusted_certificates=str(ca.certificate),
+    )
+
+
+def watch_state(stack: Stack, aor: str) -> str:
+    watch = watches.read(stack.store, aor)
+    return watch.state if watch else ""
+
+
+def test_the_configuration_of_make_run_tls_is_one_that_starts(tmp_path: Path) -> None:
+    base = tmp_path / "omapush.toml"
+    base.write_text('[sip]\nuri = "sip:mine@home1.example"\n[core]\nioi = "mine.example"\n')
+    values = config.load(str(secured_demo.prepare(tmp_path / "tls", base)))
+
+    assert (values.sip.uri, values.core.ioi) == ("sip:mine@home1.example", "mine.example")
+    assert values.core.trusted_peers == ()
+    assert any(listen.startswith("tls:") for listen in values.sip.listen)
+    assert Path(values.tls.private_key).stat().st_mode & 0o077 == 0

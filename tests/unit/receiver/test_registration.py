@@ -231,6 +231,7 @@ def aka_challenge(sqn: int, key: bytes = K) -> dict[str, str]:
     }
 
 
+@pytest.mark.req("SEC-3")
 def test_a_sim_answers_aka_after_synchronisation() -> None:
     def policy(request: SipText) -> Says | None:
         proof = request.header("Authorization")
@@ -252,6 +253,7 @@ def test_a_sim_answers_aka_after_synchronisation() -> None:
         assert device.receiver.is_registered
 
 
+@pytest.mark.req("SEC-3")
 def test_a_network_without_the_sims_key_is_not_answered() -> None:
     error = refused(
         lambda _: Says(401, "Unauthorized", aka_challenge(7, bytes(16))),
