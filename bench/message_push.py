@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from bench import full_size, sipp_rate
@@ -34,8 +35,13 @@ def measure(folder: Path, rounds: int) -> Figure:
     return compared("message_push", "MESSAGE/s", "native stateful relay", ours, theirs)
 
 
-def from_outbox(folder: Path) -> float:
-    """Return how many deliveries a second leave a full outbox and come back as stored results."""
+def from_outbox(
+    folder: Path, beside: Callable[[Stack], AbstractContextManager[None]] = lambda _: nullcontext()
+) -> float:
+    """Return how many deliveries a second leave a full outbox and come back as stored results.
+
+    `beside`: what goes on meanwhile.
+    """
     stack = full_size.stack(folder, ("redis", "sip", "notifier"))
     with sipp_rate.receiver(folder, stack.core_port):
         try:
@@ -43,7 +49,8 @@ def from_outbox(folder: Path) -> float:
             fill(stack, range(DELIVERIES))
             stack.start("notifier")
             stack.start("sip")
-            return drained(stack, DELIVERIES)
+            with beside(stack):
+                return drained(stack, DELIVERIES)
         finally:
             stack.__exit__(None, None, None)
 

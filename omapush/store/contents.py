@@ -96,10 +96,10 @@ def pieces(store: Store, ref: str, first: int, count: int) -> list[bytes] | None
             for piece, data in enumerate(found, first)
             if data is not None
         ]
-    (body, known) = ask_all(
-        store, "read content", [("HGET", keys.push(number, ref), "body"), ("EXISTS", name)]
-    )
-    if known or body is None:
+    where = [("HGET", keys.push(number, ref), "body"), ("HGET", name, "body"), ("EXISTS", name)]
+    (with_push, with_links, known) = ask_all(store, "read content", where)
+    body = with_push if with_push is not None else with_links
+    if body is None:
         return [] if known else None
     whole = store.ring.open(ref, body)
     return [whole[at : at + PIECE] for at in range(first * PIECE, len(whole), PIECE)][:count]

@@ -12,7 +12,8 @@
 --   own       zset   refs of one initiator; score: accepted, ms
 --   staged    hash   a<i>, r<i>, f<i> of a push with many recipients before it is accepted, page by page
 --   counted   string of a push to subscribers: a bit for each delivery whose result is counted
---   content   hash   its content in pieces, when it is large or there are links to it: number to piece
+--   content   hash   its content in pieces, when it is large: number to piece; or `body`, when it is
+--                    small and there are links to it
 --   upload    hash   the same before the push is accepted
 --   log       list   its event log, MessagePack
 --   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
@@ -21,7 +22,6 @@
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
 local MOST_NOTED = 20000 -- lines of an event log; results come on top
-local PIECE = 262144 -- bytes of each piece of a content but the last
 local MOST_LOGGED = 1000 -- failures of one push to subscribers that its event log has
 
 -- Erase the content of a push that is over, now or when the last link to it runs out; returns for how many seconds
@@ -256,9 +256,7 @@ local function link(keys, args)
     return false
   end
   if not known[3] then
-    for first = 1, math.max(#known[2], 1), PIECE do
-      redis.call('HSET', keys[2], (first - 1) / PIECE, string.sub(known[2], first, first + PIECE - 1))
-    end
+    redis.call('HSET', keys[2], 'body', known[2])
     redis.call('HSET', keys[1], 'pieces', 1)
   end
   local until_ms = math.max(tonumber(known[5] or 0), tonumber(args[2]))

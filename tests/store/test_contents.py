@@ -129,7 +129,7 @@ def test_there_is_no_link_to_what_is_not_there(store: Store, make: Make) -> None
     assert contents.link(store, "0" * 20, NOW_MS + 1) is None
 
 
-def test_content_of_a_former_release_is_cut_into_pieces_by_its_first_link(store: Store, make: Make) -> None:
+def test_content_of_a_former_release_can_be_linked_and_read_in_pieces(store: Store, make: Make) -> None:
     content = os.urandom(2 * PIECE + 3)
     one = make.submission()
     one = one._replace(push=one.push._replace(size=len(content)), content=content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from omapush.store.client import Store
 from omapush.store.contents import PIECE
 from omapush.store.outbox import Owner, Unreadable
 from omapush.store.sealing import NO_KEYS, KeyRing, NotOpened, read_ring
-from tests.store.conftest import Make
+from tests.store.conftest import NOW_MS, Make
+from tests.store.test_pushes import finish
 
 OLD, NEW = secrets.token_bytes(32), secrets.token_bytes(32)
 RING = KeyRing((NEW, OLD))
@@ -120,6 +122,22 @@ def test_pieces_of_large_content_are_sealed_each_in_its_place(store: Store, make
     store.db.hset(key, "1", store.db.hget(key, "0") or b"")
     with pytest.raises(NotOpened):
         contents.read(db, ref, PIECE, 10)
+
+
+def test_small_content_with_links_is_sealed_and_read_after_its_push_is_final(
+    store: Store, make: Make
+) -> None:
+    one, db = make.submission()._replace(content=SECRET), sealed(store)
+    one = one._replace(push=one.push._replace(size=len(SECRET)))
+    pushes.accept_all(db, [one])
+    assert contents.link(db, one.push.ref, NOW_MS + 500_000) is not None
+    finish(db, one.push.ref)
+
+    assert SECRET not in everything_in(store)
+    assert contents.read(db, one.push.ref, 0, len(SECRET)) == SECRET
+    described = contents.describe(db, one.push.ref)
+    assert described is not None
+    assert described.sha1 == hashlib.sha1(SECRET).digest()
 
 
 def test_without_its_key_a_delivery_waits_and_is_not_lost(store: Store, make: Make) -> None:
