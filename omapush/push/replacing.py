@@ -27,7 +27,8 @@ def of_the_old(
     the same address is the same user, whatever was learnt of the address between them.
 
     Raises:
-        NotPossible: there is no such push (2004), or it is to all subscribers (3011).
+        NotPossible: there is no such push (2004), it is to all subscribers (3011), or the new one is
+            pending-only and nobody waits for the old one any more (2008, 2003).
     """
     if old is None or old.ref == accepted.push.ref:
         raise NotPossible("2004", "replaces", "no push of yours has this push-id, or not any more")
@@ -43,6 +44,9 @@ def of_the_old(
         _begin(states.get(one.aor), accepted.push, result)
         for one, result in zip(now, accepted.results, strict=True)
     )
+    if all(result.state != PENDING for result in begun):
+        last = max(begun, key=lambda result: result.code == TOO_LATE_CODE)
+        raise NotPossible(last.code, "replaces", f"nobody is left to get it: {last.desc}")
     return replace(accepted, recipients=now, results=begun)
 
 

@@ -26,7 +26,7 @@ from omapush import clock
 from omapush.config import Config, parse
 from omapush.notifier.sweeper import HAND_OVER_LATE_MS, MOST_REPEATS, Sweeper
 from omapush.push import acceptance, replacing
-from omapush.push.acceptance import Account, ContentRules, Offer
+from omapush.push.acceptance import Account, ContentRules, NotPossible, Offer
 from omapush.push.outcome import Outcome, expired
 from omapush.push.values import Event, Result, ticket, ticket_delivery
 from omapush.store import cancelling, client, finish, handing_over, keys, outbox, owed, pushes, withdrawals
@@ -156,7 +156,13 @@ class PromiseMachine(RuleBasedStateMachine):
         if replaced is not None:
             known = pushes.read(self.store, replaced.submission.push.ref)
             assert known is not None
-            accepted = replacing.of_the_old(accepted, known.push, known.recipients, known.results)
+            try:
+                accepted = replacing.of_the_old(accepted, known.push, known.recipients, known.results)
+            except NotPossible:
+                assert not for_all
+                waiting = [user for user, state in replaced.users.items() if state.place != "final"]
+                assert users.isdisjoint(waiting)
+                return
         event = Event(self.now[0], -1, "accepted", "")
         submission = Submission(accepted.push, accepted.recipients, accepted.results, b"x", event)
         assert pushes.accept_all(self.store, [submission]) == [True]

@@ -4,7 +4,7 @@ import pytest
 
 from omapush.push import progress, replacing
 from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, accept
-from omapush.push.values import PENDING, Recipient, Result, State, push_ref
+from omapush.push.values import PENDING, Result, State, push_ref
 
 NOW_US = 1_800_000_000_000_000
 NOW_MS = NOW_US // 1000
@@ -61,9 +61,9 @@ def test_where_each_recipient_starts(replace_all: bool, codes: list[str]) -> Non
 
 def test_what_had_its_result_before_keeps_it() -> None:
     was, results = old("delivered", "pending")
-    wrong = accepted(ALICE, "WAPPUSH=192.0.2.7/TYPE=IPv4@ppg", replace_all=False)
+    wrong = accepted(ALICE, "WAPPUSH=192.0.2.7/TYPE=IPv4@ppg", BOB, replace_all=False)
     new = replacing.of_the_old(wrong, was.push, was.recipients, results)
-    assert [one.code for one in new.results] == ["2008", "2002"]
+    assert [one.code for one in new.results] == ["2008", "2002", "1001"]
 
 
 def test_one_address_is_one_user_whatever_was_learnt_of_it_meanwhile() -> None:
@@ -146,9 +146,18 @@ def test_progress_notes_say_what_was_done_so_far(replace_all: bool) -> None:
     assert all(note.time == NOW_MS // 1000 for note in notes)
 
 
-def test_without_anybody_left_no_note_says_that_it_waits() -> None:
-    was, results = old("delivered", "delivered")
-    new = accepted(ALICE, replace_all=False)
-    notes = progress.notes(replacing.of_the_old(new, was.push, was.recipients, results))
-    assert [note.note for note in notes if note.note and "waiting" in note.note] == []
-    assert Recipient(ALICE, ALICE) in new.recipients
+@pytest.mark.parametrize(
+    ("states", "addresses", "code"),
+    [
+        (("delivered", "pending"), (ALICE,), "2008"),
+        (("delivered", "pending"), (CAROL,), "2003"),
+        (("delivered", "pending"), (CAROL, ALICE), "2008"),
+    ],
+)
+def test_a_pending_only_replacement_that_nobody_would_get_is_refused(
+    states: tuple[State, ...], addresses: tuple[str, ...], code: str
+) -> None:
+    was, results = old(*states)
+    with pytest.raises(NotPossible) as refused:
+        replacing.of_the_old(accepted(*addresses, replace_all=False), was.push, was.recipients, results)
+    assert refused.value.code == code
