@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import MakeStack
 from tests.harness.session_device import OTHER_WORKER, SESSIONS, TAKES, Device, dismiss, employ
 from tests.harness.sip_peer import SipPeer
-from tests.harness.stack import Settings
+from tests.harness.stack import Settings, Stack
 
 TWICE = "large-twice.ua"
 SETTINGS: Settings = {**SESSIONS, "delivery": {"lease_ms": 1_000}}
@@ -17,27 +16,32 @@ def push(device: Device, app: str = "large.ua") -> str:
     return device.stack.submit(device.aor, b"\x89PNG" * 1_000, app=app, content_type="image/png")
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose processes may be killed; each test leaves them running."""
+    with Stack(tmp_path_factory.mktemp("mortal"), SETTINGS, ("redis", "sip", "notifier")) as running:
+        yield running
+
+
 @pytest.fixture
-def mortal(make_stack: MakeStack) -> Iterator[Device]:
-    """A device behind a stack of its own, whose processes may be killed."""
-    stack = make_stack(SETTINGS, ("redis", "sip", "notifier"))
-    employ(stack)
+def device(stack: Stack) -> Iterator[Device]:
     with SipPeer(stack.core_port) as core:
         yield Device(stack, core)
 
 
-def test_a_worker_that_dies_ends_its_session_and_the_push_is_tried_again(mortal: Device) -> None:
-    ref = push(mortal, TWICE)
-    first = mortal.until("open", "agreed")
-    dismiss(mortal.stack)
-    employ(mortal.stack, worker=OTHER_WORKER)
+@pytest.fixture
+def mortal(device: Device) -> Device:
+    """A device, and a media worker that carries for it."""
+    employ(device.stack)
+    return device
 
-    assert len(mortal.wait("BYE")) == 1
-    mortal.wait("INVITE", 2)
-    second = mortal.until("open", "agreed")
-    assert (first.place.worker, second.place.worker) == ("worker-1", OTHER_WORKER.name)
-    mortal.transferred()
-    assert mortal.stack.result(ref).state == "delivered"
+
+def test_without_a_living_worker_the_push_is_tried_again_by_plan(device: Device) -> None:
+    result = device.stack.result(push(device, TWICE))
+
+    assert (result.state, result.code, result.attempts) == ("undeliverable", "4001", 2)
+    assert "no media worker" in result.desc
+    assert not device.all("INVITE")
 
 
 def test_kill_9_of_kamailio_during_the_transfer_loses_nothing(mortal: Device) -> None:
@@ -77,4 +81,18 @@ def test_kill_9_after_the_bye_ends_the_session_without_its_answer(mortal: Device
     mortal.stack.restart("sip")
 
     mortal.until("ended")
+    assert mortal.stack.result(ref).state == "delivered"
+
+
+def test_a_worker_that_dies_ends_its_session_and_the_push_is_tried_again(mortal: Device) -> None:
+    ref = push(mortal, TWICE)
+    first = mortal.until("open", "agreed")
+    dismiss(mortal.stack)
+    employ(mortal.stack, worker=OTHER_WORKER)
+
+    assert len(mortal.wait("BYE")) == 1
+    mortal.wait("INVITE", 2)
+    second = mortal.until("open", "agreed")
+    assert (first.place.worker, second.place.worker) == ("worker-1", OTHER_WORKER.name)
+    mortal.transferred()
     assert mortal.stack.result(ref).state == "delivered"

@@ -9,7 +9,6 @@ import pytest
 
 from omapush import clock
 from omapush.store import cancelling
-from tests.conftest import MakeStack
 from tests.fakes.msrp_peer import Manners, MsrpPeer, Session
 from tests.harness.session_device import SESSIONS, Device
 from tests.harness.sip_peer import SipPeer
@@ -30,15 +29,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def device_of(stack: Stack) -> Iterator[Device]:
+@pytest.fixture
+def device(stack: Stack) -> Iterator[Device]:
     with SipPeer(stack.core_port) as core, MsrpPeer() as media:
         yield Device(stack, core, media=media)
         assert media.violations == []
-
-
-@pytest.fixture
-def device(stack: Stack) -> Iterator[Device]:
-    yield from device_of(stack)
 
 
 def push(device: Device, content: bytes = LARGE, app: str = APP) -> str:
@@ -140,34 +135,30 @@ def wait_for_end(device: Device) -> Session:
     return next(iter(device.ends.values()))
 
 
-def test_kill_9_of_the_media_worker_costs_a_repeat_and_no_push(make_stack: MakeStack) -> None:
-    stack = make_stack(SETTINGS, PARTS)
-    for device in device_of(stack):
-        ref = push(device, LARGE * 20, app=TWICE)
-        end = wait_for_end(device)
-        end.wait_for_connection().stop_reading()
-        stack.kill("msrp")
-        assert end.connection is not None
-        end.connection.go_on_reading()
-        stack.start("msrp")
+def test_kill_9_of_the_media_worker_costs_a_repeat_and_no_push(device: Device) -> None:
+    ref = push(device, LARGE * 20, app=TWICE)
+    end = wait_for_end(device)
+    end.wait_for_connection().stop_reading()
+    device.stack.kill("msrp")
+    assert end.connection is not None
+    end.connection.go_on_reading()
+    device.stack.start("msrp")
 
-        assert len(device.wait("BYE")) == 1
-        device.wait("INVITE", 2)
-        assert stack.result(ref, 60).state == "delivered"
-        assert LARGE * 20 in received(device)
+    assert len(device.wait("BYE")) == 1
+    device.wait("INVITE", 2)
+    assert device.stack.result(ref, 60).state == "delivered"
+    assert LARGE * 20 in received(device)
 
 
-def test_kill_9_of_kamailio_in_mid_transfer_costs_nothing(make_stack: MakeStack) -> None:
-    stack = make_stack({**SETTINGS, "delivery": {"lease_ms": 1_000}}, PARTS)
-    for device in device_of(stack):
-        ref = push(device, LARGE * 20, app=TWICE)
-        end = wait_for_end(device)
-        end.wait_for_connection().stop_reading()
-        stack.kill("sip")
-        assert end.connection is not None
-        end.connection.go_on_reading()
-        stack.start("sip")
+def test_kill_9_of_kamailio_in_mid_transfer_costs_nothing(device: Device) -> None:
+    ref = push(device, LARGE * 20, app=TWICE)
+    end = wait_for_end(device)
+    end.wait_for_connection().stop_reading()
+    device.stack.kill("sip")
+    assert end.connection is not None
+    end.connection.go_on_reading()
+    device.stack.start("sip")
 
-        assert stack.result(ref, 60).state == "delivered"
-        assert len(device.all("INVITE")) == 1
-        assert len(device.wait("BYE")) == 1
+    assert device.stack.result(ref, 60).state == "delivered"
+    assert len(device.all("INVITE")) == 1
+    assert len(device.wait("BYE")) == 1

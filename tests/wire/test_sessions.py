@@ -7,7 +7,6 @@ import pytest
 
 from omapush.push.session import LOST, TAKEN
 from omapush.store import outbox_views, pushes
-from tests.conftest import MakeStack
 from tests.harness.session_device import SESSIONS, TAKES, Device, employ, m_lines
 from tests.harness.sip_peer import Says, SipPeer
 from tests.harness.stack import Stack
@@ -327,15 +326,3 @@ def test_small_messages_go_on_while_a_file_is_transferred(device: Device) -> Non
 
     assert device.stack.result(small).method == "MESSAGE"
     device.transferred()
-
-
-def test_without_a_living_worker_the_push_is_tried_again_by_plan(make_stack: MakeStack) -> None:
-    stack = make_stack(SESSIONS, ("redis", "sip", "notifier"))
-    with SipPeer(stack.core_port) as core:
-        device = Device(stack, core)
-
-        result = stack.result(push(device, app="large-twice.ua"))
-
-        assert (result.state, result.code, result.attempts) == ("undeliverable", "4001", 2)
-        assert "no media worker" in result.desc
-        assert not device.all("INVITE")
