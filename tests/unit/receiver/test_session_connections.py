@@ -1,0 +1,132 @@
+"""Who connects for MSRP, over TLS or not; and a device that is told to misbehave."""
+
+from pathlib import Path
+
+import pytest
+
+from omapush.receiver import Play, Sessions
+from tests.fakes.msrp_peer import MsrpPeer
+from tests.harness.certificates import certificate
+from tests.harness.wait import wait_until
+from tests.unit.receiver.core import ALICE, PSA, registered, wait_for
+from tests.unit.receiver.session_bench import CONTENT, KEEP_ALIVE, Bench, answers, begun, bench, send
+
+# ---- who connects ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("setup", "wish"), [("passive", False), ("actpass", True)])
+def test_the_device_connects_where_it_has_to_or_may(setup: str, wish: bool) -> None:
+    with bench(sessions=Sessions(connect=wish)) as on:
+        sender, file = on.sender(), on.file(setup=setup)
+        sender.invite(file)
+        assert sender.lines[0].value("setup") == "active"
+        assert sender.lines[0].port == 9
+        file.session.wait_for_connection()
+        send(file)
+        assert on.device.wait_for_pushes(1)[0].read() == CONTENT
+        sender.bye()
+        wait_until(lambda: not on.msrp.connections[0].is_open, 5, "the end of the connection")
+
+
+@pytest.mark.parametrize("setup", ["active", "", "holdconn"])
+def test_the_device_listens_where_the_sender_connects(setup: str) -> None:
+    with bench(sessions=Sessions(connect=True)) as on:
+        sender, file = on.sender(), on.file(setup=setup)
+        sender.invite(file)
+        assert sender.lines[0].value("setup") == "passive"
+        send(file)
+
+
+def test_a_sender_that_cannot_be_reached_is_told_of() -> None:
+    with bench() as on:
+        sender, file = on.sender(), on.file(setup="passive")
+        file.session.uri = file.session.uri.replace(f":{on.msrp.port}/", ":1/")
+        sender.invite(file)
+        assert "MSRP to 127.0.0.1:1" in str(on.device.wait_for("file_interrupted")["reason"])
+        assert sender.bye().status == 200
+
+
+@pytest.mark.req("PRA-MSRP-4")
+@pytest.mark.parametrize("setup", ["actpass", "passive"])
+def test_content_comes_over_tls(setup: str, tmp_path: Path) -> None:
+    server, client = certificate(tmp_path)
+    settings = Sessions(tls=client, tls_server=server)
+    with MsrpPeer(tls=server) as msrp, registered(sessions=settings) as (sip, device):
+        on = Bench(sip, device, msrp)
+        sender, file = on.sender(), on.file(setup=setup)
+        assert sender.invite(file).status == 200
+        assert (sender.lines[0].value("path") or "").startswith("msrps://")
+        if setup == "actpass":
+            file.session.connect(tls=client)
+        else:
+            file.session.wait_for_connection()
+        send(file)
+        assert device.wait_for_pushes(1)[0].read() == CONTENT
+
+
+def test_tls_without_a_certificate_is_refused(tmp_path: Path) -> None:
+    server, _ = certificate(tmp_path)
+    with MsrpPeer(tls=server) as msrp, registered() as (sip, device):
+        on = Bench(sip, device, msrp)
+        assert on.sender().invite(on.file()).status == 488
+
+
+# ---- a device that is told to misbehave --------------------------------------------------------------------
+
+
+def test_a_device_stops_in_the_middle_by_closing_its_connection() -> None:
+    with bench(sessions=Sessions(play=Play(stop_at=30_000, stop_by="close"))) as on:
+        _, file = begun(on)
+        file.session.send(CONTENT, "image/png", stop=60_000, last="+")
+        connection = file.session.wait_for_connection()
+        wait_until(lambda: not connection.is_open, 5, "the end of the connection")
+        assert on.device.pushes == []
+
+
+def test_a_device_refuses_in_the_middle() -> None:
+    with bench(sessions=Sessions(play=Play(stop_at=30_000, stop_by="refuse"))) as on:
+        _, file = begun(on)
+        (transaction,) = file.session.send(CONTENT, "image/png", stop=60_000, last="#")
+        assert file.session.wait_for_answer(transaction).status == 413
+
+
+def test_a_device_hangs_up_in_the_middle() -> None:
+    with bench(sessions=Sessions(play=Play(stop_at=30_000, stop_by="bye"))) as on:
+        sender, file = begun(on)
+        file.session.send(CONTENT, "image/png", stop=60_000, last="+")
+        assert wait_for(on.sip, "BYE").header("Call-ID") == sender.call_id
+
+
+def test_a_device_reads_no_further() -> None:
+    with bench(sessions=Sessions(play=Play(stop_at=30_000, stop_by="silence"), idle_s=60)) as on:
+        _, file = begun(on)
+        file.session.send(CONTENT, "image/png", stop=60_000, last="+")
+        on.device.wait_for("stopped_in_the_middle")
+        late = file.session.send_frame(KEEP_ALIVE)
+        with pytest.raises(TimeoutError):
+            file.session.wait_for_answer(late, 0.5)
+
+
+def test_a_device_answers_and_reports_as_it_was_told() -> None:
+    with bench(sessions=Sessions(play=Play(answer=408, report=False))) as on:
+        _, file = begun(on, selectors="")
+        assert answers(file, file.session.send(b"x", "text/plain")) == [408]
+        has_no_report = file.session.send_frame(KEEP_ALIVE)
+        assert file.session.wait_for_answer(has_no_report).status == 408
+        assert file.session.reports == []
+
+
+def test_a_device_reads_as_slowly_as_it_was_told() -> None:
+    with bench(sessions=Sessions(play=Play(octets_per_s=1_000_000))) as on:
+        _, file = begun(on)
+        send(file)
+        assert on.device.wait_for_pushes(1)[0].read() == CONTENT
+
+
+def test_the_identity_in_the_record_is_that_of_the_invite() -> None:
+    with bench() as on:
+        _, file = begun(on, b"x")
+        send(file)
+        (push,) = on.device.wait_for_pushes(1)
+        assert push.sender == PSA
+        assert push.header("To") == f"<{ALICE}>"
