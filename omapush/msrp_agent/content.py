@@ -11,8 +11,10 @@ from omapush import clock
 from omapush.errors import PushError, TryLater
 from omapush.store.contents import PIECE
 
-MOST_AT_ONCE: Final = 4
-"Pieces read at a time for a fast stream: going to another thread and back costs as much as reading one."
+PIECES_AT_ONCE: Final = 4
+"Read at a time for a fast stream: going to another thread and back costs as much as reading one."
+READS_AHEAD: Final = 2
+"Reads under way for a fast stream while the one before is sent."
 _AGAIN_S: Final = 0.5
 
 ReadPieces = Callable[[str, int, int], Sequence[bytes] | None]
@@ -87,8 +89,10 @@ class Content:
         self._wanted, self._at = divmod(start, PIECE)
         "Number of the piece to be read next; octets at the begin of `_ready` that are not to be sent."
         self._left = size
+        self._unasked = start % PIECE + size
+        "Octets from the begin of the piece to be read next to the end of what is to be sent."
         self._ready: deque[bytes] = deque()
-        self._coming: asyncio.Task[list[bytes]] | None = None
+        self._coming: deque[asyncio.Task[list[bytes]]] = deque()
 
     async def next(self, size: int) -> list[bytes]:
         """
@@ -100,27 +104,32 @@ class Content:
         if not self._left:
             return []
         if not self._ready:
-            pieces = await (self._coming or self._ask(size))
-            self._coming = None
-            self._ready.extend(pieces)
+            self._ask(size, 1)
+            self._ready.extend(await self._coming.popleft())
         found = self._take(min(size, self._left))
-        if not self._ready and self._left:
-            self._coming = asyncio.create_task(self._ask(size))
+        if not self._ready:
+            self._ask(size, READS_AHEAD if size > PIECE else 1)
         return found
 
     def close(self) -> None:
         """Read no more."""
-        if self._coming is not None:
-            self._coming.cancel()
-            self._coming = None
+        for task in self._coming:
+            if not task.cancel() and not task.cancelled():
+                task.exception()  # one that failed ahead of what is sent is nobody's concern any more
+        self._coming.clear()
 
-    async def _ask(self, size: int) -> list[bytes]:
-        """Read on, a single piece for a slow stream, whose memory has to be small."""
-        needed = -(-(self._at + self._left) // PIECE)
-        count = min(needed, MOST_AT_ONCE if size > PIECE else 1)
-        pieces = await self._library.pieces(self._ref, self._wanted, count)
-        self._wanted += count
-        if sum(map(len, pieces)) < min(count * PIECE, self._at + self._left):
+    def _ask(self, size: int, most: int) -> None:
+        """Have up to `most` reads under way; those of a slow stream are short: its memory is to be small."""
+        while len(self._coming) < most and self._unasked > 0:
+            count = min(-(-self._unasked // PIECE), PIECES_AT_ONCE if size > PIECE else 1)
+            length = min(count * PIECE, self._unasked)
+            self._coming.append(asyncio.create_task(self._fetch(self._wanted, count, length)))
+            self._wanted += count
+            self._unasked -= length
+
+    async def _fetch(self, first: int, count: int, length: int) -> list[bytes]:
+        pieces = await self._library.pieces(self._ref, first, count)
+        if sum(map(len, pieces)) < length:
             raise ContentAway("its content is not there any more")
         return pieces
 

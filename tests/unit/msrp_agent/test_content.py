@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from omapush.errors import PushError, StoreUnavailable
-from omapush.msrp_agent.content import MOST_AT_ONCE, Content, ContentAway, Library
+from omapush.msrp_agent.content import PIECES_AT_ONCE, READS_AHEAD, Content, ContentAway, Library
 from omapush.store.contents import PIECE
 
 WHOLE = os.urandom(13 * PIECE + 12_345)
-LONG = MOST_AT_ONCE * PIECE
+LONG = PIECES_AT_ONCE * PIECE
 
 
 class Store:
@@ -70,8 +70,10 @@ def test_each_piece_is_asked_for_once_whatever_is_sent(size: int) -> None:
     assert store.asked == list(range(14))
 
 
-@pytest.mark.parametrize(("size", "most"), [(10_000, 1), (PIECE, 2), (LONG, 2 * MOST_AT_ONCE)])
-def test_only_one_read_is_ahead_of_what_is_sent(size: int, most: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "most"), [(10_000, 1), (PIECE, 2), (LONG, (1 + READS_AHEAD) * PIECES_AT_ONCE)]
+)
+def test_what_is_read_ahead_of_what_is_sent_is_bounded(size: int, most: int) -> None:
     store = Store()
 
     async def first() -> None:
