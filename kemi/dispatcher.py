@@ -24,7 +24,11 @@ from window import Window
 
 from omapush import clock, log
 from omapush.errors import PushError, TooLarge, TryLater
+<<<<<<< HEAD
 from omapush.push import outcome, refused_method
+=======
+from omapush.push import outcome, policy
+>>>>>>> 54a6f32 (Rules about who may push what to whom, in three layers, tried by command before they go live)
 from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Composers, Situation, choose
 from omapush.push.outcome import Outcome
@@ -67,6 +71,7 @@ class Dispatcher:
         self._links = Links(settings, store)
         self._limits = RecipientLimits(settings, store)
         self._quiet = QuietTimes(settings)
+        self._policy = policy.rules_of(settings.config.policy)
         self._wakes = Wakes()
 
     def send_ready(self) -> int:
@@ -180,6 +185,10 @@ class Dispatcher:
 
     def _choose(self, one: Taken, known: Known, profile: Profile, now_ms: int) -> Choice:
         delivery, record = one.delivery, known.record
+        if delivery.subscription and self._policy:  # all others were judged when they were accepted
+            verdict = policy.of_delivery(self._policy, delivery)
+            if not verdict.allowed:
+                return Choice(None, verdict.why, Outcome(None, "undeliverable", policy.CODE, verdict.why))
         subs = known.subscriptions
         if delivery.subscription:
             subs = tuple(sub for sub in subs if sub.id == delivery.subscription)

@@ -9,7 +9,7 @@ from batch import Batch
 from settings import Settings
 
 from omapush.config import QuietHours
-from omapush.push import quiet
+from omapush.push import quiet, windows
 from omapush.push.method_choice import Choice
 from omapush.push.values import Event
 from omapush.store.outbox import Taken
@@ -45,7 +45,7 @@ def _rule(hours: QuietHours) -> quiet.QuietHours:
         zone=ZoneInfo(hours.zone),
         start=time.fromisoformat(hours.start),
         end=time.fromisoformat(hours.end),
-        days=frozenset(quiet.DAYS.index(day) for day in hours.days),
+        days=frozenset(windows.DAYS.index(day) for day in hours.days),
         bypass=frozenset(hours.bypass),
         late=hours.late,
         spread_ms=int(hours.spread_s * 1000),

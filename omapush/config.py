@@ -20,6 +20,7 @@ from omapush.config_checks import check
 from omapush.config_forms import explained
 from omapush.config_initiator import Initiator
 from omapush.config_media import Content, Msrp, Sessions
+from omapush.config_policy import Hours, Policy
 from omapush.config_quiet import QuietHours
 from omapush.config_redis import RedisSection
 from omapush.config_sections import (
@@ -60,6 +61,7 @@ __all__ = [
     "Msrp",
     "Notify",
     "Overload",
+    "Policy",
     "QuietHours",
     "RedisSection",
     "RegistrationSection",
@@ -98,6 +100,7 @@ class Config(Struct, frozen=True, kw_only=True):
     capabilities: Capabilities = Capabilities()
     application: dict[str, Application] = {}
     hosted: dict[str, Hosted] = {}
+    policy: dict[str, Policy] = {}
     initiator: dict[str, Initiator] = {}
 
     @property
@@ -133,7 +136,12 @@ _SECTIONS: dict[str, type[Section]] = {
     "capabilities": Capabilities,
     "routing": Routing,
 }
-_NAMED: dict[str, type[Section]] = {"application": Application, "hosted": Hosted, "initiator": Initiator}
+_NAMED: dict[str, type[Section]] = {
+    "application": Application,
+    "hosted": Hosted,
+    "policy": Policy,
+    "initiator": Initiator,
+}
 
 
 def load(path: str | None = None) -> Config:
@@ -180,7 +188,7 @@ def _section(path: str, where: str, table: object, kind: type[_T]) -> _T:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         fields = kind.__struct_fields__
-        plans = {"quiet_hours": QuietHours.__struct_fields__} | {
+        plans = {"quiet_hours": QuietHours.__struct_fields__, "hours": Hours.__struct_fields__} | {
             key: Retry.__struct_fields__ for key in fields if key.startswith("retry")
         }
         known = {"": fields, **plans}

@@ -73,6 +73,9 @@ def check(config: Config) -> None:
         _check_quiet_hours(config, ari, application)
     for ari, hosted in config.hosted.items():
         _check_hosted(config, ari, hosted)
+    for name, policy in config.policy.items():
+        if policy.hours is not None:
+            _check_zone(config, f'policy."{shortened(name)}".hours', policy.hours.zone)
     _check_routing(config)
 
 
@@ -125,16 +128,19 @@ def _check_methods(config: Config, ari: str, application: Application) -> None:
         )
 
 
+def _check_zone(config: Config, where: str, zone: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BadConfiguration(
+            f"{config.path}: {where}.zone", f'{shortened(zone)} is no zone; right would be "Europe/Helsinki"'
+        ) from error
+
+
 def _check_quiet_hours(config: Config, ari: str, application: Application) -> None:
     where = f'application."{ari}".quiet_hours'
     for hours in application.quiet_hours:
-        try:
-            ZoneInfo(hours.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise BadConfiguration(
-                f"{config.path}: {where}.zone",
-                f'{shortened(hours.zone)} is no zone; right would be "Europe/Helsinki"',
-            ) from error
+        _check_zone(config, where, hours.zone)
         for pattern in hours.recipients:
             _require(config, f"{where}.recipients", pattern, AOR_PATTERN, '"sip:*@home1.example"')
         if not hours.days:

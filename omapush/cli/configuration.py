@@ -17,6 +17,7 @@ from omapush import (
     config_audit,
     config_initiator,
     config_media,
+    config_policy,
     config_redis,
     config_sections,
     config_tls,
@@ -24,7 +25,15 @@ from omapush import (
 from omapush.cli import terminal
 from omapush.config import Config
 
-_MODULES = (config_sections, config_redis, config_initiator, config_media, config_tls, config_audit)
+_MODULES = (
+    config_sections,
+    config_redis,
+    config_policy,
+    config_initiator,
+    config_media,
+    config_tls,
+    config_audit,
+)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 
@@ -75,8 +84,13 @@ def all_keys() -> Iterator[Key]:
     for table, kind in _tables():
         meanings = _meanings(classes[kind.__name__])
         for field in msgspec.structs.fields(kind):
-            default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-            yield Key(table, field.name, to_toml(default), meanings[field.name])
+            yield Key(table, field.name, _default(field), meanings[field.name])
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "needed"
+    return to_toml(field.default_factory() if field.default is msgspec.NODEFAULT else field.default)
 
 
 def to_toml(value: Any) -> str:

@@ -15,6 +15,7 @@ from omapush.cli import (
     hosted,
     initiators,
     lists,
+    policy,
     processes,
     push,
     receiver,
@@ -46,6 +47,7 @@ app.add_typer(lists.app, name="lists")
 app.add_typer(user.app, name="user")
 app.add_typer(configuration.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(policy.app, name="policy")
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier, processes.msrp):
     app.command(rich_help_panel="Processes, each in the foreground")(_process)

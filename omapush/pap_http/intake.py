@@ -12,7 +12,7 @@ from omapush.errors import Overloaded
 from omapush.pap_http.expansion import expanded
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.quotas import Quotas
-from omapush.push import acceptance, replacing
+from omapush.push import acceptance, policy, replacing
 from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
 from omapush.push.fingerprint import fingerprint
 from omapush.push.limits import LimitReached
@@ -38,6 +38,7 @@ class Intake:
         self._commit = commit
         self._quotas = quotas
         self._has_room = has_room
+        self._policy = policy.rules_of(config.policy)
 
     async def take(
         self, account: Account, offer: Offer, compare: Callable[[Accepted], Accepted] | None = None
@@ -128,10 +129,11 @@ class Intake:
 
     def _accept(self, account: Account, offer: Offer) -> Accepted:
         profile = self._config.profile(offer.application)
-        return acceptance.accept(
+        accepted = acceptance.accept(
             offer,
             account=account,
             rules=ContentRules(profile.content_types, profile.max_bytes, self._config.delivery.notify_bytes),
             order_us=clock.order_us(),
             lifetime_s=self._config.delivery.lifetime_s,
         )
+        return policy.applied(self._policy, accepted) if self._policy else accepted

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from omapush.push.values import TARGET_LENGTH, Delivery, target
+from omapush.push.windows import window_end
 
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOWS: Final = 32
 "Windows that follow each other without a gap and are seen as one; no more are looked at."
 _MARGIN_MS: Final = 1_000
@@ -54,7 +54,7 @@ def quiet(rules: Iterable[QuietHours], delivery: Delivery, now_ms: int) -> Quiet
         spread_ms = max(rule.spread_ms for rule in ours)
         latest_ms = max(end_ms, delivery.deliver_before_ms - _MARGIN_MS)
         return Quiet(min(end_ms + _share(delivery.aor, spread_ms), latest_ms), f"quiet hours until {end}")
-    if any(rule.late == "expire" for rule in ours if _window_end(rule, now_ms) is not None):
+    if any(rule.late == "expire" for rule in ours if window_end(rule, now_ms) is not None):
         return Quiet(delivery.deliver_before_ms, f"quiet hours until {end}, after its deliver-before")
     return Quiet(0, f"sent in quiet hours, which end at {end}, after its deliver-before")
 
@@ -70,29 +70,11 @@ def _end(rules: Sequence[QuietHours], now_ms: int) -> int | None:
     end_ms: int | None = None
     for _ in range(_WINDOWS):
         at_ms = now_ms if end_ms is None else end_ms
-        ends = [end for rule in rules if (end := _window_end(rule, at_ms)) is not None]
+        ends = [end for rule in rules if (end := window_end(rule, at_ms)) is not None]
         if not ends:
             return end_ms
         end_ms = max(ends)
     return end_ms
-
-
-def _window_end(rule: QuietHours, at_ms: int) -> int | None:
-    """The end of the rule's window that `at_ms` is in; a window that started yesterday may still be open."""
-    today = datetime.fromtimestamp(at_ms / 1000, rule.zone).date()
-    for day in (today, today - timedelta(days=1)):
-        if day.weekday() not in rule.days:
-            continue
-        last = day + timedelta(days=1) if rule.end <= rule.start else day
-        start_ms = _ms(datetime.combine(day, rule.start, rule.zone))
-        end_ms = _ms(datetime.combine(last, rule.end, rule.zone))
-        if start_ms <= at_ms < end_ms:
-            return end_ms
-    return None
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _share(aor: str, spread_ms: int) -> int:
