@@ -24,11 +24,7 @@ from window import Window
 
 from omapush import clock, log
 from omapush.errors import PushError, TooLarge, TryLater
-<<<<<<< HEAD
-from omapush.push import outcome, refused_method
-=======
-from omapush.push import outcome, policy
->>>>>>> 54a6f32 (Rules about who may push what to whom, in three layers, tried by command before they go live)
+from omapush.push import outcome, policy, refused_method
 from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Composers, Situation, choose
 from omapush.push.outcome import Outcome
