@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from omapush.errors import NotKnown, PeerIsWrong, shortened
 from omapush.pap_http import media
-from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped, user_of
+from omapush.pap_http.json_paths import JSON_ROOT, cursor, location, unescaped, user_of
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import MOST
 from omapush.pap_http.parts import parts_of
@@ -185,9 +185,8 @@ def _name(name: str) -> str:
 
 
 def _after(after: str) -> str:
-    if after and _AFTER.fullmatch(after) is None:
-        raise PeerIsWrong("after", "is no `next` of an answer")
-    return after
+    found = cursor(after, _AFTER)
+    return found[0] if found else ""
 
 
 def _unknown(name: str) -> NotKnown:

@@ -1,7 +1,8 @@
-"""Names inside the path of a JSON request: push-ids and addresses may hold any character, escaped."""
+"""What JSON requests name: push-ids and addresses in the path, escaped, and where a page begins."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -72,6 +73,19 @@ def user_of(address: str, field: str) -> str:
         return address_of_record(sip_target(address), field=field)
     except PushError as error:
         raise MalformedAddress(field, getattr(error, "problem", str(error))) from error
+
+
+def cursor(after: str, form: re.Pattern[str]) -> re.Match[str] | None:
+    """
+    Return what the `next` of the page before says, in the form that it has there; None for the first page.
+
+    Raises:
+        PeerIsWrong: it is no `next` of ours.
+    """
+    found = form.fullmatch(after)
+    if after and found is None:
+        raise PeerIsWrong("after", "is no `next` of an answer")
+    return found if after else None
 
 
 def location(*names: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 
 from omapush.errors import PeerIsWrong
-from omapush.pap_http.json_paths import user_of
+from omapush.pap_http.json_paths import cursor, user_of
 from omapush.pap_http.json_values import moment
 from omapush.push.acceptance import application_of
 from omapush.push.values import REF_LENGTH
@@ -91,16 +91,14 @@ def _ms(given: datetime | None, field: str, default: int) -> int:
     return max(0, int(given.timestamp() * 1000))
 
 
-def cursor(after: str) -> Place | None:
+def place(after: str) -> Place | None:
     """
     Return where the page before ended; None for the first page.
 
     Raises:
         PeerIsWrong: it is no cursor of ours.
     """
-    found = _CURSOR.fullmatch(after)
-    if after and found is None:
-        raise PeerIsWrong("after", "is no `next` of an answer")
+    found = cursor(after, _CURSOR)
     return Place(int(found[1]), found[2]) if found else None
 
 
@@ -117,10 +115,8 @@ def listed(store: Store, initiator: str, wanted: Wanted, before: Place | None, l
             until_ms=wanted.until_ms,
             most=_AT_ONCE,
         )
-        for place, one in zip(
-            places, own_pushes.summaries(store, [each.ref for each in places]), strict=True
-        ):
-            before = place
+        for at, one in zip(places, own_pushes.summaries(store, [each.ref for each in places]), strict=True):
+            before = at
             budget -= 1
             if one is not None and _is_wanted(one, wanted):
                 fits, looked_at = _has_recipient(store, one, wanted.recipient)

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Final
 from litestar import Request, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from omapush.errors import PeerIsWrong
-from omapush.pap_http.json_paths import JSON_ROOT, unescaped
+from omapush.pap_http.json_paths import JSON_ROOT, cursor, unescaped
 from omapush.pap_http.json_pushes import UNKNOWN, find
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import (
@@ -43,7 +42,7 @@ class JsonPushPages(JsonRoute):
         self,
         request: Request[Account, Any, Any],
         push: FromPath[str],
-        in_state: Annotated[State | None, QueryParameter(query="state")] = None,
+        in_state: Annotated[State | None, QueryParameter(name="state")] = None,
         after: FromQuery[str] = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
     ) -> RecipientPage:
@@ -67,9 +66,8 @@ class JsonPushPages(JsonRoute):
 
 
 def _number(after: str) -> int:
-    if after and _NUMBER.fullmatch(after) is None:
-        raise PeerIsWrong("after", "is no `next` of an answer")
-    return int(after or 0)
+    found = cursor(after, _NUMBER)
+    return int(found[0]) if found else 0
 
 
 def _recipients(

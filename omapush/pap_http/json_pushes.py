@@ -99,7 +99,7 @@ class JsonPushes(JsonRoute):
     async def show_all(
         self,
         request: Request[Account, Any, Any],
-        in_state: Annotated[PushListState | None, QueryParameter(query="state")] = None,
+        in_state: Annotated[PushListState | None, QueryParameter(name="state")] = None,
         application: FromQuery[str] = "",
         recipient: FromQuery[str] = "",
         since: FromQuery[datetime | None] = None,
@@ -109,7 +109,7 @@ class JsonPushes(JsonRoute):
     ) -> PushPage:
         """Return the initiator's pushes, newest first; `since` and `until` are about their acceptance."""
         wanted = json_push_list.wanted(in_state, application, recipient, since, until)
-        store, before = parts_of(request).store, json_push_list.cursor(after)
+        store, before = parts_of(request).store, json_push_list.place(after)
         return await asyncio.to_thread(json_push_list.listed, store, request.user.name, wanted, before, limit)
 
     @get("/{push:str}", name="push_show", operation_id="push_show", responses=UNKNOWN)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from omapush import clock
 from omapush.errors import NotKnown, PeerIsWrong, shortened
-from omapush.pap_http.json_paths import JSON_ROOT, user_of
+from omapush.pap_http.json_paths import JSON_ROOT, cursor, user_of
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import moment
 from omapush.pap_http.parts import parts_of
@@ -127,9 +127,7 @@ def _of_application(
 
 
 def _cursor(after: str) -> tuple[int, str]:
-    found = _CURSOR.fullmatch(after)
-    if after and found is None:
-        raise PeerIsWrong("after", "is no `next` of an answer")
+    found = cursor(after, _CURSOR)
     return (int(found[1]), found[2]) if found else (0, "")
 
 
