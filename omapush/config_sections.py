@@ -162,6 +162,8 @@ class Notify(Section, frozen=True):
     """A notification older than this is given up; the push keeps its result."""
     concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 32
     """Notifications under way at once."""
+    targets: Literal["any", "public"] = "any"
+    """Hosts that get results: any, or those with public addresses only, so none of the operator's network."""
 
 
 class RegistrationSection(Section, frozen=True):
@@ -258,10 +260,7 @@ class Application(Section, frozen=True):
     recipient_burst: Count = 1
     """With `recipient_rate`, how many may leave at once after a quiet time."""
     quiet_hours: tuple[QuietHours, ...] = ()
-    """
-    When its pushes wait: `[{ recipients = ["*"], zone = "UTC", start = "22:00", end = "07:00",
-    days = ["mon", ...], bypass = ["high"], late = "expire", spread_s = 60 }]` (docs/applications.md).
-    """
+    """When its pushes wait: `[{ zone = "UTC", start = "22:00", end = "07:00" }]` (docs/applications.md)."""
     retry: Retry | None = None
     """
     Retry plan for all reasons that have none of their own here: `retry = { attempts = 4, first_s = 2.0,

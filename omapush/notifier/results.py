@@ -11,15 +11,16 @@ import asyncio
 import random
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
 from omapush import clock, log
 from omapush.config import Config, Notify
 from omapush.errors import PushError
-from omapush.notifier import answer, webhook
+from omapush.notifier import answer, reachable, webhook
 from omapush.notifier.answer import Answer
+from omapush.notifier.reachable import NotReachable
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
@@ -142,7 +143,14 @@ class Notifications:
                 return await self._post(member, due)
         except TimeoutError:
             return Answer(f"no whole answer within {self._settings.timeout_s:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ExceptionGroup) as error:  # wrong URLs too
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            OSError,
+            ValueError,
+            ExceptionGroup,
+            NotReachable,
+        ) as error:
             return Answer(f"{type(error).__name__}: {error}")
         except Exception as error:  # noqa: BLE001 - one result must not end the task that others wait behind
             log.get().exception("notification_crashed", push_id=due.push.push_id)
@@ -159,7 +167,17 @@ class Notifications:
         return await self._posted(due.push.notify_url, body, headers)
 
     async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
-        async with self._client.stream("POST", url, content=document, headers=headers) as response:
+        where: dict[str, Any] = {"url": url, "headers": headers}
+        if self._settings.targets == "public":
+            target = httpx.URL(url)
+            address = await reachable.address_of(target, allow_private=False)
+            pin = reachable.pinned(target, address)
+            where = {
+                "url": pin["url"],
+                "headers": {**headers, "Host": pin["host"]},
+                "extensions": pin["extensions"],
+            }
+        async with self._client.stream("POST", content=document, **where) as response:
             body = await _beginning(response)
         return answer.read(response.status_code, response.headers.get("content-type", ""), body)
 

@@ -8,8 +8,6 @@ the very address that was checked, and time, size and redirections are bounded.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from typing import Final
 from urllib.parse import urljoin
 
@@ -18,6 +16,7 @@ import httpx
 from omapush import clock, log
 from omapush.config import Capabilities, Config
 from omapush.errors import PeerIsWrong, PushError, shortened
+from omapush.notifier import reachable
 from omapush.protocol import uaprof
 from omapush.push import profile_document
 from omapush.push.profile_document import Profile
@@ -30,7 +29,6 @@ _IDLE_S: Final = 0.2
 _REST_S: Final = 1.0
 _LEASE_MARGIN_MS: Final = 5_000
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class NotFetched(PushError):
@@ -102,7 +100,10 @@ class ProfileFetcher:
         target = httpx.URL(url)
         if target.scheme not in ("http", "https") or not target.host or target.userinfo:
             raise NotFetched("not a plain http or https URL")
-        address = await self._address(target)
+        try:
+            address = await reachable.address_of(target, allow_private=self._settings.allow_private)
+        except reachable.NotReachable as error:
+            raise NotFetched(f"{error}, and capabilities.allow_private is false") from None
         request = self._client.build_request(
             "GET",
             target.copy_with(host=address),
@@ -128,30 +129,3 @@ class ProfileFetcher:
             if len(body) > self._settings.profile_bytes:
                 raise NotFetched(f"larger than {self._settings.profile_bytes} bytes")
         return bytes(body)
-
-    async def _address(self, target: httpx.URL) -> str:
-        """Return one address of the host; when any of them is not allowed, none is."""
-        port = target.port or (443 if target.scheme == "https" else 80)
-        found = await asyncio.get_running_loop().getaddrinfo(target.host, port, type=socket.SOCK_STREAM)
-        addresses = [str(item[4][0]) for item in found]
-        if not addresses:
-            raise NotFetched("the host has no address")
-        for address in addresses:
-            if not (self._settings.allow_private or is_public(address)):
-                raise NotFetched(f"address {address} is not public, and capabilities.allow_private is false")
-        return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an address belongs to the internet at large; what it embeds counts for one that does."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from omapush import clock
-from omapush.notifier.uaprof_fetch import MOST_REDIRECTS, ProfileFetcher, is_public
+from omapush.notifier.uaprof_fetch import MOST_REDIRECTS, ProfileFetcher
 from omapush.push.profile_document import Profile
+from omapush.push.public_address import is_public
 from omapush.store import profiles
 from omapush.store.client import Store
 from tests.fakes.vendor import DOCUMENT, Vendor

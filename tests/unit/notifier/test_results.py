@@ -230,3 +230,39 @@ def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_new(fake: Fake) -
     asyncio.run(run())
     assert [(one.member, one.event.name) for one in redis.settled] == [("r.0", "notified")]
     assert len(posted) == 1
+
+
+@pytest.mark.parametrize(
+    ("targets", "host", "event"),
+    [
+        ("any", "127.0.0.1", "notified"),
+        ("public", "127.0.0.1", "notify-failed"),
+        ("public", "localhost", "notify-failed"),
+    ],
+)
+def test_nothing_is_posted_into_our_own_network_where_only_public_hosts_are_targets(
+    fake: Fake, targets: str, host: str, event: str
+) -> None:
+    came: list[str] = []
+
+    async def run() -> FakeRedis:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            came.append("a connection")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        redis = fake([("r.0", due(f"http://{host}:{port}/"))])
+        await told(redis, lambda: len(redis.settled) == 1, targets=targets)
+        server.close()
+        return redis
+
+    redis = asyncio.run(run())
+
+    assert redis.named(event) == ["r.0"]
+    assert len(came) == (1 if event == "notified" else 0)
+    if event == "notify-failed":
+        assert "is not public" in redis.settled[0].event.text
