@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from omapush import clock
 from omapush.push.values import push_ref
-from omapush.store import keys
+from omapush.store import cancelling, keys
 from omapush.store.contents import PIECE
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import OK, Says, SipPeer
@@ -250,6 +251,19 @@ def test_where_the_answer_counts_it_delivers_and_the_link_works_on(linked: Stack
     wait_until(
         lambda: any(event.name == "fetched" for event in linked.known(ref).events), 5, "the fetch in the log"
     )
+
+
+def test_a_push_that_is_taken_back_takes_its_link_back(linked: Stack, core: SipPeer) -> None:
+    ref = submit(linked, "sip:taken-back@home1.example")
+    url = url_of(core.wait_for_push("sip:taken-back@home1.example")[0])
+    answered(linked, ref)
+
+    taken_back = cancelling.cancel(
+        linked.store, linked.known(ref), [0], now_ms=clock.now_ms(), retention_s=60
+    )
+    assert taken_back == {0: True}
+    assert get(url).status_code == 410
+    assert linked.known(ref).results[0].state == "cancelled"
 
 
 def test_small_content_can_be_linked_and_is_neither_wrapped_nor_packed(linked: Stack, core: SipPeer) -> None:
