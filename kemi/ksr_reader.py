@@ -87,6 +87,11 @@ def next_queued(queue: str) -> tuple[str, str] | None:
     return str(KSR.mqueue.mqk_get(queue)), str(KSR.mqueue.mqv_get(queue))
 
 
+def has_several_routes() -> bool:
+    """Tell whether the request in hand has more than one Route value."""
+    return "," in text("$hdr(Route)") or bool(text("$(hdr(Route)[1])"))
+
+
 def request(settings: Settings, *, onward: bool) -> InboundRequest:
     """Return what the decision about the request in hand looks at; `onward`: loose_route found a next hop."""
     uri = text("$ru")

@@ -15,6 +15,7 @@ import KSR
 import ksr_reader
 import ksr_writer
 import metrics
+import overload
 import referring
 import route_set
 import session_completer
@@ -105,6 +106,9 @@ class PushAs:
         try:
             if not ksr_reader.is_trusted(self._settings) and KSR.pike.pike_check_req() < 0:
                 return DONE  # a flood from an address outside the trust domain: not worth an answer
+            if (refusal := self._shed()) is not None:
+                ksr_writer.apply(refusal, record_route=self._record_route)
+                return DONE
             if KSR.sanity.sanity_check(_SANITY_MESSAGE, 1) < 0:
                 ksr_writer.refuse_malformed()
                 return DONE
@@ -128,12 +132,26 @@ class PushAs:
             log.get().exception("route_crashed", onward=isinstance(way_out, Relay))
         return DONE
 
+    def _shed(self) -> Answer | None:
+        """
+        Refuse a new REGISTER for us that is not let in, before anything else, which costs, is looked at.
+
+        Most of what comes are REGISTERs. One with several Routes may be somebody else's, and goes on.
+        """
+        if ksr_reader.method() != "REGISTER" or not ksr_reader.is_trusted(self._settings):
+            return None
+        if not overload.sheds(completer.REGISTERS):
+            return None
+        if KSR.tmx.t_precheck_trans() > 0 or ksr_reader.has_several_routes():
+            return None
+        return suspended.refusal(completer.REGISTERS)
+
     def _decide(self, *, onward: bool) -> Decision:
         decision = inbound.decide(ksr_reader.request(self._settings, onward=onward))
         try:
             match decision:
                 case Capture():
-                    return suspended.shed(completer.REGISTERS) or self._capture()
+                    return self._capture()
                 case Subscription():
                     return self._subscribe()
                 case Notification():

@@ -40,10 +40,8 @@ def steer(target_ms: int, ports: Iterable[int]) -> None:
     _target_s, _ports = target_ms / 1000, frozenset(ports)
 
 
-def shed(queue: str) -> Answer | None:
-    """Return that the request in hand, which is for a queue, is not let in now; None: it is."""
-    if not overload.sheds(queue):
-        return None
+def refusal(queue: str) -> Answer:
+    """Return what a request for a queue is told that is not let in now, and count it."""
     KSR.xhttp_prom.counter_inc_l1("sip_requests_shed_total", 1, queue)
     return Answer(503, "Service Unavailable", (("Retry-After", str(random.randrange(*_COME_AGAIN_S))),))
 
@@ -54,8 +52,8 @@ def hand_over(queue: str, packed: str, *, is_admitted: bool = False) -> Decision
 
     Otherwise returns what to do with the request instead. `is_admitted`: it is not to be shed any more.
     """
-    if not is_admitted and (refusal := shed(queue)) is not None:
-        return refusal
+    if not is_admitted and overload.sheds(queue):
+        return refusal(queue)
     if KSR.mqueue.mq_size(queue) > MOST_WAITING:
         return _NOT_NOW
     if KSR.tm.t_newtran() <= 0:
