@@ -94,6 +94,10 @@ class Content:
         self._ready: deque[bytes] = deque()
         self._coming: deque[asyncio.Task[list[bytes]]] = deque()
 
+    def begin(self) -> None:
+        """Read the first octets before they are asked for."""
+        self._ask(1, READS_AHEAD)
+
     async def next(self, size: int) -> list[bytes]:
         """
         Return the next octets, at most `size`, as they lie in their pieces; none at the end.
@@ -108,7 +112,7 @@ class Content:
             self._ready.extend(await self._coming.popleft())
         found = self._take(min(size, self._left))
         if not self._ready:
-            self._ask(size, READS_AHEAD if size > PIECE else 1)
+            self._ask(size, READS_AHEAD if size >= PIECE else 1)
         return found
 
     def close(self) -> None:
@@ -121,7 +125,7 @@ class Content:
     def _ask(self, size: int, most: int) -> None:
         """Have up to `most` reads under way; those of a slow stream are short: its memory is to be small."""
         while len(self._coming) < most and self._unasked > 0:
-            count = min(-(-self._unasked // PIECE), PIECES_AT_ONCE if size > PIECE else 1)
+            count = min(-(-self._unasked // PIECE), PIECES_AT_ONCE if size >= PIECE else 1)
             length = min(count * PIECE, self._unasked)
             self._coming.append(asyncio.create_task(self._fetch(self._wanted, count, length)))
             self._wanted += count

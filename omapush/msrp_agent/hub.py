@@ -16,8 +16,6 @@ from omapush.protocol.msrp import REPORT, SEND, Request, Response, response_to, 
 from omapush.protocol.msrp_sending import MsrpSending
 from omapush.protocol.msrp_uri import MsrpUri, UriKey
 
-_PARKED_S: Final = 5.0
-"How long a device that connects before we know what it answered waits for that."
 _MOST_PARKED: Final = 1_000
 _SPARE_CONNECTIONS: Final = 100
 "Connections above the number of streams; what comes then is closed."
@@ -142,7 +140,7 @@ class Hub:
             return
         self._users[connection] = set()
         loop = asyncio.get_running_loop()
-        loop.call_later(self._settings.connect_s + _PARKED_S, self._close_unused, connection)
+        loop.call_later(2 * self._settings.connect_s, self._close_unused, connection)
 
     def closed(self, connection: MsrpConnection) -> None:
         """All sessions on it have failed with it (RFC 4975 5.4)."""
@@ -208,7 +206,7 @@ class Hub:
             self._answer(connection, request, 481)
             return
         self._parked[key] = (connection, request)
-        asyncio.get_running_loop().call_later(_PARKED_S, self._give_up, key, request)
+        asyncio.get_running_loop().call_later(self._settings.connect_s, self._give_up, key, request)
 
     def _give_up(self, key: UriKey, request: Request) -> None:
         parked = self._parked.get(key)

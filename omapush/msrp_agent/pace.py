@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 SMALLEST: Final = 4_096
-_FIRST: Final = 65_536
+_FIRST: Final = 131_072
 _QUICK_S: Final = 0.1
 "A chunk that the network takes in this time may be twice as large."
 _SLOW_S: Final = 1.0

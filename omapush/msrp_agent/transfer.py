@@ -70,6 +70,7 @@ class Transfer:
         """Carry it out and return how it ended; nothing is raised but cancellation."""
         self._over_at = clock.monotonic() + self._settings.total_s
         self._hub.add(self.end)
+        self._content.begin()
         try:
             await self._bind()
             await self._send()

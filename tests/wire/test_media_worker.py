@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -301,6 +302,41 @@ def test_a_device_that_breaks_msrp_loses_its_connection(media: Media, peer: Msrp
 
     wait_until(lambda: not connection.is_open, 10, "the end of the connection")
     assert one.ending().code in (LOST, CONFIRMED)
+
+
+LIES = {
+    "a report of more than there is": b"Byte-Range: 1-999999999999999999/*\r\nStatus: 000 200 OK",
+    "a report of what was never sent": b"Byte-Range: 7-8/9\r\nStatus: 000 413",
+    "a report without a range": b"Status: 000 200",
+    "a report that cannot be read": b"Byte-Range: a-b/c\r\nStatus: 200",
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_reports_that_lie_do_no_harm_to_others(media: Media, peer: MsrpPeer, lie: bytes) -> None:
+    [one] = media.agree((peer.session(manners=Manners(report="none")), LARGE), connects=False)
+    connection = one.far.connect()
+    to, own = one.far.remote[0].encode(), one.far.uri.encode()
+    name = one.stream.message_id.encode()
+    head = b"MSRP lies REPORT\r\nTo-Path: %b\r\nFrom-Path: %b\r\nMessage-ID: %b\r\n" % (to, own, name)
+    connection.write(head + lie + b"\r\n-------lies$\r\n")
+    connection.write(
+        b"MSRP nobody 413 Stop\r\nTo-Path: %b\r\nFrom-Path: %b\r\n-------nobody$\r\n" % (to, own)
+    )
+    [other] = media.agree((peer.session(), LARGE))
+
+    assert delivered(other)
+    assert one.ending().code in (CONFIRMED, TAKEN, 413)
+
+
+def test_a_device_that_sends_content_without_end_loses_its_connection(media: Media, peer: MsrpPeer) -> None:
+    [one] = media.agree((peer.session(manners=Manners(report="none")), LARGE), connects=False)
+    connection = one.far.connect()
+    with suppress(ConnectionError):
+        one.far.send(LARGE * 3, failure="no")
+
+    wait_until(lambda: not connection.is_open, 10, "the end of the connection")
+    assert one.ending().by == "msrp"
 
 
 def test_a_session_of_another_worker_is_left_alone(media: Media, peer: MsrpPeer) -> None:

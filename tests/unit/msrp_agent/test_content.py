@@ -71,7 +71,7 @@ def test_each_piece_is_asked_for_once_whatever_is_sent(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "most"), [(10_000, 1), (PIECE, 2), (LONG, (1 + READS_AHEAD) * PIECES_AT_ONCE)]
+    ("size", "most"), [(10_000, 1), (PIECE - 1, 2), (LONG, (1 + READS_AHEAD) * PIECES_AT_ONCE)]
 )
 def test_what_is_read_ahead_of_what_is_sent_is_bounded(size: int, most: int) -> None:
     store = Store()
@@ -84,6 +84,21 @@ def test_what_is_read_ahead_of_what_is_sent_is_bounded(size: int, most: int) -> 
 
     asyncio.run(first())
     assert len(store.asked) <= most
+
+
+def test_the_first_octets_are_read_before_they_are_asked_for() -> None:
+    store = Store()
+
+    async def begun() -> list[int]:
+        content = Content(store.library(), "ref", 0, len(WHOLE))
+        content.begin()
+        await asyncio.sleep(0.05)
+        asked = list(store.asked)
+        assert b"".join(await content.next(10)) == WHOLE[:10]
+        content.close()
+        return asked
+
+    assert asyncio.run(begun()) == [0, 1]
 
 
 def test_the_next_device_gets_what_was_kept() -> None:
