@@ -69,13 +69,6 @@ class UnsupportedPapVersion(MalformedPap):
     pap_code = "3002"
 
 
-class PapNotImplemented(PushError):
-    """A PAP operation that this release does not carry out (3001)."""
-
-    http_status = 202
-    pap_code = "3001"
-
-
 class MalformedAddress(PeerIsWrong):
     """A recipient address that is not understood, or whose kind cannot be reached by SIP (2002)."""
 

@@ -40,9 +40,9 @@ local PARKED_MS = 3600000 -- looked at again after so long though nobody resumed
 -- ARGV ticket, record, deliver-before ms, deliver-after ms or 0, ticket ...
 -- Answers how many were new.
 local function hand_over(keys, args)
-  local new, at, any_withdrawn = 0, now_us(), redis.call('EXISTS', keys[7]) == 1
+  local new, any_withdrawn = 0, redis.call('EXISTS', keys[7]) == 1
   for i = 1, #args, 4 do
-    new = new + put(keys, args, i, at, any_withdrawn)
+    new = new + put(keys, args, i, nil, any_withdrawn)
   end
   return new
 end

@@ -30,8 +30,10 @@ local function now_ms()
   return math.floor(now_us() / 1000)
 end
 
+-- Ready since `at`; without it since it was accepted.
 local function make_ready(ready, ticket, at)
-  redis.call('ZADD', ready, at + OFFSET[priority(ticket)], ticket)
+  local score = at and at + OFFSET[priority(ticket)] or string.sub(ticket, TARGET + 1, 2 * TARGET)
+  redis.call('ZADD', ready, score, ticket)
 end
 
 -- Make ready before all others of its priority.
@@ -109,35 +111,32 @@ local function free_all(busy, ready, waiting, tickets)
   end
 end
 
--- Give a share of what is popped to lower priorities, which wait though there is room for no more: the last
--- of `tickets` go back. By turns it is for the lowest, so that the one between does not take it all.
-local function share_out(ready, popped, tickets, lowest)
+-- Give a share of what is taken to lower priorities, which wait though there is room for no more: in place of
+-- the last of `tickets`. By turns it is for the lowest, so that the one between does not take it all.
+local function share_out(ready, tickets, lowest)
   local at, most = now_us(), #tickets
   local share = math.floor(most / SHARE) + (at % SHARE < most % SHARE and 1 or 0)
   local lower = math.floor(at / SHARE) % 2 == 0 and lowest or priority(tickets[most]) + 1
   local found = share > 0
     and redis.call('ZRANGE', ready, FIRST[lower], '+inf', 'BYSCORE', 'LIMIT', 0, share) or {}
   for i, ticket in ipairs(found) do
-    local last = most - i + 1
-    redis.call('ZREM', ready, ticket)
-    redis.call('ZADD', ready, popped[2 * last], popped[2 * last - 1])
-    tickets[last] = ticket
+    tickets[most - i + 1] = ticket
   end
 end
 
 -- Take up to so many out of `ready`: by priority, then by time; a small share goes to lower priorities.
 local function most_urgent(ready, most)
-  local popped, tickets = redis.call('ZPOPMIN', ready, most), {}
-  for i = 1, #popped, 2 do
-    tickets[#tickets + 1] = popped[i]
-  end
-  if #tickets < most or most == 0 then
+  local tickets = most > 0 and redis.call('ZRANGE', ready, 0, most - 1) or {}
+  if #tickets == 0 then
     return tickets
   end
-  local last = redis.call('ZRANGE', ready, -1, -1)[1]
-  if last and priority(last) > priority(tickets[#tickets]) then
-    share_out(ready, popped, tickets, priority(last))
+  if #tickets == most then
+    local last = redis.call('ZRANGE', ready, -1, -1)[1]
+    if priority(last) > priority(tickets[most]) then
+      share_out(ready, tickets, priority(last))
+    end
   end
+  redis.call('ZREM', ready, unpack(tickets))
   return tickets
 end
 
@@ -153,8 +152,9 @@ end
 -- Put one delivery into the outbox, unless it is there or was withdrawn.
 -- KEYS delivery, busy, ready, waiting, expiry, later, withdrawn
 -- ARGV from i on: ticket, record, deliver-before ms, deliver-after ms or 0
+-- It counts as ready since `at`, or since it was accepted.
 local function put(keys, args, i, at, any_withdrawn)
-  local ticket, after_ms = args[i], tonumber(args[i + 3])
+  local ticket, after_ms = args[i], args[i + 3]
   if any_withdrawn and redis.call('ZSCORE', keys[7], ticket) then
     return 0
   end
@@ -162,7 +162,7 @@ local function put(keys, args, i, at, any_withdrawn)
     return 0
   end
   redis.call('ZADD', keys[5], args[i + 2], ticket)
-  if after_ms * 1000 > at then
+  if after_ms ~= '0' and tonumber(after_ms) > now_ms() then
     redis.call('ZADD', keys[6], after_ms, ticket)
   else
     queue(keys[2], keys[3], keys[4], ticket, at)

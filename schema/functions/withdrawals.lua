@@ -56,8 +56,7 @@ end
 -- ARGV why, 1 when for all, then old ticket or '', ticket, record, deliver-before ms, deliver-after ms or 0, old ...
 -- Answers for each 1 the old one is out, 0 it is at a sender, -1 it is not here; 2 the new one was here before.
 local function replace(keys, args)
-  local at, answer, for_all = now_us(), {}, args[2] == '1'
-  local now = math.floor(at / 1000)
+  local now, answer, for_all = now_ms(), {}, args[2] == '1'
   for i = 3, #args, 5 do
     local old, new = args[i], args[i + 1]
     local found = 2
@@ -67,7 +66,7 @@ local function replace(keys, args)
         if found == AT_A_SENDER then
           redis.call('HSET', keys[9], old, args[1])
         end
-        put(keys, args, i + 1, at, true)
+        put(keys, args, i + 1, nil, true)
       end
     end
     answer[#answer + 1] = found
