@@ -1,12 +1,15 @@
 """The media worker against an MSRP peer that shares no code with it: connections, chunks, failures."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from omapush.push.session import CONFIRMED, LOST, TAKEN
+from omapush.store import msrp_workers
+from tests.conftest import MakeStack
 from tests.fakes.msrp_peer import Manners, MsrpPeer, Session
 from tests.harness.media import Agreed, Media
 from tests.harness.stack import Settings, Stack
@@ -42,7 +45,7 @@ def delivered(one: Agreed[Session]) -> bool:
     return one.far.wait_for_message().content == one.content
 
 
-@pytest.mark.req("PSA-MSRP-15", "PRA-MSRP-6")
+@pytest.mark.req("PSA-MSRP-15")
 def test_content_reaches_the_device_and_is_confirmed_to_the_last_octet(media: Media, peer: MsrpPeer) -> None:
     [one] = media.agree((peer.session(), LARGE))
 
@@ -348,3 +351,21 @@ def test_a_session_of_another_worker_is_left_alone(media: Media, peer: MsrpPeer)
 
     assert one.stream.state == "agreed"
     assert one.far.connection is None
+
+
+def test_a_worker_that_is_told_to_end_ends_what_it_carries_and_is_forgotten(
+    make_stack: MakeStack, peer: MsrpPeer
+) -> None:
+    stack = make_stack({"msrp": {"idle_s": 10.0, "lease_ms": 600}}, ("redis", "msrp"))
+    [one] = Media(stack).agree((peer.session(), LARGE * 12), connects=False)
+    connection = one.far.connect()
+    connection.stop_reading()
+    process = stack.parts["msrp"]
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not any(worker.has_room for worker in msrp_workers.live(stack.store)), 5, "no room")
+    connection.go_on_reading()
+
+    assert delivered(one)
+    wait_until(lambda: not process.is_running, 10, "the end of the worker")
+    assert process.exit_code == 0
+    assert msrp_workers.live(stack.store) == []
