@@ -164,7 +164,7 @@ def test_a_push_by_json_says_the_same_and_the_method(api: Callable[[Answer], lis
         ),
         (httpx.Response(404, json={"field": "", "detail": "Not Found", "code": ""}), "Not Found"),
         (httpx.Response(404, text="<html>"), "HTTP 404 without a reason"),
-        (httpx.Response(200, json=[]), "HTTP 200 without a reason"),
+        (httpx.Response(202, json=[]), "HTTP 202 without a reason"),
         (httpx.Response(401), "initiator demo"),
     ],
 )
@@ -174,3 +174,14 @@ def test_a_refusal_by_json_is_said_in_one_line(
     api(lambda _: answer)
     with pytest.raises(PushRefused, match=says):
         json_submission.submit(configuration(), "demo", json_submission.compose(MESSAGE, CONTENT, "MESSAGE"))
+
+
+def test_a_repeat_by_json_is_taken_as_one(api: Callable[[Answer], list[httpx.Request]]) -> None:
+    api(lambda _: httpx.Response(200, json={}))
+
+    taken = json_submission.submit(
+        configuration(), "demo", json_submission.compose(MESSAGE, CONTENT, "MESSAGE")
+    )
+
+    assert taken.code == "1001"
+    assert "repeat" in taken.desc
