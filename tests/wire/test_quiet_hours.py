@@ -16,14 +16,16 @@ from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import PASSWORD, Settings, Stack
 from tests.harness.wait import wait_until
 
-CLOSES_S = 12
+CLOSES_S = (12, 40)
+"When the short window ends, after the configuration was written: the second where starting took too long."
+LEFT_S = 5
 QUIET = "sip:quiet@home1.example"
 OTHER = "sip:other@elsewhere.example"
 
 
-def settings(now: datetime) -> Settings:
+def settings(now: datetime, closes_s: int) -> Settings:
     """Two applications: quiet for some seconds from now, and for most of the day."""
-    start, end = now - timedelta(hours=1), now + timedelta(seconds=CLOSES_S)
+    start, end = now - timedelta(hours=1), now + timedelta(seconds=closes_s)
     window = {"recipients": ["sip:*@home1.example"], "start": f"{start:%H:%M:%S}", "spread_s": 0}
     long = {**window, "end": f"{now + timedelta(hours=20):%H:%M}", "spread_s": 0}
     return {
@@ -35,8 +37,13 @@ def settings(now: datetime) -> Settings:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("quiet"), settings(datetime.now(UTC))) as running:
-        yield running
+    for closes_s in CLOSES_S:
+        now = datetime.now(UTC)
+        with Stack(tmp_path_factory.mktemp("quiet"), settings(now, closes_s)) as running:
+            if datetime.now(UTC) < now + timedelta(seconds=closes_s - LEFT_S):
+                yield running
+                return
+    pytest.fail("the stack did not start before the window closed")
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def test_a_push_waits_for_the_end_of_the_window_and_urgent_ones_pass(
     assert "quiet hours until " in dict(events(stack, "waits"))["held"]
     assert [one.body for one in core.pushes(QUIET)] == [b"urgent"]
 
-    assert stack.result(push_ref("trusted", "waits"), CLOSES_S + 20).state == "delivered"
+    assert stack.result(push_ref("trusted", "waits"), CLOSES_S[-1] + 20).state == "delivered"
     assert [one.body for one in core.pushes(QUIET)] == [b"urgent", b"waits"]
 
 
