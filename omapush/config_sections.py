@@ -103,7 +103,7 @@ class Api(Section, frozen=True):
     """Distribution lists of one initiator."""
     max_members: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
     """Members of one distribution list; a push to more than `max_addresses` of them is refused."""
-    max_waiting: Count = 2_000_000
+    max_waiting: Annotated[int, Meta(ge=1, le=100_000_000)] = 2_000_000
     """
     Deliveries that may wait in the outbox of all users, those for a later time among them; beyond it a push
     is answered 503 with Retry-After.
