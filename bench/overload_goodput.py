@@ -51,7 +51,8 @@ def _round(folder: Path) -> tuple[float, float]:
 
 def _load(folder: Path, stack: Stack, rate: float) -> Process:
     """SIPp, which takes 503 for an answer."""
-    scenario = sipp_rate.SCENARIOS / "register_overload.xml"
+    name = "register_overload"
+    scenario = sipp_rate.SCENARIOS / f"{name}.xml"
     return Process(
         [
             *("sipp", f"127.0.0.1:{stack.sip[1]}", "-sf", scenario, "-i", "127.0.0.1"),
