@@ -138,12 +138,12 @@ class Delivery(Section, frozen=True):
 class Overload(Section, frozen=True):
     """What happens when more arrives than can be carried out."""
 
-    queue_ms: Annotated[int, Meta(ge=0, le=10_000)] = 100
+    queue_ms: Annotated[int, Meta(ge=0, le=10_000)] = 250
     """
     How long SIP requests may wait to be stored before less of them is let in; the rest gets 503 with
     Retry-After. 0: until a queue is full.
     """
-    http_queue_ms: Annotated[int, Meta(ge=0, le=10_000)] = 250
+    http_queue_ms: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
     """The same for pushes by PAP and JSON: HTTP 503 with Retry-After. Those of high priority are let in."""
     flood_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 50
     """Requests a second that an address outside `core.trusted_peers` may send; more are not answered."""
