@@ -13,27 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 import typer
 
-from omapush import (
-    config_audit,
-    config_initiator,
-    config_media,
-    config_policy,
-    config_redis,
-    config_sections,
-    config_tls,
-)
 from omapush.cli import terminal
-from omapush.config import Config
+from omapush.config import Config, audit, initiator, media, policy, redis, sections, tls
 
-_MODULES = (
-    config_sections,
-    config_redis,
-    config_policy,
-    config_initiator,
-    config_media,
-    config_tls,
-    config_audit,
-)
+_MODULES = (sections, redis, policy, initiator, media, tls, audit)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 
@@ -79,7 +62,7 @@ def reference(as_json: terminal.AsJson = False) -> None:
 
 
 def all_keys() -> Iterator[Key]:
-    """Give every key, in the order of the file's tables; docstrings of config_*.py are the meanings."""
+    """Give every key, in the order of the file's tables; docstrings of omapush/config/ are the meanings."""
     classes = _classes()
     for table, kind in _tables():
         meanings = _meanings(classes[kind.__name__])

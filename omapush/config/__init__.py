@@ -1,8 +1,8 @@
 """
 The configuration: one TOML file, read once at start into frozen typed values.
 
-What each table may hold is in config_sections.py and the other config_*.py with tables. An unknown key or a
-wrong value raises `BadConfiguration`, whose single line names the file, the key and what would be right.
+What each table may hold is in sections.py and the modules beside it. An unknown key or a wrong value raises
+`BadConfiguration`, whose single line names the file, the key and what would be right.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from omapush.config_audit import Audit
-from omapush.config_checks import check
-from omapush.config_forms import explained
-from omapush.config_initiator import Initiator
-from omapush.config_media import Content, Msrp, Sessions
-from omapush.config_policy import Hours, Policy
-from omapush.config_quiet import QuietHours
-from omapush.config_redis import RedisSection
-from omapush.config_sections import (
+from omapush.config.audit import Audit
+from omapush.config.checks import check
+from omapush.config.forms import explained
+from omapush.config.initiator import Initiator
+from omapush.config.media import Content, Msrp, Sessions
+from omapush.config.policy import Hours, Policy
+from omapush.config.quiet import QuietHours
+from omapush.config.redis import RedisSection
+from omapush.config.sections import (
     Api,
     Application,
     Capabilities,
@@ -40,7 +40,7 @@ from omapush.config_sections import (
     Sip,
     Subscriptions,
 )
-from omapush.config_tls import Tls
+from omapush.config.tls import Tls
 from omapush.errors import BadConfiguration, shortened
 
 DEFAULT_FILE = "omapush.toml"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from omapush.config_forms import (
+from omapush.config.forms import (
     AOR_PATTERN,
     ARI,
     EVENT,
@@ -24,7 +24,7 @@ from omapush.config_forms import (
     SIP_URI,
     TEL_URI,
 )
-from omapush.config_initiator import SHORTEST_SECRET
+from omapush.config.initiator import SHORTEST_SECRET
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:

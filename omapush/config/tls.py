@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omapush.config_sections import Section
+from omapush.config.sections import Section
 
 
 class Tls(Section, frozen=True):

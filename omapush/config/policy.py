@@ -1,4 +1,4 @@
-"""The tables of the configuration file about policy; see config_sections.py."""
+"""The tables of the configuration file about policy, see sections.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from omapush.config_quiet import Clock, Day
-from omapush.config_sections import Section
+from omapush.config.quiet import Clock, Day
+from omapush.config.sections import Section
 
 
 class Hours(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

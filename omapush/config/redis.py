@@ -1,4 +1,4 @@
-"""The table of the configuration file about Redis; see config_sections.py."""
+"""The table of the configuration file about Redis, see sections.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta
 
-from omapush.config_sections import Milliseconds, Section
+from omapush.config.sections import Milliseconds, Section
 from omapush.errors import BadConfiguration
 
 Shards = Annotated[int, Meta(ge=1, le=1024)]

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from omapush.config_sections import Count, Section
+from omapush.config.sections import Count, Section
 from omapush.errors import BadConfiguration
 
 SHORTEST_SECRET: Final = 16

@@ -1,8 +1,8 @@
-"""The table of the configuration file about the audit record; see config_sections.py."""
+"""The table of the configuration file about the audit record, see sections.py."""
 
 from __future__ import annotations
 
-from omapush.config_sections import Section
+from omapush.config.sections import Section
 
 
 class Audit(Section, frozen=True):

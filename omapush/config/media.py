@@ -1,4 +1,4 @@
-"""The tables of the configuration file about large content; see config_sections.py."""
+"""The tables of the configuration file about large content, see sections.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from omapush.config_sections import Section
+from omapush.config.sections import Section
 
 
 class Content(Section, frozen=True):
