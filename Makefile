@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 CONFIG ?=
 STANDIN ?= yes
+# Most tests wait for clocks more than for processors; each file stays in one process.
+TEST_PROCESSES ?= 3
 TLS ?=
 SECONDS ?= 600
 
@@ -36,8 +38,8 @@ run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS,
 	@python -m demo.stack run $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
 
 test: deps ## prove everything: units, store, wire
-	@echo "test: pytest over tests/"
-	@python -m pytest
+	@echo "test: pytest over tests/, in $(TEST_PROCESSES) processes"
+	@python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 check: deps ## style and types: ruff, mypy --strict
 	@echo "check: ruff, then mypy --strict"
@@ -55,7 +57,7 @@ fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 
 conformance: deps ## run the tests, then list every requirement with its tests and result
 	@echo "conformance: pytest, then requirement -> tests -> result"
 	@mkdir -p build
-	@python -m pytest -q || echo "conformance: some tests failed; the table shows which requirements they prove"
+	@python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile || echo "conformance: some tests failed; the table shows which requirements they prove"
 	@python -m tests.conformance
 
 doctor: deps ## what is wrong on this machine, what follows from it, what to do

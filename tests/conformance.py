@@ -21,6 +21,8 @@ REPORT = Path("build") / "conformance.json"
 PARTS = ("message", "registration", "subscription", "refer", "receiver", "msrp", "security", "capabilities")
 LEVELS = ("SHALL", "SHALL-IF", "MUST", "MUST NOT", "SHOULD", "MAY", "INFO", "PROP", "M", "O")
 SUMMARY_WIDTH = 60
+_PROPERTY = "requirements"
+"Under this name a test's ids travel with its reports."
 
 Outcome = Literal["passed", "failed", "skipped"]
 Proof = dict[str, str]
@@ -74,21 +76,23 @@ class Recorder:
         for item in items:
             ids = tuple(str(id_) for mark in item.iter_markers("req") for id_ in mark.args)
             unknown += [f"{item.nodeid}: {id_}" for id_ in ids if id_ not in self._known]
-            if ids:
-                self._ids[item.nodeid] = tuple(dict.fromkeys(ids))
+            if ids:  # by way of the report, which may come from another process
+                item.user_properties.append((_PROPERTY, " ".join(dict.fromkeys(ids))))
         if unknown:
             raise pytest.UsageError("requirement ids that requirements.toml does not know:", *unknown)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test passed when its call did and neither set-up nor tear-down failed."""
-        if report.nodeid not in self._ids:
+        ids = dict(report.user_properties).get(_PROPERTY)
+        if not ids:
             return
+        self._ids[report.nodeid] = tuple(str(ids).split())
         before = self._outcomes.get(report.nodeid)
         if report.outcome == "failed" or (before != "failed" and (report.when == "call" or report.skipped)):
             self._outcomes[report.nodeid] = report.outcome
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.config.option.collectonly:
+        if session.config.option.collectonly or hasattr(session.config, "workerinput"):
             return
         proofs: dict[str, list[Proof]] = {}
         for test, outcome in self._outcomes.items():
