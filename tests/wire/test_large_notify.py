@@ -12,7 +12,7 @@ from tests.harness.subscriber import Subscriber, wants
 
 
 class TcpSide(threading.Thread):
-    """Takes one connection at the next hop's port and answers the one request that comes over it."""
+    """Answers the one request that comes to the next hop's port; others only look whether it listens."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -21,14 +21,21 @@ class TcpSide(threading.Thread):
         self.request: SipText | None = None
 
     def run(self) -> None:
-        connection, _ = self._listener.accept()
-        with self._listener, connection:
-            connection.settimeout(10)
-            raw = b""
-            while (request := _whole(raw)) is None:
-                raw += connection.recv(65_536)
-            self.request = request
-            connection.sendall(reply(request, 200, "OK", (), "peer"))
+        with self._listener:
+            while self.request is None:
+                connection, _ = self._listener.accept()
+                with connection:
+                    connection.settimeout(10)
+                    self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        raw = b""
+        while (request := _whole(raw)) is None:
+            if not (more := connection.recv(65_536)):
+                return
+            raw += more
+        self.request = request
+        connection.sendall(reply(request, 200, "OK", (), "peer"))
 
 
 def _whole(raw: bytes) -> SipText | None:

@@ -13,6 +13,7 @@ from omapush.push.inbound import (
     Drop,
     Hosted,
     InboundRequest,
+    InSession,
     Notification,
     Relay,
     Subscription,
@@ -104,7 +105,7 @@ def test_a_405_says_what_we_take() -> None:
 def test_every_request_gets_exactly_one_decision_and_only_an_ack_silence(request: InboundRequest) -> None:
     decision = decide(request)
 
-    assert isinstance(decision, (Answer, Relay, Capture, Subscription, Notification, Drop))
+    assert isinstance(decision, (Answer, Relay, Capture, Subscription, Notification, InSession, Drop))
     assert not isinstance(decision, Drop) or request.method == "ACK"
     assert isinstance(decision, (Answer, Drop)) or request.trusted
 
