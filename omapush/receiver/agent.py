@@ -16,13 +16,14 @@ from omapush.protocol.sip_uri import SipUri
 from omapush.receiver.authentication import Authenticator
 from omapush.receiver.endpoint import METHODS, Endpoint
 from omapush.receiver.settings import Settings
+from omapush.receiver.subscriber_rules import PACKAGE
 
 USER_AGENT: Final = "omapush-receiver"
 _TAKEN: Final = ("MESSAGE", "NOTIFY", "REFER", "OPTIONS")
 "The methods tag: what a device is sent from outside."
 _IN_SESSIONS: Final = ("INVITE", "ACK", "BYE", "CANCEL")
 SUPPORTED: Final = ("Supported", "pref, path, gruu, norefersub")
-ALLOW_EVENTS: Final = ("Allow-Events", "ua-profile, refer")
+ALLOW_EVENTS: Final = ("Allow-Events", f"{PACKAGE}, refer")
 _MOST_TRIES: Final = 4
 "Of one request: challenge, synchronisation (AKA), stale nonce."
 

@@ -25,6 +25,7 @@ from omapush.receiver.reg_event import RegEvent, Verdict
 from omapush.receiver.registration import Registration, RegistrationFailed
 from omapush.receiver.sessions import Sessions
 from omapush.receiver.settings import Settings
+from omapush.receiver.subscriber_rules import PACKAGE
 from omapush.receiver.subscription import Subscription
 
 Applications = Mapping[str, Application | Callback]
@@ -223,7 +224,7 @@ class Receiver:
     def _device_subscription(self, sender: str) -> None:
         senders = self.settings.senders
         event = (
-            f"ua-profile;profile-type=device;vendor={quote(senders.vendor)}"
+            f"{PACKAGE};profile-type=device;vendor={quote(senders.vendor)}"
             f";model={quote(senders.model)};version={quote(senders.version)}"
         )
         subscription = Subscription(
@@ -244,7 +245,7 @@ class Receiver:
         subscription = Subscription(
             self.agent,
             target,
-            f"ua-profile;profile-type={CONTENT_PROFILE}",
+            f"{PACKAGE};profile-type={CONTENT_PROFILE}",
             content,
             headers=[
                 ("Accept-Contact", preference),

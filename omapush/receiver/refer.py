@@ -19,7 +19,7 @@ from omapush.receiver.agent import ALLOW_EVENTS, Agent, Dialog
 from omapush.receiver.delivery import Answer, Delivery, refusal, respond
 from omapush.receiver.endpoint import Request
 from omapush.receiver.push import AnswerWith, Reason, Refused
-from omapush.receiver.subscriber_rules import KILLS_DIALOG
+from omapush.receiver.subscriber_rules import KILLS_DIALOG, PACKAGE
 from omapush.receiver.subscription import Subscription
 
 CONTENT_PROFILE: Final = "oma-app"
@@ -202,8 +202,8 @@ def _application(referral: Referral, applications: set[str]) -> str:
             403, f"a REFER may only ask for SUBSCRIBE, not {referral.method}", phrase="Forbidden"
         )
     event = parse_event(referral.headers.get("Event", ""))
-    if event.package != "ua-profile" or event.params.get("profile-type", "").lower() != CONTENT_PROFILE:
-        raise AnswerWith(403, f"a REFER may only ask for ua-profile {CONTENT_PROFILE}", phrase="Forbidden")
+    if event.package != PACKAGE or event.params.get("profile-type", "").lower() != CONTENT_PROFILE:
+        raise AnswerWith(403, f"a REFER may only ask for {PACKAGE} {CONTENT_PROFILE}", phrase="Forbidden")
     preference = referral.headers.get("Accept-Contact", "")
     asked = SipMessage("SUBSCRIBE", referral.uri, None, (("accept-contact", preference),))
     named = preferences.named_applications(asked) if preference else ()

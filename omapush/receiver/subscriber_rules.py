@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+PACKAGE: Final = "ua-profile"
+"The event package of content and of device profiles (PROP-X-6: named here alone, for the receiver)."
 KILLS_DIALOG: Final = frozenset({404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604})
 "Answers to a refresh after which there is no subscription any more; others leave it until its time."
 _NEVER: Final = frozenset({"rejected", "noresource", "invariant"})

@@ -99,3 +99,22 @@ def test_ksr_is_named_by_kemi_only() -> None:
 def test_no_module_of_kemi_hides_one_of_the_standard_library() -> None:
     """Kamailio puts the script's folder first on sys.path."""
     assert {path.stem for path in (ROOT / "kemi").glob("*.py")} & sys.stdlib_module_names == set()
+
+
+@pytest.mark.req("PROP-X-6")
+def test_the_event_package_of_pushes_is_named_once_in_the_server_and_once_in_the_receiver() -> None:
+    named = [
+        file.relative_to(ROOT).as_posix()
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value == "ua-profile"
+    ]
+    begun = [
+        file.name
+        for file in FILES
+        if any(text in file.read_text() for text in ("ua-profile;", "ua-profile,"))
+        and "checks" not in file.name
+    ]
+
+    assert sorted(named) == ["omapush/push/subscribe.py", "omapush/receiver/subscriber_rules.py"]
+    assert begun == []  # but in an example of the configuration

@@ -145,7 +145,7 @@ def test_the_last_file_ends_the_session_at_once() -> None:
     assert (after(taken).state, after(taken).asked) == ("closing", "BYE")
 
 
-@pytest.mark.req("PSA-MSRP-8", "PSA-MSRP-9")
+@pytest.mark.req("PROP-MSRP-T", "PSA-MSRP-8", "PSA-MSRP-9")
 def test_the_linger_timer_runs_from_the_last_file_that_ended() -> None:
     session = done(done(opened(3), 0), 1, at_ms=NOW + 4_000)
     waiting = stepped(session, NOW + 4_000)
