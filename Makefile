@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 CONFIG ?=
 STANDIN ?= yes
 # Most tests wait for clocks more than for processors; each file stays in one process.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
 TLS ?=
 SECONDS ?= 600
 

@@ -49,7 +49,8 @@ def test_kill_9_of_kamailio_loses_no_dialog(make_stack: MakeStack) -> None:
             assert record is not None
             assert [each.uri for each in record.contacts] == [B]
         for aor, first in firsts.items():
-            again = scscf.subscribe(aor, 2, deadline_s=30)
+            # A refresh that was under way at the dead node is given up after its transaction, 40 s.
+            again = scscf.subscribe(aor, 2, deadline_s=60)
             assert again.header("Call-ID") == first.header("Call-ID")
             assert int(again.header("CSeq").split()[0]) > int(first.header("CSeq").split()[0])
 
@@ -120,7 +121,7 @@ def test_register_at_one_node_and_notify_at_another_come_to_one_record_in_either
         assert len({one.header("Call-ID") for one in scscf.subscribes(aor)}) == 1
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(150)
 def test_two_nodes_never_watch_one_user_both(make_stack: MakeStack, tmp_path: Path) -> None:
     """REGISTER storms at both; either takes the NOTIFY, and when one dies the other refreshes."""
     first = make_stack(ON, parts=("redis", "sip"))
