@@ -150,7 +150,7 @@ def test_two_nodes_never_watch_one_user_both(make_stack: MakeStack, tmp_path: Pa
 
         first.kill("sip")
         for aor, sent in firsts.items():
-            again = scscf.subscribe(aor, 2, deadline_s=30)
+            again = scscf.subscribe(aor, 2, deadline_s=75)
             assert again.header("Call-ID") == sent.header("Call-ID")
         assert Counter(len(scscf.subscribes(aor)) for aor in users)[1] == 0
 
