@@ -23,7 +23,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test check bench fuzz conformance doctor config-check stubs clean
+.PHONY: help deps demo run test test-alone check bench fuzz conformance doctor config-check stubs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +39,11 @@ run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS,
 
 test: deps ## prove everything: units, store, wire
 	@echo "test: pytest over tests/, in $(TEST_PROCESSES) processes"
-	@python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	@python -m pytest -n $(TEST_PROCESSES) --dist loadfile || { [ $$? = 1 ] && $(MAKE) test-alone; }
+
+test-alone: deps ## try once more, one after the other, what failed in the last `make test`
+	@echo "test-alone: what failed beside other tests has to pass alone"
+	@python -m pytest --last-failed --last-failed-no-failures none
 
 check: deps ## style and types: ruff, mypy --strict
 	@echo "check: ruff, then mypy --strict"
