@@ -13,7 +13,7 @@ import metrics
 from session_effects import Change as Seen
 from session_effects import Effects
 from settings import Settings
-from window import Count
+from window import Count, Rounds
 
 from omapush import clock
 from omapush.push.dialog import Heard
@@ -28,7 +28,6 @@ from omapush.store.sessions import Change
 REFERENCE = "i|"
 "How references of these requests begin."
 ANSWERS = "invited"
-_EVERY_S = 0.02
 _MOST_AT_ONCE = 64
 _NOT_SENT = 503
 
@@ -85,17 +84,12 @@ class SessionKeeper:
         self._window = Count(window_name(sender), section.window, section.answer_s + delivery.transaction_s)
         self._counts = metrics.Counts()
         self._effects = Effects(store, self._counts)
-        self._look_at = 0.0
+        self._rounds = Rounds(self._window, _MOST_AT_ONCE)
 
     def send_due(self, shards: Sequence[int]) -> None:
         """Do what is due about sessions of our shards, as far as the window allows; looks every 20 ms."""
-        now = clock.monotonic()
-        if now < self._look_at or not shards:
-            return
-        self._look_at = now + _EVERY_S
-        self._window.look(now)
-        most = min(_MOST_AT_ONCE, self._window.free // len(shards))
-        if most <= 0:
+        most = self._rounds.room(len(shards))
+        if not most:
             return
         due = sessions.due(self._store, shards, clock.now_ms(), most=most)
         if due:

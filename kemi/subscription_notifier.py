@@ -10,7 +10,7 @@ import ksr_writer
 import metrics
 from sent import Answered
 from settings import Settings
-from window import Count
+from window import Count, Rounds
 
 from omapush import clock, log
 from omapush.errors import TooLarge
@@ -23,7 +23,6 @@ from omapush.store.subscriptions import Begun, Placed
 REFERENCE = "s|"
 "How references of these NOTIFYs begin."
 NOTIFIED = "notified"
-_EVERY_S = 0.02
 _MOST_AT_ONCE = 128
 _NOT_SENT = 503
 
@@ -65,17 +64,12 @@ class SubscriptionNotifier:
             window_name(sender), settings.config.subscriptions.window, settings.config.delivery.transaction_s
         )
         self._counts = metrics.Counts()
-        self._look_at = 0.0
+        self._rounds = Rounds(self._window, _MOST_AT_ONCE)
 
     def send_due(self, shards: Sequence[int]) -> None:
         """Send the NOTIFYs that are due in our shards, as far as the window allows; looks every 20 ms."""
-        now = clock.monotonic()
-        if now < self._look_at or not shards:
-            return
-        self._look_at = now + _EVERY_S
-        self._window.look(now)
-        most = min(_MOST_AT_ONCE, self._window.free // len(shards))
-        if most <= 0:
+        most = self._rounds.room(len(shards))
+        if not most:
             return
         due = subscriptions.due(self._store, shards, most=most)
         if due.run_out:
