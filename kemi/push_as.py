@@ -8,6 +8,8 @@ request; so every route is guarded and returns an int.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from typing import Protocol
 
 import completer
 import hosting
@@ -64,6 +66,13 @@ _QUEUES = {
 "Where answers go, by how the reference of the request begins; all others are to pushes."
 
 
+class Completer(Protocol):
+    """What a process does again and again about one queue."""
+
+    def run_once(self) -> None:
+        """Work off what waits, or rest."""
+
+
 def mod_init() -> PushAs:
     """Kamailio calls this once, before it forks."""
     try:
@@ -80,12 +89,7 @@ class PushAs:
         self._settings = settings
         self._record_route = settings.config.sip.record_route
         self._sender: SenderProcess | None = None
-        self._results: ResultCompleter | None = None
-        self._registers: RegisterCompleter | None = None
-        self._subscribes: SubscriptionCompleter | None = None
-        self._watches: WatchCompleter | None = None
-        self._hosted: HostedCompleter | None = None
-        self._sessions: SessionCompleter | None = None
+        self._completers: dict[str, Completer] = {}
         suspended.steer(settings.config.overload.queue_ms, settings.udp_ports)
         ksr_writer.keep_inside(settings.inside)
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
@@ -304,62 +308,36 @@ class PushAs:
 
     def ksr_completer_results(self, *_: object) -> int:
         """In the process that stores results, again and again."""
-        try:
-            if self._results is None:
-                self._results = ResultCompleter(self._settings)
-            self._results.run_once()
-        except Exception:
-            log.get().exception("completer_crashed", queue="results")
-        return DONE
+        return self._complete("results", ResultCompleter)
 
     def ksr_completer_registers(self, *_: object) -> int:
         """In the process that stores registrations, again and again."""
-        try:
-            if self._registers is None:
-                self._registers = RegisterCompleter(self._settings)
-            self._registers.run_once()
-        except Exception:
-            log.get().exception("completer_crashed", queue="registers")
-        return DONE
+        return self._complete("registers", RegisterCompleter)
 
     def ksr_completer_subscribes(self, *_: object) -> int:
         """In the process that stores subscriptions of devices, again and again."""
-        try:
-            if self._subscribes is None:
-                self._subscribes = SubscriptionCompleter(self._settings)
-            self._subscribes.run_once()
-        except Exception:
-            log.get().exception("completer_crashed", queue="subscribes")
-        return DONE
+        return self._complete("subscribes", SubscriptionCompleter)
 
     def ksr_completer_watches(self, *_: object) -> int:
         """In the process that stores what the reg event says, again and again."""
-        try:
-            if self._watches is None:
-                self._watches = WatchCompleter(self._settings)
-            self._watches.run_once()
-        except Exception:
-            log.get().exception("completer_crashed", queue="watches")
-        return DONE
+        return self._complete("watches", WatchCompleter)
 
     def ksr_completer_hosted(self, *_: object) -> int:
         """In the process that stores pushes for hosted applications, again and again."""
-        try:
-            if self._hosted is None:
-                self._hosted = HostedCompleter(self._settings)
-            self._hosted.run_once()
-        except Exception:
-            log.get().exception("completer_crashed", queue="hosted")
-        return DONE
+        return self._complete("hosted", HostedCompleter)
 
     def ksr_completer_sessions(self, *_: object) -> int:
         """In the process that stores what happens in sessions, again and again."""
+        return self._complete("sessions", SessionCompleter)
+
+    def _complete(self, queue: str, make: Callable[[Settings], Completer]) -> int:
+        """Let the one completer of this process work; made here, for its connection opens after the fork."""
         try:
-            if self._sessions is None:
-                self._sessions = SessionCompleter(self._settings)
-            self._sessions.run_once()
+            if queue not in self._completers:
+                self._completers[queue] = make(self._settings)
+            self._completers[queue].run_once()
         except Exception:
-            log.get().exception("completer_crashed", queue="sessions")
+            log.get().exception("completer_crashed", queue=queue)
         return DONE
 
     # HTTP ----------------------------------------------------------------------------------------
