@@ -1,12 +1,10 @@
 """The back end of a hosted application: an HTTP server on a free loopback port that keeps what is posted."""
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 
+from tests.fakes.http_server import HttpServer, body_of
 from tests.harness.wait import wait_until
 
 
@@ -33,46 +31,24 @@ class Status:
 Policy = Callable[[Posted], Status]
 
 
-class Backend:
+class Backend(HttpServer):
     """A context manager; answers 204 to each push until `policy` says otherwise."""
 
     def __init__(self, port: int = 0) -> None:
         self.policy: Policy = lambda _: Status(204)
         self._posted: list[Posted] = []
-        backend = self
+        super().__init__(self._take, "push", port)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                posted = Posted({name.lower(): value for name, value in self.headers.items()}, body)
-                backend._posted.append(posted)
-                said = backend.policy(posted)
-                self.send_response(said.code)
-                if said.retry_after:
-                    self.send_header("Retry-After", said.retry_after)
-                if said.code != 204:
-                    self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Stay quiet: what came is in `posted`."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=10)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/push"
+    def _take(self, request: BaseHTTPRequestHandler) -> None:
+        posted = Posted({name.lower(): value for name, value in request.headers.items()}, body_of(request))
+        self._posted.append(posted)
+        said = self.policy(posted)
+        request.send_response(said.code)
+        if said.retry_after:
+            request.send_header("Retry-After", said.retry_after)
+        if said.code != 204:
+            request.send_header("Content-Length", "0")
+        request.end_headers()
 
     def posted(self, recipient: str) -> list[Posted]:
         """What came for one recipient, in order of arrival."""

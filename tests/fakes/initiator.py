@@ -8,7 +8,7 @@ answered by the same mistake here. XML is parsed only as far as our own gateway 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 from urllib.parse import quote
@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import httpx
+
+from tests.fakes.http_server import HttpServer
 
 DOCUMENT = """<?xml version="1.0"?>
 <!DOCTYPE pap PUBLIC "-//WAPFORUM//DTD PAP 2.1//EN" "http://www.openmobilealliance.org/tech/DTD/pap_2.1.dtd"
@@ -140,7 +142,7 @@ class Notification:
     "The HTTP status it got, or `drop`."
 
 
-class NotificationSink:
+class NotificationSink(HttpServer):
     """
     The content provider's HTTP server for results, on a free loopback port.
 
@@ -151,30 +153,7 @@ class NotificationSink:
         self._received: list[Notification] = []
         self._failures: list[Failure] = []
         self._changed = threading.Condition()
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sink._take(self)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Stay quiet: what came is in `received`."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=10)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/results"
+        super().__init__(self._take, "results")
 
     @property
     def received(self) -> list[Notification]:

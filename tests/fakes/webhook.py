@@ -8,9 +8,10 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.fakes.http_server import HttpServer, body_of
 
 REPLAY_S = 300
 
@@ -37,40 +38,14 @@ class Posted:
         return json.loads(self.body)
 
 
-class WebhookSink:
+class WebhookSink(HttpServer):
     """Takes what is posted, on a free loopback port; answers 204, or what `fail_next` lists first."""
 
     def __init__(self) -> None:
         self._received: list[Posted] = []
         self._failures: list[int] = []
         self._changed = threading.Condition()
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self.send_response(sink._take(dict(self.headers.items()), body))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Stay quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=10)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/hook"
+        super().__init__(self._take, "hook")
 
     def fail_next(self, *statuses: int) -> None:
         """Answer the next requests so, one each."""
@@ -84,7 +59,12 @@ class WebhookSink:
                 raise TimeoutError(f"not {count} within {deadline_s} s: {self._received}")
             return list(self._received)
 
-    def _take(self, headers: dict[str, str], body: bytes) -> int:
+    def _take(self, request: BaseHTTPRequestHandler) -> None:
+        request.send_response(self._noted(dict(request.headers.items()), body_of(request)))
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    def _noted(self, headers: dict[str, str], body: bytes) -> int:
         with self._changed:
             status = self._failures.pop(0) if self._failures else 204
             self._received.append(Posted(headers, body, status))

@@ -1,0 +1,40 @@
+"""What the HTTP servers of the tests have in common: a free loopback port, a thread, and quiet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+
+class HttpServer:
+    """A context manager: entering starts it, leaving stops it. `take` answers each POST."""
+
+    def __init__(self, take: Callable[[BaseHTTPRequestHandler], None], path: str, port: int = 0) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                take(self)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Stay quiet: the test asks for what came."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/{path}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=10)
+
+
+def body_of(request: BaseHTTPRequestHandler) -> bytes:
+    """Read the body of a request by its Content-Length."""
+    return request.rfile.read(int(request.headers.get("Content-Length", 0)))
