@@ -72,21 +72,7 @@ class Intake:
             raise
         if compare is not None:
             accepted = await asyncio.to_thread(compare, accepted)
-        push = accepted.push
-        whom = "all subscribers" if push.subscribers else f"{len(accepted.recipients)} recipient(s)"
-        text = f"{whom}, {push.size} bytes of {push.content_type}"
-        event = Event(push.accepted_ms, -1, "accepted", f"{text} for {push.application} from {account.name}")
-        submission = pushes.Submission(
-            push,
-            accepted.recipients,
-            accepted.results,
-            accepted.content,
-            event,
-            fingerprint=fingerprint(offer),
-            retention_s=self._config.delivery.retention_s,
-            id_kept_ms=self._config.delivery.push_id_s * 1000,
-            log_s=self._config.delivery.log_s,
-        )
+        push, submission = accepted.push, self._submission(account, offer, accepted)
         try:
             admission = await self._quotas.admit(account.name, accepted)
         except LimitReached as refusal:
@@ -137,3 +123,21 @@ class Intake:
             lifetime_s=self._config.delivery.lifetime_s,
         )
         return policy.applied(self._policy, accepted) if self._policy else accepted
+
+    def _submission(self, account: Account, offer: Offer, accepted: Accepted) -> pushes.Submission:
+        """What is stored of an accepted push, with the first line of its event log."""
+        push = accepted.push
+        whom = "all subscribers" if push.subscribers else f"{len(accepted.recipients)} recipient(s)"
+        text = f"{whom}, {push.size} bytes of {push.content_type}"
+        event = Event(push.accepted_ms, -1, "accepted", f"{text} for {push.application} from {account.name}")
+        return pushes.Submission(
+            push,
+            accepted.recipients,
+            accepted.results,
+            accepted.content,
+            event,
+            fingerprint=fingerprint(offer),
+            retention_s=self._config.delivery.retention_s,
+            id_kept_ms=self._config.delivery.push_id_s * 1000,
+            log_s=self._config.delivery.log_s,
+        )
