@@ -200,13 +200,12 @@ class Dispatcher:
             refused_method.of_told(one.told),
         )
         s_cscf = record.s_cscf if record else ""
-        plain = profile._replace(wrapped=False, gzip=False)
         composers = Composers(
             lambda: compose(delivery, self._settings.sender, profile, s_cscf, one.attempt),
             lambda: compose(
                 self._links.linked(delivery, now_ms),
                 self._settings.sender,
-                plain,
+                profile._replace(wrapped=False, gzip=False),
                 s_cscf,
                 one.attempt,
             ),
@@ -222,7 +221,8 @@ class Dispatcher:
         if not address:
             batch.end(self._outgoing.not_sent(one, now_ms, REFUSED))
             return
-        request = request._replace(next_hop=address)
+        if address != request.next_hop:
+            request = request._replace(next_hop=address)
         if wait_ms := self._outgoing.wait_ms(address, one.ticket):
             batch.put_off(one.ticket, wait_ms)
         elif self._outgoing.send(one, request, now_ms, link=choice.link):
