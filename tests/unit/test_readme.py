@@ -12,6 +12,7 @@ from tests.harness import markdown
 from tests.harness.markdown import DOCUMENTS, ROOT
 
 README = (ROOT / "README.md").read_text()
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 BEGIN = "<!-- configuration: what `omapush config reference` prints -->\n"
 END = "\n<!-- end of configuration -->"
 GENERATED = {"bench/latest.json"}
@@ -53,7 +54,7 @@ def test_the_configuration_table_is_what_the_command_prints(capsys: pytest.Captu
     configuration.reference(as_json=False)
     printed = capsys.readouterr().out
 
-    written = README.partition(BEGIN)[2].partition(END)[0]
+    written = CONFIGURATION.partition(BEGIN)[2].partition(END)[0]
     assert written.strip() == printed.strip(), "put in what `omapush config reference` prints"
 
 
