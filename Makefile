@@ -19,6 +19,8 @@ BIN := $(CURDIR)/$(VENV)/bin
 PACKAGES := kamailio kamailio-python3-modules kamailio-tls-modules sip-tester redis-server python3-venv time
 # The other sides of ratios, for `make bench` alone; none of them starts a service.
 BENCH_PACKAGES := mariadb-server-core mariadb-client-core kamailio-mysql-modules kamailio-presence-modules
+# The browser that tests of the console look through, for `make test` alone.
+BROWSER_PACKAGES := chromium
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
@@ -37,7 +39,7 @@ demo: deps ## start everything on free loopback ports, deliver pushes, show the 
 run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS, STANDIN=no: no S-CSCF and handset
 	@python -m demo.stack run $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
 
-test: deps ## prove everything: units, store, wire
+test: deps $(VENV)/.browser ## prove everything: units, store, wire, browser
 	@echo "test: pytest over tests/, in $(TEST_PROCESSES) processes"
 	@python -m pytest -n $(TEST_PROCESSES) --dist loadfile || { [ $$? = 1 ] && $(MAKE) test-alone; }
 
@@ -58,7 +60,7 @@ fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 
 	@echo "fuzz: $(SECONDS) seconds over $(or $(TARGETS),all targets)"
 	@python -m fuzz --seconds $(SECONDS) $(TARGETS)
 
-conformance: deps ## run the tests, then list every requirement with its tests and result
+conformance: deps $(VENV)/.browser ## run the tests, then list every requirement with its tests and result
 	@echo "conformance: pytest, then requirement -> tests -> result"
 	@mkdir -p build
 	@python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile || echo "conformance: some tests failed; the table shows which requirements they prove"
@@ -80,7 +82,8 @@ clean: ## remove the virtual environment, caches and var/, the state of make run
 
 $(VENV)/.packages: WANTED := $(PACKAGES)
 $(VENV)/.bench-packages: WANTED := $(BENCH_PACKAGES)
-$(VENV)/.packages $(VENV)/.bench-packages: Makefile
+$(VENV)/.browser-packages: WANTED := $(BROWSER_PACKAGES)
+$(VENV)/.packages $(VENV)/.bench-packages $(VENV)/.browser-packages: Makefile
 	@missing=""; \
 	for package in $(WANTED); do \
 	  [ "$$(dpkg-query -Wf '$${db:Status-Abbrev}' $$package 2>/dev/null)" = "ii " ] || missing="$$missing $$package"; \
@@ -100,6 +103,11 @@ $(VENV)/.libraries: requirements-dev.txt $(VENV)/.packages
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/omapush.pth"
 	@printf '#!%s\nfrom omapush.cli.main import main\n\nmain()\n' $(BIN)/python > $(BIN)/omapush
 	@chmod +x $(BIN)/omapush
+	@touch $@
+
+$(VENV)/.browser: requirements-browser.txt $(VENV)/.libraries $(VENV)/.browser-packages
+	@echo "deps: what drives the browser into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-browser.txt
 	@touch $@
 
 $(VENV)/.fuzz-libraries: requirements-fuzz.txt $(VENV)/.libraries

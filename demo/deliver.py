@@ -29,6 +29,7 @@ from omapush.push.registration import applications, is_registered
 from omapush.push.values import Result, push_ref
 from omapush.receiver import Links, Push
 from omapush.store.pushes import Known
+from omapush.views.ladder import last
 from tests.fakes.initiator import Notification, NotificationSink, PushInitiator, user_address
 from tests.harness.processes import ProcessEnded
 from tests.harness.receiver_thread import ReceiverThread, receiver_in_thread
@@ -327,7 +328,7 @@ def _told(stack: Stack, sample: Sample) -> Known:
     """All about one push, once the log says that its initiator was told."""
     ref = push_ref(INITIATOR, sample.push_id)
     wait_until(
-        lambda: ladder.last(stack.known(ref).events, 0, "notified") is not None,
+        lambda: last(stack.known(ref).events, 0, "notified") is not None,
         _DEADLINE_S,
         lambda: f"notification of {sample.push_id}\n{stack.logs()}",
     )

@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from omapush import clock
 from omapush.push.values import Event
 from omapush.store.pushes import Known
+from omapush.views.ladder import LANES, Step, in_order, steps
 
-LANES: Final = ("initiator", "api", "outbox", "core/device")
-_INITIATOR, _API, _OUTBOX, _CORE = range(4)
 _APART: Final = 15
 "Characters between two lanes."
 _TIME: Final = 13
 _FIRST: Final = _TIME + 5
 _WIDTH: Final = _FIRST + _APART * (len(LANES) - 1) + 7
 _GAP: Final = "  "
-_SIP_CODE: Final = re.compile(r"\(([1-6][0-9]{2})\b")
-
-
-_RANK: Final = {
-    "accepted": 0,
-    "sent": 2,
-    "reply": 3,
-    "retry": 3,
-    "final": 3,
-    "notified": 4,
-    "notify-failed": 4,
-}
-"Order of events of the same millisecond, whose lines may reach the log in another; others rank 1."
-
-
-class Step(NamedTuple):
-    """One line of the ladder."""
-
-    start: int
-    end: int
-    "Lanes of the arrow; the same lane twice: something happened there."
-    label: str
 
 
 def draw(known: Known, *, width: int = 120) -> list[str]:
     """Return the lines of the ladder, each at most `width` characters (but never below 100)."""
     lines = [_header()]
-    events = sorted(known.events, key=lambda event: (event.at_ms, _RANK.get(event.name, 1)))
+    events = in_order(known.events)
     first_ms = events[0].at_ms if events else known.push.accepted_ms
     room = max(width, 100) - _WIDTH - len(_GAP)
     for event, step in zip(events, steps(events), strict=True):
@@ -54,28 +29,6 @@ def draw(known: Known, *, width: int = 120) -> list[str]:
         lines.append(f"{_time(event.at_ms, first_ms):<{_TIME}}{_arrow(step)}{_GAP}{said[0]}".rstrip())
         lines += [f"{'':<{_TIME}}{_lanes()}{_GAP}{more}" for more in said[1:]]
     return lines
-
-
-def steps(events: Sequence[Event]) -> Iterator[Step]:
-    """Give for each event where it goes on the ladder; a result without a request before it has no arrow."""
-    under_way: set[int] = set()
-    for event in events:
-        match event.name:
-            case "accepted":
-                yield Step(_INITIATOR, _API, "push")
-            case "sent":
-                under_way.add(event.recipient)
-                yield Step(_OUTBOX, _CORE, event.text.partition(" ")[0])
-            case "reply" | "final" | "retry" if event.recipient in under_way:
-                under_way.discard(event.recipient)
-                code = _SIP_CODE.search(event.text)
-                yield Step(_CORE, _OUTBOX, code[1] if code else "no answer")
-            case "notified":
-                yield Step(_OUTBOX, _INITIATOR, "result")
-            case "notify-failed":
-                yield Step(_OUTBOX, _INITIATOR, "no answer")
-            case _:
-                yield Step(_OUTBOX, _OUTBOX, "")
 
 
 def _header() -> str:
@@ -114,9 +67,3 @@ def _time(at_ms: int, first_ms: int) -> str:
     if at_ms == first_ms:
         return clock.iso(at_ms)[11:-1]
     return f"+{(at_ms - first_ms) / 1000:.3f} s"
-
-
-def last(events: Iterable[Event], recipient: int, *names: str) -> Event | None:
-    """Return the latest event of these names about a recipient, or None."""
-    found = [event for event in events if event.recipient == recipient and event.name in names]
-    return found[-1] if found else None

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from omapush import clock
-from omapush.cli import explanation, json_submission, ladder, push_send, terminal
+from omapush.cli import json_submission, ladder, push_send, terminal
 from omapush.cli.push_send import Name
-from omapush.cli.push_view import as_dict, find, reached, summary
+from omapush.cli.push_view import as_dict, reached, summary
 from omapush.store import client, fanouts
+from omapush.views import explanation
+from omapush.views.push_lookup import find
 
 app = typer.Typer(help="Submit a push, look at one, steer one, explain one.", no_args_is_help=True)
 app.command(name="send")(push_send.send)

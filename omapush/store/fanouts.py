@@ -153,7 +153,7 @@ def close(store: Store, job: Job, *, retention_s: int) -> None:
     """
     number = store.layout.push_shard(job.ref)
     names = [keys.push(number, job.ref), keys.push_log(number, job.ref), keys.push_counted(number, job.ref)]
-    names.append(keys.content(number, job.ref))
+    names += (keys.content(number, job.ref), keys.totals(number))
     call(store, Call("omapush_told_all", names, [job.shard, job.progress.made, retention_s]))
     names = [*_jobs(job.shard), keys.outbox(job.shard, "halted")]
     call(store, Call("omapush_fan_drop", names, [job.ref, str(job.progress)]))

@@ -62,6 +62,11 @@ def quota(shard_number: int) -> str:
     return f"quota:{{p{shard_number}}}"
 
 
+def totals(shard_number: int) -> str:
+    """How many deliveries of a push shard were accepted, and how many ended in each state."""
+    return f"totals:{{p{shard_number}}}"
+
+
 def limits(initiator: str) -> str:
     """What one initiator with limits has submitted; in a slot of its own."""
     return f"limits:{initiator}"

@@ -153,13 +153,19 @@ def _accepting(
     number = store.layout.push_shard(push.ref)
     owed = ",".join(map(str, final)) if push.notify_url else ""
     names = [*_push_keys(store, push.ref), keys.handover(number), keys.notify(number)]
-    names += (keys.own(number, push.initiator), *more_keys)
+    names += (keys.own(number, push.initiator), keys.totals(number), *more_keys)
     if submission.upload:
         names += (keys.upload(number, submission.upload), keys.content(number, push.ref))
     is_over = len(final) == len(submission.results) and not push.subscribers
     head = [push.ref, push.accepted_ms, codec.encode(submission.event), owed, submission.id_kept_ms]
-    head.append(submission.retention_s if is_over else 0)
+    head += (submission.retention_s if is_over else 0, _states(submission))
     return Call(function, names, [*head, *rest])
+
+
+def _states(submission: Submission) -> str:
+    """How many recipients start in each state."""
+    counts = Counter(result.state for result in submission.results)
+    return " ".join(f"{state} {number}" for state, number in counts.items())
 
 
 def handed_over(store: Store, refs: Iterable[str]) -> None:
@@ -255,7 +261,7 @@ def store_results(
     for one in results:
         number = store.layout.push_shard(one.ref)
         names, args = batches.setdefault(
-            number, ([keys.notify(number), keys.quota(number)], [now_ms, retention_s])
+            number, ([keys.notify(number), keys.quota(number), keys.totals(number)], [now_ms, retention_s])
         )
         names += (
             keys.push(number, one.ref),
@@ -264,7 +270,7 @@ def store_results(
             keys.content(number, one.ref),
         )
         record, event = codec.encode(one.result), codec.encode(one.event)
-        args += (one.ref, one.recipient, record, 1 if one.final else 0, event)
+        args += (one.ref, one.recipient, record, one.result.state if one.final else "", event)
         whose.setdefault(number, []).append((one.ref, one.recipient))
     answers = call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
     return {

@@ -18,6 +18,7 @@
 --   log       list   its event log, MessagePack
 --   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
 --   quota     hash   stored:<initiator>, final:<initiator>: deliveries of an initiator with limits, since ever
+--   totals    hash   accepted, <state>: deliveries of all pushes that were accepted, and that ended so, since ever
 --   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
@@ -52,11 +53,10 @@ local function end_fan_out(push, log, counted, content, now, retention_s)
 end
 
 -- Count the final result of one delivery to a subscriber. Answers 0 when it was counted before.
-local function count(push, log, counted, index, record, event)
+local function count(push, log, counted, index, state, event)
   if redis.call('SETBIT', counted, index, 1) == 1 then
     return 0
   end
-  local state = cmsgpack.unpack(record)[1]
   redis.call('HINCRBY', push, 'n:' .. state, 1)
   redis.call('HINCRBY', push, 'done', 1)
   local fine = state == 'delivered' or state == 'cancelled'
@@ -106,50 +106,66 @@ local function is_taken(push, own, ref, now_ms, kept_ms)
   return accepted_ms and accepted_ms + kept_ms > tonumber(now_ms)
 end
 
+-- Count the recipients of a push that was accepted: "<state> <number> ...", each in one of the states.
+local function count_accepted(totals, states)
+  local accepted = 0
+  for state, number in string.gmatch(states, '(%a+) (%d+)') do
+    accepted = accepted + number
+    if state ~= 'pending' then
+      redis.call('HINCRBY', totals, state, number)
+    end
+  end
+  if accepted > 0 then
+    redis.call('HINCRBY', totals, 'accepted', accepted)
+  end
+end
+
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
--- KEYS push, log, handover, notify, own, and upload, content for content that was uploaded
+-- KEYS push, log, handover, notify, own, totals, and upload, content for content that was uploaded
 -- ARGV ref, now ms, first event, owed "<i>,<i>...", for how long push-ids stay taken ms, retention s when no recipient
--- is open or 0, field, value ...
+-- is open or 0, recipients in each state, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was uploaded has run out.
 local function accept(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
     return 0
   end
-  if keys[6] and not keep_upload(keys[6], keys[7]) then
+  if keys[7] and not keep_upload(keys[7], keys[8]) then
     return -1
   end
-  for first = 7, #args, UNPACKED do
+  for first = 8, #args, UNPACKED do
     redis.call('HSET', keys[1], unpack(args, first, math.min(first + UNPACKED - 1, #args)))
   end
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
   redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], args[1], args[2], args[4])
-  end_at_once(keys[1], keys[2], keys[7], args[2], args[6])
+  count_accepted(keys[6], args[7])
+  end_at_once(keys[1], keys[2], keys[8], args[2], args[6])
   return 1
 end
 
 -- The same for a push whose many recipients were staged before, page by page: it is there as a whole, or not at all.
--- KEYS push, log, handover, notify, own, staged, and upload, content for content that was uploaded
+-- KEYS push, log, handover, notify, own, totals, staged, and upload, content for content that was uploaded
 -- ARGV ref, now ms, first event, owed "<i>,<i>...", for how long push-ids stay taken ms, retention s when no recipient
--- is open or 0, number of fields staged, field, value ...
+-- is open or 0, recipients in each state, number of fields staged, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was staged or uploaded has run out.
 local function accept_staged(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
-    redis.call('UNLINK', keys[6])
+    redis.call('UNLINK', keys[7])
     return 0
   end
-  if redis.call('HLEN', keys[6]) ~= tonumber(args[7]) or keys[7] and not keep_upload(keys[7], keys[8]) then
+  if redis.call('HLEN', keys[7]) ~= tonumber(args[8]) or keys[8] and not keep_upload(keys[8], keys[9]) then
     return -1
   end
-  redis.call('PERSIST', keys[6])
-  redis.call('RENAME', keys[6], keys[1])
-  redis.call('HSET', keys[1], unpack(args, 8))
+  redis.call('PERSIST', keys[7])
+  redis.call('RENAME', keys[7], keys[1])
+  redis.call('HSET', keys[1], unpack(args, 9))
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
   redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], args[1], args[2], args[4])
-  end_at_once(keys[1], keys[2], keys[8], args[2], args[6])
+  count_accepted(keys[6], args[7])
+  end_at_once(keys[1], keys[2], keys[9], args[2], args[6])
   return 1
 end
 
@@ -167,24 +183,24 @@ local function mark(keys, args)
 end
 
 -- Store results. A recipient that is final stays as it is. Results of a push to subscribers are counted.
--- KEYS notify, quota, then for each result: push, log, counted, content
--- ARGV now ms, retention s, then for each result: ref, index, result, 1 when final, event
+-- KEYS notify, quota, totals, then for each result: push, log, counted, content
+-- ARGV now ms, retention s, then for each result: ref, index, result, its state when final or '', event
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
-  local answer = {}
+  local answer, ended = {}, {}
   local a = 3
-  for k = 3, #keys, 4 do
+  for k = 4, #keys, 4 do
     local push, log, counted, content = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
     a = a + 5
     local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards', 'pieces', 'links',
       'n:pending', 'quota', 'logs')
     if known[5] then
-      answer[#answer + 1] = final == '1' and count(push, log, counted, index, record, event) or 0
+      answer[#answer + 1] = final ~= '' and count(push, log, counted, index, final, event) or 0
       end_fan_out(push, log, counted, content, args[1], args[2])
     elseif not known[1] or known[2] then
       answer[#answer + 1] = 0
-    elseif final ~= '1' then
+    elseif final == '' then
       redis.call('HSET', push, 'r' .. index, record)
       redis.call('RPUSH', log, event)
       answer[#answer + 1] = 1
@@ -194,7 +210,7 @@ local function result(keys, args)
       redis.call('RPUSH', log, event)
       if known[8] then
         redis.call('HINCRBY', push, 'n:pending', -1)
-        redis.call('HINCRBY', push, 'n:' .. cmsgpack.unpack(record)[1], 1)
+        redis.call('HINCRBY', push, 'n:' .. final, 1)
       end
       if known[9] then
         redis.call('HINCRBY', keys[2], 'final:' .. known[9], 1)
@@ -209,12 +225,19 @@ local function result(keys, args)
       end
       answer[#answer + 1] = 1
     end
+    if final ~= '' and answer[#answer] == 1 then
+      ended[final] = (ended[final] or 0) + 1
+    end
+  end
+  for state, number in pairs(ended) do
+    redis.call('HINCRBY', keys[3], state, number)
   end
   return answer
 end
 
 -- Note how many deliveries one user shard made of a push to subscribers: there will be no more.
--- KEYS push, log, counted, content    ARGV shard, deliveries, retention s
+-- Only now they count as accepted.
+-- KEYS push, log, counted, content, totals    ARGV shard, deliveries, retention s
 -- Answers 1, or 0 when that was known or the push is gone.
 local function told_all(keys, args)
   if redis.call('HEXISTS', keys[1], 'shards') == 0
@@ -223,6 +246,7 @@ local function told_all(keys, args)
   end
   redis.call('HINCRBY', keys[1], 'shards', -1)
   redis.call('HINCRBY', keys[1], 'total', args[2])
+  redis.call('HINCRBY', keys[5], 'accepted', args[2])
   local now = redis.call('TIME')
   end_fan_out(keys[1], keys[2], keys[3], keys[4], now[1] * 1000 + math.floor(now[2] / 1000), args[3])
   return 1

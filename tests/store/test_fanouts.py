@@ -397,7 +397,7 @@ def test_nothing_of_a_finished_push_is_left_but_its_counts(store: Store, make: M
 
     names: list[bytes] = store.db.keys()  # type: ignore[assignment]
     left = {name.decode().partition(":")[0] for name in names}
-    assert left <= {"push", "log", "counted", "fanned", "owner", "own"}
+    assert left <= {"push", "log", "counted", "fanned", "owner", "own", "totals"}
     assert store.db.strlen(keys.push_counted(store.layout.push_shard(ref), ref)) <= 300 // 8 + 20
 
 

@@ -115,6 +115,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.handover(0).replace("0", "N"),
         keys.notify(0).replace("0", "N"),
         keys.quota(0).replace("0", "N"),
+        keys.totals(0).replace("0", "N"),
         keys.limits("NAME"),
         keys.registration(0, "aor").replace("0", "N"),
         keys.alias(0, "tel:...").replace("0", "N"),

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from omapush.cli import explanation
-from omapush.cli.explanation import Standing
 from omapush.config import Config
 from omapush.push.values import Event, Result
 from omapush.store import client, outbox_views
 from omapush.store.pushes import Known
+from omapush.views import explanation
+from omapush.views.explanation import Standing
 from tests.unit.cli.test_ladder import ACCEPTED, DELIVERED, NOTIFIED, START_MS, known
 
 CONFIG = Config(path="test.toml")

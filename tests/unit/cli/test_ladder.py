@@ -1,8 +1,9 @@
 """The ladder: one line an event, arrows between the parties that spoke."""
 
-from omapush.cli.ladder import LANES, draw, last, steps
+from omapush.cli.ladder import draw
 from omapush.push.values import Event, Push, Recipient, Result
 from omapush.store.pushes import Known
+from omapush.views.ladder import LANES, last, steps
 
 START_MS = 1_800_000_000_000
 PUSH = Push(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from omapush import clock
-from omapush.cli import terminal
-from omapush.cli.ladder import last
 from omapush.config import Config
 from omapush.push.values import PENDING, Recipient, Result, ticket
 from omapush.store import outbox_views, pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Known
+from omapush.views.ladder import last
+from omapush.views.words import span
 
 
 class Standing(NamedTuple):
@@ -54,7 +54,7 @@ def _standing(
 
 
 def _ended(known: Known, result: Result) -> str:
-    took = terminal.span(result.at_ms - known.push.accepted_ms)
+    took = span(result.at_ms - known.push.accepted_ms)
     tries = f", {result.attempts} tries" if result.attempts > 1 else ""
     return f"{result.state} (PAP {result.code}) {took} after acceptance{tries}: {result.desc}."
 
@@ -69,7 +69,7 @@ def _telling(config: Config, known: Known, index: int) -> str:
         return f"Nothing: the initiator was told at {clock.iso(event.at_ms)}."
     return (
         f"The initiator could not be told ({event.text}); tried again with growing waits "
-        f"for {terminal.span(config.notify.give_up_s * 1000)}."
+        f"for {span(config.notify.give_up_s * 1000)}."
     )
 
 
