@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 import httpx
+import typer
 
 from omapush.config import Config, Initiator
 from omapush.errors import PushRefused, StoreUnavailable
 
+PASSWORD_VARIABLE: Final = "OMAPUSH_INITIATOR_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 _ANSWER_WITHIN_S: Final = 30.0
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - read from listen, never bound here
 
@@ -31,7 +36,7 @@ def ask(
         StoreUnavailable: the api cannot be reached, or cannot do it now.
     """
     where = url(config, path)
-    credentials = (name, _account(config, name).secret())
+    credentials = (name, _password(name, _account(config, name)))
     try:
         with httpx.Client(trust_env=False, timeout=_ANSWER_WITHIN_S) as client:
             answer = client.request(method, where, content=body, headers=headers, auth=credentials)
@@ -43,6 +48,24 @@ def ask(
         wait = answer.headers.get("Retry-After", "")
         raise StoreUnavailable(f"the api cannot take pushes now (503); try again in {wait or 'a few'} s")
     return answer
+
+
+def _password(name: str, account: Initiator) -> str:
+    """The account's password; one of which only the hash is known comes from the environment or a person."""
+    if account.is_plain:
+        return account.secret()
+    if given := os.environ.get(PASSWORD_VARIABLE, ""):
+        return given
+    if not sys.stdin.isatty():
+        raise PushRefused(f"of initiator {name} only a password hash is known; set ${PASSWORD_VARIABLE}")
+    return _entered(name)
+
+
+@cache
+def _entered(name: str) -> str:
+    """Asked for once in a command, however many requests it makes."""
+    entered: str = typer.prompt(f"Password of initiator {name}", hide_input=True, err=True)
+    return entered
 
 
 def _account(config: Config, name: str) -> Initiator:

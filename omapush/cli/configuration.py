@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,12 @@ def check(context: typer.Context) -> None:
         f"application profiles: {', '.join(found.application) or 'none'}",
     )
     print(f"{source}: OK  {'  '.join(facts)}")
+    if readable := [name for name, one in found.initiator.items() if one.is_plain]:
+        print(
+            f"note: the passwords of these initiators can be read on this machine: {', '.join(readable)}; "
+            "fit for a lab, else password_hash (omapush initiator hash)",
+            file=sys.stderr,
+        )
 
 
 @app.command()

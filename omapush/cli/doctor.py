@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from omapush.cli import checks, processes, terminal
+from omapush.cli import access_checks, checks, processes, terminal
 from omapush.cli.checks import Finding
 from omapush.config import Config
 from omapush.store import client
@@ -23,7 +23,8 @@ def doctor(
     """Check installation, Redis, Kamailio, api, notifier and media workers; 1 when something is wrong."""
     config = terminal.settings(context)
     control = processes.run_directory(config, run_dir) / "kamailio.ctl"
-    findings = [*checks.installed(), checks.private_redis(config), *_stack(config, control)]
+    findings = [*checks.installed(), checks.private_redis(config), access_checks.passwords(config)]
+    findings += _stack(config, control)
     wrong = [finding for finding in findings if finding.state == "wrong"]
     if as_json:
         terminal.print_json([finding._asdict() for finding in findings])

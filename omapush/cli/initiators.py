@@ -1,7 +1,8 @@
-"""`omapush initiators`: who may push, how much, and what they have under way."""
+"""`omapush initiators`: who may push, how much, what is under way; `omapush initiator`: a password's hash."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import typer
@@ -9,9 +10,29 @@ import typer
 from omapush import clock
 from omapush.cli import terminal
 from omapush.config import Config, Initiator
+from omapush.errors import PushRefused
+from omapush.pap_http import passwords
 from omapush.push.limits import LIMITS
 from omapush.store import client, limits
 from omapush.store.limits import Usage
+
+app = typer.Typer(help="Prepare the account of a push initiator.", no_args_is_help=True)
+
+
+@app.command(name="hash")
+def hash_password() -> None:
+    """Ask for a password, or read the first line of standard input; print what goes into password_hash."""
+    print(passwords.hashed(_new_password()))
+
+
+def _new_password() -> str:
+    if sys.stdin.isatty():
+        entered: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        entered = sys.stdin.readline().rstrip("\r\n")
+    if not 0 < len(entered) <= passwords.LONGEST_PASSWORD:
+        raise PushRefused(f"a password has 1 to {passwords.LONGEST_PASSWORD} characters")
+    return entered
 
 
 def initiators(context: typer.Context, as_json: terminal.AsJson = False) -> None:

@@ -19,16 +19,14 @@ from omapush.config.forms import (
     HTTP_LISTEN,
     HTTP_URL,
     IOI,
-    NAME,
     SIP_LISTEN,
     SIP_URI,
-    TEL_URI,
 )
-from omapush.config.initiator import SHORTEST_SECRET
+from omapush.config.initiator_checks import check_initiator
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:
-    from omapush.config import Application, Config, Hosted, Initiator
+    from omapush.config import Application, Config, Hosted
 
 _LONGEST_CONTENT_URL = 200
 "Characters before a token, so that the link fits into a MESSAGE."
@@ -65,7 +63,7 @@ def check(config: Config) -> None:
     _check_msrp(config)
     _check_content(config)
     for name, initiator in config.initiator.items():
-        _check_initiator(config, name, initiator)
+        check_initiator(config, name, initiator)
     for ari, application in config.application.items():
         _require(config, "application", ari, ARI, '"mms.ua"')
         _check_addresses(config, ari, application)
@@ -270,24 +268,3 @@ def _check_msrp(config: Config) -> None:
         file = getattr(msrp, key)
         if file and not os.access(file, os.R_OK):
             raise BadConfiguration(f"{config.path}: msrp.{key}", f"cannot be read: {file}")
-
-
-def _check_initiator(config: Config, name: str, initiator: Initiator) -> None:
-    where = f"{config.path}: initiator.{shortened(name)}"
-    if NAME.fullmatch(name) is None:
-        raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
-    if bool(initiator.password) == bool(initiator.password_file):
-        raise BadConfiguration(where, "needs either password or password_file")
-    identity = initiator.identity
-    if identity and not (SIP_URI.fullmatch(identity) or TEL_URI.fullmatch(identity)):
-        raise BadConfiguration(
-            f"{where}.identity", 'right would be "sip:mmsc@home1.example" or "tel:+15550100"'
-        )
-    if initiator.password_file:
-        initiator.secret(where)
-    secrets = initiator.signing_secrets(where)
-    if len(secrets) > 2 or any(len(secret) < SHORTEST_SECRET for secret in secrets):
-        raise BadConfiguration(
-            f"{where}.webhook_secrets",
-            f"at most two, of at least {SHORTEST_SECRET} characters each, files counted",
-        )

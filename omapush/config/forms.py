@@ -42,6 +42,13 @@ EVENT: Final = re.compile(rf"{_EVENT_WORD}(?:\.{_EVENT_WORD}){{0,4}}(?:;{_EVENT_
 HOST_PATTERN: Final = re.compile(r"(?:\*\.)?[0-9A-Za-z](?:[0-9A-Za-z.\-]{0,252}[0-9A-Za-z])?")
 NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
+# Argon2id hash: memory in KiB, passes, lanes; salt and digest in base64      PHC string format
+_PASSWORD_HASH: Final = re.compile(
+    r"\$argon2id\$v=19\$m=([0-9]{1,8}),t=([0-9]{1,3}),p=([0-9]{1,3})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})"
+)
+_COSTS: Final = ((8_192, 262_144), (1, 10), (1, 8))
+"Least and most of each: cheaper ones are guessed too fast, dearer ones let a stranger stop the api."
+
 _WRONG_TYPE: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")
 _TYPES: Final = {
     "int": ("a whole number", "4"),
@@ -54,6 +61,14 @@ _TYPES: Final = {
 "msgspec's name of a type: what TOML calls it, and an example."
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _LONGEST_PROBLEM: Final = 400
+
+
+def is_password_hash(text: str) -> bool:
+    """Tell whether a text is an Argon2id hash in PHC form, at a cost that the api can afford."""
+    found = _PASSWORD_HASH.fullmatch(text)
+    if found is None or any(len(found[part]) % 4 == 1 for part in (4, 5)):
+        return False
+    return all(least <= int(found[at + 1]) <= most for at, (least, most) in enumerate(_COSTS))
 
 
 def in_words_of_toml(problem: str) -> str:

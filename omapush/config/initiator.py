@@ -17,10 +17,15 @@ SHORTEST_SECRET: Final = 16
 class Initiator(Section, frozen=True):
     """One push initiator: `[initiator.NAME]`, where NAME is also the HTTP Basic user name."""
 
+    password_hash: str = ""
+    """
+    Hash of the password, as `omapush initiator hash` makes it; an Argon2id hash in PHC form of another tool
+    is taken, too, up to 256 MB and ten passes.
+    """
     password: str = ""
-    """Password, or leave it out and name `password_file`."""
+    """The password itself instead: for a lab, since whoever reads the file can push."""
     password_file: str = ""
-    """File whose first line is the password."""
+    """File whose first line is the password, instead."""
     applications: tuple[str, ...] = ("*",)
     """Applications it may push to; `*` for all."""
     recipients: tuple[str, ...] = ("*",)
@@ -45,9 +50,14 @@ class Initiator(Section, frozen=True):
     webhook_secret_files: tuple[str, ...] = ()
     """Files whose first lines are such secrets, instead."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether its password can be read on this machine."""
+        return not self.password_hash
+
     def secret(self, where: str = "initiator") -> str:
         """
-        Return the password, from the first line of its file if one is named.
+        Return the password, from the first line of its file if one is named; empty when only a hash is.
 
         Raises:
             BadConfiguration: the file cannot be read or is empty; `where` is the key that the text names.

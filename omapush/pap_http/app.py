@@ -38,6 +38,7 @@ from omapush.pap_http.openapi import DESCRIPTION
 from omapush.pap_http.pap_route import PapRoute
 from omapush.pap_http.pap_service import PapService
 from omapush.pap_http.parts import Parts
+from omapush.pap_http.passwords import PasswordChecks
 from omapush.pap_http.probes import OutboxGate
 from omapush.pap_http.problems import Problems
 from omapush.pap_http.quotas import Quotas
@@ -61,7 +62,7 @@ def create(config: Config) -> Litestar:
         config,
         store,
         metrics,
-        Door(Accounts(config), Brake()),
+        Door(Accounts(config, PasswordChecks()), Brake()),
         LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes),
         intake,
         admission,

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import binascii
 import hmac
+import secrets
+from collections.abc import Callable
 from hashlib import sha256
+from typing import Final
 
+from omapush import clock
 from omapush.config import Config
+from omapush.pap_http.passwords import PasswordChecks, decoy
 from omapush.push.acceptance import Account
 
 LONGEST_CREDENTIALS = 512
+REMEMBERED_S: Final = 900.0
+"For so long after it was checked a right password is known again without another check of its hash."
 
 
 class Accounts:
-    """All accounts of the configuration."""
+    """
+    All accounts of the configuration.
 
-    def __init__(self, config: Config) -> None:
+    Passwords are kept as digests under a key that this process alone has, never as they were sent. A password
+    that fitted its hash is remembered so, one for each account.
+    """
+
+    def __init__(
+        self, config: Config, checks: PasswordChecks, now: Callable[[], float] = clock.monotonic
+    ) -> None:
+        self._checks = checks
+        self._now = now
+        self._key = secrets.token_bytes(32)
         self._accounts = {
             name: Account(
                 name,
@@ -26,27 +43,63 @@ class Accounts:
             )
             for name, initiator in config.initiator.items()
         }
-        self._digests = {name: _digest(initiator.secret()) for name, initiator in config.initiator.items()}
-        self._nobody = _digest("")
+        everybody = config.initiator.items()
+        self._hashes = {name: one.password_hash for name, one in everybody if one.password_hash}
+        self._digests = {name: self._digest(one.secret()) for name, one in everybody if not one.password_hash}
+        self._until: dict[str, float] = {}
+        "When each digest of a password that has a hash is forgotten."
+        self._nobody = secrets.token_bytes(32)
+        costs = {stored.rsplit("$", 2)[0]: stored for stored in self._hashes.values()}
+        self._decoys = [decoy(stored) for stored in costs.values()]
+        self._running: dict[tuple[str, bytes], asyncio.Task[bool]] = {}
+        "Checks under way: who asks for the same meanwhile waits for the same."
 
-    def authenticate(self, authorization: str | None) -> Account | None:
+    async def authenticate(self, authorization: str | None) -> Account | None:
         """
         Return the account whose name and password the Authorization header has, or None.
 
-        An unknown name takes as long to refuse as a wrong password.
+        Once any account has a hash, all that is refused takes one check of a hash: an unknown name as long as
+        a wrong password, and as one for an account without a hash.
+
+        Raises:
+            TooManyChecks: it could not be checked now.
         """
         name, password = _credentials(authorization)
-        right = hmac.compare_digest(_digest(password), self._digests.get(name, self._nobody))
-        return self._accounts.get(name) if right else None
+        digest = self._digest(password)
+        if hmac.compare_digest(digest, self._digests.get(name, self._nobody)) and self._is_fresh(name):
+            return self._accounts.get(name)
+        stored = self._hashes.get(name)
+        if stored is None:
+            if self._decoys and authorization:
+                await self._fits(name, digest, self._decoy_for(name), password)
+            return None
+        if not await self._fits(name, digest, stored, password):
+            return None
+        self._digests[name], self._until[name] = digest, self._now() + REMEMBERED_S
+        return self._accounts[name]
+
+    async def _fits(self, name: str, digest: bytes, stored: str, password: str) -> bool:
+        task = self._running.get((name, digest))
+        if task is None:
+            task = asyncio.create_task(self._checks.fits(stored, password))
+            self._running[name, digest] = task
+            task.add_done_callback(lambda _: self._running.pop((name, digest)))
+        return await asyncio.shield(task)
+
+    def _is_fresh(self, name: str) -> bool:
+        return self._now() < self._until.get(name, float("inf"))
+
+    def _digest(self, password: str) -> bytes:
+        return hmac.digest(self._key, password.encode(), sha256)
+
+    def _decoy_for(self, name: str) -> str:
+        """Always the same one for a name: were it another each time, that would tell the name is unknown."""
+        return self._decoys[self._digest(name)[0] % len(self._decoys)]
 
 
 def claimed_name(authorization: str | None) -> str:
     """Return the user name that the Authorization header claims; empty when it claims none."""
     return _credentials(authorization)[0]
-
-
-def _digest(password: str) -> bytes:
-    return sha256(password.encode()).digest()
 
 
 def _credentials(authorization: str | None) -> tuple[str, str]:
@@ -55,6 +108,6 @@ def _credentials(authorization: str | None) -> tuple[str, str]:
         return "", ""
     try:
         name, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # neither base64 nor UTF-8
         return "", ""
     return name, password

@@ -28,9 +28,10 @@ class Door:
 
         Raises:
             HTTPException: 401, late for an address that has failed often.
+            TooManyChecks: 503, more passwords are being checked than there is room for.
         """
         authorization = connection.headers.get("authorization")
-        account = self._accounts.authenticate(authorization)
+        account = await self._accounts.authenticate(authorization)
         if account is None:
             address = connection.client.host if connection.client else ""
             await self._brake.failed(address, claimed_name(authorization))

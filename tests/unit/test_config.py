@@ -100,7 +100,7 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
         ({"application": {"mms.ua": {"retry": {"tries": 1}}}}, ["retry.tries", "attempts"]),
         ({"application": {'a"b': {}}}, ["application", "mms.ua"]),
         ({"application": 1}, ["application", "tables"]),
-        ({"initiator": {"pi": {}}}, ["initiator.pi", "password"]),
+        ({"initiator": {"pi": {}}}, ["initiator.pi", "password_hash"]),
         ({"initiator": {"pi": {"password": "x", "password_file": "y"}}}, ["initiator.pi", "either"]),
         ({"initiator": {"pi": {"password_file": "/nonexistent"}}}, ["password_file", "cannot be read"]),
         ({"initiator": {"p i": {"password": "x"}}}, ["initiator.p i", "letters"]),

@@ -35,7 +35,7 @@ LIBRARIES: dict[str, set[str]] = {
     "audit": set(),
     "views": set(),
     "store": {"cryptography", "redis", "hiredis", "msgspec"},
-    "pap_http": {"jinja2", "litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
+    "pap_http": {"argon2", "jinja2", "litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
     "notifier": {"httpx"},
     "msrp_agent": set(),
     "receiver": {"cryptography", "httpx"},

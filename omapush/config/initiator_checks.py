@@ -1,0 +1,44 @@
+"""What the configuration of a push initiator must keep beyond the type of each single key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from omapush.config.forms import NAME, SIP_URI, TEL_URI, is_password_hash
+from omapush.config.initiator import SHORTEST_SECRET
+from omapush.errors import BadConfiguration, shortened
+
+if TYPE_CHECKING:
+    from omapush.config import Config, Initiator
+
+
+def check_initiator(config: Config, name: str, initiator: Initiator) -> None:
+    """Check what is said about one initiator."""
+    where = f"{config.path}: initiator.{shortened(name)}"
+    if NAME.fullmatch(name) is None:
+        raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
+    _check_password(where, initiator)
+    identity = initiator.identity
+    if identity and not (SIP_URI.fullmatch(identity) or TEL_URI.fullmatch(identity)):
+        raise BadConfiguration(
+            f"{where}.identity", 'right would be "sip:mmsc@home1.example" or "tel:+15550100"'
+        )
+    secrets = initiator.signing_secrets(where)
+    if len(secrets) > 2 or any(len(secret) < SHORTEST_SECRET for secret in secrets):
+        raise BadConfiguration(
+            f"{where}.webhook_secrets",
+            f"at most two, of at least {SHORTEST_SECRET} characters each, files counted",
+        )
+
+
+def _check_password(where: str, initiator: Initiator) -> None:
+    given = [initiator.password_hash, initiator.password, initiator.password_file]
+    if sum(map(bool, given)) != 1:
+        raise BadConfiguration(where, "needs either password_hash, or password, or password_file")
+    if initiator.password_hash and not is_password_hash(initiator.password_hash):
+        raise BadConfiguration(
+            f"{where}.password_hash",
+            "is no Argon2id hash of this server's form; `omapush initiator hash` makes one",
+        )
+    if initiator.password_file:
+        initiator.secret(where)
