@@ -4,9 +4,9 @@ import asyncio
 import base64
 
 import pytest
+from argon2 import PasswordHasher
 
 from omapush import config
-from omapush.pap_http import passwords
 from omapush.pap_http.authentication import REMEMBERED_S, Accounts
 from omapush.pap_http.passwords import PasswordChecks, hashed
 from omapush.push.acceptance import Account
@@ -94,7 +94,7 @@ def test_whatever_is_refused_costs_one_check_of_the_same_kind(house: House) -> N
 
 
 def test_an_unknown_name_costs_the_same_each_time_where_hashes_differ() -> None:
-    cheap = passwords.PasswordHasher(time_cost=1, memory_cost=8_192, parallelism=1).hash("x")
+    cheap = PasswordHasher(time_cost=1, memory_cost=8_192, parallelism=1).hash("x")
     house = House({"dear": {"password_hash": STORED}, "cheap": {"password_hash": cheap}})
     for name in ("nobody", "somebody", "anybody", "everybody"):
         house.checks.checked.clear()
