@@ -39,6 +39,7 @@ from omapush.protocol import (
     name_addr,
     pap_reader,
     pidf,
+    push_mo,
     refer_to,
     reginfo,
     sdp,
@@ -53,6 +54,7 @@ from omapush.protocol import (
     wrapped_push,
 )
 from omapush.protocol.msrp import Body, Event
+from omapush.protocol.push_mo import TrustedApplication, TrustedSender
 
 LARGEST_INPUT: Final = 65_536
 _LARGEST_CONTENT: Final = 1_000_000
@@ -209,6 +211,12 @@ def _feature_sets(data: bytes) -> object:
     return feature_sets.parse_accept_contact(text), feature_sets.parse_reject_contact(text)
 
 
+def _push_mo(data: bytes) -> object:
+    senders = push_mo.read(data)
+    assert push_mo.read(push_mo.write(senders)) == senders
+    return senders
+
+
 def _refer_to(data: bytes) -> object:
     return refer_to.read_refer_to((_text(data),))
 
@@ -293,6 +301,18 @@ TARGETS: Final[dict[str, Target]] = {
     "pap": Target(_pap, (MalformedPap, MalformedMime), ("valid/pap/*.xml", "invalid/pap/*.xml")),
     "pap_mime": Target(_pap_mime, (MalformedPap, MalformedMime), ("valid/pap/*.mime", "invalid/pap/*.mime")),
     "pidf": Target(pidf.read, (MalformedXml,), ("valid/pidf/*.xml", "invalid/pidf/*.xml")),
+    "push_mo": Target(
+        _push_mo,
+        (MalformedXml,),
+        examples=(
+            push_mo.write(
+                [
+                    TrustedSender("sip:a@x.example", (TrustedApplication("mms.ua", ("image/*",)),)),
+                    TrustedSender("tel:+358", (TrustedApplication("", ("a/b",)),)),
+                ]
+            ),
+        ),
+    ),
     "refer_to": Target(
         _refer_to,
         (PushError,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,7 +13,9 @@ import typer
 from omapush import clock, config
 from omapush.cli import terminal
 from omapush.errors import PushRefused
+from omapush.pap_http import device_documents
 from omapush.protocol.feature_tags import ari_of_application_id
+from omapush.protocol.sip_uri import address_of_record
 from omapush.push.policy import Case, Verdict, judge, rules_of
 from omapush.store import client, own_pushes, pushes
 from omapush.store.client import Store
@@ -76,6 +79,24 @@ def replay(
         for change in changes:
             listing.add_row(*(str(value) for value in change.values()))
         terminal.console().print(listing)
+
+
+@app.command()
+def device_document(
+    context: typer.Context,
+    aor: Annotated[str, typer.Argument(metavar="URI", help="Whose devices: sip:alice@home1.example.")],
+    link: Annotated[bool, typer.Option("--link", help="Print where a device can fetch it.")] = False,
+) -> None:
+    """Write who may push to a user as a Push Management Object, the whitelist that devices obey."""
+    settings = terminal.settings(context)
+    user = address_of_record(aor)
+    if not link:
+        sys.stdout.write(device_documents.document_of(settings, user).decode())
+        return
+    url = device_documents.link_of(settings, user)
+    if not url:
+        raise terminal.fail("device_document.key_file names no key: no links are served")
+    print(url)
 
 
 def _word(before: Verdict, after: Verdict) -> str:

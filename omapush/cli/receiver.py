@@ -28,7 +28,6 @@ from omapush.receiver import (
     Receiver,
     RegistrationFailed,
     Senders,
-    Whitelist,
     profile_server,
 )
 from omapush.receiver.fleet import Fleet, Plan
@@ -78,6 +77,10 @@ Allow = Annotated[
         metavar="SENDER[=APP,APP]", help="Whitelist: identity or pattern, and what it may reach. Repeatable."
     ),
 ]
+PolicyFrom = Annotated[
+    str,
+    _Option("--whitelist", metavar="FILE|URL", help="Take only what this Push Management Object names."),
+]
 Trust = Annotated[
     list[str] | None, _Option(metavar="NETWORK", help="Believe identities from here, besides the proxy.")
 ]
@@ -119,6 +122,7 @@ def run(
     profile_url: ProfileUrl = "",
     serve_profile: ServeProfile = "",
     allow: Allow = None,
+    whitelist: PolicyFrom = "",
     trust: Trust = None,
     any_sender: AnySender = False,
     default_app: DefaultApp = "",
@@ -151,7 +155,7 @@ def run(
         "accept": tuple(accept or ("*/*",)),
         "subscribe_to": tuple(options.pair(text, "--subscribe") for text in subscribe or ()),
         "publish": publish,
-        "whitelist": Whitelist(tuple(options.trusted(text) for text in allow or ())),
+        "whitelist": options.whitelist(allow or [], whitelist, options.tls(ca_file)),
         "trusted": tuple(options.network(text) for text in trust or ()),
         "require_identity": not any_sender,
         "default_application": default_app,

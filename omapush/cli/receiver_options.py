@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 from omapush.errors import BadConfiguration
-from omapush.receiver import Credentials, Trusted
+from omapush.receiver import Credentials, DevicePolicy, Trusted, Whitelist
 
 
 def host_and_port(text: str, option: str) -> tuple[str, int]:
@@ -42,6 +42,15 @@ def trusted(text: str) -> Trusted:
     if not found:
         return Trusted(text)
     return Trusted(sender, tuple(name for name in apps.split(",") if name))
+
+
+def whitelist(allowed: list[str], source: str, tls: ssl.SSLContext | None) -> Whitelist | DevicePolicy:
+    """Return the rules of `--allow`, or those of the document at `--whitelist`; raises BadConfiguration."""
+    if source and allowed:
+        raise BadConfiguration("--whitelist", "the document is the whole list: leave out --allow")
+    if source:
+        return DevicePolicy(source, tls=tls)
+    return Whitelist(tuple(trusted(text) for text in allowed))
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from omapush.config.audit import Audit
 from omapush.config.checks import check
+from omapush.config.device_document import DeviceDocument
 from omapush.config.forms import explained
 from omapush.config.initiator import Initiator
 from omapush.config.media import Content, Msrp, Sessions
@@ -55,6 +56,7 @@ __all__ = [
     "Content",
     "Core",
     "Delivery",
+    "DeviceDocument",
     "Hosted",
     "Initiator",
     "Log",
@@ -93,6 +95,7 @@ class Config(Struct, frozen=True, kw_only=True):
     msrp: Msrp = Msrp()
     content: Content = Content()
     audit: Audit = Audit()
+    device_document: DeviceDocument = DeviceDocument()
     log: Log = Log()
     routing: Routing = Routing()
     subscriptions: Subscriptions = Subscriptions()
@@ -110,6 +113,11 @@ class Config(Struct, frozen=True, kw_only=True):
             return self.content.url
         scheme = "https" if self.content.certificate else "http"
         return f"{scheme}://{self.content.listen or self.api.listen}/content/"
+
+    @property
+    def device_document_url(self) -> str:
+        """What links to documents for devices begin with."""
+        return self.device_document.url or f"http://{self.api.listen}/device-documents/"
 
     def profile(self, ari: str) -> Application:
         """Return the profile of application `ari`, or the default profile."""
@@ -130,6 +138,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "msrp": Msrp,
     "content": Content,
     "audit": Audit,
+    "device_document": DeviceDocument,
     "log": Log,
     "subscriptions": Subscriptions,
     "sessions": Sessions,

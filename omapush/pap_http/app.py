@@ -21,6 +21,7 @@ from omapush.pap_http.audited import Audited
 from omapush.pap_http.authentication import Accounts
 from omapush.pap_http.brake import Brake
 from omapush.pap_http.content_server import ContentServer
+from omapush.pap_http.device_documents import DeviceDocuments, wrong_links
 from omapush.pap_http.door import Door
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.health_routes import HealthRoutes
@@ -69,13 +70,21 @@ def create(config: Config) -> Litestar:
         PapService(config, store, intake),
     )
     routes: list[ControllerRouterHandler] = [PapRoute, JsonPushes, JsonCancel, JsonPushPages, JsonLists]
-    routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes]
+    routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes, DeviceDocuments]
     contents = ContentServer(config, store, metrics.content)
     if not config.content.listen:
         routes.append(asgi("/content", is_mount=True, copy_scope=False)(contents.answer))
     return EscapedPaths(
         routes,
-        state=State({"parts": parts, "contents": contents}, deep_copy=False),
+        state=State(
+            {
+                "parts": parts,
+                "contents": contents,
+                "document_key": config.device_document.key(),
+                "wrong_documents": wrong_links(),
+            },
+            deep_copy=False,
+        ),
         middleware=[Audited(trail)],
         lifespan=[partial(_watched, gate, admission)],
         exception_handlers={

@@ -5,6 +5,7 @@ The Push Receiver Agent: a library for handsets, devices and test benches.
 docs/receiver.md.
 """
 
+from omapush.receiver.device_policy import DevicePolicy, PolicyUnavailable
 from omapush.receiver.endpoint import Endpoint
 from omapush.receiver.push import AnswerWith, Application, FileOffer, Push, Reason, Refused
 from omapush.receiver.receiver import Receiver
@@ -27,12 +28,14 @@ __all__ = [
     "AnswerWith",
     "Application",
     "Credentials",
+    "DevicePolicy",
     "Endpoint",
     "FileOffer",
     "Limits",
     "Links",
     "Listen",
     "Play",
+    "PolicyUnavailable",
     "PreferencesNotSupported",
     "Push",
     "Reason",

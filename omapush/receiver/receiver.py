@@ -17,6 +17,7 @@ from omapush.protocol.refer_to import Referral
 from omapush.protocol.sip_core import Core
 from omapush.receiver.agent import Agent, Tell
 from omapush.receiver.delivery import Answer, Delivery, respond
+from omapush.receiver.device_policy import DevicePolicy
 from omapush.receiver.endpoint import Endpoint, Request
 from omapush.receiver.presence import Publication
 from omapush.receiver.push import Application, Callback
@@ -89,7 +90,11 @@ class Receiver:
 
         Raises:
             RegistrationFailed: the registrar said no, or nothing. TransportFailed: no way to the proxy.
+            PolicyUnavailable: the document that says who may push cannot be read.
         """
+        if isinstance(self.settings.whitelist, DevicePolicy):
+            await self.settings.whitelist.load()
+            self._run("policy", self.settings.whitelist.keep(self.agent.tell))
         if self._own_endpoint:
             await self.endpoint.start()
         self.agent.contact_user = self.endpoint.attach(self.agent.contact_user, self)

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Literal
 
+from omapush.receiver.device_policy import DevicePolicy
 from omapush.receiver.whitelist import Whitelist
 
 Network = IPv4Network | IPv6Network
@@ -200,7 +201,8 @@ class Settings:
     senders: Senders = Senders()
     publish: bool = False
     "Publish the push capabilities as presence (PUBLISH)."
-    whitelist: Whitelist = field(default_factory=Whitelist)
+    whitelist: Whitelist | DevicePolicy = field(default_factory=Whitelist)
+    "Who may push what; a `DevicePolicy` is read from a file or URL before the device registers."
     require_identity: bool = True
     "Refuse with 403 what carries no P-Asserted-Identity of a trusted peer."
     trusted: tuple[Network, ...] = ()

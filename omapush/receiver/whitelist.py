@@ -24,9 +24,11 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True)
 class Whitelist:
-    """The rules of a device; without any, every sender that the core vouches for may push."""
+    """The rules of a device; without any, and unless closed, all may push whom the core vouches for."""
 
     entries: tuple[Trusted, ...] = ()
+    closed: bool = False
+    "Without rules nobody may push."
 
     def why_not(self, senders: tuple[str, ...], application: str = "", content_type: str = "") -> str:
         """
@@ -34,7 +36,7 @@ class Whitelist:
 
         An empty application or type is not asked about: it is not known yet, or there is none.
         """
-        if not self.entries:
+        if not self.entries and not self.closed:
             return ""
         known = [uri for sender in senders if (uri := canonical(sender))]
         of_sender = [entry for entry in self.entries if any(_fits(one, entry.sender) for one in known)]

@@ -10,12 +10,14 @@ from typing import Self
 
 
 class HttpServer:
-    """A context manager: entering starts it, leaving stops it. `take` answers each POST."""
+    """A context manager: entering starts it, leaving stops it. `take` answers each GET and POST."""
 
     def __init__(self, take: Callable[[BaseHTTPRequestHandler], None], path: str, port: int = 0) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 take(self)
+
+            do_GET = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 """Stay quiet: the test asks for what came."""

@@ -9,6 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from omapush.protocol.name_addr import parse_one
+from omapush.protocol.push_mo import PUSH_MO_TYPE
+from omapush.receiver.device_policy import whitelist_of
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import PASSWORD, Settings, Stack
 from tests.harness.subscriber import Subscriber, wants
@@ -25,7 +28,9 @@ RULES: Settings = {
 
 @pytest.fixture(scope="module")
 def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("ruled"), RULES) as running:
+    folder = tmp_path_factory.mktemp("ruled")
+    (folder / "links.key").write_text("the key of the links of tests\n")
+    with Stack(folder, {**RULES, "device_document": {"key_file": str(folder / "links.key")}}) as running:
         yield running
 
 
@@ -95,6 +100,32 @@ def test_the_command_says_what_rules_do_and_what_others_would_have_done(
     ours = {one["recipient"]: one for one in replayed["changes"] if one["push"] == "replayed@pi"}
     assert (ours[KID]["change"], ours[KID]["rule"]) == ("newly allowed", "school")
     assert (ours[ADULT]["change"], ours[ADULT]["rule"]) == ("newly denied", "nobody-at-home")
+
+
+@pytest.mark.req("SEC-13")
+def test_a_device_that_fetched_its_document_takes_what_the_rules_let_through(
+    ruled: Stack, api: httpx.Client, peer: SipPeer
+) -> None:
+    """Both ends agree: what is pushed comes, and the device alone would refuse what the rules deny."""
+    link = omapush(ruled, "policy", "device-document", KID, "--link").stdout.strip()
+    written = omapush(ruled, "policy", "device-document", KID).stdout.encode()
+    served = httpx.get(link, trust_env=False)
+
+    assert (served.status_code, served.content) == (200, written)
+    assert served.headers["content-type"].startswith(PUSH_MO_TYPE)
+    again = httpx.get(link, headers={"If-None-Match": served.headers["etag"]}, trust_env=False)
+    assert (again.status_code, again.content) == (304, b"")
+    for wrong in (link[:-1], link[:-4] + "AAAA", ruled.http + "/device-documents/x"):
+        assert httpx.get(wrong, trust_env=False).status_code == 404
+
+    api.post("/v1/pushes", json=body("obeyed@pi", to=[KID], application="news.ua"))
+    finished(api, "obeyed@pi")
+    pushed = peer.pushes(KID)[-1]
+    asserted = parse_one(pushed.header("P-Asserted-Identity"), "P-Asserted-Identity").uri
+    obeyed = whitelist_of(served.content)
+    assert obeyed.why_not((asserted,), "news.ua", "text/plain") == ""
+    assert obeyed.why_not((asserted,), "mms.ua", "text/plain") != ""
+    assert obeyed.why_not(("sip:stranger@x.example",), "news.ua") != ""
 
 
 def test_a_rule_without_effect_or_with_a_wrong_zone_stops_the_start(ruled: Stack, tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""The table of the configuration file about documents for devices, see sections.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from omapush.config.sections import Section
+from omapush.errors import BadConfiguration
+
+_KEY: Final = "device_document.key_file"
+_SHORTEST_KEY: Final = 16
+
+
+class DeviceDocument(Section, frozen=True):
+    """What devices are told of who may push to them: a Push Management Object for each user."""
+
+    key_file: str = ""
+    """
+    File whose first line, 16 characters or more, is the key of the links that devices fetch their document
+    by; the same on all nodes. Empty: documents are only written by `omapush policy device-document`.
+    """
+    url: str = ""
+    """What links begin with, such as `https://push.home1.example/device-documents/`; empty: `api.listen`."""
+
+    def key(self) -> bytes:
+        """
+        Return the key of the links, empty without `key_file`.
+
+        Raises:
+            BadConfiguration: the file cannot be read, or its first line is too short.
+        """
+        if not self.key_file:
+            return b""
+        try:
+            key = Path(self.key_file).read_bytes().split(b"\n", 1)[0].strip()
+        except OSError as error:
+            raise BadConfiguration(_KEY, f"cannot be read: {error.strerror}") from error
+        if len(key) < _SHORTEST_KEY:
+            raise BadConfiguration(_KEY, f"its first line needs {_SHORTEST_KEY} characters")
+        return key
