@@ -81,7 +81,7 @@ def replay(
         terminal.console().print(listing)
 
 
-@app.command()
+@app.command(name="device-document")
 def device_document(
     context: typer.Context,
     aor: Annotated[str, typer.Argument(metavar="URI", help="Whose devices: sip:alice@home1.example.")],

@@ -23,7 +23,7 @@ NOT_YET: set[tuple[str, str]] = set()
 _PATH = re.compile(r"(?<![\w/.-])(?:\.ci|bench|demo|docs|kemi|omapush|schema|stubs|tests)/[\w.*/-]*[\w*/]")
 _ROOT_FILE = re.compile(r"[\w-]+\.(?:md|toml|cfg|txt)|Makefile|Procfile|LICENSE")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
-_COMMAND = re.compile(r"(?:^|bin/)omapush (?:--config \S+ )?([a-z]+)(?: ([a-z]+))?")
+_COMMAND = re.compile(r"(?:^|bin/)omapush (?:--config \S+ )?([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
 _SETTING = re.compile(
     r"(?:sip|core|api|redis|delivery|notify|registration|capabilities|routing|log)\.[a-z_]+"
 )
