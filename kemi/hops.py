@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import hop_state
+import metrics
 from hop_pace import HopPace
 from hop_state import HopState
 from tcp_probe import TcpProbe
@@ -64,6 +65,8 @@ class Hops:
         self._changes = changes
         for name, hop in self._hops.items():
             before, hop.state = hop.state, hop_state.read(name)
+            if hop.address:
+                metrics.show_hop(hop.address, hop.state.paused_until_ms, hop.state.down_until_ms)
             if hop.state.slowed != before.slowed:
                 hop.share = max(hop.share / 2, _SMALLEST)
             if hop.state.paused_until_ms > before.paused_until_ms:

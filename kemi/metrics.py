@@ -43,6 +43,12 @@ def observe(name: str, milliseconds: int) -> None:
     KSR.xhttp_prom.histogram_observe_l0(name, f"{max(milliseconds, 0) / 1000:.3f}")
 
 
+def show_hop(address: str, paused_until_ms: int, down_until_ms: int) -> None:
+    """Show until when a next hop is left alone or counts as down; a time that is over stays as it is."""
+    KSR.xhttp_prom.gauge_set_l1("next_hop_paused_until_seconds", f"{paused_until_ms / 1000:.3f}", address)
+    KSR.xhttp_prom.gauge_set_l1("next_hop_down_until_seconds", f"{down_until_ms / 1000:.3f}", address)
+
+
 def count_received(method: str) -> None:
     """Count a request from outside. A method that we do not know is `other`: peers may make up any number."""
     label = method if method in _METHODS else _OTHER

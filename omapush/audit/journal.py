@@ -109,6 +109,23 @@ class Journal:
         finally:
             os.close(handle)
 
+    def problem(self) -> str:
+        """Return why the next entry could not be written, as far as looking shows; empty: it could."""
+        folder = self._folder if self._folder.exists() else self._folder.parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder}: cannot be written"
+        try:
+            last = self._files()[-1:]
+            if last and not os.access(last[0], os.W_OK):
+                return f"{last[0]}: cannot be written"
+            if last:
+                self._end(last[0])
+        except AuditUnavailable as error:
+            return str(error)
+        except OSError as error:
+            return f"{self._folder}: {error.strerror}"
+        return ""
+
     # Reading -------------------------------------------------------------------------------------
 
     def lines(self) -> Iterator[bytes]:

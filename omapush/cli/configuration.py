@@ -15,9 +15,20 @@ import msgspec
 import typer
 
 from omapush.cli import terminal
-from omapush.config import Config, audit, device_document, initiator, media, policy, redis, sections, tls
+from omapush.config import (
+    Config,
+    alarms,
+    audit,
+    device_document,
+    initiator,
+    media,
+    policy,
+    redis,
+    sections,
+    tls,
+)
 
-_MODULES = (sections, redis, policy, device_document, initiator, media, tls, audit)
+_MODULES = (sections, redis, policy, device_document, initiator, media, tls, audit, alarms)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from omapush.cli import (
+    alarms,
     audit,
     capabilities,
     configuration,
@@ -48,6 +49,7 @@ app.add_typer(lists.app, name="lists")
 app.add_typer(user.app, name="user")
 app.add_typer(configuration.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(alarms.app, name="alarms")
 app.add_typer(policy.app, name="policy")
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier, processes.msrp):

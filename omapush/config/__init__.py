@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from omapush.config.alarms import Alarms
 from omapush.config.audit import Audit
 from omapush.config.checks import check
 from omapush.config.device_document import DeviceDocument
@@ -48,6 +49,7 @@ DEFAULT_FILE = "omapush.toml"
 
 __all__ = [
     "DEFAULT_FILE",
+    "Alarms",
     "Api",
     "Application",
     "Audit",
@@ -96,6 +98,7 @@ class Config(Struct, frozen=True, kw_only=True):
     content: Content = Content()
     audit: Audit = Audit()
     device_document: DeviceDocument = DeviceDocument()
+    alarms: Alarms = Alarms()
     log: Log = Log()
     routing: Routing = Routing()
     subscriptions: Subscriptions = Subscriptions()
@@ -139,6 +142,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "content": Content,
     "audit": Audit,
     "device_document": DeviceDocument,
+    "alarms": Alarms,
     "log": Log,
     "subscriptions": Subscriptions,
     "sessions": Sessions,

@@ -24,6 +24,7 @@ from omapush.notifier.reachable import NotReachable
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
+from omapush.push.alarm_rules import Failing
 from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
 from omapush.store import owed
@@ -49,6 +50,11 @@ class Notifications:
         self._slots = Slots(config.notify.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
+        self._failing: dict[str, Failing] = {}
+
+    def failing(self) -> list[Failing]:
+        """Return the initiators whose last notifications were not taken."""
+        return list(self._failing.values())
 
     async def run(self, stop: asyncio.Event) -> None:
         """
@@ -106,6 +112,7 @@ class Notifications:
             await self._settle(member, 0, Event(clock.now_ms(), index, "forgotten", "push is gone"))
             return
         said = await self._exchange(member, due)
+        self._note(due.push.initiator, said.refusal)
         now_ms = clock.now_ms()
         if not said.refusal:
             self._tries.pop(member, None)
@@ -122,6 +129,14 @@ class Notifications:
             again_ms = now_ms + self._wait_ms(member)
             text = f"{said.refusal}; again at {clock.iso(again_ms)}"
             await self._settle(member, again_ms, Event(now_ms, index, "notify-failed", text))
+
+    def _note(self, initiator: str, refusal: str) -> None:
+        """Remember who takes nothing; only of the configuration, so that there are not too many."""
+        if not refusal:
+            self._failing.pop(initiator, None)
+        elif initiator in self._secrets:
+            before = self._failing.get(initiator)
+            self._failing[initiator] = Failing(initiator, before.failures + 1 if before else 1, refusal[:200])
 
     def _wait_ms(self, member: str) -> int:
         """Double the wait with each failure; a restart begins again with the shortest."""

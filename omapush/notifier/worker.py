@@ -11,6 +11,7 @@ import signal
 import httpx
 
 from omapush.config import Config
+from omapush.notifier.alarm_keeper import AlarmKeeper
 from omapush.notifier.backend import Backends
 from omapush.notifier.pruning import Pruning
 from omapush.notifier.quota_sweep import QuotaSweep
@@ -38,7 +39,9 @@ async def run(config: Config) -> None:
         httpx.AsyncClient(timeout=longest, limits=limits, trust_env=False, follow_redirects=False) as behind,
         asyncio.TaskGroup() as tasks,
     ):
+        notifications = Notifications(config, store, http)
         background = [
+            tasks.create_task(AlarmKeeper(config, store, notifications.failing).run()),
             tasks.create_task(Sweeper(config, store).run()),
             tasks.create_task(Pruning(config, store).run()),
             tasks.create_task(QuotaSweep(config, store).run()),
@@ -46,7 +49,7 @@ async def run(config: Config) -> None:
         if config.capabilities.fetch:
             background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
         backends = tasks.create_task(Backends(config, store, behind).run(stop))
-        await Notifications(config, store, http).run(stop)
+        await notifications.run(stop)
         await backends
         for task in background:
             task.cancel()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from typing import Any, Final
 
-import httpx
 from litestar import Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from omapush import clock
 from omapush.config import Config
 from omapush.errors import PushError
+from omapush.health import kamailio
 from omapush.pap_http.probes import OutboxGate
-from omapush.store import limits, msrp_workers, outbox, owed, sessions
+from omapush.push.alarms import CATALOGUE
+from omapush.store import alarms, limits, msrp_workers, outbox, owed, sessions
 from omapush.store.client import Store
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,7 +46,7 @@ class Metrics:
     def __init__(self, config: Config, store: Store, gate: OutboxGate) -> None:
         self._store = store
         self._gate = gate
-        self._kamailio = _kamailio_url(config)
+        self._config = config
         self._limited = list(limits.limits_of(config))
         self._registry = CollectorRegistry()
         self.requests = Counter(
@@ -98,6 +101,9 @@ class Metrics:
         self._kamailio_up = Gauge(
             "omapush_kamailio_up", "1 when Kamailio gave its metrics", registry=self._registry
         )
+        self._alarms = Gauge(
+            "omapush_alarm", "Alarms that stand", ("name", "severity"), registry=self._registry
+        )
         self.content = ContentMetrics(self._registry)
 
     def count_json(self, request: Request[Any, Any, Any], status: int) -> None:
@@ -123,22 +129,14 @@ class Metrics:
             outstanding = {}
         for initiator, number in outstanding.items():
             self._outstanding.labels(initiator).set(number)
-        sip_side = await self._from_kamailio()
+        await self._show_alarms()
+        sip_side = await kamailio.exposition(self._config)
         self._kamailio_up.set(1 if sip_side else 0)
         return generate_latest(self._registry) + sip_side
 
-    async def _from_kamailio(self) -> bytes:
-        if not self._kamailio:
-            return b""
-        try:
-            async with httpx.AsyncClient(timeout=1.0, trust_env=False) as client:
-                response = await client.get(self._kamailio)
-        except httpx.HTTPError:
-            return b""
-        return response.content if response.status_code == 200 else b""
-
-
-def _kamailio_url(config: Config) -> str:
-    """Kamailio serves its metrics on its first TCP address; without one there is nothing to ask."""
-    address = next((listen[len("tcp:") :] for listen in config.sip.listen if listen.startswith("tcp:")), "")
-    return f"http://{address}/metrics" if address else ""
+    async def _show_alarms(self) -> None:
+        """Show every kind of the catalogue, 0 when it does not stand."""
+        standing = await asyncio.to_thread(alarms.standing, self._store, clock.now_ms())
+        numbers = collections.Counter(alarm.name for alarm in standing)
+        for kind in CATALOGUE.values():
+            self._alarms.labels(kind.name, kind.severity).set(numbers[kind.name])

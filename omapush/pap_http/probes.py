@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import suppress
 
-from omapush.config import Config
 from omapush.errors import PushError
+from omapush.health.sip_ping import problem_of_kamailio
 from omapush.store import outbox
 from omapush.store.client import Store, store_errors
 
-_SIP_ANSWER_S = 1.0
+__all__ = ["OutboxGate", "problem_of_kamailio", "problem_of_redis"]
 
 
 async def problem_of_redis(store: Store) -> str:
@@ -26,61 +25,6 @@ async def problem_of_redis(store: Store) -> str:
 def _ping(store: Store) -> None:
     with store_errors("ping"):
         store.db.ping()
-
-
-async def problem_of_kamailio(config: Config) -> str:
-    """Return why the SIP side does not answer an OPTIONS over UDP, or an empty text."""
-    listen = next(listen for listen in config.sip.listen if listen.startswith("udp:"))[len("udp:") :]
-    host, _, port = listen.rpartition(":")
-    answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    try:
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Ping(answered), remote_addr=(host.strip("[]"), int(port))
-        )
-    except OSError as error:
-        return f"OPTIONS to {listen}: {error}"
-    try:
-        transport.sendto(_options(config.sip.uri, transport.get_extra_info("sockname")))
-        status = await asyncio.wait_for(answered, _SIP_ANSWER_S)
-    except TimeoutError:
-        return f"OPTIONS to {listen}: no answer within {_SIP_ANSWER_S:g} s"
-    except OSError as error:
-        return f"OPTIONS to {listen}: {error}"
-    finally:
-        transport.close()
-    return "" if status.startswith("SIP/2.0 200") else f"OPTIONS to {listen}: {status}"
-
-
-def _options(uri: str, sockname: tuple[str, int]) -> bytes:
-    host, port = sockname[:2]
-    sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    token = secrets.token_hex(8)
-    lines = (
-        f"OPTIONS {uri} SIP/2.0",
-        f"Via: SIP/2.0/UDP {sent_by};branch=z9hG4bK{token}",
-        "Max-Forwards: 1",
-        f"From: <{uri}>;tag={token}",
-        f"To: <{uri}>",
-        f"Call-ID: {token}@{host}",
-        "CSeq: 1 OPTIONS",
-        "Content-Length: 0",
-    )
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-class _Ping(asyncio.DatagramProtocol):
-    """Waits for one answer."""
-
-    def __init__(self, answered: asyncio.Future[str]) -> None:
-        self._answered = answered
-
-    def datagram_received(self, data: bytes, _addr: object) -> None:
-        if not self._answered.done():
-            self._answered.set_result(data.split(b"\r\n", 1)[0].decode("latin-1"))
-
-    def error_received(self, exc: Exception) -> None:
-        if not self._answered.done():
-            self._answered.set_exception(exc)
 
 
 class OutboxGate:

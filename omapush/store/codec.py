@@ -7,6 +7,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from omapush.errors import PushError
+from omapush.push.alarm_rules import NodeSeen
+from omapush.push.alarms import Alarm, AlarmChange
 from omapush.push.capabilities import Capabilities
 from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush, HostedState
@@ -28,6 +30,8 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
     kind: msgspec.msgpack.Decoder(kind)
     for kind in (
+        Alarm,
+        AlarmChange,
         Asked,
         Capabilities,
         Delivery,
@@ -37,6 +41,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         HostedPush,
         HostedState,
         MediaWorker,
+        NodeSeen,
         Notified,
         Profile,
         Push,
@@ -63,7 +68,9 @@ class BrokenRecord(PushError):
 
 
 def encode(
-    record: Asked
+    record: Alarm
+    | AlarmChange
+    | Asked
     | Capabilities
     | Delivery
     | Event
@@ -72,6 +79,7 @@ def encode(
     | HostedPush
     | HostedState
     | MediaWorker
+    | NodeSeen
     | Notified
     | Profile
     | Push
@@ -88,6 +96,21 @@ def encode(
 ) -> bytes:
     """Return the record as one MessagePack array."""
     return _ENCODER.encode(record)
+
+
+def alarm(data: bytes) -> Alarm:
+    """Read an alarm that stands."""
+    return _decode(Alarm, data)
+
+
+def alarm_change(data: bytes) -> AlarmChange:
+    """Read that an alarm was raised or cleared."""
+    return _decode(AlarmChange, data)
+
+
+def node_seen(data: bytes) -> NodeSeen:
+    """Read what a notifier sees of its node."""
+    return _decode(NodeSeen, data)
 
 
 def capabilities(data: bytes) -> Capabilities:

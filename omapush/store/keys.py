@@ -19,6 +19,15 @@ LIST_OWNERS = "list-owners"
 PROFILE_QUEUE = "uaprof-due"
 "Sorted set of UAProf URLs to be fetched, scored by when, in ms."
 
+ALARM_KEEPER = "alarm-keeper:{alarms}"
+"The notifier that keeps the alarms."
+ALARM_STANDING = "alarm-standing:{alarms}"
+"Hash of the alarms that stand."
+ALARM_HISTORY = "alarm-history:{alarms}"
+"Sorted set of alarms raised and cleared, scored by when, in ms."
+ALARM_NODES = "alarm-nodes:{alarms}"
+"Hash of what the notifier of each node sees of its node."
+
 MSRP_WORKERS = "msrp-workers"
 "Set of the names of media workers, dead ones among them until somebody looks."
 

@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-OURS = ("window", "hop_state", "hop_watch", "hops", "tcp_probe")
+OURS = ("window", "hop_state", "hop_watch", "metrics", "hops", "tcp_probe")
 FIRST, SECOND, THIRD = "sip:192.0.2.1:6060;lr", "sip:192.0.2.2:6060;lr", "sip:192.0.2.3:6060;lr"
 NOW = 1_800_000_000_000
 

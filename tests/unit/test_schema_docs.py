@@ -6,6 +6,8 @@ from typing import NamedTuple
 import pytest
 
 from omapush.protocol.uaprof import PushCharacteristics
+from omapush.push.alarm_rules import Certificate, Disk, Failing, Hop, NodeSeen
+from omapush.push.alarms import Alarm, AlarmChange
 from omapush.push.capabilities import Capabilities, Facts
 from omapush.push.dialog import Dialog
 from omapush.push.fan_out import FanOut
@@ -50,6 +52,13 @@ KINDS: tuple[type[NamedTuple], ...] = (
     HostedState,
     Profile,
     PushCharacteristics,
+    Alarm,
+    AlarmChange,
+    NodeSeen,
+    Certificate,
+    Disk,
+    Hop,
+    Failing,
 )
 
 _PART = re.compile(r"^--   ([a-z]+) +(hash|list|set|zset) ", re.MULTILINE)
@@ -134,6 +143,10 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.hosted_verdicts("waiter"),
         keys.watch(0, "target", "package").replace("0", "N"),
         keys.watches_due(0).replace("0", "N"),
+        keys.ALARM_KEEPER,
+        keys.ALARM_STANDING,
+        keys.ALARM_HISTORY,
+        keys.ALARM_NODES,
         keys.SENDERS,
         keys.LIST_OWNERS,
         keys.lists("initiator"),

@@ -1,0 +1,79 @@
+"""Everything that a node sees of itself, in one look."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+import httpx
+
+from omapush import clock
+from omapush.audit.journal import journal_for
+from omapush.config import Config
+from omapush.errors import PushError
+from omapush.health import files, kamailio
+from omapush.health.sip_ping import problem_of_kamailio
+from omapush.push.alarm_rules import Failing, Limits, NodeSeen
+
+_API_ANSWER_S = 2.0
+
+
+def node_name(config: Config) -> str:
+    """Return the name of this node: that of its machine, and where it listens for SIP; kemi has the same."""
+    listen = next(listen for listen in config.sip.listen if listen.startswith("udp:"))[len("udp:") :]
+    return f"{socket.gethostname()}/{listen}"
+
+
+def limits_of(config: Config) -> Limits:
+    """Return where trouble begins."""
+    alarms = config.alarms
+    return Limits(
+        waiting_ms=int(alarms.waiting_s * 1000),
+        owed_ms=int(alarms.owed_s * 1000),
+        disk_percent=alarms.disk_percent,
+        certificate_ms=int(alarms.certificate_days * 86_400_000),
+        most_waiting=config.api.max_waiting,
+        wants_media=config.sessions.enabled,
+    )
+
+
+async def look(config: Config, *, clock_offset_ms: int, failing: Sequence[Failing]) -> NodeSeen:
+    """Return what is to be seen now; takes as long as the slowest answer, two seconds at most."""
+    sip_problem, api_problem, metrics = await asyncio.gather(
+        problem_of_kamailio(config), _problem_of_api(config), kamailio.exposition(config)
+    )
+    state = kamailio.read(metrics.decode("utf-8", "replace"))
+    return NodeSeen(
+        version=1,
+        node=node_name(config),
+        at_ms=clock.now_ms() + clock_offset_ms,
+        clock_offset_ms=clock_offset_ms,
+        sip_problem=sip_problem,
+        api_problem=api_problem,
+        audit_problem=await asyncio.to_thread(_problem_of_audit, config),
+        memory_free=state.memory_free,
+        memory_total=state.memory_total,
+        certificates=tuple(await asyncio.to_thread(lambda: list(files.certificates(config)))),
+        disks=tuple(await asyncio.to_thread(lambda: list(files.disks(config)))),
+        hops=state.hops,
+        failing=tuple(failing),
+    )
+
+
+async def _problem_of_api(config: Config) -> str:
+    url = f"http://{config.api.listen}/healthz"
+    try:
+        async with httpx.AsyncClient(timeout=_API_ANSWER_S, trust_env=False) as client:
+            answer = await client.get(url)
+    except httpx.HTTPError as error:
+        return f"{url}: {error or type(error).__name__}"
+    return "" if answer.is_success else f"{url}: answered {answer.status_code}"
+
+
+def _problem_of_audit(config: Config) -> str:
+    try:
+        journal = journal_for(config.audit.folder, config.audit.key_file)
+    except PushError as error:
+        return str(error)
+    return journal.problem() if journal else ""
