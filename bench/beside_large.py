@@ -29,8 +29,8 @@ def measure(folder: Path, rounds: int) -> Figure:
     """Measure with and without large contents in turn."""
     beside, alone = [], []
     for number in range(rounds):
-        beside.append(message_push.from_outbox(folder / f"beside-{number}", large_contents))
-        alone.append(message_push.from_outbox(folder / f"alone-{number}"))
+        beside.append(message_push.from_outbox(folder / f"beside-{number}", large_contents).rate)
+        alone.append(message_push.from_outbox(folder / f"alone-{number}").rate)
     return compared("message_push_beside_large", "MESSAGE/s", "the same without them", beside, alone)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -23,19 +24,32 @@ class Figure(NamedTuple):
     "What the ratio is against, or what the value has to reach."
     rounds: tuple[float, ...]
     other_rounds: tuple[float, ...] = ()
+    cpu_us: Mapping[str, Mapping[str, float]] = {}
+    "What one costs in us of a processor, by side and kind of process; empty where it is not measured."
 
     def line(self) -> str:
-        """Return the figure as people read it."""
+        """Return the figure as people read it, and below it what one costs."""
         ratio = f"{self.ratio:5.2f} of" if self.ratio is not None else "        "
         spread = f"[{min(self.rounds):,.0f} .. {max(self.rounds):,.0f}]"
-        return f"{self.name:20} {self.value:12,.0f} {self.unit:12} {ratio} {self.against} {spread}"
+        line = f"{self.name:20} {self.value:12,.0f} {self.unit:12} {ratio} {self.against} {spread}"
+        for side, kinds in self.cpu_us.items():
+            line += f"\n    cpu us, {side}: " + ", ".join(f"{kind} {us:.1f}" for kind, us in kinds.items())
+        return line
 
 
-def compared(name: str, unit: str, against: str, ours: list[float], theirs: list[float]) -> Figure:
+def compared(
+    name: str,
+    unit: str,
+    against: str,
+    ours: list[float],
+    theirs: list[float],
+    cpu_us: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
     """Return the figure of two sides measured in turn."""
     ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
     text = f"{against} ({median(theirs):,.0f} {unit})"
-    return Figure(name, median(ours), unit, round(median(ratios), 3), text, tuple(ours), tuple(theirs))
+    ratio = round(median(ratios), 3)
+    return Figure(name, median(ours), unit, ratio, text, tuple(ours), tuple(theirs), cpu_us or {})
 
 
 def alone(name: str, unit: str, against: str, rounds: list[float]) -> Figure:

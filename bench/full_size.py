@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from redis import Redis
+
 from tests.harness.stack import PARTS, Settings, Stack
 
 WORKERS = 4
@@ -17,7 +19,32 @@ WATCHING: Settings = {"registration": {"watch": True}}
 "Settings of a server that subscribes to the reg event of its users."
 
 
+_REWRITTEN_S = 600
+
+
 def stack(folder: Path, parts: Sequence[str] = PARTS, more: Settings | None = None) -> Stack:
     """Return an installation with the default sizes, not started yet; `more` settings are added."""
     settings: Mapping[str, Mapping[str, object]] = {**_DEFAULTS, **(more or {})}
     return Stack(folder, settings, parts)
+
+
+def rewritten(stack: Stack) -> None:
+    """
+    Rewrite the append-only file, and return when that is done.
+
+    Storing a great many records makes Redis rewrite it, by a process of its own beside what is measured
+    then; a server that has run for days has that behind it.
+    """
+    redis = stack.db
+    stack.parts["redis"].wait_until(
+        lambda: not _is_rewriting(redis), _REWRITTEN_S, "an earlier rewrite to end"
+    )
+    redis.bgrewriteaof()
+    stack.parts["redis"].wait_until(
+        lambda: not _is_rewriting(redis), _REWRITTEN_S, "the append-only file rewritten"
+    )
+
+
+def _is_rewriting(redis: Redis) -> bool:
+    state = redis.info("persistence")
+    return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])

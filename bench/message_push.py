@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
-from bench import full_size, sipp_rate
+from bench import cpu, full_size, sipp_rate
+from bench.cpu import CpuTime
 from bench.figure import Figure, compared
 from bench.native import Native
 from bench.stored_users import User
@@ -19,11 +22,20 @@ from omapush.store.pushes import Submission
 from tests.harness.ports import free_port
 from tests.harness.stack import Stack
 
-DELIVERIES = 60_000
+DELIVERIES = int(os.environ.get("OMAPUSH_BENCH_DELIVERIES", "60000"))
 CONTENT = b"1234567890" * 6
 _BATCH = 500
 _WARM = 0.1
 "Part of the deliveries that is done before the clock starts: both senders have their shards by then."
+
+
+class Drained(NamedTuple):
+    """How an outbox became empty."""
+
+    rate: float
+    "Deliveries a second."
+    cpu_us: dict[str, float]
+    "What one delivery cost each kind of process."
 
 
 def measure(folder: Path, rounds: int) -> Figure:
@@ -32,40 +44,56 @@ def measure(folder: Path, rounds: int) -> Figure:
     for number in range(rounds):
         ours.append(from_outbox(folder / f"ours-{number}"))
         theirs.append(native_relay(folder / f"native-{number}"))
-    return compared("message_push", "MESSAGE/s", "native stateful relay", ours, theirs)
+    return compared(
+        "message_push",
+        "MESSAGE/s",
+        "native stateful relay",
+        [one.rate for one in ours],
+        [one.rate for one in theirs],
+        cpu_us={
+            "ours": cpu.middle([one.cpu_us for one in ours]),
+            "native": cpu.middle([one.cpu_us for one in theirs]),
+        },
+    )
 
 
 def from_outbox(
     folder: Path, beside: Callable[[Stack], AbstractContextManager[None]] = lambda _: nullcontext()
-) -> float:
+) -> Drained:
     """Return how many deliveries a second leave a full outbox and come back as stored results.
 
     `beside`: what goes on meanwhile.
     """
     stack = full_size.stack(folder, ("redis", "sip", "notifier"))
-    with sipp_rate.receiver(folder, stack.core_port):
+    with sipp_rate.receiver(folder, stack.core_port) as receiver:
         try:
             stack.start("redis")
             fill(stack, range(DELIVERIES))
             stack.start("notifier")
             stack.start("sip")
             with beside(stack):
-                return drained(stack, DELIVERIES)
+                return drained(stack, DELIVERIES, {"SIPp": receiver.pid})
         finally:
             stack.__exit__(None, None, None)
 
 
-def drained(stack: Stack, number: int, *, waiting: int = 0) -> float:
-    """Return how many of `number` deliveries a second were done, without the first tenth; `waiting` stay."""
+def drained(stack: Stack, number: int, beside: Mapping[str, int] = {}, *, waiting: int = 0) -> Drained:
+    """
+    Return how fast `number` deliveries were done, without the first tenth; `waiting` stay.
+
+    `beside`: further processes that they cost something, by kind.
+    """
 
     def left_over() -> int:
         return outbox.depth(stack.store).all - waiting
 
     process = stack.parts["sip"]
     process.wait_until(lambda: left_over() <= number * (1 - _WARM), 60, "first results")
+    leaders = {part: one.pid for part, one in stack.parts.items() if one.is_running}
+    spent = CpuTime({**leaders, **beside}, stack.control)
     left, started = left_over(), time.monotonic()
     process.wait_until(lambda: left_over() == 0, 120, "an empty outbox")
-    return left / (time.monotonic() - started)
+    return Drained(left / (time.monotonic() - started), spent.per_one_us(left))
 
 
 def fill(
@@ -109,11 +137,16 @@ def _submission(user: int, wave: int, application: str, now: int, after_ms: int)
     return Submission(push, (recipient,), (result,), CONTENT, Event(now, -1, "accepted", "bench"))
 
 
-def native_relay(folder: Path) -> float:
+def native_relay(folder: Path) -> Drained:
     """Return how many of the same MESSAGEs Kamailio's C core relays with transaction state."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    with sipp_rate.receiver(folder, port), Native(folder, "native_relay", full_size.WORKERS) as relay:
-        return sipp_rate.highest(
-            folder, sipp_rate.Load("message", relay.port, {"next_hop": f"127.0.0.1:{port}"})
-        )
+    with (
+        sipp_rate.receiver(folder, port) as receiver,
+        Native(folder, "native_relay", full_size.WORKERS) as relay,
+    ):
+        load = sipp_rate.Load("message", relay.port, {"next_hop": f"127.0.0.1:{port}"})
+        rate = sipp_rate.highest(folder, load)
+        spent = CpuTime({"relay": relay.pid, "SIPp": receiver.pid})
+        assert sipp_rate.reached(folder, load, rate / 2), "half of the highest rate is not reached"
+        return Drained(rate, spent.per_one_us(rate / 2 * sipp_rate.SECONDS))

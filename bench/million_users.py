@@ -82,13 +82,8 @@ class _Side:
         self.filled_s = time.monotonic() - started
         self.bytes = int(db.info("memory")["used_memory"])
         # Both sides begin with a file that has just been rewritten, so that none is in the middle of it.
-        db.bgrewriteaof()
-        self._stack.parts["redis"].wait_until(self._is_rewritten, 300, "the append-only file rewritten")
+        full_size.rewritten(self._stack)
         db.config_set("auto-aof-rewrite-percentage", 100)
-
-    def _is_rewritten(self) -> bool:
-        state = self._stack.db.info("persistence")
-        return not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
 
     def wave(self, application: str) -> float:
         """Return the deliveries a second of one wave."""
@@ -100,6 +95,6 @@ class _Side:
             self._waves += 1
             self._stack.start("sip")
             try:
-                return message_push.drained(self._stack, FEW)
+                return message_push.drained(self._stack, FEW).rate
             finally:
                 self._stack.stop("sip")

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 from bench import full_size, message_push, sipp_rate
+from bench.cpu import middle
 from bench.figure import Figure, compared
+from bench.message_push import Drained
 from omapush import clock
 from omapush.store import outbox
 
@@ -30,7 +32,7 @@ def measure_due(folder: Path, rounds: int) -> Figure:
     due, ready = [], []
     for number in range(rounds):
         due.append(_all_due(folder / f"due-{number}"))
-        ready.append(_rate(folder / f"ready-{number}", DUE, waiting=0))
+        ready.append(_drained(folder / f"ready-{number}", DUE, waiting=0).rate)
     return compared("scheduled_due", "MESSAGE/s", f"{DUE:,} that are ready from the start", due, ready)
 
 
@@ -38,25 +40,36 @@ def measure_waiting(folder: Path, rounds: int) -> Figure:
     """Measure the running rate with so many that wait, and without."""
     with_them, without = [], []
     for number in range(rounds):
-        with_them.append(_rate(folder / f"waiting-{number}", RUNNING, waiting=WAITING))
-        without.append(_rate(folder / f"alone-{number}", RUNNING, waiting=0))
-    return compared("waiting_million", "MESSAGE/s", f"nothing waiting, not {WAITING:,}", with_them, without)
+        with_them.append(_drained(folder / f"waiting-{number}", RUNNING, waiting=WAITING))
+        without.append(_drained(folder / f"alone-{number}", RUNNING, waiting=0))
+    return compared(
+        "waiting_million",
+        "MESSAGE/s",
+        f"nothing waiting, not {WAITING:,}",
+        [one.rate for one in with_them],
+        [one.rate for one in without],
+        cpu_us={
+            "with them": middle([one.cpu_us for one in with_them]),
+            "without": middle([one.cpu_us for one in without]),
+        },
+    )
 
 
-def _rate(folder: Path, number: int, *, waiting: int) -> float:
-    """Deliveries a second out of a full outbox, `waiting` more being scheduled for tomorrow."""
+def _drained(folder: Path, number: int, *, waiting: int) -> Drained:
+    """Have a full outbox leave, `waiting` more being scheduled for tomorrow."""
     stack = full_size.stack(folder, ("redis", "sip", "notifier"))
-    with sipp_rate.receiver(folder, stack.core_port):
+    with sipp_rate.receiver(folder, stack.core_port) as receiver:
         try:
             stack.start("redis")
             tomorrow_ms = clock.now_ms() + _DAY_MS
             message_push.fill(stack, range(number, number + waiting), after_ms=tomorrow_ms)
             message_push.fill(stack, range(number))
+            full_size.rewritten(stack)
             stack.start("notifier")
             stack.start("sip")
-            rate = message_push.drained(stack, number, waiting=waiting)
+            drained = message_push.drained(stack, number, {"SIPp": receiver.pid}, waiting=waiting)
             assert outbox.depth(stack.store).later == waiting
-            return rate
+            return drained
         finally:
             stack.__exit__(None, None, None)
 

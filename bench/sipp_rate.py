@@ -16,8 +16,8 @@ BUFFER = ("-buff_size", "4000000")
 
 _ENDED = "Test Terminated"
 _STEP = 1.12
-_SECONDS = 2.0
-_PATIENCE_S = _SECONDS + 6
+SECONDS = 2.0
+_PATIENCE_S = SECONDS + 6
 _FIRST = 2_000
 _MOST_REPEATED = 0.002
 "Part of the requests that may have been repeated for want of an answer in 500 ms."
@@ -59,22 +59,22 @@ def highest(folder: Path, load: Load) -> float:
     failures = 0
     while failures < 2:
         load.before()
-        reached = _try(folder, load, rate)
-        if reached is None:
+        found = reached(folder, load, rate)
+        if found is None:
             failures += 1
             rate /= _STEP**0.5
         else:
             failures = 0
-            best = max(best, reached)
+            best = max(best, found)
             rate = max(rate * _STEP, 1.0)
     return best
 
 
-def _try(folder: Path, load: Load, rate: float) -> float | None:
+def reached(folder: Path, load: Load, rate: float) -> float | None:
     """Return the rate reached, or None when the server did not keep up."""
     statistics = folder / f"{load.scenario}-{rate:.0f}.csv"
     statistics.unlink(missing_ok=True)
-    calls = int(rate * _SECONDS)
+    calls = int(rate * SECONDS)
     process = Process(
         [
             *("sipp", f"127.0.0.1:{load.to}", "-sf", SCENARIOS / f"{load.scenario}.xml", "-i", "127.0.0.1"),

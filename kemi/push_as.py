@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import Protocol
 
 import completer
 import hosting
@@ -18,6 +17,7 @@ import ksr_reader
 import ksr_writer
 import metrics
 import overload
+import profiling
 import referring
 import route_set
 import session_completer
@@ -28,6 +28,7 @@ import suspended
 import watcher
 from completer import RegisterCompleter, ResultCompleter
 from hosting import HostedCompleter
+from profiling import Worker
 from sender import SenderProcess
 from session_completer import SessionCompleter
 from settings import Settings
@@ -66,13 +67,6 @@ _QUEUES = {
 "Where answers go, by how the reference of the request begins; all others are to pushes."
 
 
-class Completer(Protocol):
-    """What a process does again and again about one queue."""
-
-    def run_once(self) -> None:
-        """Work off what waits, or rest."""
-
-
 def mod_init() -> PushAs:
     """Kamailio calls this once, before it forks."""
     try:
@@ -88,8 +82,7 @@ class PushAs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._record_route = settings.config.sip.record_route
-        self._sender: SenderProcess | None = None
-        self._completers: dict[str, Completer] = {}
+        self._workers: dict[str, Worker] = {}
         suspended.steer(settings.config.overload.queue_ms, settings.udp_ports)
         ksr_writer.keep_inside(settings.inside)
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
@@ -299,9 +292,7 @@ class PushAs:
     def ksr_sender(self, *_: object) -> int:
         """In a sender process, again and again."""
         try:
-            if self._sender is None:
-                self._sender = SenderProcess(self._settings, ksr_reader.number("$rtimer_worker"))
-            self._sender.run_once()
+            self._work("sender", lambda: SenderProcess(self._settings, ksr_reader.number("$rtimer_worker")))
         except Exception:
             log.get().exception("sender_crashed")
         return DONE
@@ -330,15 +321,19 @@ class PushAs:
         """In the process that stores what happens in sessions, again and again."""
         return self._complete("sessions", SessionCompleter)
 
-    def _complete(self, queue: str, make: Callable[[Settings], Completer]) -> int:
-        """Let the one completer of this process work; made here, for its connection opens after the fork."""
+    def _complete(self, queue: str, make: Callable[[Settings], Worker]) -> int:
         try:
-            if queue not in self._completers:
-                self._completers[queue] = make(self._settings)
-            self._completers[queue].run_once()
+            self._work(queue, lambda: make(self._settings))
         except Exception:
             log.get().exception("completer_crashed", queue=queue)
         return DONE
+
+    def _work(self, name: str, make: Callable[[], Worker]) -> None:
+        """Let the one worker of this process work; made here, for its connection opens after the fork."""
+        worker = self._workers.get(name)
+        if worker is None:
+            worker = self._workers[name] = profiling.watched(name, make)
+        worker.run_once()
 
     # HTTP ----------------------------------------------------------------------------------------
 

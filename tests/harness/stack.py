@@ -64,6 +64,7 @@ class Stack:
         self.sip = ("127.0.0.1", sip_port)
         self.http = f"http://127.0.0.1:{http_port}"
         self._run_dir = Path(tempfile.mkdtemp(prefix="push-"))  # a unix socket's path is short
+        self.control = self._run_dir / "kamailio.ctl"
         self.config_file = folder / "omapush.toml"
         folder.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(_toml(self._tables(sip_port, http_port, msrp_port, settings or {})))
