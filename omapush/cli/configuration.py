@@ -18,6 +18,7 @@ from omapush.cli import terminal
 from omapush.config import (
     Config,
     alarms,
+    api,
     audit,
     device_document,
     initiator,
@@ -28,7 +29,7 @@ from omapush.config import (
     tls,
 )
 
-_MODULES = (sections, redis, policy, device_document, initiator, media, tls, audit, alarms)
+_MODULES = (sections, api, redis, policy, device_document, initiator, media, tls, audit, alarms)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 

@@ -86,6 +86,7 @@ def api(context: typer.Context) -> None:
         "access_log": False,
         "log_config": None,
         "server_header": False,
+        "forwarded_allow_ips": list(config.api.trusted_proxies),
         "timeout_graceful_shutdown": _STOP_WITHIN_S,
     }
     host, port = _free_endpoint(config.api.listen, "api.listen")

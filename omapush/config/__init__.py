@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from omapush.config.alarms import Alarms
+from omapush.config.api import Api
 from omapush.config.audit import Audit
 from omapush.config.checks import check
 from omapush.config.device_document import DeviceDocument
@@ -26,7 +27,6 @@ from omapush.config.policy import Hours, Policy
 from omapush.config.quiet import QuietHours
 from omapush.config.redis import RedisSection
 from omapush.config.sections import (
-    Api,
     Application,
     Capabilities,
     Core,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from omapush.config.forms import (
     SIP_LISTEN,
     SIP_URI,
 )
-from omapush.config.initiator_checks import check_initiator
+from omapush.config.initiator_checks import check_initiator, check_networks
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:
@@ -50,13 +49,8 @@ def check(config: Config) -> None:
     _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')
     if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
         raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
-    for network in config.core.trusted_peers:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise BadConfiguration(
-                f"{config.path}: core.trusted_peers", f'{error}; right would be "192.0.2.0/24"'
-            ) from error
+    check_networks(f"{config.path}: core.trusted_peers", config.core.trusted_peers)
+    check_networks(f"{config.path}: api.trusted_proxies", config.api.trusted_proxies)
     _check_tls(config)
     _check_memory(config)
     _check_redis(config)

@@ -26,6 +26,8 @@ class Initiator(Section, frozen=True):
     """The password itself instead: for a lab, since whoever reads the file can push."""
     password_file: str = ""
     """File whose first line is the password, instead."""
+    addresses: tuple[str, ...] = ()
+    """Addresses or networks that it comes from; from elsewhere no password is right. Empty: anywhere."""
     applications: tuple[str, ...] = ("*",)
     """Applications it may push to; `*` for all."""
     recipients: tuple[str, ...] = ("*",)

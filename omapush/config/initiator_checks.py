@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from omapush.config.forms import NAME, SIP_URI, TEL_URI, is_password_hash
@@ -18,6 +20,7 @@ def check_initiator(config: Config, name: str, initiator: Initiator) -> None:
     if NAME.fullmatch(name) is None:
         raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
     _check_password(where, initiator)
+    check_networks(f"{where}.addresses", initiator.addresses)
     identity = initiator.identity
     if identity and not (SIP_URI.fullmatch(identity) or TEL_URI.fullmatch(identity)):
         raise BadConfiguration(
@@ -29,6 +32,15 @@ def check_initiator(config: Config, name: str, initiator: Initiator) -> None:
             f"{where}.webhook_secrets",
             f"at most two, of at least {SHORTEST_SECRET} characters each, files counted",
         )
+
+
+def check_networks(where: str, networks: Iterable[str]) -> None:
+    """Check that each is an address or a network."""
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise BadConfiguration(where, f'{error}; right would be "192.0.2.0/24"') from error
 
 
 def _check_password(where: str, initiator: Initiator) -> None:

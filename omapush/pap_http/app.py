@@ -17,9 +17,8 @@ from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http.admission import Admission
 from omapush.pap_http.audit_trail import AuditTrail
-from omapush.pap_http.audited import Audited
+from omapush.pap_http.audited import Audited, tell_lock
 from omapush.pap_http.authentication import Accounts
-from omapush.pap_http.brake import Brake
 from omapush.pap_http.content_server import ContentServer
 from omapush.pap_http.device_documents import DeviceDocuments, wrong_links
 from omapush.pap_http.door import Door
@@ -34,6 +33,7 @@ from omapush.pap_http.json_pushes import JsonPushes
 from omapush.pap_http.json_registrations import JsonRegistrations
 from omapush.pap_http.json_subscriptions import JsonSubscriptions
 from omapush.pap_http.large_bodies import LargeBodies
+from omapush.pap_http.lockout import Lockout
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.openapi import DESCRIPTION
 from omapush.pap_http.pap_route import PapRoute
@@ -63,7 +63,7 @@ def create(config: Config) -> Litestar:
         config,
         store,
         metrics,
-        Door(Accounts(config, PasswordChecks()), Brake()),
+        Door(Accounts(config, PasswordChecks()), Lockout(store, partial(tell_lock, trail, metrics))),
         LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes),
         intake,
         admission,

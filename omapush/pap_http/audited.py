@@ -13,6 +13,8 @@ from omapush import clock
 from omapush.audit.chain import Entry
 from omapush.pap_http.audit_trail import AuditTrail
 from omapush.pap_http.authentication import claimed_name
+from omapush.pap_http.lockout import Locked
+from omapush.pap_http.metrics import Metrics
 from omapush.push.acceptance import Account
 
 _FACTS: Final = "omapush.audit"
@@ -60,14 +62,30 @@ class Audited(ASGIMiddleware):
         await next_app(scope, receive, noted)
 
 
+async def tell_lock(trail: AuditTrail, metrics: Metrics, locked: Locked) -> None:
+    """Count a lock after many wrong passwords, and have it in the record."""
+    metrics.lock_outs.labels(locked.counter.kind).inc()
+    await trail.note(
+        Entry(
+            at=clock.iso(clock.now_ms()),
+            who="nobody",
+            did="lock-out",
+            what=f"{locked.counter.kind} {locked.counter.value}",
+            result="done",
+            more=(("for_s", str(locked.for_s)),),
+        )
+    )
+
+
 def _entry(scope: Scope, facts: Facts, status: int) -> Entry:
     user, client = scope.get("user"), scope.get("client")
     known = isinstance(user, Account)
+    is_log_in = not known and status in (401, 429)
     claimed = "" if known else claimed_name(_authorization(scope))
     return Entry(
         at=clock.iso(clock.now_ms()),
         who=f"initiator/{user.name}" if isinstance(user, Account) else "nobody",
-        did=facts.did or ("log-in" if status == 401 else f"{scope.get('method', '')}".lower()),
+        did=facts.did or ("log-in" if is_log_in else f"{scope.get('method', '')}".lower()),
         what=facts.what or scope["path"],
         result=facts.result or (str(status) if status >= 400 else "done"),
         source=client[0] if client else "",

@@ -12,6 +12,8 @@ from typing import Final
 
 from omapush import clock
 from omapush.config import Config
+from omapush.pap_http.lockout import Try
+from omapush.pap_http.networks import Networks
 from omapush.pap_http.passwords import PasswordChecks, decoy
 from omapush.push.acceptance import Account
 
@@ -46,6 +48,7 @@ class Accounts:
         everybody = config.initiator.items()
         self._hashes = {name: one.password_hash for name, one in everybody if one.password_hash}
         self._digests = {name: self._digest(one.secret()) for name, one in everybody if not one.password_hash}
+        self._homes = {name: Networks(one.addresses) for name, one in everybody if one.addresses}
         self._until: dict[str, float] = {}
         "When each digest of a password that has a hash is forgotten."
         self._nobody = secrets.token_bytes(32)
@@ -54,7 +57,15 @@ class Accounts:
         self._running: dict[tuple[str, bytes], asyncio.Task[bool]] = {}
         "Checks under way: who asks for the same meanwhile waits for the same."
 
-    async def authenticate(self, authorization: str | None) -> Account | None:
+    def tried(self, name: str, address: str) -> Try:
+        """Return what is known of somebody who shows a password, whether it is right or not."""
+        home = self._homes.get(name)
+        if home is None:
+            return Try(name, address, name in self._accounts)
+        is_home = home.holds(address)
+        return Try(name, address, is_home, is_home)
+
+    async def authenticate(self, authorization: str | None, source: str = "") -> Account | None:
         """
         Return the account whose name and password the Authorization header has, or None.
 
@@ -66,24 +77,27 @@ class Accounts:
         """
         name, password = _credentials(authorization)
         digest = self._digest(password)
-        if hmac.compare_digest(digest, self._digests.get(name, self._nobody)) and self._is_fresh(name):
+        home = self._homes.get(name)
+        is_away = home is not None and not home.holds(source)
+        is_right = hmac.compare_digest(digest, self._digests.get(name, self._nobody))
+        if is_right and self._is_fresh(name) and not is_away:
             return self._accounts.get(name)
         stored = self._hashes.get(name)
-        if stored is None:
+        if stored is None or is_away:
             if self._decoys and authorization:
-                await self._fits(name, digest, self._decoy_for(name), password)
+                await self._fits(digest, self._decoy_for(name), password, source)
             return None
-        if not await self._fits(name, digest, stored, password):
+        if not await self._fits(digest, stored, password, source):
             return None
         self._digests[name], self._until[name] = digest, self._now() + REMEMBERED_S
         return self._accounts[name]
 
-    async def _fits(self, name: str, digest: bytes, stored: str, password: str) -> bool:
-        task = self._running.get((name, digest))
+    async def _fits(self, digest: bytes, stored: str, password: str, source: str) -> bool:
+        task = self._running.get((stored, digest))
         if task is None:
-            task = asyncio.create_task(self._checks.fits(stored, password))
-            self._running[name, digest] = task
-            task.add_done_callback(lambda _: self._running.pop((name, digest)))
+            task = asyncio.create_task(self._checks.fits(stored, password, source))
+            self._running[stored, digest] = task
+            task.add_done_callback(lambda _: self._running.pop((stored, digest)))
         return await asyncio.shield(task)
 
     def _is_fresh(self, name: str) -> bool:

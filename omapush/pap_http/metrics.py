@@ -61,6 +61,12 @@ class Metrics:
             ("status",),
             registry=self._registry,
         )
+        self.lock_outs = Counter(
+            "omapush_lock_outs_total",
+            "Locks after many wrong passwords",
+            ("what",),
+            registry=self._registry,
+        )
         self.limited = Counter(
             "omapush_limited_total",
             "Submissions refused for a limit of their initiator",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -24,6 +25,8 @@ THREADS: Final = 2
 "Checks that run at one time in a process; each has the memory of its hash."
 MOST_WAITING: Final = 64
 "Checks that wait or run at one time; one more is refused."
+MOST_OF_A_SOURCE: Final = 8
+"So many of them may be for one address, so that nobody can keep the others out."
 
 # 19 MiB, two passes, one lane: what a server that strangers may ask can afford for each of them.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -49,23 +52,25 @@ class PasswordChecks:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="passwords")
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()
 
-    async def fits(self, stored: str, password: str) -> bool:
+    async def fits(self, stored: str, password: str, source: str = "") -> bool:
         """
-        Tell whether a password is the one that a hash was made from.
+        Tell whether a password is the one that a hash was made from; `source` is the address it came from.
 
         Raises:
             TooManyChecks: too many others are being checked.
         """
-        if self._under_way >= MOST_WAITING:
+        if self._under_way.total() >= MOST_WAITING or self._under_way[source] >= MOST_OF_A_SOURCE:
             raise TooManyChecks("too many passwords are being checked", retry_after_s=1)
-        self._under_way += 1
+        self._under_way[source] += 1
         running = self._threads.submit(_fits, stored, password)
         try:
             return await asyncio.wrap_future(running)
         finally:
-            self._under_way -= 1
+            self._under_way[source] -= 1
+            if not self._under_way[source]:
+                del self._under_way[source]
 
 
 def _noise(characters: int) -> str:

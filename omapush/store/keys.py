@@ -81,6 +81,16 @@ def limits(initiator: str) -> str:
     return f"limits:{initiator}"
 
 
+def guesses(kind: str, value: str) -> str:
+    """How many wrong passwords came from an address, or for an account; in a slot of its own."""
+    return f"guesses:{kind}:{value}"
+
+
+def usual(initiator: str) -> str:
+    """Where one account usually comes in from; in a slot of its own."""
+    return f"usual:{initiator}"
+
+
 def push_log(shard_number: int, ref: str) -> str:
     """Event log of one push."""
     return f"log:{{p{shard_number}}}:{ref}"

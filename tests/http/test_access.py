@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from omapush.pap_http.passwords import hashed
-from tests.harness.stack import PASSWORD, Stack
+from tests.harness.stack import PASSWORD, Settings, Stack
 from tests.http.test_command import omapush
 from tests.http.test_json import body
 
@@ -21,16 +22,29 @@ SECRET = "correct horse battery"
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An installation that has only a hash of one initiator's password."""
-    settings = {"initiator.sealed": {"password_hash": hashed(SECRET)}}
+    settings: Settings = {
+        "audit": {"folder": str(tmp_path_factory.mktemp("audit") / "record")},
+        "initiator.sealed": {"password_hash": hashed(SECRET)},
+        "initiator.home": {"password": PASSWORD, "addresses": ["192.0.2.0/24"]},
+    }
     with Stack(tmp_path_factory.mktemp("guarded"), settings, ("redis", "sip", "api")) as running:
         yield running
 
 
-def submit(front: Stack, push_id: str, user: str, password: str) -> int:
-    answer = httpx.post(
-        f"{front.http}/v1/pushes", json=body(push_id), auth=(user, password), trust_env=False, timeout=10
+def ask(front: Stack, push_id: str, user: str, password: str, address: str = "192.0.2.7") -> httpx.Response:
+    """Submit a push; `address` is what the proxy in front says the request came from."""
+    return httpx.post(
+        f"{front.http}/v1/pushes",
+        json=body(push_id),
+        auth=(user, password),
+        headers={"X-Forwarded-For": address},
+        trust_env=False,
+        timeout=10,
     )
-    return answer.status_code
+
+
+def submit(front: Stack, push_id: str, user: str, password: str, address: str = "192.0.2.7") -> int:
+    return ask(front, push_id, user, password, address).status_code
 
 
 def test_a_password_of_which_only_the_hash_is_known_lets_its_initiator_in(guarded: Stack) -> None:
@@ -85,3 +99,46 @@ def test_the_command_pushes_for_an_initiator_whose_password_it_is_given(
     monkeypatch.setenv("OMAPUSH_INITIATOR_PASSWORD", SECRET)
     sent = omapush(guarded, *words)
     assert (sent.returncode, sent.stderr) == (0, "")
+
+
+def test_a_guesser_is_locked_out_and_the_initiator_is_not(guarded: Stack) -> None:
+    """At its usual address the initiator goes on, though the guesser's own next try is not even looked at."""
+    guesser = "198.51.100.66"
+    assert submit(guarded, "1@lock", "sealed", SECRET) == 201
+
+    assert [submit(guarded, "2@lock", "sealed", "wrong", guesser) for _ in range(10)] == [401] * 10
+    refused = ask(guarded, "3@lock", "sealed", SECRET, guesser)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 31
+    assert refused.json()["field"] == "Authorization"
+    assert submit(guarded, "4@lock", "sealed", SECRET) == 201
+
+    log = guarded.parts["api"].log_text()
+    assert "event=authentication_locked" in log
+    assert f"value={guesser}" in log
+    assert 'omapush_lock_outs_total{what="address"} 1.0' in httpx.get(f"{guarded.http}/metrics").text
+    recorded = json.loads(omapush(guarded, "audit", "show", "--json", "--did", "lock-out").stdout)
+    assert [(one["what"], one["result"]) for one in recorded] == [(f"address {guesser}", "done")]
+
+
+def test_a_restart_does_not_open_the_door_again(guarded: Stack) -> None:
+    """Redis has counted: the first failure that another process sees locks there, too."""
+    guesser = "198.51.100.77"
+    assert {submit(guarded, "1@again", "nobody", "wrong", guesser) for _ in range(10)} == {401}
+    guarded.restart("api")
+
+    assert submit(guarded, "2@again", "nobody", "wrong", guesser) == 401
+    assert submit(guarded, "3@again", "nobody", "wrong", guesser) == 429
+
+
+def test_an_account_with_addresses_is_let_in_from_there_alone(guarded: Stack) -> None:
+    assert submit(guarded, "1@home", "home", PASSWORD) == 201
+    assert submit(guarded, "2@home", "home", PASSWORD, "203.0.113.9") == 401
+
+
+def test_nobody_but_a_trusted_proxy_says_where_a_request_comes_from(guarded: Stack) -> None:
+    """127.0.0.2 is no such proxy: what it claims to come from is not believed."""
+    own = httpx.HTTPTransport(local_address="127.0.0.2")
+    with httpx.Client(transport=own, headers={"X-Forwarded-For": "192.0.2.7"}) as client:
+        answer = client.post(f"{guarded.http}/v1/pushes", json=body("3@home"), auth=("home", PASSWORD))
+    assert answer.status_code == 401

@@ -12,7 +12,6 @@ from omapush.pap_http.connection import LARGEST_HEAD
 from tests.fakes.initiator import NotificationSink, PushInitiator, user_address
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import PASSWORD, Stack
-from tests.harness.wait import wait_until
 
 ALICE = "sip:alice@home1.example"
 CREDENTIALS = base64.b64encode(f"trusted:{PASSWORD}".encode())
@@ -96,23 +95,6 @@ def test_a_type_that_only_begins_like_one_of_pap_is_refused_with_415(
     initiator: PushInitiator, kind: str
 ) -> None:
     assert initiator.post(b"<pap/>", kind).http_status == 415
-
-
-def test_many_wrong_passwords_are_logged_and_do_not_keep_others_waiting(
-    front: Stack, initiator: PushInitiator, core: SipPeer, push_id: str
-) -> None:
-    def wrong() -> int:
-        answer = httpx.post(f"{front.http}/pap", auth=("guesser", "hunter2"), trust_env=False)
-        return answer.status_code
-
-    def logged() -> str:
-        return front.parts["api"].log_text()
-
-    assert {wrong() for _ in range(12)} == {401}
-    assert initiator.push(push_id, ALICE, b"x", app="mms.ua").code == "1001"
-    wait_until(lambda: "event=authentication_braked" in logged(), 10, "the brake in the log")
-    assert "initiator=guesser" in logged()
-    assert "hunter2" not in logged()
 
 
 def test_a_planned_stop_of_the_notifier_tells_nothing_twice(

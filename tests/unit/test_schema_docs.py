@@ -126,6 +126,8 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.quota(0).replace("0", "N"),
         keys.totals(0).replace("0", "N"),
         keys.limits("NAME"),
+        keys.guesses("KIND", "VALUE"),
+        keys.usual("NAME"),
         keys.registration(0, "aor").replace("0", "N"),
         keys.alias(0, "tel:...").replace("0", "N"),
         *(keys.outbox(0, part).replace("0", "N") for part, _ in parts),

@@ -22,9 +22,9 @@ class Counted(PasswordChecks):
         super().__init__()
         self.checked: list[str] = []
 
-    async def fits(self, stored: str, password: str) -> bool:
+    async def fits(self, stored: str, password: str, source: str = "") -> bool:
         self.checked.append(stored)
-        return await super().fits(stored, password)
+        return await super().fits(stored, password, source)
 
 
 class House:

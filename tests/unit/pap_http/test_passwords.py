@@ -11,6 +11,7 @@ from omapush.config.forms import is_password_hash
 from omapush.pap_http import passwords
 from omapush.pap_http.passwords import (
     LONGEST_PASSWORD,
+    MOST_OF_A_SOURCE,
     MOST_WAITING,
     PasswordChecks,
     TooManyChecks,
@@ -79,10 +80,10 @@ def test_checks_run_beside_the_event_loop_and_only_so_many_wait(monkeypatch: pyt
 
     async def run() -> None:
         checks = PasswordChecks()
-        waiting = [asyncio.create_task(checks.fits(OURS, "x")) for _ in range(MOST_WAITING)]
+        waiting = [asyncio.create_task(checks.fits(OURS, "x", str(n % 16))) for n in range(MOST_WAITING)]
         await asyncio.sleep(0)
         with pytest.raises(TooManyChecks) as caught:
-            await checks.fits(OURS, "x")
+            await checks.fits(OURS, "x", "another")
         assert caught.value.http_status == 503
         assert caught.value.retry_after_s > 0
         go_on.set()
@@ -90,6 +91,25 @@ def test_checks_run_beside_the_event_loop_and_only_so_many_wait(monkeypatch: pyt
         assert await checks.fits(OURS, "x")
 
     monkeypatch.setattr(passwords, "_fits", slow)
+    asyncio.run(run())
+
+
+def test_one_address_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    async def run() -> None:
+        checks = PasswordChecks()
+        many = [asyncio.create_task(checks.fits(OURS, "x", "guesser")) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)
+        other = asyncio.create_task(checks.fits(OURS, "x", "another"))
+        await asyncio.sleep(0)
+        go_on.set()
+        answers = await asyncio.gather(*many, return_exceptions=True)
+        assert answers.count(True) == MOST_OF_A_SOURCE
+        assert sum(isinstance(answer, TooManyChecks) for answer in answers) == MOST_WAITING - MOST_OF_A_SOURCE
+        assert await other
+
+    monkeypatch.setattr(passwords, "_fits", lambda *_: go_on.wait(10))
     asyncio.run(run())
 
 

@@ -1,0 +1,36 @@
+"""The table of the configuration file about the HTTP front, see sections.py."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from omapush.config.sections import Bytes, Section
+
+
+class Api(Section, frozen=True):
+    """The HTTP front for push initiators."""
+
+    listen: str = "127.0.0.1:8080"
+    """Address and port of PAP, JSON, health and metrics."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses or networks of proxies whose `X-Forwarded-For` says where a request comes from."""
+    max_body_bytes: Bytes = 100_663_296
+    """Largest HTTP request body; above it the answer is 413. Content in JSON takes a third more room."""
+    large_bodies_bytes: Bytes = 268_435_456
+    """
+    Bodies above 1 MB that are taken at one time, in bytes together; more wait 5 s, then get 503. The process
+    needs up to three times that.
+    """
+    max_addresses: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    """Recipients of one push; a PAP control entity may have 192 bytes for each, 65,536 at least."""
+    max_lists: Annotated[int, Meta(ge=0, le=100_000)] = 1_000
+    """Distribution lists of one initiator."""
+    max_members: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
+    """Members of one distribution list; a push to more than `max_addresses` of them is refused."""
+    max_waiting: Annotated[int, Meta(ge=1, le=100_000_000)] = 2_000_000
+    """
+    Deliveries that may wait in the outbox of all users, those for a later time among them; beyond it a push
+    is answered 503 with Retry-After.
+    """

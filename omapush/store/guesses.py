@@ -1,0 +1,42 @@
+"""Wrong passwords, counted for all nodes together, and where each account usually comes in from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from omapush.push.guessing import FORGOTTEN_S, MOST_USUAL, USUAL_S, Counter
+from omapush.store import keys
+from omapush.store.client import Store, ask_all
+
+
+def failed(store: Store, counters: Sequence[Counter]) -> list[int]:
+    """Count one more failure of each; returns how many each has now."""
+    names = [keys.guesses(one.kind, one.value) for one in counters]
+    counted = [("INCR", name) for name in names]
+    answers = ask_all(store, "guesses", [*counted, *(("EXPIRE", name, FORGOTTEN_S) for name in names)])
+    return [int(answer) for answer in answers[: len(names)]]
+
+
+def forget(store: Store, counters: Sequence[Counter]) -> None:
+    """Begin anew with what has come in rightly."""
+    ask_all(store, "guesses", [("DEL", keys.guesses(one.kind, one.value)) for one in counters])
+
+
+def is_usual(store: Store, name: str, source: str, now_ms: int) -> bool:
+    """Tell whether an account has come in from here of late."""
+    seen_ms = ask_all(store, "usual", [("ZSCORE", keys.usual(name), source)])[0]
+    return seen_ms is not None and now_ms - float(seen_ms) < USUAL_S * 1000
+
+
+def remember(store: Store, name: str, source: str, now_ms: int) -> None:
+    """Note that an account has come in from here."""
+    key = keys.usual(name)
+    ask_all(
+        store,
+        "usual",
+        [
+            ("ZADD", key, now_ms, source),
+            ("ZREMRANGEBYRANK", key, 0, -MOST_USUAL - 1),
+            ("EXPIRE", key, USUAL_S),
+        ],
+    )
