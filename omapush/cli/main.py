@@ -10,6 +10,7 @@ import typer
 from omapush.cli import (
     alarms,
     audit,
+    books,
     capabilities,
     configuration,
     doctor,
@@ -51,6 +52,7 @@ app.add_typer(configuration.app, name="config")
 app.add_typer(audit.app, name="audit")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(policy.app, name="policy")
+app.command(name="books")(books.books)
 app.command(name="doctor")(doctor.doctor)
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier, processes.msrp):
     app.command(rich_help_panel="Processes, each in the foreground")(_process)

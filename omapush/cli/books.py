@@ -1,0 +1,68 @@
+"""`omapush books`: does everything that was accepted have its result, or wait for it?"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from omapush import clock
+from omapush.cli import terminal
+from omapush.errors import PushRefused
+from omapush.store import books as stored
+from omapush.store import client
+
+_REST_S = 1.0
+_EVER_MS = 4_102_444_800_000
+"The year 2100."
+
+
+def books(
+    context: typer.Context,
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="Accepted from then on, as 2026-01-31T09:00.")
+    ] = "",
+    until: Annotated[str, typer.Option("--to", metavar="TIME", help="Accepted before then.")] = "",
+    as_json: terminal.AsJson = False,
+) -> None:
+    """Compare what was accepted with results and with what waits; exit code 1 when it does not balance."""
+    config = terminal.settings(context)
+    found = stored.balance(
+        client.connect(config.redis),
+        from_ms=_moment_ms("--from", since, 0),
+        to_ms=_moment_ms("--to", until, _EVER_MS),
+        forgotten_before_ms=clock.now_ms() - config.delivery.retention_s * 1000,
+        rest=lambda: time.sleep(_REST_S),
+    )
+    if as_json:
+        shown = [one._asdict() for one in found.shown]
+        terminal.print_json({**found._asdict(), "balance": found.balance, "shown": shown})
+    else:
+        states = ", ".join(f"{number} {state}" for state, number in found.by_state.items())
+        rows = [
+            ("pushes", str(found.pushes)),
+            ("accepted", f"{found.accepted} deliveries"),
+            ("final", f"{found.final}{f': {states}' if states else ''}"),
+            ("waiting", str(found.waiting)),
+            ("in the outbox", f"{found.outbox}, of pushes of any time"),
+        ]
+        terminal.console().print(terminal.pairs(rows))
+        listing = terminal.table("push", "recipient", "what is wrong")
+        for one in found.shown:
+            listing.add_row(one.ref, "" if one.recipient < 0 else str(one.recipient), one.text)
+        if found.shown:
+            terminal.console().print(listing)
+    if not found.balance:
+        raise terminal.fail(f"{found.wrong} entries do not balance")
+
+
+def _moment_ms(option: str, text: str, default_ms: int) -> int:
+    if not text:
+        return default_ms
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise PushRefused(f"{option}: {text} is no time such as 2026-01-31T23:00Z") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
