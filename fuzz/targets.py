@@ -32,14 +32,18 @@ from omapush.protocol import (
     external_body,
     feature_sets,
     file_transfer,
+    hep,
     msrp_media,
     msrp_reader,
     msrp_uri,
     multipart,
     name_addr,
+    packet,
     pap_reader,
+    pcap,
     pidf,
     push_mo,
+    redaction,
     refer_to,
     reginfo,
     sdp,
@@ -181,6 +185,18 @@ def _byte_range(data: bytes) -> object:
     return None
 
 
+def _captured(data: bytes) -> object:
+    """A packet of a traced push: addresses in the first line, as Kamailio writes them, and the message."""
+    line, _, message = data.partition(b"\n")
+    source, _, destination = _text(line).partition(" ")
+    transport, sender = packet.endpoint(source)
+    shown = redaction.redact(message, content=False)
+    assert redaction.redact(shown.shown, content=False).shown == shown.shown
+    one = packet.Packet(1, transport, sender, packet.endpoint(destination)[1], shown.whole)
+    assert len(hep.encode(one, agent=1, correlation=source)) <= hep.LARGEST
+    return b"".join(pcap.write([one]))
+
+
 def _multipart(data: bytes) -> object:
     return multipart.split(*_headed(data))
 
@@ -245,6 +261,16 @@ def _headers(data: bytes) -> object:
 
 TARGETS: Final[dict[str, Target]] = {
     "byte_range": Target(_byte_range, (), examples=(b'bytes=0-499\n"x"', b'W/"x", "y"')),
+    "captured": Target(
+        _captured,
+        (MalformedSip,),
+        examples=(
+            b"udp:192.0.2.1:5070 tcp:2001:db8::1:6060\nMESSAGE sip:a:p@b SIP/2.0\r\n"
+            b"Authorization: x\r\n y\r\n\r\nz",
+            b"tls:192.0.2.1:5061 tls:192.0.2.2:5061\nSIP/2.0 200 OK\r\nc: application/sdp\r\n\r\n"
+            b"v=0\r\nk=clear:a\r\n",
+        ),
+    ),
     "content_coding": Target(
         _content_coding,
         (MalformedSip, TooLarge),

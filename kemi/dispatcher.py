@@ -19,6 +19,7 @@ from quiet_hours import QuietTimes
 from recipient_limits import RecipientLimits
 from settings import Settings
 from shards import Shards
+from traced import marks
 from wakes import Wakes
 from window import Window
 
@@ -75,6 +76,7 @@ class Dispatcher:
         now = clock.monotonic()
         if self._wakes.is_due(now):
             outbox.wake(self._store, self._shards.owned)
+        marks.look()
         self._hops.look(len(self._shards.owned) / self._settings.config.redis.user_shards)
         free = self._window.free(now)
         KSR.xhttp_prom.gauge_set_l1(

@@ -9,6 +9,7 @@ import metrics
 from hops import Hops
 from sent import InSubscription, Sent
 from settings import Settings
+from traced import marks
 from window import Window, hop_of
 
 from omapush import clock
@@ -21,6 +22,8 @@ from omapush.store import finish
 from omapush.store.outbox import Taken
 
 REFUSED = "it refuses TCP connections"
+_LATE_S = 10
+"How long after its transaction an answer is still kept of a push that is traced."
 
 
 class Outgoing:
@@ -77,6 +80,8 @@ class Outgoing:
             ),
             fetch=link and self._settings.config.profile(one.delivery.application).link_delivered == "fetch",
         )
+        delivery, lifetime_s = one.delivery, self._settings.config.delivery.transaction_s + _LATE_S
+        marks.mark(request.call_id, delivery.ref, delivery.recipient, delivery.aor, lifetime_s)
         if not ksr_writer.send(request, reference.pack()):
             return False
         self._window.sent(hop)

@@ -33,6 +33,7 @@ from sender import SenderProcess
 from session_completer import SessionCompleter
 from settings import Settings
 from subscription_completer import SubscriptionCompleter
+from tracer import Tracer
 from watcher import WatchCompleter
 
 from omapush import clock, log
@@ -320,6 +321,10 @@ class PushAs:
     def ksr_completer_sessions(self, *_: object) -> int:
         """In the process that stores what happens in sessions, again and again."""
         return self._complete("sessions", SessionCompleter)
+
+    def ksr_tracer(self, *_: object) -> int:
+        """In the process that keeps what traced pushes sent and received, again and again."""
+        return self._complete("traces", Tracer)
 
     def _complete(self, queue: str, make: Callable[[Settings], Worker]) -> int:
         try:

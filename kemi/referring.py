@@ -15,6 +15,7 @@ import ksr_writer
 import suspended
 from sent import Answered
 from settings import Settings
+from traced import marks
 
 from omapush import clock, log
 from omapush.errors import PushError
@@ -86,6 +87,8 @@ def begin(
 
 def send(referral: Referral, request: Request) -> None:
     """Send a REFER; one that cannot be sent is answered here as a silent next hop would."""
+    lifetime_s = (max(0, referral.deadline_ms - clock.now_ms()) + referral.wait_ms) // 1000
+    marks.mark(request.call_id, *ticket_delivery(referral.ticket), referral.aor, lifetime_s)
     reference = Reference(referral.id, referral.dialog.local_cseq).pack()
     if not ksr_writer.send(request, reference):
         unsent = Answered(_NOT_SENT, True, clock.now_ms(), "", "could not be sent", "")

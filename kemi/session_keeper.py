@@ -13,6 +13,7 @@ import metrics
 from session_effects import Change as Seen
 from session_effects import Effects
 from settings import Settings
+from traced import marks
 from window import Count, Rounds
 
 from omapush import clock
@@ -21,6 +22,7 @@ from omapush.push.request import Request
 from omapush.push.session import Session
 from omapush.push.session_answers import Said
 from omapush.push.session_steps import Here, Limits, Step, step
+from omapush.push.values import ticket_delivery
 from omapush.store import codec, sessions
 from omapush.store.client import Store
 from omapush.store.sessions import Change
@@ -30,6 +32,8 @@ REFERENCE = "i|"
 ANSWERS = "invited"
 _MOST_AT_ONCE = 64
 _NOT_SENT = 503
+_LONGEST_TRACE_S = 3_600
+"How long the packets of a session are kept of a push that is traced, after our last request in it."
 
 
 class Reference(NamedTuple):
@@ -138,6 +142,8 @@ class SessionKeeper:
         if session.state == "inviting":
             for stream in session.live:
                 metrics.observe("accepted_to_sent_seconds", clock.now_ms() - stream.accepted_ms)
+        for stream in session.live:
+            marks.mark(request.call_id, *ticket_delivery(stream.ticket), session.aor, _LONGEST_TRACE_S)
         if not ksr_writer.send(request, reference):
             unsent = Said(
                 cseq, _NOT_SENT, True, "could not be sent", "", 0, Heard("", 0, "", ""), b"", clock.now_ms()

@@ -27,9 +27,10 @@ from omapush.config import (
     redis,
     sections,
     tls,
+    trace,
 )
 
-_MODULES = (sections, api, redis, policy, device_document, initiator, media, tls, audit, alarms)
+_MODULES = (sections, api, redis, policy, device_document, initiator, media, tls, audit, alarms, trace)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 

@@ -25,6 +25,7 @@ from omapush.cli import (
     route,
     subscriptions,
     terminal,
+    trace,
     user,
 )
 from omapush.errors import PushError
@@ -47,6 +48,7 @@ app.add_typer(receiver.app, name="receiver")
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(lists.app, name="lists")
+app.add_typer(trace.app, name="trace")
 app.add_typer(user.app, name="user")
 app.add_typer(configuration.app, name="config")
 app.add_typer(audit.app, name="audit")

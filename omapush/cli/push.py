@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from omapush import clock
-from omapush.cli import json_submission, ladder, push_send, terminal
+from omapush.cli import json_submission, ladder, push_send, terminal, trace_view
 from omapush.cli.push_send import Name
 from omapush.cli.push_view import as_dict, reached, summary
-from omapush.store import client, fanouts
+from omapush.store import client, fanouts, traces
 from omapush.views import explanation
 from omapush.views.push_lookup import find
 
@@ -107,7 +107,13 @@ def _steer(context: typer.Context, push: str, initiator: str | None, what: str) 
 
 @app.command()
 def explain(
-    context: typer.Context, push: PushId, initiator: Name = None, as_json: terminal.AsJson = False
+    context: typer.Context,
+    push: PushId,
+    initiator: Name = None,
+    with_trace: Annotated[
+        bool, typer.Option("--trace", help="With the SIP messages that were kept, a line for each.")
+    ] = False,
+    as_json: terminal.AsJson = False,
 ) -> None:
     """Show what happened to a push, step by step, where it is now, and what comes next."""
     config = terminal.settings(context)
@@ -115,13 +121,21 @@ def explain(
     known = find(store, config, push, initiator)
     standings = explanation.standings(config, store, known, clock.now_ms())
     if as_json:
-        terminal.print_json({**as_dict(known), "standings": [standing._asdict() for standing in standings]})
+        shown = {**as_dict(known), "standings": [standing._asdict() for standing in standings]}
+        if with_trace:
+            shown["trace"] = [trace_view.as_dict(one) for one in traces.read(store, known.push.ref)]
+        terminal.print_json(shown)
         return
     console = terminal.console()
     console.print(summary(known))
     console.print()
     for line in ladder.draw(known, width=console.width):
         console.print(line, soft_wrap=True)
+    if with_trace:
+        kept = traces.read(store, known.push.ref)
+        console.print()
+        for line in trace_view.first_lines(kept) if kept else ("No SIP message was kept of it.",):
+            console.print(line, soft_wrap=True)
     reach = fanouts.reach(store, known)
     if reach is not None:
         console.print()

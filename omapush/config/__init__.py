@@ -43,6 +43,7 @@ from omapush.config.sections import (
     Subscriptions,
 )
 from omapush.config.tls import Tls
+from omapush.config.trace import Trace
 from omapush.errors import BadConfiguration, shortened
 
 DEFAULT_FILE = "omapush.toml"
@@ -75,6 +76,7 @@ __all__ = [
     "Sip",
     "Subscriptions",
     "Tls",
+    "Trace",
     "load",
     "parse",
 ]
@@ -100,6 +102,7 @@ class Config(Struct, frozen=True, kw_only=True):
     device_document: DeviceDocument = DeviceDocument()
     alarms: Alarms = Alarms()
     log: Log = Log()
+    trace: Trace = Trace()
     routing: Routing = Routing()
     subscriptions: Subscriptions = Subscriptions()
     sessions: Sessions = Sessions()
@@ -144,6 +147,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "device_document": DeviceDocument,
     "alarms": Alarms,
     "log": Log,
+    "trace": Trace,
     "subscriptions": Subscriptions,
     "sessions": Sessions,
     "capabilities": Capabilities,

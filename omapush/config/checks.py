@@ -56,6 +56,7 @@ def check(config: Config) -> None:
     _check_redis(config)
     _check_msrp(config)
     _check_content(config)
+    _check_trace(config)
     for name, initiator in config.initiator.items():
         check_initiator(config, name, initiator)
     for ari, application in config.application.items():
@@ -241,6 +242,14 @@ def _check_content(config: Config) -> None:
         file = getattr(content, key)
         if file and not os.access(file, os.R_OK):
             raise BadConfiguration(f"{config.path}: content.{key}", f"cannot be read: {file}")
+
+
+def _check_trace(config: Config) -> None:
+    trace = config.trace
+    if trace.hep:
+        _require(config, "trace.hep", trace.hep, HTTP_LISTEN, '"192.0.2.9:9060"')
+    if trace.hep_key_file and not os.access(trace.hep_key_file, os.R_OK):
+        raise BadConfiguration(f"{config.path}: trace.hep_key_file", f"cannot be read: {trace.hep_key_file}")
 
 
 def _check_msrp(config: Config) -> None:

@@ -21,6 +21,7 @@ from omapush.push.session_answers import Said
 from omapush.push.session_requests import Asked
 from omapush.push.subscribe import Wanted
 from omapush.push.subscription import Subscription
+from omapush.push.tracing import Captured
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
 from omapush.push.watch import Watch
 from omapush.push.watch_rules import FinalAnswer, Notified
@@ -34,6 +35,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         AlarmChange,
         Asked,
         Capabilities,
+        Captured,
         Delivery,
         Event,
         FanOut,
@@ -72,6 +74,7 @@ def encode(
     | AlarmChange
     | Asked
     | Capabilities
+    | Captured
     | Delivery
     | Event
     | FanOut
@@ -116,6 +119,11 @@ def node_seen(data: bytes) -> NodeSeen:
 def capabilities(data: bytes) -> Capabilities:
     """Read what is known of a user's devices."""
     return _decode(Capabilities, data)
+
+
+def captured(data: bytes) -> Captured:
+    """Read one SIP message of a traced push."""
+    return _decode(Captured, data)
 
 
 def subscription(data: bytes) -> Subscription:

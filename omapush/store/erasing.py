@@ -14,6 +14,7 @@ from omapush.store import (
     registrations,
     sessions,
     subscriptions,
+    traces,
     user_data,
     watches,
     withdrawals,
@@ -54,6 +55,12 @@ def everything(store: Store, user: User) -> dict[str, Any]:
             {"stream": stream, "entry": entry} for stream, entry in user_data.streamed(store, user)
         ],
         "pushes": [_shown(part) for part in user_data.parts(store, user)],
+        "traces": [
+            {"ref": part.push.ref, "message": kept.message.shown}
+            for part in user_data.parts(store, user)
+            for kept in traces.read(store, part.push.ref)
+            if kept.recipient == part.index
+        ],
         "mentions": [{"ref": ref, "event": event} for ref, _, event in user_data.mentions(store, user)],
     }
 
@@ -81,6 +88,8 @@ def erase(store: Store, user: User, *, now_ms: int, retention_s: int) -> Iterato
     yield Erased("subscriptions", len(ids))
     yield _hosted(store, user)
     yield _pushes(store, user)
+    gone = traces.switch_off(store, map(traces.user_switch, user.identities))
+    yield Erased("wishes to trace the user", gone)
     mentions = list(user_data.mentions(store, user))
     for mention in mentions:
         user_data.erase_mention(store, *mention)
@@ -127,6 +136,7 @@ def _pushes(store: Store, user: User) -> Erased:
     for part in user_data.parts(store, user):
         if part.is_final and not part.is_owed and user_data.erase_part(store, part):
             erased += 1
+            traces.forget(store, part.push.ref, part.index)
         else:
             left += 1
     return Erased("results of pushes", erased, left)

@@ -27,6 +27,8 @@ ALARM_HISTORY = "alarm-history:{alarms}"
 "Sorted set of alarms raised and cleared, scored by when, in ms."
 ALARM_NODES = "alarm-nodes:{alarms}"
 "Hash of what the notifier of each node sees of its node."
+TRACING = "tracing"
+"Hash of what operators asked to have traced."
 
 MSRP_WORKERS = "msrp-workers"
 "Set of the names of media workers, dead ones among them until somebody looks."
@@ -94,6 +96,11 @@ def usual(initiator: str) -> str:
 def push_log(shard_number: int, ref: str) -> str:
     """Event log of one push."""
     return f"log:{{p{shard_number}}}:{ref}"
+
+
+def trace(shard_number: int, ref: str) -> str:
+    """SIP messages of one traced push."""
+    return f"trace:{{p{shard_number}}}:{ref}"
 
 
 def handover(shard_number: int) -> str:

@@ -18,6 +18,7 @@ from omapush.push.referral import Referral
 from omapush.push.registration import Contact, Doubt, Registration
 from omapush.push.session import Ending, Place, Session, Stream
 from omapush.push.subscription import Subscription
+from omapush.push.tracing import Captured
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
 from omapush.push.watch import Watch
 from omapush.store import keys
@@ -32,6 +33,7 @@ KINDS: tuple[type[NamedTuple], ...] = (
     Recipient,
     Result,
     Event,
+    Captured,
     Delivery,
     FanOut,
     Registration,
@@ -117,6 +119,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.own(0, "initiator").replace("0", "N"),
         keys.push_staged(0, "ref.nonce").replace("0", "N"),
         keys.push_log(0, "ref").replace("0", "N"),
+        keys.trace(0, "ref").replace("0", "N"),
         keys.content(0, "ref").replace("0", "N"),
         keys.upload(0, "name").replace("0", "N"),
         keys.fetches(0).replace("0", "N"),
@@ -155,6 +158,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.list_members("initiator", "name"),
         keys.core("URI"),
         keys.MSRP_WORKERS,
+        keys.TRACING,
         keys.msrp_worker("name"),
         keys.msrp_told("name"),
         keys.PROFILE_QUEUE,
