@@ -28,11 +28,16 @@ _LOCAL_REPLY = 2
 
 
 def text(variable: str) -> str:
-    """Return a pseudo-variable as text; empty when it is null or not UTF-8 (KSR raises on such bytes)."""
+    """
+    Return a pseudo-variable as text; empty: it is null, not UTF-8 (KSR raises on such bytes) or has a NUL.
+
+    No header may hold a NUL unescaped (RFC 3261 25.1), and KSR takes none back.
+    """
     try:
-        return str(KSR.pv.gete(variable))
+        found = str(KSR.pv.gete(variable))
     except UnicodeDecodeError:
         return ""
+    return "" if "\0" in found else found
 
 
 def number(variable: str) -> int:

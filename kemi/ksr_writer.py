@@ -9,6 +9,8 @@ from functools import lru_cache
 import KSR
 import ksr_reader
 
+from omapush import log
+from omapush.errors import MalformedSip
 from omapush.push import border, inbound
 from omapush.push.inbound import (
     Answer,
@@ -73,8 +75,15 @@ def refuse_malformed() -> None:
 
 
 def set_to_tag(tag: str) -> None:
-    """Give the request in hand our own To tag, which its answers then have (before t_newtran)."""
-    to = str(KSR.pv.gete("$hdr(To)"))
+    """
+    Give the request in hand our own To tag, which its answers then have (before t_newtran).
+
+    Raises:
+        MalformedSip: To is no text.
+    """
+    to = ksr_reader.text("$hdr(To)")
+    if not to:
+        raise MalformedSip("To", "not UTF-8, or with a NUL")
     KSR.hdr.remove("To")
     KSR.hdr.insert(f"To: {to};tag={tag}\r\n")
     KSR.textopsx.msg_apply_changes()
@@ -129,8 +138,23 @@ def send(request: Request, reference: str) -> bool:
     """
     Send a request of our own; its final answer comes to `ksr_uac_event` with `reference`.
 
-    False when Kamailio could not even try: no route to the next hop, or no memory.
+    False when Kamailio could not even try: no route to the next hop, no memory, or a text
+    that KSR does not take.
     """
+    try:
+        _write(request, reference)
+    except (SystemError, ValueError) as error:
+        log.get().error("request_not_written", method=request.method, problem=str(error.__cause__ or error))
+        return False
+    global _dialog_in_hand
+    _dialog_in_hand = (request, request.dialog) if request.dialog else None
+    try:
+        return KSR.uac.uac_req_send() > 0
+    finally:
+        _dialog_in_hand = None
+
+
+def _write(request: Request, reference: str) -> None:
     KSR.pv.sets("$uac_req(method)", request.method)
     KSR.pv.sets("$uac_req(ruri)", request.request_uri)
     KSR.pv.sets("$uac_req(furi)", request.from_uri)
@@ -142,12 +166,6 @@ def send(request: Request, reference: str) -> bool:
     _set_body(request.body)
     KSR.pv.seti("$uac_req(evroute)", 1)
     KSR.pv.sets("$uac_req(evparam)", reference)
-    global _dialog_in_hand
-    _dialog_in_hand = (request, request.dialog) if request.dialog else None
-    try:
-        return KSR.uac.uac_req_send() > 0
-    finally:
-        _dialog_in_hand = None
 
 
 def _by_transport(request: Request) -> str:

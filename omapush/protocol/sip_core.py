@@ -26,7 +26,7 @@ _PARAM: Final = re.compile(rf"({_TOKEN})[ \t]*+(?:=[ \t]*+(?:\"((?:[^\"\\]++|\\.
 # CSeq = 1*DIGIT LWS Method                               RFC 3261 25.1
 _CSEQ: Final = re.compile(rf"([0-9]{{1,10}})[ \t]++({_TOKEN})")
 # callid = word [ "@" word ]                              RFC 3261 25.1
-_CALL_ID: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}@]{1,512}")
+CALL_ID: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}@]{1,512}")
 # delta-seconds                                           RFC 3261 25.1
 _SECONDS: Final = re.compile(r"[0-9]{1,20}")
 
@@ -71,7 +71,7 @@ def read_core(message: SipMessage) -> Core:
     from_ = parse_one(_only(message, "from", "From"), "From")
     to = parse_one(_only(message, "to", "To"), "To")
     call_id = _only(message, "call-id", "Call-ID")
-    if _CALL_ID.fullmatch(call_id) is None:
+    if CALL_ID.fullmatch(call_id) is None:
         raise MalformedSip("Call-ID", f"not a call identifier: {shortened(call_id)}")
     cseq = parse_cseq(_only(message, "cseq", "CSeq"))
     if message.method is not None and cseq.method != message.method:

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
-from omapush.errors import MalformedSip, PushError
+from omapush.errors import MalformedSip, PushError, shortened
 from omapush.protocol.charging_vector import ChargingVector
 from omapush.protocol.event_header import EventType, parse_event
 from omapush.protocol.name_addr import parse_one
+from omapush.protocol.sip_core import CALL_ID
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.application_routing import Addressed, RoutedRequest, RoutingRules, route
 from omapush.push.asserted import identities
@@ -39,6 +40,8 @@ _LONG_ENOUGH_S: Final = 3_600
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 # token                                                   RFC 3261 25.1
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,64}")
+# From tag = token                                        RFC 3261 25.1
+_TAG: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,256}")
 # media-range without its parameters                      RFC 3261 25.1
 _MEDIA_RANGE: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,127}/[A-Za-z0-9\-.!%*_+`'~]{1,127}")
 _MOST_RANGES: Final = 64
@@ -172,6 +175,7 @@ def admit(request: Subscribe, terms: Terms) -> Wanted | Answer:
     Raises:
         MalformedSip: a header that cannot be read (400).
     """
+    _check_dialog(request)
     if not request.event.strip():
         return Answer(489, "Bad Event", ALLOW_EVENTS)
     event = parse_event(request.event)
@@ -193,6 +197,14 @@ def admit(request: Subscribe, terms: Terms) -> Wanted | Answer:
     if profile_type == CONTENT:
         return _admit_subscriber(request, event, expires_s, terms, aor)
     return Answer(404, "Profile Type Not Served")
+
+
+def _check_dialog(request: Subscribe) -> None:
+    """What names the dialog is written into every NOTIFY."""
+    if not CALL_ID.fullmatch(request.call_id):
+        raise MalformedSip("Call-ID", f"not a call identifier: {shortened(request.call_id) or 'missing'}")
+    if not _TAG.fullmatch(request.from_tag):
+        raise MalformedSip("From", f"its tag is no token: {shortened(request.from_tag) or 'missing'}")
 
 
 def _subscriber(request: Subscribe, *, require_identity: bool) -> str:

@@ -91,6 +91,19 @@ def test_the_id_leads_to_the_users_shard_and_is_the_same_on_every_node() -> None
     assert not subscribe.is_ours("as7f")
 
 
+@pytest.mark.parametrize(
+    ("field", "broken"),
+    [("Call-ID", {"call_id": one}) for one in ("", "a\0b", "a b", "a" * 600, "a\u00e9")]
+    + [("From", {"from_tag": one}) for one in ("", "a\0", "a;b", "\u00e9")],
+)
+def test_what_could_not_be_written_into_a_notify_gets_400(field: str, broken: dict[str, Any]) -> None:
+    """A NUL in a stored Call-ID made the sender of the shard fail each time it came to that subscriber."""
+    with pytest.raises(MalformedSip) as found:
+        subscribe.admit(REQUEST._replace(**broken), TERMS)
+
+    assert found.value.field == field
+
+
 @pytest.mark.req("PROP-X-1")
 @pytest.mark.parametrize("profile_type", ["oma-app", '"oma-app"', "OMA-App"])
 def test_a_subscriber_of_an_application_is_known_however_it_writes_the_profile_type(
