@@ -116,11 +116,20 @@ def _run(settings: Config, *, standin: bool) -> None:
     if standin:  # what the default configuration stores survives the cleaning of /tmp
         environment["OMAPUSH_DATA_DIR"] = str(launch.ROOT / "var" / "redis")
         print(_TRY.format(handset=HANDSET, bin=Path(sys.executable).parent), file=sys.stderr)
+    if settings.operator:
+        print(_console(settings), file=sys.stderr)
     procfile = str(launch.ROOT / "Procfile")
     os.chdir(launch.ROOT)
     workers = f"msrp={settings.msrp.workers}"
     honcho = [sys.executable, "-m", "honcho", "-f", procfile, "start", "-c", workers]
     launch.become([*honcho, *parts], environment)
+
+
+def _console(settings: Config) -> str:
+    """Where the console is, and what to enter where that may be said."""
+    plain = next(((name, one.password) for name, one in settings.operator.items() if one.password), None)
+    entry = f", user {plain[0]}, password {plain[1]}" if plain else ""
+    return f"run: console at http://{settings.api.listen}/console/{entry}"
 
 
 def _become_scscf(settings: Config) -> None:

@@ -20,6 +20,7 @@ from omapush.config import (
     alarms,
     api,
     audit,
+    console,
     device_document,
     initiator,
     media,
@@ -30,7 +31,10 @@ from omapush.config import (
     trace,
 )
 
-_MODULES = (sections, api, redis, policy, device_document, initiator, media, tls, audit, alarms, trace)
+_MODULES = (
+    *(sections, api, redis, policy, device_document, initiator, media, tls, audit, alarms, trace),
+    console,
+)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 

@@ -125,7 +125,7 @@ def _cases(store: Store, initiators: list[str], since_ms: int) -> Iterator[tuple
     for initiator in initiators:
         before = None
         while places := own_pushes.page(
-            store, initiator, before=before, since_ms=since_ms, until_ms=until_ms, most=_PAGE
+            store, [initiator], before=before, since_ms=since_ms, until_ms=until_ms, most=_PAGE
         ):
             before = places[-1]
             for place in places:

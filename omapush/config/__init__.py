@@ -19,6 +19,7 @@ from omapush.config.alarms import Alarms
 from omapush.config.api import Api
 from omapush.config.audit import Audit
 from omapush.config.checks import check
+from omapush.config.console import Console, Operator, check_operators
 from omapush.config.device_document import DeviceDocument
 from omapush.config.forms import explained
 from omapush.config.initiator import Initiator
@@ -56,6 +57,7 @@ __all__ = [
     "Audit",
     "Capabilities",
     "Config",
+    "Console",
     "Content",
     "Core",
     "Delivery",
@@ -65,6 +67,7 @@ __all__ = [
     "Log",
     "Msrp",
     "Notify",
+    "Operator",
     "Overload",
     "Policy",
     "QuietHours",
@@ -101,6 +104,7 @@ class Config(Struct, frozen=True, kw_only=True):
     audit: Audit = Audit()
     device_document: DeviceDocument = DeviceDocument()
     alarms: Alarms = Alarms()
+    console: Console = Console()
     log: Log = Log()
     trace: Trace = Trace()
     routing: Routing = Routing()
@@ -111,6 +115,7 @@ class Config(Struct, frozen=True, kw_only=True):
     hosted: dict[str, Hosted] = {}
     policy: dict[str, Policy] = {}
     initiator: dict[str, Initiator] = {}
+    operator: dict[str, Operator] = {}
 
     @property
     def content_url(self) -> str:
@@ -146,6 +151,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "audit": Audit,
     "device_document": DeviceDocument,
     "alarms": Alarms,
+    "console": Console,
     "log": Log,
     "trace": Trace,
     "subscriptions": Subscriptions,
@@ -158,6 +164,7 @@ _NAMED: dict[str, type[Section]] = {
     "hosted": Hosted,
     "policy": Policy,
     "initiator": Initiator,
+    "operator": Operator,
 }
 
 
@@ -194,6 +201,7 @@ def parse(tables: dict[str, Any], path: str) -> Config:
             raise BadConfiguration(f"{path}: [{shortened(name)}]", f"unknown table; known are {known}")
     config = Config(path=path, **values)
     check(config)
+    check_operators(config)
     return config
 
 

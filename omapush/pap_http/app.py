@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 from litestar import Litestar, asgi
 from litestar.datastructures import State
@@ -19,6 +20,9 @@ from omapush.pap_http.admission import Admission
 from omapush.pap_http.audit_trail import AuditTrail
 from omapush.pap_http.audited import Audited, tell_lock
 from omapush.pap_http.authentication import Accounts
+from omapush.pap_http.console.desk import desk_for
+from omapush.pap_http.console.operators import Operators
+from omapush.pap_http.console.routes import router
 from omapush.pap_http.content_server import ContentServer
 from omapush.pap_http.device_documents import DeviceDocuments, wrong_links
 from omapush.pap_http.door import Door
@@ -59,11 +63,12 @@ def create(config: Config) -> Litestar:
     trail = AuditTrail(
         journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required
     )
+    checks, lockout = PasswordChecks(), Lockout(store, partial(tell_lock, trail, metrics))
     parts = Parts(
         config,
         store,
         metrics,
-        Door(Accounts(config, PasswordChecks()), Lockout(store, partial(tell_lock, trail, metrics))),
+        Door(Accounts(config, checks), lockout),
         LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes),
         intake,
         admission,
@@ -74,19 +79,23 @@ def create(config: Config) -> Litestar:
     contents = ContentServer(config, store, metrics.content)
     if not config.content.listen:
         routes.append(asgi("/content", is_mount=True, copy_scope=False)(contents.answer))
+    desk = desk_for(parts, gate, Operators(config, checks), lockout)
+    if desk is not None:
+        routes.append(router())
     return EscapedPaths(
         routes,
         state=State(
             {
                 "parts": parts,
                 "contents": contents,
+                "desk": desk,
                 "document_key": config.device_document.key(),
                 "wrong_documents": wrong_links(),
             },
             deep_copy=False,
         ),
         middleware=[Audited(trail)],
-        lifespan=[partial(_watched, gate, admission)],
+        lifespan=[partial(_watched, [gate.watch, admission.watch, *([desk.live.run] if desk else [])])],
         exception_handlers={
             HTTPException: problems.of_http,
             PushError: problems.of_push,
@@ -99,9 +108,11 @@ def create(config: Config) -> Litestar:
 
 
 @asynccontextmanager
-async def _watched(gate: OutboxGate, admission: Admission, _app: Litestar) -> AsyncIterator[None]:
+async def _watched(
+    looks: Sequence[Callable[[], Coroutine[Any, Any, None]]], _app: Litestar
+) -> AsyncIterator[None]:
     """Look at the outbox, and at how long pushes wait, for as long as the application runs."""
-    watches = [asyncio.create_task(gate.watch()), asyncio.create_task(admission.watch())]
+    watches = [asyncio.create_task(look()) for look in looks]
     yield
     for watch in watches:
         watch.cancel()

@@ -29,13 +29,18 @@ class Facts:
     did: str = ""
     what: str = ""
     result: str = ""
+    who: str = ""
+    "Whoever is no push initiator: `operator/alice`."
 
 
-def told(request: Request[Any, Any, Any], *, did: str = "", what: str = "", result: str = "") -> None:
+def told(
+    request: Request[Any, Any, Any], *, did: str = "", what: str = "", result: str = "", who: str = ""
+) -> None:
     """Tell the audit record what a request is about, in the words of the service."""
     facts = request.scope.get(_FACTS)
     if isinstance(facts, Facts):
         facts.did, facts.what, facts.result = did or facts.did, what or facts.what, result or facts.result
+        facts.who = who or facts.who
 
 
 class Audited(ASGIMiddleware):
@@ -84,7 +89,7 @@ def _entry(scope: Scope, facts: Facts, status: int) -> Entry:
     claimed = "" if known else claimed_name(_authorization(scope))
     return Entry(
         at=clock.iso(clock.now_ms()),
-        who=f"initiator/{user.name}" if isinstance(user, Account) else "nobody",
+        who=facts.who or (f"initiator/{user.name}" if isinstance(user, Account) else "nobody"),
         did=facts.did or ("log-in" if is_log_in else f"{scope.get('method', '')}".lower()),
         what=facts.what or scope["path"],
         result=facts.result or (str(status) if status >= 400 else "done"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,17 +13,12 @@ from omapush.pap_http.json_paths import cursor, user_of
 from omapush.pap_http.json_values import moment
 from omapush.push.acceptance import application_of
 from omapush.push.values import REF_LENGTH
-from omapush.store import own_pushes, push_pages
 from omapush.store.client import Store
 from omapush.store.own_pushes import Place, Summary
+from omapush.views import push_search
+from omapush.views.push_search import FOREVER_MS, PushListState, Wanted
 
-PushListState = Literal["running", "paused", "aborted", "finished"]
 _CURSOR: Final = re.compile(rf"([0-9]{{1,15}})\.([0-9a-f]{{{REF_LENGTH}}})")
-_FOREVER_MS: Final = 2**52
-_AT_ONCE: Final = 200
-"Pushes read in one go."
-_LOOKED_AT: Final = 2_000
-"Pushes, and recipients, that one request looks at for those that are asked for."
 
 
 class ListedPush(Struct, frozen=True):
@@ -51,16 +46,6 @@ class PushPage(Struct, frozen=True):
     "Value of `after` for what follows; empty: nothing does."
 
 
-class Wanted(NamedTuple):
-    """Which pushes are asked for; empty values ask for all."""
-
-    state: PushListState | None
-    application: str
-    recipient: str
-    since_ms: int
-    until_ms: int
-
-
 def wanted(
     state: PushListState | None,
     application: str,
@@ -79,7 +64,7 @@ def wanted(
         application_of(application) if application else "",
         user_of(recipient, "recipient") if recipient else "",
         _ms(since, "since", 0),
-        _ms(until, "until", _FOREVER_MS),
+        _ms(until, "until", FOREVER_MS),
     )
 
 
@@ -104,52 +89,9 @@ def place(after: str) -> Place | None:
 
 def listed(store: Store, initiator: str, wanted: Wanted, before: Place | None, limit: int) -> PushPage:
     """Return one page of the initiator's pushes; fewer than `limit` where much was looked at for little."""
-    found: list[ListedPush] = []
-    budget = _LOOKED_AT
-    while True:
-        places = own_pushes.page(
-            store,
-            initiator,
-            before=before,
-            since_ms=wanted.since_ms,
-            until_ms=wanted.until_ms,
-            most=_AT_ONCE,
-        )
-        for at, one in zip(places, own_pushes.summaries(store, [each.ref for each in places]), strict=True):
-            before = at
-            budget -= 1
-            if one is not None and _is_wanted(one, wanted):
-                fits, looked_at = _has_recipient(store, one, wanted.recipient)
-                budget -= looked_at
-                if fits:
-                    found.append(_listed(one))
-            if len(found) == limit or budget <= 0:
-                return PushPage(found, f"{before.accepted_ms}.{before.ref}")
-        if len(places) < _AT_ONCE:
-            return PushPage(found, "")
-
-
-def _is_wanted(one: Summary, wanted: Wanted) -> bool:
-    of_application = wanted.application in ("", one.push.application)
-    return of_application and wanted.state in (None, _state(one))
-
-
-def _has_recipient(store: Store, one: Summary, aor: str) -> tuple[bool, int]:
-    """Tell whether the push has this recipient, and how many were looked at for that."""
-    if not aor:
-        return True, 0
-    looked_at = 0
-    for page in push_pages.read_all(store, one.push.ref, most=one.recipients):
-        looked_at += len(page.recipients)
-        if any(recipient.aor == aor for recipient in page.recipients):
-            return True, looked_at
-    return False, looked_at
-
-
-def _state(one: Summary) -> PushListState:
-    if one.subscribers_state:
-        return one.subscribers_state  # type: ignore[return-value]
-    return "running" if one.open else "finished"
+    found = push_search.search(store, [initiator], wanted, before, limit)
+    further = f"{found.further.accepted_ms}.{found.further.ref}" if found.further else ""
+    return PushPage([_listed(one) for one in found.pushes], further)
 
 
 def _listed(one: Summary) -> ListedPush:
@@ -162,7 +104,7 @@ def _listed(one: Summary) -> ListedPush:
         bytes=push.size,
         accepted=moment(push.accepted_ms),
         deliver_before=moment(push.deliver_before_ms),
-        state=_state(one),
+        state=push_search.state_of(one),
         recipients=one.recipients,
         open=one.open,
     )

@@ -15,7 +15,7 @@ from omapush.errors import NotKnown, shortened
 from omapush.pap_http import json_push_list, media
 from omapush.pap_http.audited import told
 from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
-from omapush.pap_http.json_push_list import PushListState, PushPage
+from omapush.pap_http.json_push_list import PushPage
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import MOST, NewPush, PushState, offer_of, state_of
 from omapush.pap_http.parts import parts_of
@@ -28,6 +28,7 @@ from omapush.store import fanouts, pushes
 from omapush.store.client import Store
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Known
+from omapush.views.push_search import PushListState
 
 _REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
 _REPEATED: Final = {"Idempotent-Replayed": "true"}

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from litestar import Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.samples import Sample
 
 from omapush import clock
 from omapush.config import Config
@@ -117,6 +118,16 @@ class Metrics:
         route = request.scope.get("route_handler")
         self._json.labels(getattr(route, "name", "") or "", str(status)).inc()
 
+    @property
+    def refused(self) -> float:
+        """Submissions, and other requests of initiators, that were refused since the start."""
+        found = [sample for counter in (self.requests, self._json) for sample in _samples(counter)]
+        return sum(sample.value for sample in _samples(self.http_refused)) + sum(
+            sample.value
+            for sample in found
+            if not sample.labels.get("code", "1").startswith("1") or sample.labels.get("status", "") >= "400"
+        )
+
     async def exposition(self) -> bytes:
         """Return all metrics in Prometheus text format."""
         depth = self._gate.depth
@@ -146,3 +157,8 @@ class Metrics:
         numbers = collections.Counter(alarm.name for alarm in standing)
         for kind in CATALOGUE.values():
             self._alarms.labels(kind.name, kind.severity).set(numbers[kind.name])
+
+
+def _samples(counter: Counter) -> list[Sample]:
+    samples = (sample for metric in counter.collect() for sample in metric.samples)
+    return [sample for sample in samples if sample.name.endswith("_total")]

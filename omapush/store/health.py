@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from omapush.push.alarm_rules import StoreSeen
@@ -72,14 +73,24 @@ def ages(store: Store) -> Ages:
 
 
 def _oldest_ready_ms(store: Store) -> int:
+    return oldest_ready_ms(ask_all(store, "oldest ready", ready_commands(store)))
+
+
+def ready_commands(store: Store) -> list[Command]:
+    """Return what to ask for `oldest_ready_ms`, for who asks more in the same trip."""
     commands: list[Command] = []
     for number in range(store.layout.user_shards):
         for above, below, _ in _BANDS:
             most = "+inf" if below is None else f"({below}"
             words = ("ZRANGE", keys.outbox(number, "ready"), f"({above}", most, "BYSCORE")
             commands.append((*words, "LIMIT", 0, 1, "WITHSCORES"))
+    return commands
+
+
+def oldest_ready_ms(rows: Sequence[Any]) -> int:
+    """Return since when the oldest delivery is ready, of the answers to `ready_commands`; 0: none is."""
     times = []
-    for place, row in enumerate(ask_all(store, "oldest ready", commands)):
+    for place, row in enumerate(rows):
         if row:
             score = row[0][1] if isinstance(row[0], list) else row[1]
             times.append(int((float(score) - _BANDS[place % len(_BANDS)][2]) / 1000))

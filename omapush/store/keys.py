@@ -250,6 +250,11 @@ def msrp_told(name: str) -> str:
     return f"msrp-told:{name}"
 
 
+def console_session(digest: str) -> str:
+    """One log-in to the console, by the digest of its token; in a slot of its own."""
+    return f"console-session:{digest}"
+
+
 def lists(initiator: str) -> str:
     """Names of the distribution lists of one initiator; all of them are in one slot."""
     return f"lists:{{i:{initiator}}}"

@@ -1,4 +1,4 @@
-"""The pushes of one initiator: in order of time, and whether a submission is a repeat."""
+"""The pushes of initiators: in order of time, and whether a submission is a repeat."""
 
 from __future__ import annotations
 
@@ -41,39 +41,31 @@ def fingerprint(store: Store, ref: str) -> bytes | None:
 
 
 def page(
-    store: Store, initiator: str, *, before: Place | None, since_ms: int, until_ms: int, most: int
-) -> list[Place]:
-    """Return the initiator's newest pushes accepted in this time, at most `most`, older than `before`."""
-    found = [
-        place
-        for number in range(store.layout.push_shards)
-        for place in _of_shard(store, number, initiator, before, since_ms, until_ms, most)
-    ]
-    return sorted(found, reverse=True)[:most]
-
-
-def _of_shard(
     store: Store,
-    number: int,
-    initiator: str,
+    initiators: Sequence[str],
+    *,
     before: Place | None,
     since_ms: int,
     until_ms: int,
     most: int,
 ) -> list[Place]:
-    key = keys.own(number, initiator)
+    """Return the newest pushes of these initiators in this time, at most `most`, older than `before`."""
     newest = until_ms if before is None else min(until_ms, before.accepted_ms)
+    unread = [keys.own(number, one) for one in initiators for number in range(store.layout.push_shards)]
     found: list[Place] = []
     offset = 0
-    while len(found) < most:
-        words = ("ZRANGE", key, newest, since_ms, "BYSCORE", "REV", "LIMIT", offset, most, "WITHSCORES")
-        row = ask_all(store, "own pushes", [words])[0]
-        places = [Place(at_ms, ref) for ref, at_ms in _scored(row)]
-        found += (place for place in places if before is None or place < before)
-        if len(places) < most:
-            break
-        offset += most
-    return found[:most]
+    while unread:  # once, and again for lists with pushes of the very time of `before`
+        bounds = (newest, since_ms, "BYSCORE", "REV", "LIMIT", offset, most, "WITHSCORES")
+        rows = ask_all(store, "own pushes", (("ZRANGE", key, *bounds) for key in unread))
+        further = []
+        for key, row in zip(unread, rows, strict=True):
+            places = [Place(at_ms, ref) for ref, at_ms in _scored(row)]
+            older = [place for place in places if before is None or place < before]
+            found += older
+            if len(places) == most and len(older) < most:
+                further.append(key)
+        unread, offset = further, offset + most
+    return sorted(found, reverse=True)[:most]
 
 
 def _scored(row: list[Any]) -> list[tuple[str, int]]:

@@ -29,11 +29,11 @@ class Standing(NamedTuple):
     "What will happen by itself, in a sentence."
 
 
-def standings(config: Config, store: Store, known: Known, now_ms: int) -> list[Standing]:
-    """Return how all recipients stand."""
+def standings(config: Config, store: Store, known: Known, now_ms: int, first: int = 0) -> list[Standing]:
+    """Return how all recipients that are here stand; `first` is the number of the first."""
     return [
         _standing(config, store, known, index, recipient, result, now_ms)
-        for index, (recipient, result) in enumerate(zip(known.recipients, known.results, strict=True))
+        for index, (recipient, result) in enumerate(zip(known.recipients, known.results, strict=True), first)
     ]
 
 

@@ -24,10 +24,8 @@ def find(store: Store, config: Config, push: str, initiator: str | None) -> Know
         PushRefused: there is none, or several initiators used the push-id.
     """
     names = [initiator] if initiator else list(config.initiator)
-    refs = [push_ref(name, push) for name in names]
-    if _REF.fullmatch(push):
-        refs.insert(0, push)
-    found = [known for ref in dict.fromkeys(refs) if (known := pushes.read(store, ref)) is not None]
+    refs = refs_of(config, push, initiator)
+    found = [known for ref in refs if (known := pushes.read(store, ref)) is not None]
     if not found:
         raise PushRefused(
             f"no push {push} is known of {', '.join(names) or 'any initiator'}; finished ones are remembered "
@@ -37,3 +35,10 @@ def find(store: Store, config: Config, push: str, initiator: str | None) -> Know
         both = ", ".join(known.push.initiator for known in found)
         raise PushRefused(f"{push} is a push-id of {both}; choose one with --initiator")
     return found[0]
+
+
+def refs_of(config: Config, push: str, initiator: str | None = None) -> list[str]:
+    """Return the references that a push-id or reference may mean, whether there are such pushes or not."""
+    names = [initiator] if initiator else list(config.initiator)
+    refs = [push] if _REF.fullmatch(push) else []
+    return list(dict.fromkeys([*refs, *(push_ref(name, push) for name in names)]))

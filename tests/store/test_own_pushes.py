@@ -31,7 +31,7 @@ def walked(store: Store, most: int, since_ms: int = 0, until_ms: int = FOREVER) 
     found: list[Place] = []
     before = None
     while True:
-        page = own_pushes.page(store, "pi", before=before, since_ms=since_ms, until_ms=until_ms, most=most)
+        page = own_pushes.page(store, ["pi"], before=before, since_ms=since_ms, until_ms=until_ms, most=most)
         found += page
         if len(page) < most:
             return found

@@ -146,6 +146,7 @@ def test_every_key_is_described_and_no_other() -> None:
         *(keys.hosted(0, part, "application").replace("0", "N") for part, _ in hosted),
         keys.hosted_seen(0, "name").replace("0", "N"),
         keys.hosted_verdicts("waiter"),
+        keys.console_session("digest"),
         keys.watch(0, "target", "package").replace("0", "N"),
         keys.watches_due(0).replace("0", "N"),
         keys.ALARM_KEEPER,

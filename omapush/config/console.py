@@ -1,0 +1,79 @@
+"""The tables of the configuration file about the console and who may use it, see sections.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
+
+from omapush.config.forms import NAME, is_password_hash
+from omapush.config.sections import Section
+from omapush.errors import BadConfiguration, shortened
+
+if TYPE_CHECKING:
+    from omapush.config import Config
+
+Role = Literal["view", "operate"]
+
+
+class Console(Section, frozen=True):
+    """The web console at `/console` of the api; there is none unless an `[operator.NAME]` is configured."""
+
+    session_s: Annotated[int, Meta(ge=60, le=604_800)] = 28_800
+    """How long a log-in lasts."""
+    secure_cookies: bool = False
+    """
+    Mark cookies as for HTTPS alone also where the api itself speaks HTTP: right behind a proxy that speaks
+    TLS. Where the api speaks TLS they are marked so anyhow.
+    """
+
+
+class Operator(Section, frozen=True):
+    """One user of the console: `[operator.NAME]`, where NAME is what is entered at the log-in."""
+
+    password_hash: str = ""
+    """Hash of the password, as `omapush initiator hash` makes it."""
+    password: str = ""
+    """The password itself instead: for a lab, since whoever reads the file can log in."""
+    password_file: str = ""
+    """File whose first line is the password, instead."""
+    role: Role = "view"
+    """`view` sees everything; `operate` also pauses, resumes, cancels, drains nodes and sends test pushes."""
+
+    def secret(self, where: str = "operator") -> str:
+        """
+        Return the password, from the first line of its file if one is named; empty when only a hash is.
+
+        Raises:
+            BadConfiguration: the file cannot be read or is empty; `where` is the key that the text names.
+        """
+        if not self.password_file:
+            return self.password
+        where = f"{where}.password_file"
+        try:
+            first_line = Path(self.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfiguration(where, f"cannot be read: {error}") from error
+        if not first_line:
+            raise BadConfiguration(where, "is empty")
+        return first_line
+
+    def __repr__(self) -> str:
+        return f"Operator(role={self.role}, password=***)"
+
+
+def check_operators(config: Config) -> None:
+    """Check what is said about the users of the console."""
+    for name, operator in config.operator.items():
+        where = f"{config.path}: operator.{shortened(name)}"
+        if NAME.fullmatch(name) is None:
+            raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
+        if sum(map(bool, (operator.password_hash, operator.password, operator.password_file))) != 1:
+            raise BadConfiguration(where, "needs either password_hash, or password, or password_file")
+        if operator.password_hash and not is_password_hash(operator.password_hash):
+            raise BadConfiguration(
+                f"{where}.password_hash",
+                "is no Argon2id hash of this server's form; `omapush initiator hash` makes one",
+            )
+        operator.secret(where)

@@ -1,0 +1,50 @@
+"""The console as one router: its pages, and what is shown when one cannot be."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Request, Response, Router
+from litestar.exceptions import HTTPException
+
+from omapush import log
+from omapush.errors import PushError, TryLater
+from omapush.pap_http.console.access import ROOT, LogInFirst, log_in_for, see
+from omapush.pap_http.console.assets import Assets
+from omapush.pap_http.console.desk import desk_of
+from omapush.pap_http.console.log_in import LogIn
+from omapush.pap_http.console.now import Now
+from omapush.pap_http.console.pushes import Pushes
+
+_LARGEST_FORM: Final = 262_144
+
+
+def router() -> Router:
+    """Return all routes of the console."""
+    return Router(
+        ROOT,
+        route_handlers=[Assets, LogIn, Now, Pushes],
+        exception_handlers={LogInFirst: _log_in, PushError: _refused, HTTPException: _broken},
+        request_max_body_size=_LARGEST_FORM,
+        include_in_schema=False,
+    )
+
+
+def _log_in(request: Request[Any, Any, Any], _error: LogInFirst) -> Response[str]:
+    return see(log_in_for(request), request)
+
+
+def _refused(request: Request[Any, Any, Any], error: PushError) -> Response[str]:
+    if error.http_status >= 500:
+        log.get().warning("console_failed", path=request.scope["path"], problem=str(error))
+    status = error.http_status if error.http_status >= 400 else 422
+    text = "Not now: Redis does not answer, or too much is asked for." if isinstance(error, TryLater) else ""
+    return _problem(request, status, text or str(error), str(error) if text else "")
+
+
+def _broken(request: Request[Any, Any, Any], error: HTTPException) -> Response[str]:
+    return _problem(request, error.status_code, error.detail, "")
+
+
+def _problem(request: Request[Any, Any, Any], status: int, problem: str, more: str) -> Response[str]:
+    return desk_of(request).pages.answer("problem.html", status, code=status, problem=problem, more=more)

@@ -1,0 +1,1 @@
+"""The console, looked at through a real browser."""
