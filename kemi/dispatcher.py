@@ -31,6 +31,7 @@ from omapush.push.method_choice import Choice, Composers, Situation, choose
 from omapush.push.outcome import Outcome
 from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
+from omapush.push.refused_method import RefusedMethod
 from omapush.push.values import Result
 from omapush.store import finish, outbox, pushes
 from omapush.store.client import Store
@@ -134,23 +135,26 @@ class Dispatcher:
     def _decide(self, one: Taken, known: Known, carrying: Carrying | None, batch: Batch) -> Choice | None:
         """Have one delivery sent or ended; returns the choice of a NOTIFY, which is sent by the caller."""
         delivery, now_ms = one.delivery, clock.now_ms()
-        last = self._last(one)
-        if last is not None and last.sip_code == _AT_A_RELAY:
-            batch.end(self._expired(one, now_ms, held=False))
-            return None
-        if last is not None and outcome.is_path_failure(last.sip_code):
-            known = known._replace(path_failures=one.attempt - 1)
-        refused = refused_method.of_told(one.told)
-        is_refused = any(each.method == "INVITE" for each in refused)
-        if carrying is not None and not is_refused and self._inviter.follow(one, known, carrying, batch):
-            return None
-        told = {each.name for each in one.told}
-        left = tuple(sub for sub in known.subscriptions if sub.id not in told)
+        if one.attempt > 1 and (last := self._last(one)) is not None:
+            if last.sip_code == _AT_A_RELAY:
+                batch.end(self._expired(one, now_ms, held=False))
+                return None
+            if outcome.is_path_failure(last.sip_code):
+                known = known._replace(path_failures=one.attempt - 1)
+        refused = refused_method.of_told(one.told) if one.told else ()
+        if carrying is not None:
+            is_refused = any(each.method == "INVITE" for each in refused)
+            if not is_refused and self._inviter.follow(one, known, carrying, batch):
+                return None
+        if one.told:
+            told = {each.name for each in one.told}
+            left = tuple(sub for sub in known.subscriptions if sub.id not in told)
+            known = known._replace(subscriptions=left)
         profile = device_facts.fitted(
             self._settings.profile(delivery.application, delivery.initiator), known.facts
         )
         try:
-            choice = self._choose(one, known._replace(subscriptions=left), profile, now_ms)
+            choice = self._choose(one, known, profile, refused, now_ms)
         except TryLater:
             raise
         except PushError as error:  # of this delivery alone
@@ -158,7 +162,7 @@ class Dispatcher:
             batch.end(self._outgoing.end(one, verdict, now_ms, sip_code=0))
             return None
         is_late = now_ms >= delivery.deliver_before_ms
-        if is_all_told(one, choice, is_late=is_late):
+        if one.told and is_all_told(one, choice, is_late=is_late):
             batch.end(self._notifier.all_told(one, now_ms))
         elif is_late:
             batch.end(self._expired(one, now_ms, held=choice.hold))
@@ -178,10 +182,17 @@ class Dispatcher:
         elif choice.method == "NOTIFY":
             return choice
         else:
-            self._send_message(one, known, choice, batch)
+            self._send_message(one, known, choice, now_ms, batch)
         return None
 
-    def _choose(self, one: Taken, known: Known, profile: Profile, now_ms: int) -> Choice:
+    def _choose(
+        self,
+        one: Taken,
+        known: Known,
+        profile: Profile,
+        refused: tuple[RefusedMethod, ...],
+        now_ms: int,
+    ) -> Choice:
         delivery, record = one.delivery, known.record
         if delivery.subscription and self._policy:  # all others were judged when they were accepted
             verdict = policy.of_delivery(self._policy, delivery)
@@ -199,7 +210,7 @@ class Dispatcher:
             now_ms,
             record,
             known.facts,
-            refused_method.of_told(one.told),
+            refused,
         )
         s_cscf = record.s_cscf if record else ""
         composers = Composers(
@@ -216,8 +227,8 @@ class Dispatcher:
 
     # MESSAGE -------------------------------------------------------------------------------------
 
-    def _send_message(self, one: Taken, known: Known, choice: Choice, batch: Batch) -> None:
-        request, now_ms = choice.request, clock.now_ms()
+    def _send_message(self, one: Taken, known: Known, choice: Choice, now_ms: int, batch: Batch) -> None:
+        request = choice.request
         assert request is not None  # noqa: S101 - a choice of MESSAGE has it
         address = self._outgoing.address(request.next_hop, request.size, known.path_failures)
         if not address:
@@ -260,9 +271,7 @@ class Dispatcher:
         return holding.Held(one.ticket, one.delivery, known.record, now_ms, again_ms, choice.why)
 
     def _last(self, one: Taken) -> Result | None:
-        """What its last try came to; None: this is the first."""
-        if one.attempt == 1:
-            return None
+        """What its last try came to."""
         return pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
 
     def _expired(self, one: Taken, now_ms: int, *, held: bool) -> finish.Ended:

@@ -104,6 +104,11 @@ class Hops:
 
     # When ----------------------------------------------------------------------------------------
 
+    def is_unhindered(self, hop: str) -> bool:
+        """Tell whether a hop has no limit but the size of its window, as most have at most times."""
+        known = self._of(hop)
+        return not self._rate and known.share >= 1 and not known.state.paused_until_ms
+
     def pause_ms(self, hop: str) -> int:
         """Return how long a hop wants nothing; 0: it takes requests."""
         until_ms = self._of(hop).state.paused_until_ms

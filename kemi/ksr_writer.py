@@ -29,6 +29,9 @@ from omapush.push.trust import Domain, Inside, host_of, leads_inside
 _dialog_in_hand: tuple[Request, InDialog] | None = None
 "The request of a dialog that uac_req_send is working on in this process."
 
+_told_before: tuple[str, str, str] | None = None
+"Method, From and next hop as Kamailio has them from the request before: it keeps what it is not told anew."
+
 _large_by_tcp = 0
 "Bytes above which a request of ours leaves by TCP; 0: as its next hop says."
 
@@ -146,26 +149,44 @@ def send(request: Request, reference: str) -> bool:
     except (SystemError, ValueError) as error:
         log.get().error("request_not_written", method=request.method, problem=str(error.__cause__ or error))
         return False
+    if request.dialog is None:
+        return bool(KSR.uac.uac_req_send() > 0)
     global _dialog_in_hand
-    _dialog_in_hand = (request, request.dialog) if request.dialog else None
+    _dialog_in_hand = (request, request.dialog)
     try:
-        return KSR.uac.uac_req_send() > 0
+        return bool(KSR.uac.uac_req_send() > 0)
     finally:
         _dialog_in_hand = None
 
 
 def _write(request: Request, reference: str) -> None:
-    KSR.pv.sets("$uac_req(method)", request.method)
-    KSR.pv.sets("$uac_req(ruri)", request.request_uri)
-    KSR.pv.sets("$uac_req(furi)", request.from_uri)
-    KSR.pv.sets("$uac_req(turi)", request.to_uri)
-    KSR.pv.sets("$uac_req(ouri)", _by_transport(request))
-    KSR.pv.sets("$uac_req(callid)", request.call_id)
+    tell = KSR.pv.sets
+    _tell_the_same(request.method, request.from_uri, _by_transport(request))
+    tell("$uac_req(ruri)", request.request_uri)
+    tell("$uac_req(turi)", request.to_uri)
+    tell("$uac_req(callid)", request.call_id)
     inside = _leads_inside(request.next_hop)
-    KSR.pv.sets("$uac_req(hdrs)", request.headers if inside else border.of_our_own(request.headers))
+    tell("$uac_req(hdrs)", request.headers if inside else border.of_our_own(request.headers))
     _set_body(request.body)
+    tell("$uac_req(evparam)", reference)
+
+
+def _tell_the_same(*told: str) -> None:
+    """Tell Kamailio what most requests have in common, when it is not what the last one had."""
+    global _told_before
+    if told == _told_before:
+        return
+    _told_before = None  # should one of them not be taken
+    for field, value in zip(("method", "furi", "ouri"), told, strict=True):
+        KSR.pv.sets(f"$uac_req({field})", value)
     KSR.pv.seti("$uac_req(evroute)", 1)
-    KSR.pv.sets("$uac_req(evparam)", reference)
+    _told_before = told  # type: ignore[assignment]
+
+
+def forget() -> None:
+    """In an event of a request: Kamailio has just put that one's fields in the place of what it was told."""
+    global _told_before
+    _told_before = None
 
 
 def _by_transport(request: Request) -> str:

@@ -44,6 +44,8 @@ class Outgoing:
     def wait_ms(self, next_hop: str, ticket: str) -> int:
         """Return how long a push has to wait before it may leave for a next hop; 0: it leaves now."""
         hop = hop_of(next_hop)
+        if self._hops.is_unhindered(hop) and self._window.has_room(hop):
+            return 0
         if pause_ms := self._hops.pause_ms(hop):
             return pause_ms
         size = self._hops.window(hop, self._window.hop_size)

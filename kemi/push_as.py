@@ -230,14 +230,14 @@ class PushAs:
         suspended.reply()
         return DONE
 
-    def ksr_reply_route(self, _msg: object) -> int:
-        """Replies go on as they are. A 2xx to our INVITE may be one of a fork, which nobody else sees."""
+    def ksr_established(self, _msg: object) -> int:
+        """A 2xx to an INVITE, of ours or of others: what a fork of ours says goes to the sessions."""
         try:
             call_id = ksr_reader.call_id()
             if call_id[:1] == "i" and (session_id := session.id_of_call(call_id)):
                 self._answered_by_fork(session_id)
         except Exception:
-            log.get().exception("reply_route_crashed")
+            log.get().exception("established_crashed")
         return DONE
 
     def _answered_by_fork(self, session_id: str) -> None:
@@ -253,10 +253,6 @@ class PushAs:
             log.get().exception("border_reply_crashed")
         return DONE
 
-    def ksr_onsend_route(self, _msg: object) -> int:
-        """Nothing is changed on its way out."""
-        return DONE
-
     # Our own requests ----------------------------------------------------------------------------
 
     def ksr_tm_local_request(self, _msg: object) -> int:
@@ -267,6 +263,7 @@ class PushAs:
     def ksr_uac_event(self, _msg: object, _event: str) -> int:
         """In a SIP worker: a request of ours has its final answer. Only handed over here, never stored."""
         try:
+            ksr_writer.forget()
             reference = ksr_reader.reference()
             if watcher.is_reference(reference):
                 self._answered_subscribe(watcher.Reference.unpack(reference))

@@ -7,8 +7,8 @@ gives it 128 bytes (`$uac_req(evparam)`): the numbers are packed.
 
 from __future__ import annotations
 
-import base64
 import struct
+from binascii import a2b_base64, b2a_base64
 from typing import Final, NamedTuple
 
 from omapush.push.values import TARGET_LENGTH, Method
@@ -89,13 +89,13 @@ class Sent(NamedTuple):
         if notify:
             # The subscription's id begins with the target, as the ticket does.
             packed += _IN_SUBSCRIPTION.pack(bytes.fromhex(notify.id[TARGET_LENGTH:]), notify.cseq)
-        return f"{self.ticket}|{base64.urlsafe_b64encode(packed).decode()}"
+        return f"{self.ticket}|{b2a_base64(packed, newline=False).decode()}"
 
     @staticmethod
     def unpack(text: str) -> Sent:
         """Return what `pack` packed."""
         ticket, _, encoded = text.partition("|")
-        packed = base64.urlsafe_b64decode(encoded)
+        packed = a2b_base64(encoded)
         attempt, plans, sent_ms, sender, hop, before_ms, flags = _NUMBERS.unpack_from(packed)
         notify = None
         if len(packed) > _NUMBERS.size:

@@ -71,7 +71,8 @@ class Count:
     @property
     def in_flight(self) -> int:
         """Requests without a final answer, as of the last look."""
-        return max(0, self._sent - self._ended)
+        in_flight = self._sent - self._ended
+        return in_flight if in_flight > 0 else 0
 
     @property
     def free(self) -> int:
@@ -133,6 +134,11 @@ class Window:
     def _is_idle(count: Count, now: float) -> bool:
         count.look(now)
         return count.in_flight == 0
+
+    def has_room(self, hop: str) -> bool:
+        """Tell whether the whole window of a next hop has room."""
+        count = self._hops.get(hop)
+        return count is None or count.in_flight < self._hop_size
 
     def wait_ms(self, hop: str, now: float, size: int) -> int:
         """

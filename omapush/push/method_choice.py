@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from omapush.errors import PeerIsWrong, PushError, PushRefused
@@ -15,7 +16,7 @@ from omapush.push.outcome import Outcome, Reply
 from omapush.push.referral import Referral
 from omapush.push.refused_method import RefusedMethod
 from omapush.push.registration import Registration
-from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, Request
+from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, Request, length_of
 from omapush.push.subscribe import in_ranges
 from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Method
@@ -111,9 +112,10 @@ def choose(situation: Situation, rules: Rules, composers: Composers) -> Choice:
     if situation.delivery.subscription:
         return _to_subscriber(situation, rules)
     methods = (situation.delivery.method,) if situation.delivery.method else rules.methods
+    is_experienced = bool(situation.refused or situation.facts)
     reasons: list[str] = []
     for method in methods:
-        if why_not := _refused_before(situation, method):
+        if is_experienced and (why_not := _refused_before(situation, method)):
             reasons.append(why_not)
             continue
         match method:
@@ -129,18 +131,24 @@ def choose(situation: Situation, rules: Rules, composers: Composers) -> Choice:
                 step = _message(situation, rules, composers.message)
         if isinstance(step, Choice):
             told = [reason for reason in reasons if reason != _NOT_SUBSCRIBED]
-            return step._replace(why="; ".join([*told, step.why]))
+            return step._replace(why="; ".join([*told, step.why])) if told else step
         reasons.append(step)
     return _none(situation, rules, "; ".join(dict.fromkeys(reasons)))
 
 
 def has_another(delivery: Delivery, method: Method, rules: Rules) -> bool:
     """Tell whether the profile allows another way behind this one, should the device refuse it."""
-    if delivery.subscription or delivery.method or method not in rules.methods:
+    if delivery.subscription or delivery.method:
         return False
-    possible = {"MESSAGE": True, "INVITE": rules.sessions, "INDIRECT": rules.links}
-    behind = rules.methods[rules.methods.index(method) + 1 :]
-    return any(possible.get(one, False) for one in behind)
+    return _is_another_behind(method, rules.methods, rules.sessions, rules.links)
+
+
+@lru_cache(maxsize=1024)
+def _is_another_behind(method: Method, methods: tuple[Method, ...], sessions: bool, links: bool) -> bool:  # noqa: FBT001
+    if method not in methods:
+        return False
+    possible = {"MESSAGE": True, "INVITE": sessions, "INDIRECT": links}
+    return any(possible.get(one, False) for one in methods[methods.index(method) + 1 :])
 
 
 def _refused_before(situation: Situation, method: str) -> str:
@@ -235,7 +243,7 @@ def _unfit(request: Request, rules: Rules) -> str:
     """Why a MESSAGE cannot be sent as it is; empty: it can."""
     if request.size > rules.message_bytes:
         return f"MESSAGE would have {request.size} bytes, limit {rules.message_bytes}"
-    if len(request.headers.encode()) > LARGEST_HEADERS or len(request.request_uri) > LARGEST_URI:
+    if length_of(request.headers) > LARGEST_HEADERS or len(request.request_uri) > LARGEST_URI:
         return "headers or URI are too long for one SIP request"
     return ""
 

@@ -8,11 +8,12 @@ composed here, and the size of the whole is known before anything is sent.
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from omapush.protocol.feature_tags import accept_contact
 from omapush.push.body import body_of
-from omapush.push.request import Request
+from omapush.push.request import Request, length_of
 from omapush.push.values import Delivery
 
 _CRLF: Final = "\r\n"
@@ -62,6 +63,35 @@ class Profile(NamedTuple):
     priority_header: bool = False
 
 
+class _Frame(NamedTuple):
+    """What all MESSAGEs of one application and initiator by one next hop have in common."""
+
+    next_hop: str
+    host: str
+    "Ours, as Call-IDs name it."
+    head: str
+    "Header lines up to the Call-ID in P-Charging-Vector."
+    behind: str
+    "From there to the end of that line."
+    size: int
+    "Bytes that do not depend on the push, without `head` and `behind`."
+
+
+@lru_cache(maxsize=1024)
+def _frame(sender: Sender, profile: Profile, s_cscf: str) -> _Frame:
+    next_hop = s_cscf or sender.next_hop
+    host = _host(sender.sent_by)
+    lines = [f"Route: <{_loose(next_hop)}>"]
+    if profile.asserted:
+        lines.append(f"P-Asserted-Identity: <{profile.asserted}>")
+    if preference := accept_contact_of(profile):
+        lines.append(f"Accept-Contact: {preference}")
+    lines.append('P-Charging-Vector: icid-value="')
+    behind = f'";icid-generated-at={host};orig-ioi="Type 3{sender.ioi}"{_CRLF}'
+    size = _GENERATED_BYTES + len("MESSAGE") * 2 + len(sender.sent_by) + len(sender.uri)
+    return _Frame(next_hop, host, _CRLF.join(lines), behind, size)
+
+
 def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, attempt: int) -> Request:
     """
     Return the MESSAGE for `delivery` (PSA-MSG-1..7): Request-URI the public identity, routed to the core.
@@ -69,30 +99,13 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
     `s_cscf`: URI of the user's S-CSCF, empty when unknown. A repeat after a crash keeps the attempt
     number and so its Call-ID, by which a receiver can tell that it has seen the push already.
     """
-    next_hop = s_cscf or sender.next_hop
+    frame = _frame(sender, profile, s_cscf)
     body_headers, body = body_of(delivery, wrapped=profile.wrapped, compress=profile.gzip)
-    call_id = f"{delivery.id}.{attempt}@{_host(sender.sent_by)}"
-    lines = [f"Route: <{_loose(next_hop)}>"]
-    if profile.asserted:
-        lines.append(f"P-Asserted-Identity: <{profile.asserted}>")
-    if preference := accept_contact_of(profile):
-        lines.append(f"Accept-Contact: {preference}")
-    generated = f'icid-value="{call_id}";icid-generated-at={_host(sender.sent_by)}'
-    lines.append(f'P-Charging-Vector: {generated};orig-ioi="Type 3{sender.ioi}"')
-    lines.extend(marks(delivery, profile))
-    lines.extend(body_headers)
-    headers = _CRLF.join(lines) + _CRLF
-    size = (
-        _GENERATED_BYTES
-        + len("MESSAGE") * 2
-        + len(sender.sent_by)
-        + len(delivery.aor) * 2
-        + len(sender.uri)
-        + len(call_id)
-        + len(headers.encode())
-        + len(body)
-    )
-    return Request("MESSAGE", delivery.aor, sender.uri, delivery.aor, next_hop, call_id, headers, body, size)
+    aor, call_id = delivery.aor, f"{delivery.id}.{attempt}@{frame.host}"
+    own = _CRLF.join([*marks(delivery, profile), *body_headers])
+    headers = f"{frame.head}{call_id}{frame.behind}{own}{_CRLF}"
+    size = frame.size + len(aor) * 2 + len(call_id) + length_of(headers) + len(body)
+    return Request("MESSAGE", aor, sender.uri, aor, frame.next_hop, call_id, headers, body, size)
 
 
 def accept_contact_of(profile: Profile) -> str:

@@ -9,6 +9,11 @@ LARGEST_HEADERS: Final = 2_048
 LARGEST_URI: Final = 1_024
 
 
+def length_of(text: str) -> int:
+    """Return how many bytes a text has on the wire."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 class InDialog(NamedTuple):
     """What ties a request to a dialog; Kamailio 5.6 would write a tag and a number of its own."""
 

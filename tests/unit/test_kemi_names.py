@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = (ROOT / "kamailio.cfg").read_text()
 CONTINUED = {"t_continue", "t_on_failure", "t_on_branch", "t_on_reply", "t_on_branch_failure"}
-CALLED_BY_ITSELF = {"child_init", "ksr_request_route", "ksr_reply_route", "ksr_onsend_route"}
+CALLED_BY_ITSELF = {"child_init", "ksr_request_route"}
 "Kamailio calls these without being told; a missing one costs the next request."
 
 
@@ -40,6 +40,12 @@ def test_every_name_that_kamailio_is_given_is_a_method() -> None:
     assert "ksr_resumed" in named_in_calls()
 
     assert named_in_configuration() | named_in_calls() | CALLED_BY_ITSELF <= set(push_as())
+
+
+def test_kamailio_calls_nothing_that_is_not_there_for_each_message() -> None:
+    """Unless it is told otherwise it looks for these by itself, and a missing one costs the next request."""
+    for callback in ("onsend_route", "reply_route"):
+        assert f'kemi.{callback}_callback="none"' in CONFIGURATION
 
 
 def test_every_method_for_kamailio_is_named_somewhere() -> None:
