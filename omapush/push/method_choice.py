@@ -144,7 +144,7 @@ def has_another(delivery: Delivery, method: Method, rules: Rules) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _is_another_behind(method: Method, methods: tuple[Method, ...], sessions: bool, links: bool) -> bool:  # noqa: FBT001
+def _is_another_behind(method: Method, methods: tuple[Method, ...], sessions: bool, links: bool) -> bool:
     if method not in methods:
         return False
     possible = {"MESSAGE": True, "INVITE": sessions, "INDIRECT": links}
