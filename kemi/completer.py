@@ -32,6 +32,7 @@ from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
+from omapush.push.retry import RetryPlans
 from omapush.push.values import TARGET_LENGTH
 from omapush.store import client, codec, finish, outbox, registrations
 
@@ -68,15 +69,20 @@ class ResultCompleter:
     """Judges final answers to pushes and stores what they mean."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._store = client.connect(settings.config.redis)
-        self._retention_s = settings.config.delivery.retention_s
-        self._watch = settings.config.registration.watch
-        self._learned_s = settings.config.capabilities.learned_s
         self._hops = HopWatch(settings.config.core.longest_pause_s)
         self._batch = Results()
         self._counts = metrics.Counts()
         self._pace = Pace()
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Judge and store as these settings say from now on."""
+        self._settings = settings
+        self._retention_s = settings.config.delivery.retention_s
+        self._watch = settings.config.registration.watch
+        self._learned_s = settings.config.capabilities.learned_s
+        self._hops.take(settings.config.core.longest_pause_s)
 
     def run_once(self) -> None:
         """Store all results that wait. Those that Redis did not take are kept and tried again."""
@@ -162,6 +168,11 @@ class ResultCompleter:
         if ended.outcome.on_change:
             batch.absent.append(holding.Absent(sent.ticket, sent.sent_ms))
 
+    def _plans(self, place: int) -> RetryPlans:
+        """The plans of that place; a sender may have taken more from a reload than we have."""
+        plans = self._settings.retry_plans
+        return plans[place] if place < len(plans) else plans[0]
+
     def _judge(self, sent: Sent, answered: Answered) -> finish.Ended:
         reply = Reply(
             answered.sip_code,
@@ -173,7 +184,7 @@ class ResultCompleter:
         verdict = outcome.judge(
             reply,
             attempt=sent.attempt,
-            plans=self._settings.retry_plans[sent.plans],
+            plans=self._plans(sent.plans),
             unconfirmed=sent.unconfirmed,
             now_ms=answered.at_ms,
             deliver_before_ms=sent.deliver_before_ms,
@@ -207,6 +218,10 @@ class RegisterCompleter:
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._pace = Pace()
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Watch users as these settings say from now on."""
         plans = settings.watch_plans.items()
         self._packages = tuple(package for package, plan in plans if not plan.standing)
 

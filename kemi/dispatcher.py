@@ -47,21 +47,17 @@ _AT_A_RELAY = 202
 class Dispatcher:
     """Part of a sender process."""
 
-    def __init__(self, settings: Settings, store: Store, owner: Owner, shards: Shards) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, owner: Owner, shards: Shards, window: Window, hops: Hops
+    ) -> None:
         self._settings = settings
         self._delivery = settings.config.delivery
         self._transaction_ms = settings.config.delivery.transaction_s * 1000
         self._store = store
         self._owner = owner
         self._shards = shards
-        self._window = Window(
-            owner.sender,
-            size=settings.config.sip.window,
-            hop_size=settings.config.sip.window_per_hop,
-            longest_s=self._delivery.transaction_s,
-        )
-        core = settings.config.core
-        self._hops = Hops(core.hop_rate, core.hop_burst, settings.alternatives)
+        self._window = window
+        self._hops = hops
         self._outgoing = Outgoing(settings, owner.sender, self._window, self._hops)
         self._notifier = ContentNotifier(settings, store, self._outgoing)
         self._inviter = Inviter(settings, store, self._outgoing)

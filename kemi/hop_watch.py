@@ -40,8 +40,12 @@ class HopWatch:
     """Part of the completer, the one process that sees all answers to pushes."""
 
     def __init__(self, longest_pause_s: float) -> None:
-        self._longest_ms = int(longest_pause_s * 1000)
         self._hops: dict[str, _Hop] = {}
+        self.take(longest_pause_s)
+
+    def take(self, longest_pause_s: float) -> None:
+        """Leave a hop alone for so long at most."""
+        self._longest_ms = int(longest_pause_s * 1000)
 
     def answered(
         self, hop: str, target: str, sip_code: int, at_ms: int, *, local: bool, retry_after_s: int | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -80,14 +80,24 @@ class HostedCompleter:
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
         self._hosted = settings.config.hosted
+        self._former: Mapping[str, Hosted] = {}
+        "What was configured before: pushes of an application that is gone may be under way."
         self._waiter = f"{settings.node}/{settings.run}"
         self._waiting: dict[str, _Waiting] = {}
         self._looked_ms = 0
         self._pace = Pace()
 
+    def take(self, settings: Settings) -> None:
+        """Take pushes as these settings say from now on; those under way come to their end."""
+        self._former = {**self._former, **self._hosted}
+        self._hosted = settings.config.hosted
+
+    def _terms(self, application: str) -> Hosted:
+        return self._hosted.get(application) or self._former[application]
+
     def run_once(self) -> None:
         """Store and answer what came, and answer those whose back end has spoken or whose time is over."""
-        if not self._hosted:
+        if not self._hosted and not self._former:
             time.sleep(_NOTHING_TO_DO_S)
             return
         while batch := self._fetch():
@@ -125,7 +135,7 @@ class HostedCompleter:
 
     def _placings(self, batch: list[_Arrival], now_ms: int) -> Iterator[Placing]:
         for arrival in batch:
-            terms = self._hosted[arrival.push.application]
+            terms = self._terms(arrival.push.application)
             waits = terms.answer == "backend" and len(self._waiting) < _MOST_WAITING
             yield Placing(
                 arrival.push,
@@ -142,7 +152,7 @@ class HostedCompleter:
         if one.status == "full":
             self._answer(application, who, _FULL)
         elif one.waits:
-            until_ms = _until(self._hosted[application], now_ms)
+            until_ms = _until(self._terms(application), now_ms)
             self._waiting.setdefault(one.id, _Waiting(application, until_ms)).askers.append(who)
         else:
             self._answer(application, who, self._said(application, one.verdict))
@@ -183,7 +193,7 @@ class HostedCompleter:
     def _said(self, application: str, verdict: Verdict | None) -> Answer:
         if verdict is None:
             return Answer(200, "OK")
-        return backend_answer.answer(verdict, self._hosted[application].content_types)
+        return backend_answer.answer(verdict, self._terms(application).content_types)
 
     def _answer(self, application: str, who: _Asker, answer: Answer) -> None:
         if who.by_notify:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+from settings import Settings
+
 from omapush import clock
 
 FOLDER: Final = "OMAPUSH_PROFILE"
@@ -20,6 +22,9 @@ class Worker(Protocol):
 
     def run_once(self) -> None:
         """Work off what waits, or rest."""
+
+    def take(self, settings: Settings) -> None:
+        """Do so as these settings say from now on."""
 
 
 class Profiled:
@@ -37,6 +42,10 @@ class Profiled:
         if clock.monotonic() >= self._write_at:
             self._profile.dump_stats(self._file)
             self._write_at = clock.monotonic() + _WRITTEN_EVERY_S
+
+    def take(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        self._worker.take(settings)
 
 
 def watched(name: str, make: Callable[[], Worker]) -> Worker:

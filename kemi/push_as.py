@@ -22,6 +22,7 @@ import referring
 import route_set
 import session_completer
 import session_keeper
+import steering
 import subscription_completer
 import subscription_notifier
 import suspended
@@ -32,6 +33,7 @@ from profiling import Worker
 from sender import SenderProcess
 from session_completer import SessionCompleter
 from settings import Settings
+from steering import SipSteering
 from subscription_completer import SubscriptionCompleter
 from tracer import Tracer
 from watcher import WatchCompleter
@@ -81,13 +83,27 @@ class PushAs:
     """The Push Sender Agent on ISC."""
 
     def __init__(self, settings: Settings) -> None:
+        self._workers: dict[str, Worker] = {}
+        self._steering: SipSteering | None = None
+        self._told: Settings | None = None
+        self._take(settings)
+        log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
+
+    def _take(self, settings: Settings) -> None:
+        """Let this process go on with these settings."""
         self._settings = settings
         self._record_route = settings.config.sip.record_route
-        self._workers: dict[str, Worker] = {}
         suspended.steer(settings.config.overload.queue_ms, settings.udp_ports)
         ksr_writer.keep_inside(settings.inside)
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
-        log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
+        for one in self._workers.values():
+            one.take(settings)
+
+    def _look(self) -> None:
+        """See what an operator has changed; at most 50 times a second there is a table to be read."""
+        config = steering.look()
+        if config is not None:
+            self._take(self._settings.after(config))
 
     def child_init(self, _rank: int) -> int:
         """In each process after the fork. Sockets are opened on first use, one for each process."""
@@ -102,6 +118,7 @@ class PushAs:
         """Every request that does not belong to a transaction of our own."""
         way_out: Decision = Answer(500, "Server Internal Error")
         try:
+            self._look()
             if not ksr_reader.is_trusted(self._settings) and KSR.pike.pike_check_req() < 0:
                 return DONE  # a flood from an address outside the trust domain: not worth an answer
             if (refusal := self._shed()) is not None:
@@ -145,7 +162,8 @@ class PushAs:
         return suspended.refusal(completer.REGISTERS)
 
     def _decide(self, *, onward: bool) -> Decision:
-        decision = inbound.decide(ksr_reader.request(self._settings, onward=onward))
+        request = ksr_reader.request(self._settings, onward=onward)
+        decision = inbound.decide(request, is_drained=steering.is_draining)
         try:
             match decision:
                 case Capture():
@@ -332,10 +350,24 @@ class PushAs:
 
     def _work(self, name: str, make: Callable[[], Worker]) -> None:
         """Let the one worker of this process work; made here, for its connection opens after the fork."""
+        self._look()
         worker = self._workers.get(name)
         if worker is None:
             worker = self._workers[name] = profiling.watched(name, make)
+        if self._told is not self._settings:
+            self._told = self._settings
+            steering.told(f"{name} {ksr_reader.number('$rtimer_worker')}")
         worker.run_once()
+
+    def ksr_control(self, *_: object) -> int:
+        """In the process that asks for the orders of operators, again and again."""
+        try:
+            if self._steering is None:
+                self._steering = SipSteering(self._settings)
+            self._steering.run_once()
+        except Exception:
+            log.get().exception("completer_crashed", queue="control")
+        return DONE
 
     # HTTP ----------------------------------------------------------------------------------------
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 
+import steering
 from dispatcher import Dispatcher
 from expander import Expander, active_subscribers
+from hops import Hops
 from pace import Pace
 from session_keeper import SessionKeeper
 from settings import Settings
 from shards import Shards
 from subscriber import Subscriber
 from subscription_notifier import SubscriptionNotifier
+from window import Window
 
 from omapush import clock, log
 from omapush.errors import PushError
@@ -26,10 +29,25 @@ class SenderProcess:
     """State of one sender; lives in one process and is driven by Kamailio's timer."""
 
     def __init__(self, settings: Settings, index: int) -> None:
-        store = client.connect(settings.config.redis)
-        owner = Owner(settings.node, settings.run, index)
-        self._shards = Shards(settings, store, owner)
-        self._dispatcher = Dispatcher(settings, store, owner, self._shards)
+        self._index = index
+        self._store = client.connect(settings.config.redis)
+        self._owner = Owner(settings.node, settings.run, index)
+        self._shards = Shards(settings, self._store, self._owner)
+        self._window = Window(index)
+        self._pace = Pace()
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Send as these settings say from now on; shards, and what is in flight, stay."""
+        store, index, core = self._store, self._index, settings.config.core
+        self._shards.take(settings)
+        self._window.resize(
+            settings.config.sip.window,
+            settings.config.sip.window_per_hop,
+            settings.config.delivery.transaction_s,
+        )
+        hops = Hops(core.hop_rate, core.hop_burst, settings.alternatives)
+        self._dispatcher = Dispatcher(settings, store, self._owner, self._shards, self._window, hops)
         self._notifier = SubscriptionNotifier(settings, store, index)
         self._subscriber = Subscriber(settings, store, index)
         self._keeper = SessionKeeper(settings, store, index)
@@ -39,11 +57,13 @@ class SenderProcess:
             transaction_ms=settings.config.delivery.transaction_s * 1000,
             retention_s=settings.config.delivery.retention_s,
         )
-        self._pace = Pace()
 
     def run_once(self) -> None:
         """Send what is ready, as far as the windows allow, or sleep a little when there is nothing."""
         try:
+            if steering.is_draining:
+                self._drain()
+                return
             self._shards.keep()
             self._notifier.send_due(self._shards.owned)
             self._subscriber.send_due(self._shards.owned)
@@ -56,3 +76,15 @@ class SenderProcess:
         except PushError as error:
             log.get().warning("store_trouble", problem=str(error), action="trying again")
             time.sleep(_REST_S)
+
+    def _drain(self) -> None:
+        """Own nothing, and say how many requests have no answer yet."""
+        self._shards.give_up()
+        counts = (self._notifier.window, self._subscriber.window, self._keeper.window)
+        now = clock.monotonic()
+        self._window.free(now)
+        for count in counts:
+            count.look(now)
+        in_flight = self._window.in_flight + sum(count.in_flight for count in counts)
+        steering.tell_busy(self._index, in_flight)
+        self._pace.rest()

@@ -51,6 +51,9 @@ class SessionCompleter:
         self._effects = Effects(self._store, self._counts)
         self._pace = Pace()
 
+    def take(self, _settings: Settings) -> None:
+        """Nothing of what it does is configured."""
+
     def run_once(self) -> None:
         """Work off what waits; without Redis a request is answered 503."""
         while self._take_answers() + self._take_requests() + self._take_forks():

@@ -85,10 +85,10 @@ class SessionKeeper:
             transaction_ms=delivery.transaction_s * 1000,
             linger_ms=int(section.linger_s * 1000),
         )
-        self._window = Count(window_name(sender), section.window, section.answer_s + delivery.transaction_s)
+        self.window = Count(window_name(sender), section.window, section.answer_s + delivery.transaction_s)
         self._counts = metrics.Counts()
         self._effects = Effects(store, self._counts)
-        self._rounds = Rounds(self._window, _MOST_AT_ONCE)
+        self._rounds = Rounds(self.window, _MOST_AT_ONCE)
 
     def send_due(self, shards: Sequence[int]) -> None:
         """Do what is due about sessions of our shards, as far as the window allows; looks every 20 ms."""
@@ -138,7 +138,7 @@ class SessionKeeper:
         cseq = session.dialog.local_cseq
         reference = Reference(session.id, cseq, self._sender, request.method).pack()
         self._counts.add("sip_requests_sent_total", request.method)
-        self._window.sent()
+        self.window.sent()
         if session.state == "inviting":
             for stream in session.live:
                 metrics.observe("accepted_to_sent_seconds", clock.now_ms() - stream.accepted_ms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -39,8 +38,8 @@ class Settings:
     "What an application's profile says about sending."
     retry_plans: tuple[RetryPlans, ...]
     "When pushes are tried again: of applications without a table, then of each that has one."
-    retry_index: Callable[[str], int]
-    "Which of them is an application's."
+    places: dict[str, int]
+    "Which of them is an application's; the same after a reload, for requests in flight name it."
     alternatives: dict[str, tuple[str, ...]]
     "Further addresses of next hops, by host and port of theirs."
     terms: Terms
@@ -53,19 +52,32 @@ class Settings:
     @staticmethod
     def load() -> Settings:
         """Return the settings of this node; BadConfiguration stops the start of Kamailio."""
-        values = config.load()
+        return Settings.of(config.load(), secrets.token_hex(4), {})
+
+    def after(self, values: Config) -> Settings:
+        """Return the settings of the same start of Kamailio with another configuration."""
+        return Settings.of(values, self.run, self.places)
+
+    def retry_index(self, application: str) -> int:
+        """Return which of the retry plans are an application's."""
+        return self.places.get(application, 0)
+
+    @staticmethod
+    def of(values: Config, run: str, former: dict[str, int]) -> Settings:
+        """Return the settings of a start of Kamailio; `former`: places that retry plans have already."""
         sent_by = next(listen for listen in values.sip.listen if listen.startswith("udp:"))[len("udp:") :]
         contact = _contact(values, sent_by)
+        known = list(dict.fromkeys((*former, *values.application)))
         return Settings(
             config=values,
-            node=f"{socket.gethostname()}/{sent_by}",
-            run=secrets.token_hex(4),
+            node=values.node,
+            run=run,
             sender=Sender(values.sip.uri, contact, values.core.ioi, values.core.next_hop),
             own_aor=address_of_record(values.sip.uri, field="sip.uri"),
             profile=lru_cache(maxsize=1024)(partial(_profile, values)),
             rules=lru_cache(maxsize=1024)(partial(_rules, values)),
-            retry_plans=tuple(_retry_plans(one) for one in (Application(), *values.application.values())),
-            retry_index=partial(_place, {ari: place for place, ari in enumerate(values.application, 1)}),
+            retry_plans=tuple(_retry_plans(values.profile(ari)) for ari in ("", *known)),
+            places={ari: place for place, ari in enumerate(known, 1)},
             alternatives=_alternatives(values),
             terms=Terms(
                 values.subscriptions.least_s,
@@ -160,10 +172,6 @@ def _alternatives(values: Config) -> dict[str, tuple[str, ...]]:
     core = values.core
     own = {host_and_port(core.next_hop): core.next_hops} if core.next_hops else {}
     return {**own, **{name.lower(): others for name, others in core.addresses.items()}}
-
-
-def _place(places: dict[str, int], application: str) -> int:
-    return places.get(application, 0)
 
 
 def _retry_plans(profile: Application) -> RetryPlans:

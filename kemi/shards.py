@@ -19,16 +19,30 @@ class Shards:
     def __init__(self, settings: Settings, store: Store, owner: Owner) -> None:
         self._store = store
         self._owner = owner
-        self._lease_ms = settings.config.delivery.lease_ms
-        self._transaction_ms = settings.config.delivery.transaction_s * 1000
         self._all = settings.config.redis.user_shards
         self._renew_at = 0.0
         self.owned: list[int] = []
+        self._is_away = False
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Hold them with the lease of these settings from the next renewal on."""
+        self._lease_ms = settings.config.delivery.lease_ms
+        self._transaction_ms = settings.config.delivery.transaction_s * 1000
+
+    def give_up(self) -> None:
+        """Have none, and let others have their parts: until `keep` is called again."""
+        if self._is_away:
+            return
+        outbox.release(self._store, self.owned, self._owner)
+        outbox.leave(self._store, self._owner)
+        self.owned, self._is_away, self._renew_at = [], True, 0.0
 
     def keep(self) -> None:
         """Renew the lease when it is time, and hold no more and no fewer shards than a fair share."""
         if clock.monotonic() < self._renew_at:
             return
+        self._is_away = False
         senders = outbox.sign_of_life(self._store, self._owner, lease_ms=self._lease_ms)
         share = math.ceil(self._all / max(senders, 1))
         outbox.release(self._store, self.owned[share:], self._owner)

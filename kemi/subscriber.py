@@ -56,7 +56,7 @@ class Subscriber:
         self._sender = sender
         self._plans = settings.watch_plans
         size, transaction_s = settings.config.registration.window, settings.config.delivery.transaction_s
-        self._window = Count(watcher.window_name(sender), size, transaction_s)
+        self.window = Count(watcher.window_name(sender), size, transaction_s)
         self._look_at = 0.0
         self._begun: set[int] = set()
         "Shards whose standing subscriptions this process has asked for."
@@ -69,8 +69,8 @@ class Subscriber:
             return 0
         self._look_at = now + _LOOK_S
         self._begin(shards)
-        self._window.look(now)
-        free = min(self._window.free, _MOST_AT_ONCE)
+        self.window.look(now)
+        free = min(self.window.free, _MOST_AT_ONCE)
         if free <= 0:
             return 0
         subjects = watches.due(self._store, shards, clock.now_ms(), most=free)
@@ -105,7 +105,7 @@ class Subscriber:
             if is_ours and step.request is not None:
                 self._send_one(step.request)
                 sent += 1
-        self._window.sent(sent)
+        self.window.sent(sent)
         self._counts.flush()
         return sent
 

@@ -42,10 +42,14 @@ class SubscriptionCompleter:
 
     def __init__(self, settings: Settings) -> None:
         self._store = client.connect(settings.config.redis)
-        self._settings = settings
+        self.take(settings)
         self._referrals = ReferralCompleter(self._store)
         self._counts = metrics.Counts()
         self._pace = Pace()
+
+    def take(self, settings: Settings) -> None:
+        """Store what comes as these settings say from now on."""
+        self._settings = settings
 
     def run_once(self) -> None:
         """Work off what waits; without Redis a SUBSCRIBE is answered 503."""

@@ -60,11 +60,11 @@ class SubscriptionNotifier:
         self._sender = sender
         self._notifier = settings.notifier
         self._transaction_ms = settings.config.delivery.transaction_s * 1000
-        self._window = Count(
+        self.window = Count(
             window_name(sender), settings.config.subscriptions.window, settings.config.delivery.transaction_s
         )
         self._counts = metrics.Counts()
-        self._rounds = Rounds(self._window, _MOST_AT_ONCE)
+        self._rounds = Rounds(self.window, _MOST_AT_ONCE)
 
     def send_due(self, shards: Sequence[int]) -> None:
         """Send the NOTIFYs that are due in our shards, as far as the window allows; looks every 20 ms."""
@@ -94,7 +94,7 @@ class SubscriptionNotifier:
             return
         reference = Reference(sub.id, begun.cseq, self._sender, sub.state == "terminated").pack()
         self._counts.add("sip_requests_sent_total", "NOTIFY")
-        self._window.sent()
+        self.window.sent()
         if not ksr_writer.send(request, reference):
             unsent = Answered(_NOT_SENT, True, clock.now_ms(), "", "could not be sent", "")
             KSR.mqueue.mq_add(NOTIFIED, reference, unsent.pack())

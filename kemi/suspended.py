@@ -35,9 +35,10 @@ _answer = _NOT_NOW
 
 
 def steer(target_ms: int, ports: Iterable[int]) -> None:
-    """Set how long requests may wait before less is let in, 0: for ever; before the fork."""
+    """Set how long requests may wait before less is let in, 0: for ever."""
     global _target_s, _ports
     _target_s, _ports = target_ms / 1000, frozenset(ports)
+    _steering.clear()
 
 
 def refusal(queue: str) -> Answer:

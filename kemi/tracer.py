@@ -35,13 +35,17 @@ class Tracer:
     """State of the tracer; lives in one process and is driven by Kamailio's timer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._config = settings.config.trace
         self._store = client.connect(settings.config.redis)
-        self._switches: Switches | None = None
-        self._look_at = 0.0
         self._looks_until = 0.0
         self._is_looking = False
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Keep and show as these settings say from now on."""
+        self._config = settings.config.trace
         self._hep = _CaptureServer(settings)
+        self._switches: Switches | None = None
+        self._look_at = 0.0
 
     def run_once(self) -> None:
         """See what is wanted, then keep all that came."""

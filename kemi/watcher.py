@@ -101,12 +101,16 @@ class WatchCompleter:
     """State of the one process; driven by Kamailio's timer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._plans = settings.watch_plans
-        self._subscribers = settings.subscribers
         self._store = client.connect(settings.config.redis)
         self._answers: list[FinalAnswer] = []
         self._counts = metrics.Counts()
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Judge what comes as these settings say from now on."""
+        self._settings = settings
+        self._plans = settings.watch_plans
+        self._subscribers = settings.subscribers
 
     def run_once(self) -> None:
         """Store and answer all that waits; answers that Redis did not take are kept and tried again."""

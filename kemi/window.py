@@ -47,6 +47,10 @@ class Count:
         self._sent = self._ended = _ended(name)
         self._moved_at = clock.monotonic()
 
+    def resize(self, size: int, longest_s: float) -> None:
+        """Let so many be in flight from now on."""
+        self._size, self._longest_s = size, longest_s
+
     def look(self, now: float) -> None:
         """
         Read how many have ended.
@@ -103,13 +107,20 @@ class Rounds:
 class Window:
     """The window of one sender process."""
 
-    def __init__(self, sender: int, *, size: int, hop_size: int, longest_s: float) -> None:
+    def __init__(self, sender: int, size: int = 1, hop_size: int = 1, longest_s: float = 0.0) -> None:
         self._sender = sender
         self._hop_size = hop_size
         self._longest_s = longest_s
         self._all = Count(f"{sender}", size, longest_s)
         self._hops: dict[str, Count] = {}
         self._tried_others_at = 0.0
+
+    def resize(self, size: int, hop_size: int, longest_s: float) -> None:
+        """Let so many be in flight from now on, in all and to each next hop; `longest_s` as for a count."""
+        self._hop_size, self._longest_s = hop_size, longest_s
+        self._all.resize(size, longest_s)
+        for count in self._hops.values():
+            count.resize(hop_size, longest_s)
 
     def free(self, now: float) -> int:
         """

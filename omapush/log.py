@@ -40,6 +40,11 @@ def setup(process: str, *, level: str, form: str) -> None:
     )
 
 
+def set_level(level: str) -> None:
+    """Have every later line of this process written from that level on."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())))
+
+
 def get() -> Any:
     """Return the logger; call it with an event name and fields."""
     return structlog.get_logger()

@@ -17,6 +17,7 @@ from omapush.cli import (
     hosted,
     initiators,
     lists,
+    nodes,
     policy,
     processes,
     push,
@@ -56,6 +57,10 @@ app.add_typer(alarms.app, name="alarms")
 app.add_typer(policy.app, name="policy")
 app.command(name="books")(books.books)
 app.command(name="doctor")(doctor.doctor)
+app.command(name="nodes")(nodes.show_nodes)
+app.command(name="drain")(nodes.drain)
+app.command(name="undrain")(nodes.undrain)
+app.add_typer(nodes.log_app, name="log")
 for _process in (processes.redis, processes.sip, processes.api, processes.notifier, processes.msrp):
     app.command(rich_help_panel="Processes, each in the foreground")(_process)
 

@@ -8,6 +8,7 @@ What each table may hold is in sections.py and the modules beside it. An unknown
 from __future__ import annotations
 
 import os
+import socket
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,6 +117,12 @@ class Config(Struct, frozen=True, kw_only=True):
     policy: dict[str, Policy] = {}
     initiator: dict[str, Initiator] = {}
     operator: dict[str, Operator] = {}
+
+    @property
+    def node(self) -> str:
+        """This node among all, the same after a restart: its machine and its first UDP address."""
+        udp = next(listen for listen in self.sip.listen if listen.startswith("udp:"))
+        return f"{socket.gethostname()}/{udp.removeprefix('udp:')}"
 
     @property
     def content_url(self) -> str:

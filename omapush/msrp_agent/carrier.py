@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from omapush import clock, log
-from omapush.config import Config
+from omapush.config import Config, Msrp
 from omapush.errors import PushError, TryLater
 from omapush.msrp_agent.content import Library
 from omapush.msrp_agent.hub import Hub
@@ -43,6 +43,12 @@ class Carrier:
         self._library = Library(read, config.msrp.kept_bytes, config.msrp.idle_s)
         self._carried: dict[str, _Carried] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, settings: Msrp) -> None:
+        """Begin streams as these settings say, from the next one on."""
+        self._settings = settings
+        self._library.resize(settings.kept_bytes, settings.idle_s)
+        self._hub.take(settings)
 
     @property
     def streams(self) -> int:

@@ -36,6 +36,10 @@ class Library:
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._size = 0
 
+    def resize(self, most: int, patience_s: float) -> None:
+        """Keep so many octets, and be so patient, from now on."""
+        self._most, self._patience_s = most, patience_s
+
     async def pieces(self, ref: str, first: int, count: int) -> list[bytes]:
         """
         Return `count` pieces, fewer where the content ends; waits only for what is not kept.

@@ -59,6 +59,10 @@ class Hub:
         self._making: dict[object, asyncio.Lock] = {}
         self._parked: dict[UriKey, tuple[MsrpConnection, Request]] = {}
 
+    def take(self, settings: Msrp) -> None:
+        """Make connections as these settings say, from the next one on."""
+        self._settings = settings
+
     @property
     def connections(self) -> int:
         """How many are open."""

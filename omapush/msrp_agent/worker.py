@@ -12,6 +12,7 @@ from typing import Final
 
 from omapush import log
 from omapush.config import Config, Msrp
+from omapush.control.agent import Agent, follow
 from omapush.errors import PushRefused, TryLater
 from omapush.msrp_agent import tls
 from omapush.msrp_agent.carrier import Carrier
@@ -82,6 +83,31 @@ class Worker:
         self._carrier = Carrier(config, self._store, hub, self.name)
         self._wait_s = min(0.4, config.redis.timeout_ms / 2_000)
         self._takes = True
+        self._agent = Agent(config, self._store, "msrp", self)
+
+    # What an operator may tell it, as omapush/control wants it
+
+    def busy(self) -> str:
+        """Return how many contents it still carries."""
+        number = self._carrier.streams
+        return f"{number} contents being sent" if number else ""
+
+    def drain(self, is_on: bool) -> None:
+        """Be chosen for no further session, or again."""
+        self._takes = not is_on
+
+    def log_at(self, level: str) -> None:
+        """Write lines of the log from that level on."""
+        log.set_level(level)
+
+    def taking(self) -> str:
+        """The next stream begins with what was taken last."""
+        return ""
+
+    def take(self, config: Config) -> None:
+        """Begin streams as another configuration says; those under way go on as they began."""
+        self._settings = config.msrp
+        self._carrier.take(config.msrp)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Carry sessions until `stop`, then let them end."""
@@ -91,12 +117,14 @@ class Worker:
                     tasks.create_task(self._announce()),
                     tasks.create_task(self._hear(ear)),
                     tasks.create_task(self._look()),
+                    tasks.create_task(follow(self._agent)),
                 ]
                 await stop.wait()
                 self._takes = False
                 await self._carrier.stop(_STOP_S, "its media worker ends")
                 for task in background:
                     task.cancel()
+        await asyncio.to_thread(self._agent.retire)
         try:
             await asyncio.to_thread(msrp_workers.retire, self._store, self.name)
         except TryLater as error:  # it counts as dead a little later

@@ -7,26 +7,39 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 
 import httpx
 
 from omapush.config import Config
+from omapush.control.agent import Agent, follow
 from omapush.notifier.alarm_keeper import AlarmKeeper
 from omapush.notifier.backend import Backends
 from omapush.notifier.pruning import Pruning
 from omapush.notifier.quota_sweep import QuotaSweep
 from omapush.notifier.results import Notifications
+from omapush.notifier.steering import NotifierSteering
 from omapush.notifier.sweeper import Sweeper
 from omapush.notifier.uaprof_fetch import MOST_AT_ONCE, ProfileFetcher
 from omapush.store import client
+from omapush.store.client import Store
 
 
 async def run(config: Config) -> None:
     """Work until SIGTERM or SIGINT; what initiators are being told then is brought to its end."""
-    stop = asyncio.Event()
+    steering = NotifierSteering(config)
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, steering.end)
     store = client.connect(config.redis)
+    agent = Agent(config, store, "notifier", steering)
+    following = asyncio.create_task(follow(agent))
+    await steering.run(partial(_round, store))
+    following.cancel()
+    await asyncio.to_thread(agent.retire)
+
+
+async def _round(store: Store, config: Config, stop: asyncio.Event) -> None:
+    """Work with one configuration until `stop` is set."""
     limits = httpx.Limits(
         max_connections=config.notify.concurrency, max_keepalive_connections=config.notify.concurrency
     )

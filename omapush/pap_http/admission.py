@@ -31,18 +31,27 @@ class Admission:
 
         `wait_s` tells, of a monotonic time, how long the first of those that wait to be stored has waited.
         """
-        self._target_s = target_ms / 1000
+        self.steer(target_ms)
         self._wait_s = wait_s
         self._level = Level()
+        self.is_closed = False
+        "Nothing new is taken, however urgent: the node is being drained."
+
+    def steer(self, target_ms: int) -> None:
+        """Have it look at another target."""
+        self._target_s = target_ms / 1000
 
     async def watch(self) -> None:
         """Keep looking, for as long as the api runs: how late this look itself comes is part of the wait."""
-        while self._target_s:
+        while True:
             asked = clock.monotonic()
             await asyncio.sleep(_LOOK_EVERY_S)
             now = clock.monotonic()
             late_s = max(now - asked - _LOOK_EVERY_S, 0.0)
-            self.look(now, late_s + self._wait_s(now))
+            if self._target_s:
+                self.look(now, late_s + self._wait_s(now))
+            else:
+                self._level = Level()
 
     def look(self, now: float, wait_s: float) -> None:
         """Take one wait into account."""
@@ -64,6 +73,7 @@ class Admission:
         Raises:
             Overloaded: it is not let in, and is of no high priority as far as can be seen.
         """
+        self._refuse_when_closed()
         if self._is_in():
             return
         length = request.headers.get("content-length", "")
@@ -75,8 +85,13 @@ class Admission:
 
     def admit_priority(self, priority: str) -> None:
         """Return when a push of this priority is let in; else raise Overloaded."""
+        self._refuse_when_closed()
         if priority != _HIGH and not self._is_in():
             raise _refused()
+
+    def _refuse_when_closed(self) -> None:
+        if self.is_closed:
+            raise Overloaded("this node takes nothing new: it is being drained", retry_after_s=5)
 
     def _is_in(self) -> bool:
         return self._level.admitted >= 1 or random.random() < self._level.admitted

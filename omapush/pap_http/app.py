@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 
 from omapush.audit.journal import journal_for
 from omapush.config import Config
+from omapush.control.agent import Agent, follow
 from omapush.errors import PushError
 from omapush.pap_http.admission import Admission
 from omapush.pap_http.audit_trail import AuditTrail
@@ -47,7 +48,11 @@ from omapush.pap_http.passwords import PasswordChecks
 from omapush.pap_http.probes import OutboxGate
 from omapush.pap_http.problems import Problems
 from omapush.pap_http.quotas import Quotas
+from omapush.pap_http.steering import ApiSteering, Lasting
 from omapush.store import client
+
+Look = Callable[[], Coroutine[Any, Any, None]]
+"What is looked at for as long as the application runs."
 
 
 def create(config: Config) -> Litestar:
@@ -57,45 +62,56 @@ def create(config: Config) -> Litestar:
     metrics = Metrics(config, store, gate)
     quotas = Quotas(config, store, metrics)
     commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
-    intake = Intake(config, store, commit, quotas, gate.has_room)
     admission = Admission(config.overload.http_queue_ms, commit.wait_s)
     problems = Problems(metrics)
     trail = AuditTrail(
         journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required
     )
+    large_bodies = LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes)
     checks, lockout = PasswordChecks(), Lockout(store, partial(tell_lock, trail, metrics))
-    parts = Parts(
-        config,
-        store,
-        metrics,
-        Door(Accounts(config, checks), lockout),
-        LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes),
-        intake,
-        admission,
-        PapService(config, store, intake),
-    )
+
+    def parts_for(values: Config) -> Parts:
+        intake = Intake(values, store, commit, quotas, gate.has_room)
+        return Parts(
+            values,
+            store,
+            metrics,
+            Door(Accounts(values, checks), lockout),
+            large_bodies,
+            intake,
+            admission,
+            PapService(values, store, intake),
+        )
+
     routes: list[ControllerRouterHandler] = [PapRoute, JsonPushes, JsonCancel, JsonPushPages, JsonLists]
     routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes, DeviceDocuments]
     contents = ContentServer(config, store, metrics.content)
     if not config.content.listen:
         routes.append(asgi("/content", is_mount=True, copy_scope=False)(contents.answer))
+    parts = parts_for(config)
     desk = desk_for(parts, gate, Operators(config, checks), lockout)
     if desk is not None:
         routes.append(router())
+    state = State(
+        {
+            "parts": parts,
+            "contents": contents,
+            "desk": desk,
+            "document_key": config.device_document.key(),
+            "wrong_documents": wrong_links(),
+        },
+        deep_copy=False,
+    )
+    steering = ApiSteering(state, Lasting(gate, quotas, commit, large_bodies, contents, checks), parts_for)
+    agent = Agent(config, store, "api", steering)
+    looks: list[Look] = [gate.watch, admission.watch, partial(follow, agent)]
+    if desk is not None:
+        looks.append(desk.live.run)
     return EscapedPaths(
         routes,
-        state=State(
-            {
-                "parts": parts,
-                "contents": contents,
-                "desk": desk,
-                "document_key": config.device_document.key(),
-                "wrong_documents": wrong_links(),
-            },
-            deep_copy=False,
-        ),
+        state=state,
         middleware=[Audited(trail)],
-        lifespan=[partial(_watched, [gate.watch, admission.watch, *([desk.live.run] if desk else [])])],
+        lifespan=[partial(_watched, looks, agent)],
         exception_handlers={
             HTTPException: problems.of_http,
             PushError: problems.of_push,
@@ -109,12 +125,13 @@ def create(config: Config) -> Litestar:
 
 @asynccontextmanager
 async def _watched(
-    looks: Sequence[Callable[[], Coroutine[Any, Any, None]]], _app: Litestar
+    looks: Sequence[Look], agent: Agent, _app: Litestar
 ) -> AsyncIterator[None]:
-    """Look at the outbox, and at how long pushes wait, for as long as the application runs."""
+    """Look at the outbox, how long pushes wait, and orders, for as long as the application runs."""
     watches = [asyncio.create_task(look()) for look in looks]
     yield
     for watch in watches:
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+    await asyncio.to_thread(agent.retire)

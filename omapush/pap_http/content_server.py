@@ -55,13 +55,17 @@ class ContentServer:
     """An ASGI application of its own, and part of the api."""
 
     def __init__(self, config: Config, store: Store, metrics: ContentMetrics) -> None:
-        self._settings = config.content
-        self._retention_s = config.delivery.retention_s
+        self.take(config)
         self._store = store
         self._metrics = metrics
-        self._of_link = Limiter(config.content.requests_a_minute)
         self._of_guesser = Limiter(_GUESSES_A_MINUTE)
         self._downloads = 0
+
+    def take(self, config: Config) -> None:
+        """Serve as another configuration says from the next request on; the minutes of links begin anew."""
+        self._settings = config.content
+        self._retention_s = config.delivery.retention_s
+        self._of_link = Limiter(config.content.requests_a_minute)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Run as an application by itself."""

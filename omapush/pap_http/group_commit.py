@@ -57,6 +57,16 @@ class GroupCommit:
             self._running = asyncio.create_task(self._work())
         return await future
 
+    @property
+    def under_way(self) -> int:
+        """Submissions that wait to be stored, and batches of them that are being stored."""
+        running = self._running is not None and not self._running.done()
+        return len(self._waiting) + self._large + running
+
+    def keep(self, retention_s: int) -> None:
+        """Remember finished pushes that are stored from now on for so long."""
+        self._retention_s = retention_s
+
     def wait_s(self, now: float) -> float:
         """Return how long the first of the submissions that wait has waited."""
         return now - self._since[0] if self._since else 0.0

@@ -24,13 +24,15 @@ class HealthRoutes(Controller):
 
     @get("/readyz", name="readyz")
     async def readyz(self, request: Request[Any, Any, Any]) -> Response[dict[str, str]]:
-        """Tell whether a push would get through: Redis and Kamailio are asked now."""
+        """Tell whether a push would get through: Redis and Kamailio are asked; a drained node says no."""
         parts = parts_of(request)
         redis, kamailio = await asyncio.gather(
             problem_of_redis(parts.store), problem_of_kamailio(parts.config)
         )
         state = {"redis": redis or "ok", "kamailio": kamailio or "ok"}
-        return Response(state, status_code=503 if redis or kamailio else 200)
+        if parts.admission.is_closed:
+            state["node"] = "is being drained"
+        return Response(state, status_code=200 if set(state.values()) == {"ok"} else 503)
 
     @get("/metrics", name="metrics")
     async def exposition(self, request: Request[Any, Any, Any]) -> Response[bytes]:

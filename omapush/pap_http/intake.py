@@ -39,6 +39,8 @@ class Intake:
         self._quotas = quotas
         self._has_room = has_room
         self._policy = policy.rules_of(config.policy)
+        self.under_way = 0
+        "Pushes that it is taking."
 
     async def take(
         self, account: Account, offer: Offer, compare: Callable[[Accepted], Accepted] | None = None
@@ -52,6 +54,15 @@ class Intake:
             NotTaken: nothing of it is stored; of a push-id that was used before, the first stays.
             TryLater: it cannot be stored now; nothing was promised.
         """
+        self.under_way += 1
+        try:
+            return await self._take(account, offer, compare)
+        finally:
+            self.under_way -= 1
+
+    async def _take(
+        self, account: Account, offer: Offer, compare: Callable[[Accepted], Accepted] | None
+    ) -> Accepted:
         if not self._has_room():
             raise Overloaded("the outbox is full", retry_after_s=5)
         most = self._config.api.max_addresses

@@ -28,10 +28,21 @@ class LargeBodies:
     """The room for them; one for the whole process."""
 
     def __init__(self, *, together: int, largest: int) -> None:
+        self._together = together
         self.free = together
         "Bytes that may still be taken."
         self._largest = largest
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        """No large body is being taken."""
+        return self.free >= self._together and not self._waiting
+
+    def resize(self, together: int) -> None:
+        """Take so many bytes at one time from now on; what is being taken counts."""
+        self._together, difference = together, together - self._together
+        self._release(difference)
 
     async def admit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         """

@@ -48,7 +48,7 @@ class Metrics:
         self._store = store
         self._gate = gate
         self._config = config
-        self._limited = list(limits.limits_of(config))
+        self.take(config)
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "omapush_pap_requests_total",
@@ -117,6 +117,10 @@ class Metrics:
         """Count an answer of the JSON interface under the name of its route; empty when there is none."""
         route = request.scope.get("route_handler")
         self._json.labels(getattr(route, "name", "") or "", str(status)).inc()
+
+    def take(self, config: Config) -> None:
+        """Show what counts for the initiators that have limits in another configuration."""
+        self._limited = list(limits.limits_of(config))
 
     @property
     def refused(self) -> float:

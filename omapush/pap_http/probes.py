@@ -34,7 +34,8 @@ class OutboxGate:
 
     def __init__(self, store: Store, limit: int) -> None:
         self._store = store
-        self._limit = limit
+        self.limit = limit
+        "Deliveries that may wait in all."
         self._depth = outbox.Depth(0, 0, 0, 0, 0)
 
     async def watch(self) -> None:
@@ -46,7 +47,7 @@ class OutboxGate:
 
     def has_room(self) -> bool:
         """Tell whether new deliveries may be accepted."""
-        return self._depth.all < self._limit
+        return self._depth.all < self.limit
 
     @property
     def depth(self) -> outbox.Depth:

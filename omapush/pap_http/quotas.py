@@ -31,6 +31,10 @@ class Quotas:
         self._limits = limits.limits_of(config)
         self._caught_up_at = 0.0
 
+    def take(self, config: Config) -> None:
+        """Ask about the limits of another configuration; what was counted stays."""
+        self._limits = limits.limits_of(config)
+
     async def admit(self, initiator: str, accepted: Accepted) -> Admission | None:
         """
         Count a push that is about to be stored; None: there is nothing to count, or no limit.

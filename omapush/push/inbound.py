@@ -117,15 +117,18 @@ def not_understood(require: str) -> tuple[str, ...]:
     return tuple(tag for tag in tags if tag and tag.lower() not in UNDERSTOOD)
 
 
-def decide(request: InboundRequest) -> Decision:
-    """Return the one thing to do with the request."""
+_DRAINED: Final = Answer(503, "Being Drained", (*OPTIONS_HEADERS, ("Retry-After", "30")))
+
+
+def decide(request: InboundRequest, *, is_drained: bool = False) -> Decision:
+    """Return the one thing to do with the request; a drained node refuses OPTIONS."""
     if request.method == "ACK":
         return Relay() if request.onward and request.trusted else Drop()
     # What a third-party REGISTER requires is the core's business: a refusal would end the registration.
     if request.unsupported and request.for_us and request.method not in ("REGISTER", "CANCEL"):
         return Answer(420, "Bad Extension", (("Unsupported", ", ".join(request.unsupported)),))
     if request.method == "OPTIONS" and request.for_us and not request.onward:
-        return Answer(200, "OK", OPTIONS_HEADERS)
+        return _DRAINED if is_drained else Answer(200, "OK", OPTIONS_HEADERS)
     if not request.trusted:
         return Answer(403, "Not a Trusted Peer")
     if request.for_own_profile and not request.in_dialog:

@@ -108,6 +108,11 @@ def libraries() -> dict[str, str]:
     return dict(_LIBRARIES)
 
 
+def release() -> str:
+    """Return what the names of our functions end with: another in each release that changes one."""
+    return _DIGEST
+
+
 def _read_libraries() -> tuple[dict[str, str], str]:
     files = {file.name: file.read_text(encoding="utf-8") for file in sorted(FUNCTIONS.glob("*.lua"))}
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:8]

@@ -13,6 +13,7 @@ from omapush.push.capabilities import Capabilities
 from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.media_worker import MediaWorker
+from omapush.push.nodes import Sign
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
 from omapush.push.registration import Registration, Report
@@ -53,6 +54,7 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
         Result,
         Said,
         Session,
+        Sign,
         Subscription,
         Told,
         Wanted,
@@ -92,6 +94,7 @@ def encode(
     | Result
     | Said
     | Session
+    | Sign
     | Subscription
     | Told
     | Wanted
@@ -149,6 +152,11 @@ def told(data: bytes) -> Told:
 def session(data: bytes) -> Session:
     """Read a session that carries pushes."""
     return _decode(Session, data)
+
+
+def sign(data: bytes) -> Sign:
+    """Raises BrokenRecord."""
+    return _decode(Sign, data)
 
 
 def media_worker(data: bytes) -> MediaWorker:

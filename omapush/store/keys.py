@@ -33,6 +33,9 @@ TRACING = "tracing"
 MSRP_WORKERS = "msrp-workers"
 "Set of the names of media workers, dead ones among them until somebody looks."
 
+PROCESSES = "processes"
+"Set of the names of our processes, dead ones among them until somebody looks."
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -283,3 +286,13 @@ def watches_due(shard_number: int) -> str:
 def core(s_cscf: str) -> str:
     """What was learnt about one S-CSCF; in a slot of its own."""
     return f"core:{s_cscf}"
+
+
+def process(name: str) -> str:
+    """The last sign of life of one of our processes."""
+    return f"process:{name}"
+
+
+def orders(node: str) -> str:
+    """What an operator has told a node."""
+    return f"orders:{node}"

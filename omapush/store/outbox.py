@@ -398,6 +398,11 @@ def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:
     return int(call(store, Call("omapush_sign_of_life", [keys.SENDERS], [process, 2 * lease_ms])))
 
 
+def leave(store: Store, owner: Owner) -> None:
+    """Tell all nodes that this sender process wants no shards."""
+    ask_all(store, "leave", [("ZREM", keys.SENDERS, f"{owner.node}/{owner.sender}")])
+
+
 def ready(store: Store, numbers: Sequence[int]) -> list[int]:
     """Return those of the shards in which something is ready."""
     lengths = ask_all(store, "ready", (("ZCARD", keys.outbox(number, "ready")) for number in numbers))

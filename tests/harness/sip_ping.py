@@ -8,6 +8,11 @@ ANSWER_WITHIN_S = 0.25
 
 def answers_options(address: tuple[str, int]) -> bool:
     """True when any SIP answer to one OPTIONS over UDP comes within a quarter of a second."""
+    return options_status(address) > 0
+
+
+def options_status(address: tuple[str, int]) -> int:
+    """The status of the answer to one OPTIONS over UDP; 0 when none comes within a quarter of a second."""
     host, port = address
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
         ours.settimeout(ANSWER_WITHIN_S)
@@ -22,6 +27,7 @@ def answers_options(address: tuple[str, int]) -> bool:
         )
         try:
             ours.send(request.encode())
-            return ours.recv(4096).startswith(b"SIP/2.0 ")
+            answer = ours.recv(4096)
         except OSError:  # nobody there yet, or not answering yet
-            return False
+            return 0
+        return int(answer.split(b" ", 2)[1]) if answer.startswith(b"SIP/2.0 ") else 0

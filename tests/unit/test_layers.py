@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-AGENT = {"store", "push", "protocol", "config", "log", "clock", "errors"}
+AGENT = {"control", "store", "push", "protocol", "config", "log", "clock", "errors"}
 OURS: dict[str, set[str]] = {
     "protocol": {"errors"},
     "push": {"protocol", "errors"},
     "store": {"push", "protocol", "config", "errors"},
     "audit": {"errors"},
+    "control": {"store", "push", "config", "log", "clock", "errors"},
     "views": {"store", "push", "config", "clock", "errors"},
     "health": {*AGENT, "audit"},
     "pap_http": {*AGENT, "audit", "views", "health"},
@@ -34,6 +35,7 @@ LIBRARIES: dict[str, set[str]] = {
     "protocol": {"lxml"},
     "push": set(),
     "audit": set(),
+    "control": set(),
     "views": set(),
     "health": {"cryptography", "httpx"},
     "store": {"cryptography", "redis", "hiredis", "msgspec"},

@@ -13,6 +13,7 @@ from omapush.push.dialog import Dialog
 from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.media_worker import MediaWorker
+from omapush.push.nodes import Sign
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral
 from omapush.push.registration import Contact, Doubt, Registration
@@ -50,6 +51,7 @@ KINDS: tuple[type[NamedTuple], ...] = (
     Stream,
     Ending,
     MediaWorker,
+    Sign,
     HostedPush,
     HostedState,
     Profile,
@@ -163,6 +165,9 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.msrp_worker("name"),
         keys.msrp_told("name"),
         keys.PROFILE_QUEUE,
+        keys.PROCESSES,
+        keys.process("name"),
+        keys.orders("node"),
         keys.profile("https://vendor.example/model.xml").partition(":")[0] + ":hash",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -14,6 +14,7 @@ from omapush.pap_http.console.pages import Pages
 from omapush.pap_http.intake import Intake
 from omapush.pap_http.lockout import Lockout
 from omapush.pap_http.parts import Parts
+from omapush.pap_http.passwords import PasswordChecks
 from omapush.pap_http.probes import OutboxGate
 from omapush.store.client import Store
 
@@ -38,6 +39,12 @@ def desk_for(parts: Parts, gate: OutboxGate, operators: Operators, lockout: Lock
     pages = Pages()
     live = Live(parts.config, parts.store, pages, lambda: gate.depth, lambda: parts.metrics.refused)
     return Desk(parts.config, parts.store, parts.intake, lockout, operators, pages, live)
+
+
+def desk_after(desk: Desk, parts: Parts, checks: PasswordChecks) -> Desk:
+    """Return the desk after a reload; who is logged in, and what watches, stays."""
+    operators = Operators(parts.config, checks)
+    return replace(desk, config=parts.config, intake=parts.intake, operators=operators)
 
 
 def desk_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Desk:

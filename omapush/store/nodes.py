@@ -1,0 +1,67 @@
+"""The processes of all nodes, and what operators order a node to do; no push asks for either."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from omapush.push.nodes import Orders, Sign, orders_of
+from omapush.store import codec, keys
+from omapush.store.client import Store, ask_all
+
+LEASE_MS: Final = 5_000
+"A process that gave no sign of life for so long counts as gone."
+
+
+def look(store: Store, node: str) -> tuple[Orders, int]:
+    """Return the orders to a node, and what Redis' clock says, in ms; one round trip."""
+    fields, time = ask_all(store, "orders", [("HGETALL", keys.orders(node)), ("TIME",)])
+    if isinstance(fields, list):
+        fields = dict(zip(fields[::2], fields[1::2], strict=True))
+    words = {name.decode(): value.decode() for name, value in fields.items()}
+    return orders_of(words), int(time[0]) * 1000 + int(time[1]) // 1000
+
+
+def announce(store: Store, sign: Sign) -> None:
+    """Show that a process lives; unless it says so again within `LEASE_MS`, it counts as gone."""
+    commands = [
+        ("SET", keys.process(sign.name), codec.encode(sign), "PX", LEASE_MS),
+        ("SADD", keys.PROCESSES, sign.name),
+    ]
+    ask_all(store, "announce process", commands)
+
+
+def retire(store: Store, name: str) -> None:
+    """Forget a process that ends by itself."""
+    ask_all(store, "retire process", [("DEL", keys.process(name)), ("SREM", keys.PROCESSES, name)])
+
+
+def live(store: Store) -> list[Sign]:
+    """Return the processes that live, of all nodes; two round trips."""
+    names = [name.decode() for name in ask_all(store, "processes", [("SMEMBERS", keys.PROCESSES)])[0]]
+    found = ask_all(store, "processes", [("GET", keys.process(name)) for name in names])
+    gone = [name for name, data in zip(names, found, strict=True) if data is None]
+    if gone:  # one that was only late says at its next sign that it is there
+        ask_all(store, "processes", [("SREM", keys.PROCESSES, *gone)])
+    return [codec.sign(data) for data in found if data is not None]
+
+
+def drain(store: Store, node: str, now_ms: int) -> None:
+    """Have a node end its work and take none; it stays so over restarts, until `undrain`."""
+    ask_all(store, "drain", [("HSETNX", keys.orders(node), "drain_ms", now_ms)])
+
+
+def undrain(store: Store, node: str) -> None:
+    """Have a node serve again."""
+    ask_all(store, "undrain", [("HDEL", keys.orders(node), "drain_ms")])
+
+
+def set_log_level(store: Store, node: str, level: str, until_ms: int) -> None:
+    """Have the processes of a node log at that level until then; an empty one: as they are configured."""
+    ask_all(
+        store, "log level", [("HSET", keys.orders(node), "log_level", level, "log_until_ms", until_ms)]
+    )
+
+
+def order_reload(store: Store, node: str, name: str, phase: str) -> None:
+    """Have the processes of a node `check` their files, or `take` what they found right."""
+    ask_all(store, "reload", [("HSET", keys.orders(node), "reload", name, "phase", phase)])
