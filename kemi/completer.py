@@ -29,6 +29,7 @@ from omapush import clock, log
 from omapush.errors import PushError
 from omapush.push import outcome
 from omapush.push.capability_sources import LEARNING_CODES
+from omapush.push.event_record import Carried
 from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
 from omapush.push.registration import Report
@@ -199,8 +200,17 @@ class ResultCompleter:
             next_step = "open until" if waits else f"try {sent.attempt + 1} at"
             sooner = ", or when the user registers" if verdict.on_change else ""
             said += f"; {next_step} {clock.iso(verdict.retry_at_ms)}{sooner}"
+        carrier = sent.notify.id if sent.notify else ""
+        carried = Carried(sent.sent_ms, self._settings.node, carrier)
         return finish.Ended(
-            sent.ticket, verdict, sent.method, reply.sip_code, sent.attempt, answered.at_ms, said
+            sent.ticket,
+            verdict,
+            sent.method,
+            reply.sip_code,
+            sent.attempt,
+            answered.at_ms,
+            said,
+            str(carried),
         )
 
 

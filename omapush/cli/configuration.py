@@ -25,6 +25,7 @@ from omapush.config import (
     initiator,
     media,
     policy,
+    records,
     redis,
     sections,
     tls,
@@ -34,6 +35,7 @@ from omapush.config import (
 _MODULES = (
     *(sections, api, redis, policy, device_document, initiator, media, tls, audit, alarms, trace),
     console,
+    records,
 )
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 

@@ -27,6 +27,7 @@ from omapush.config.initiator import Initiator
 from omapush.config.media import Content, Msrp, Sessions
 from omapush.config.policy import Hours, Policy
 from omapush.config.quiet import QuietHours
+from omapush.config.records import Records
 from omapush.config.redis import RedisSection
 from omapush.config.sections import (
     Application,
@@ -72,6 +73,7 @@ __all__ = [
     "Overload",
     "Policy",
     "QuietHours",
+    "Records",
     "RedisSection",
     "RegistrationSection",
     "Retry",
@@ -106,6 +108,7 @@ class Config(Struct, frozen=True, kw_only=True):
     device_document: DeviceDocument = DeviceDocument()
     alarms: Alarms = Alarms()
     console: Console = Console()
+    records: Records = Records()
     log: Log = Log()
     trace: Trace = Trace()
     routing: Routing = Routing()
@@ -159,6 +162,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "device_document": DeviceDocument,
     "alarms": Alarms,
     "console": Console,
+    "records": Records,
     "log": Log,
     "trace": Trace,
     "subscriptions": Subscriptions,

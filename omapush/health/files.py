@@ -35,7 +35,7 @@ def disks(config: Config) -> Iterator[Disk]:
     """Yield the disks that this node writes to, each folder once; one that does not exist yet is left out."""
     redis = urlsplit(config.redis.url)
     folders = [str(Path(redis.path).parent)] if redis.scheme == "unix" else []
-    folders.append(config.audit.folder)
+    folders += [config.audit.folder, config.records.folder]
     for folder in dict.fromkeys(filter(None, folders)):
         try:
             usage = shutil.disk_usage(folder)

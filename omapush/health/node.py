@@ -17,6 +17,7 @@ from omapush.health.sip_ping import problem_of_kamailio
 from omapush.push.alarm_rules import Failing, Limits, NodeSeen
 
 _API_ANSWER_S = 2.0
+_RECORD_LATE_MS = 60_000
 
 
 def node_name(config: Config) -> str:
@@ -35,6 +36,7 @@ def limits_of(config: Config) -> Limits:
         certificate_ms=int(alarms.certificate_days * 86_400_000),
         most_waiting=config.api.max_waiting,
         wants_media=config.sessions.enabled,
+        record_ms=int(config.records.delay_s * 1000) + _RECORD_LATE_MS,
     )
 
 

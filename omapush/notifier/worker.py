@@ -17,6 +17,7 @@ from omapush.notifier.alarm_keeper import AlarmKeeper
 from omapush.notifier.backend import Backends
 from omapush.notifier.pruning import Pruning
 from omapush.notifier.quota_sweep import QuotaSweep
+from omapush.notifier.recorder import Recorder
 from omapush.notifier.results import Notifications
 from omapush.notifier.steering import NotifierSteering
 from omapush.notifier.sweeper import Sweeper
@@ -59,6 +60,8 @@ async def _round(store: Store, config: Config, stop: asyncio.Event) -> None:
             tasks.create_task(Pruning(config, store).run()),
             tasks.create_task(QuotaSweep(config, store).run()),
         ]
+        if config.records.folder:
+            background.append(tasks.create_task(Recorder(config, store).run()))
         if config.capabilities.fetch:
             background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
         backends = tasks.create_task(Backends(config, store, behind).run(stop))

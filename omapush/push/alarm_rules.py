@@ -33,6 +33,8 @@ class Limits(NamedTuple):
     certificate_ms: int
     most_waiting: int
     wants_media: bool
+    record_ms: int
+    "How long after its result an event data record may come."
 
 
 class Certificate(NamedTuple):
@@ -120,6 +122,8 @@ class StoreSeen(NamedTuple):
     media_workers: int
     media_room: bool
     "One of them takes more."
+    oldest_record_ms: int = 0
+    "When the oldest result came about whose event data record is not written; 0: none waits."
 
 
 def of_store(seen: StoreSeen, limits: Limits, now_ms: int, standing: Collection[str]) -> Iterator[Condition]:
@@ -138,6 +142,9 @@ def of_store(seen: StoreSeen, limits: Limits, now_ms: int, standing: Collection[
     if seen.oldest_owed_ms and now_ms - seen.oldest_owed_ms > limits.owed_ms:
         owed_s = (now_ms - seen.oldest_owed_ms) / 1000
         yield Condition("notifications-late", "", f"{seen.owed} owed, one for {owed_s:.0f} s")
+    if seen.oldest_record_ms and now_ms - seen.oldest_record_ms > limits.record_ms:
+        late_s = (now_ms - seen.oldest_record_ms) / 1000
+        yield Condition("records-late", "", f"one for {late_s:.0f} s")
     if limits.wants_media and not seen.media_workers:
         yield Condition("media-worker-missing", "", "none lives")
     elif limits.wants_media and not seen.media_room:

@@ -209,6 +209,14 @@ _KINDS: Final = (
         "Make room or rights; see `omapush audit verify`. Move a foreign file away.",
     ),
     Kind(
+        "records-late",
+        "major",
+        "",
+        "Event data records are not written a minute after `records.delay_s`.",
+        "Results wait in Redis for their records; of very many, or after a week, the oldest are lost.",
+        "`records_not_written` in the log of the notifiers says why; at least one needs `records.folder`.",
+    ),
+    Kind(
         "disk-nearly-full",
         "major",
         "folder and node",

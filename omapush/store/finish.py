@@ -23,6 +23,8 @@ class Ended(NamedTuple):
     at_ms: int
     said: str
     "What happened, for the event log."
+    carried: str = ""
+    "How it travelled, for its event data record (`push/event_record.py`); empty: not known, or it did not."
 
 
 def store(db: Store, ended: Sequence[Ended], *, retention_s: int) -> None:
@@ -72,4 +74,4 @@ def _stored(one: Ended) -> pushes.Stored:
     )
     name = "final" if outcome.retry_at_ms is None else "retry"
     event = Event(one.at_ms, index, name, one.said)
-    return pushes.Stored(ref, index, result, outcome.retry_at_ms is None, event)
+    return pushes.Stored(ref, index, result, outcome.retry_at_ms is None, event, one.carried)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from omapush.push.alarm_rules import StoreSeen
-from omapush.store import codec, keys, msrp_workers, outbox, outbox_views, owed, pushes
+from omapush.store import codec, keys, msrp_workers, outbox, outbox_views, owed, pushes, records
 from omapush.store.client import Command, Store, ask_all, store_errors
 
 OVERDUE_MS: Final = 30_000
@@ -58,6 +58,7 @@ def look(store: Store, now_ms: int) -> StoreSeen:
         oldest_owed_ms=found.owed_ms,
         media_workers=len(media),
         media_room=any(one.has_room for one in media),
+        oldest_record_ms=records.oldest_ms(store),
     )
 
 

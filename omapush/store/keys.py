@@ -81,6 +81,16 @@ def totals(shard_number: int) -> str:
     return f"totals:{{p{shard_number}}}"
 
 
+def records(shard_number: int) -> str:
+    """Results of a push shard whose event data records are to be written."""
+    return f"records:{{p{shard_number}}}"
+
+
+def recorder(shard_number: int) -> str:
+    """The notifier that writes the event data records of a push shard."""
+    return f"recorder:{{p{shard_number}}}"
+
+
 def limits(initiator: str) -> str:
     """What one initiator with limits has submitted; in a slot of its own."""
     return f"limits:{initiator}"

@@ -51,6 +51,8 @@ class Stored(NamedTuple):
     result: Result
     final: bool
     event: Event
+    carried: str = ""
+    "What its event data record has besides (`push/event_record.py`)."
 
 
 class Counted(NamedTuple):
@@ -151,9 +153,9 @@ def _accepting(
 ) -> Call:
     push = submission.push
     number = store.layout.push_shard(push.ref)
-    owed = ",".join(map(str, final)) if push.notify_url else ""
+    owed = ("" if push.notify_url else "-") + ",".join(map(str, final))
     names = [*_push_keys(store, push.ref), keys.handover(number), keys.notify(number)]
-    names += (keys.own(number, push.initiator), keys.totals(number), *more_keys)
+    names += (keys.own(number, push.initiator), keys.totals(number), keys.records(number), *more_keys)
     if submission.upload:
         names += (keys.upload(number, submission.upload), keys.content(number, push.ref))
     is_over = len(final) == len(submission.results) and not push.subscribers
@@ -261,7 +263,11 @@ def store_results(
     for one in results:
         number = store.layout.push_shard(one.ref)
         names, args = batches.setdefault(
-            number, ([keys.notify(number), keys.quota(number), keys.totals(number)], [now_ms, retention_s])
+            number,
+            (
+                [keys.notify(number), keys.quota(number), keys.totals(number), keys.records(number)],
+                [now_ms, retention_s],
+            ),
         )
         names += (
             keys.push(number, one.ref),
@@ -270,7 +276,7 @@ def store_results(
             keys.content(number, one.ref),
         )
         record, event = codec.encode(one.result), codec.encode(one.event)
-        args += (one.ref, one.recipient, record, one.result.state if one.final else "", event)
+        args += (one.ref, one.recipient, record, one.result.state if one.final else "", event, one.carried)
         whose.setdefault(number, []).append((one.ref, one.recipient))
     answers = call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
     return {

@@ -19,10 +19,12 @@
 --   handover  zset   push refs whose deliveries may not be in the outbox yet; score: accepted, ms
 --   quota     hash   stored:<initiator>, final:<initiator>: deliveries of an initiator with limits, since ever
 --   totals    hash   accepted, <state>: deliveries of all pushes that were accepted, and that ended so, since ever
+--   records   stream results whose event data records are to be written; only there while some notifier writes them
 --   notify    zset   "<ref>.<i>" results still owed to the initiator; score: next try, ms
 
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
 local MOST_NOTED = 20000 -- lines of an event log; results come on top
+local MOST_RECORDED = 250000 -- results of one push shard that wait for their event data records; the oldest go first
 local MOST_LOGGED = 1000 -- failures of one push to subscribers that its event log has
 
 -- Erase the content of a push that is over, now or when the last link to it runs out; returns for how many seconds
@@ -66,12 +68,20 @@ local function count(push, log, counted, index, state, event)
   return 1
 end
 
--- Results of recipients that are final from the start are owed at once.
-local function owe(notify, ref, now_ms, indexes)
-  local due = {}
+-- Have an event data record written of a final result, if any notifier writes them: only then there is the stream.
+local function record_result(records, name, result, carried)
+  redis.call('XADD', records, 'NOMKSTREAM', 'MAXLEN', '~', MOST_RECORDED, '*', 'n', name, 'r', result, 'c', carried)
+end
+
+-- Results of recipients that are final from the start are recorded at once; and owed, unless `indexes` begins with '-'.
+local function owe(notify, records, ref, now_ms, indexes)
+  local due, is_owed = {}, string.sub(indexes, 1, 1) ~= '-'
   for index in string.gmatch(indexes, '%d+') do
-    due[#due + 1] = now_ms
-    due[#due + 1] = ref .. '.' .. index
+    record_result(records, ref .. '.' .. index, '', '')
+    if is_owed then
+      due[#due + 1] = now_ms
+      due[#due + 1] = ref .. '.' .. index
+    end
   end
   for first = 1, #due, UNPACKED do
     redis.call('ZADD', notify, unpack(due, first, math.min(first + UNPACKED - 1, #due)))
@@ -121,15 +131,15 @@ local function count_accepted(totals, states)
 end
 
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
--- KEYS push, log, handover, notify, own, totals, and upload, content for content that was uploaded
--- ARGV ref, now ms, first event, owed "<i>,<i>...", for how long push-ids stay taken ms, retention s when no recipient
+-- KEYS push, log, handover, notify, own, totals, records, and upload, content for content that was uploaded
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay taken ms, retention s when no recipient
 -- is open or 0, recipients in each state, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was uploaded has run out.
 local function accept(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
     return 0
   end
-  if keys[7] and not keep_upload(keys[7], keys[8]) then
+  if keys[8] and not keep_upload(keys[8], keys[9]) then
     return -1
   end
   for first = 8, #args, UNPACKED do
@@ -138,34 +148,34 @@ local function accept(keys, args)
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
   redis.call('ZADD', keys[5], args[2], args[1])
-  owe(keys[4], args[1], args[2], args[4])
+  owe(keys[4], keys[7], args[1], args[2], args[4])
   count_accepted(keys[6], args[7])
-  end_at_once(keys[1], keys[2], keys[8], args[2], args[6])
+  end_at_once(keys[1], keys[2], keys[9], args[2], args[6])
   return 1
 end
 
 -- The same for a push whose many recipients were staged before, page by page: it is there as a whole, or not at all.
--- KEYS push, log, handover, notify, own, totals, staged, and upload, content for content that was uploaded
--- ARGV ref, now ms, first event, owed "<i>,<i>...", for how long push-ids stay taken ms, retention s when no recipient
+-- KEYS push, log, handover, notify, own, totals, records, staged, and upload, content for content that was uploaded
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay taken ms, retention s when no recipient
 -- is open or 0, recipients in each state, number of fields staged, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was staged or uploaded has run out.
 local function accept_staged(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
-    redis.call('UNLINK', keys[7])
+    redis.call('UNLINK', keys[8])
     return 0
   end
-  if redis.call('HLEN', keys[7]) ~= tonumber(args[8]) or keys[8] and not keep_upload(keys[8], keys[9]) then
+  if redis.call('HLEN', keys[8]) ~= tonumber(args[8]) or keys[9] and not keep_upload(keys[9], keys[10]) then
     return -1
   end
-  redis.call('PERSIST', keys[7])
-  redis.call('RENAME', keys[7], keys[1])
+  redis.call('PERSIST', keys[8])
+  redis.call('RENAME', keys[8], keys[1])
   redis.call('HSET', keys[1], unpack(args, 9))
   redis.call('RPUSH', keys[2], args[3])
   redis.call('ZADD', keys[3], args[2], args[1])
   redis.call('ZADD', keys[5], args[2], args[1])
-  owe(keys[4], args[1], args[2], args[4])
+  owe(keys[4], keys[7], args[1], args[2], args[4])
   count_accepted(keys[6], args[7])
-  end_at_once(keys[1], keys[2], keys[9], args[2], args[6])
+  end_at_once(keys[1], keys[2], keys[10], args[2], args[6])
   return 1
 end
 
@@ -183,16 +193,18 @@ local function mark(keys, args)
 end
 
 -- Store results. A recipient that is final stays as it is. Results of a push to subscribers are counted.
--- KEYS notify, quota, totals, then for each result: push, log, counted, content
--- ARGV now ms, retention s, then for each result: ref, index, result, its state when final or '', event
+-- KEYS notify, quota, totals, records, then for each result: push, log, counted, content
+-- ARGV now ms, retention s, then for each result: ref, index, result, its state when final or '', event, and what its
+-- event data record is to have besides
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
   local answer, ended = {}, {}
   local a = 3
-  for k = 4, #keys, 4 do
+  for k = 5, #keys, 4 do
     local push, log, counted, content = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
     local ref, index, record, final, event = args[a], args[a + 1], args[a + 2], args[a + 3], args[a + 4]
-    a = a + 5
+    local carried = args[a + 5]
+    a = a + 6
     local known = redis.call('HMGET', push, 'a' .. index, 'f' .. index, 'notify', 'open', 'shards', 'pieces', 'links',
       'n:pending', 'quota', 'logs')
     if known[5] then
@@ -227,6 +239,7 @@ local function result(keys, args)
     end
     if final ~= '' and answer[#answer] == 1 then
       ended[final] = (ended[final] or 0) + 1
+      record_result(keys[4], ref .. '.' .. index, record, carried)
     end
   end
   for state, number in pairs(ended) do

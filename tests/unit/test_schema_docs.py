@@ -131,6 +131,8 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.quota(0).replace("0", "N"),
         keys.totals(0).replace("0", "N"),
         keys.limits("NAME"),
+        keys.records(0).replace("0", "N"),
+        keys.recorder(0).replace("0", "N"),
         keys.guesses("KIND", "VALUE"),
         keys.usual("NAME"),
         keys.registration(0, "aor").replace("0", "N"),

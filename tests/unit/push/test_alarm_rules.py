@@ -26,6 +26,7 @@ LIMITS = Limits(
     certificate_ms=30 * DAY,
     most_waiting=1_000,
     wants_media=True,
+    record_ms=65_000,
 )
 FINE = StoreSeen(
     appends=True,
@@ -42,6 +43,7 @@ FINE = StoreSeen(
     oldest_owed_ms=NOW - 600_000,
     media_workers=1,
     media_room=True,
+    oldest_record_ms=NOW - 65_000,
 )
 WELL = NodeSeen(
     1,
@@ -81,6 +83,7 @@ OF_STORE: list[tuple[str, dict[str, Any]]] = [
     ("oldest-waiting", {"oldest_ready_ms": NOW - 30_001}),
     ("outbox-nearly-full", {"deliveries": 800}),
     ("work-overdue", {"overdue": 1}),
+    ("records-late", {"oldest_record_ms": NOW - 65_001}),
     ("notifications-late", {"oldest_owed_ms": NOW - 600_001}),
     ("media-worker-missing", {"media_workers": 0, "media_room": False}),
     ("media-workers-full", {"media_room": False}),
