@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from functools import cache
 from typing import Final
 
@@ -15,6 +16,7 @@ from omapush.config import Config, Initiator
 from omapush.errors import PushRefused, StoreUnavailable
 
 PASSWORD_VARIABLE: Final = "OMAPUSH_INITIATOR_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+TOKEN_VARIABLE: Final = "OMAPUSH_TOKEN"  # noqa: S105 - the same of a bearer token
 _ANSWER_WITHIN_S: Final = 30.0
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - read from listen, never bound here
 
@@ -22,7 +24,19 @@ _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - rea
 def url(config: Config, path: str) -> str:
     """Return where the api of this configuration has `path`, as seen from the same machine."""
     host, _, port = config.api.listen.rpartition(":")
-    return f"http://{_ANYWHERE.get(host, host)}:{port}{path}"
+    scheme = "https" if config.api.certificate else "http"
+    return f"{scheme}://{_ANYWHERE.get(host, host)}:{port}{path}"
+
+
+def verification(config: Config) -> ssl.SSLContext | bool:
+    """Return what takes the api of this configuration for the server: its own certificate, and no other."""
+    if not config.api.certificate:
+        return True
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    own.check_hostname = False  # it is asked for by address, and no other server has this certificate
+    own.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    own.load_verify_locations(config.api.certificate)
+    return own
 
 
 def ask(
@@ -36,18 +50,36 @@ def ask(
         StoreUnavailable: the api cannot be reached, or cannot do it now.
     """
     where = url(config, path)
-    credentials = (name, _password(name, _account(config, name)))
+    auth = _auth(name, _account(config, name))
     try:
-        with httpx.Client(trust_env=False, timeout=_ANSWER_WITHIN_S) as client:
-            answer = client.request(method, where, content=body, headers=headers, auth=credentials)
+        client = httpx.Client(trust_env=False, timeout=_ANSWER_WITHIN_S, verify=verification(config))
+        with client:
+            answer = client.request(method, where, content=body, headers=headers, auth=auth)
     except httpx.HTTPError as error:
         raise StoreUnavailable(f"the api at {where} does not answer ({error}); start it: make run") from error
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        raise PushRefused(f"the api does not accept initiator {name} with its password (401)")
+        raise PushRefused(f"the api does not accept initiator {name} with its password or token (401)")
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         wait = answer.headers.get("Retry-After", "")
         raise StoreUnavailable(f"the api cannot take pushes now (503); try again in {wait or 'a few'} s")
     return answer
+
+
+def _auth(name: str, account: Initiator) -> httpx.Auth:
+    if token := os.environ.get(TOKEN_VARIABLE, ""):
+        return _Bearer(token)
+    return httpx.BasicAuth(name, _password(name, account))
+
+
+class _Bearer(httpx.Auth):
+    """A token in each request."""
+
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {token}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = self._header
+        yield request
 
 
 def _password(name: str, account: Initiator) -> str:
@@ -57,7 +89,7 @@ def _password(name: str, account: Initiator) -> str:
     if given := os.environ.get(PASSWORD_VARIABLE, ""):
         return given
     if not sys.stdin.isatty():
-        raise PushRefused(f"of initiator {name} only a password hash is known; set ${PASSWORD_VARIABLE}")
+        raise PushRefused(f"the password of initiator {name} is not known here; set ${PASSWORD_VARIABLE}")
     return _entered(name)
 
 

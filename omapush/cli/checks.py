@@ -259,7 +259,9 @@ def api(config: Config) -> Finding:
     """Check that the HTTP front answers."""
     url = api_client.url(config, "/healthz")
     try:
-        answer = httpx.get(url, timeout=_ANSWER_WITHIN_S, trust_env=False)
+        answer = httpx.get(
+            url, timeout=_ANSWER_WITHIN_S, trust_env=False, verify=api_client.verification(config)
+        )
         problem = "" if answer.is_success else f"answered {answer.status_code}"
     except httpx.HTTPError as error:
         problem = str(error)

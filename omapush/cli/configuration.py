@@ -29,11 +29,12 @@ from omapush.config import (
     redis,
     sections,
     tls,
+    tokens,
     trace,
 )
 
 _MODULES = (
-    *(sections, api, redis, policy, device_document, initiator, media, tls, audit, alarms, trace),
+    *(sections, api, redis, policy, device_document, initiator, media, tls, tokens, audit, alarms, trace),
     console,
     records,
 )

@@ -90,14 +90,15 @@ def api(context: typer.Context) -> None:
         "timeout_graceful_shutdown": _STOP_WITHIN_S,
     }
     host, port = _free_endpoint(config.api.listen, "api.listen")
-    if not is_loopback(host):
-        log.get().warning("api_without_tls", listen=config.api.listen, action="put a TLS proxy in front")
+    if not is_loopback(host) and not config.api.certificate:
+        log.get().warning("api_without_tls", listen=config.api.listen, action="set api.certificate")
     audit_note.started(config, "api")
     app = create(config)
+    secured: dict[str, Any] = {"ssl_context_factory": lambda *_: app.state.tls} if app.state.tls else {}
     if not config.content.listen:
-        uvicorn.run(app, host=host, port=port, **common)
+        uvicorn.run(app, host=host, port=port, **secured, **common)
         return
-    servers = [uvicorn.Server(uvicorn.Config(app, host=host, port=port, **common))]
+    servers = [uvicorn.Server(uvicorn.Config(app, host=host, port=port, **secured, **common))]
     host, port = _free_endpoint(config.content.listen, "content.listen")
     tls = config.content
     servers.append(

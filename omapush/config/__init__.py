@@ -46,6 +46,7 @@ from omapush.config.sections import (
     Subscriptions,
 )
 from omapush.config.tls import Tls
+from omapush.config.tokens import Tokens
 from omapush.config.trace import Trace
 from omapush.errors import BadConfiguration, shortened
 
@@ -82,6 +83,7 @@ __all__ = [
     "Sip",
     "Subscriptions",
     "Tls",
+    "Tokens",
     "Trace",
     "load",
     "parse",
@@ -97,6 +99,7 @@ class Config(Struct, frozen=True, kw_only=True):
     core: Core = Core()
     tls: Tls = Tls()
     api: Api = Api()
+    tokens: Tokens = Tokens()
     redis: RedisSection = RedisSection()
     delivery: Delivery = Delivery()
     overload: Overload = Overload()
@@ -132,7 +135,8 @@ class Config(Struct, frozen=True, kw_only=True):
         """What links to content begin with."""
         if self.content.url:
             return self.content.url
-        scheme = "https" if self.content.certificate else "http"
+        by_tls = self.content.certificate if self.content.listen else self.api.certificate
+        scheme = "https" if by_tls else "http"
         return f"{scheme}://{self.content.listen or self.api.listen}/content/"
 
     @property
@@ -151,6 +155,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "core": Core,
     "tls": Tls,
     "api": Api,
+    "tokens": Tokens,
     "redis": RedisSection,
     "delivery": Delivery,
     "overload": Overload,

@@ -14,6 +14,18 @@ class Api(Section, frozen=True):
 
     listen: str = "127.0.0.1:8080"
     """Address and port of PAP, JSON, health and metrics."""
+    certificate: str = ""
+    """
+    PEM file with our certificate, and with those that lead from it to the CA: then the api speaks TLS 1.2 or
+    later, and nothing else. A new one is used within 10 s, without a restart.
+    """
+    private_key: str = ""
+    """PEM file with its private key, without a password."""
+    trusted_certificates: str = ""
+    """
+    PEM file with the CAs that certificates of initiators come from: private ones, no public ones. Who shows
+    one of another CA does not get through the handshake; who shows none needs a password or a token.
+    """
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     """Addresses or networks of proxies whose `X-Forwarded-For` says where a request comes from."""
     max_body_bytes: Bytes = 100_663_296

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from omapush.config.api_checks import check_api
 from omapush.config.forms import (
     AOR_PATTERN,
     ARI,
@@ -20,8 +21,10 @@ from omapush.config.forms import (
     IOI,
     SIP_LISTEN,
     SIP_URI,
+    require,
 )
-from omapush.config.initiator_checks import check_initiator, check_networks
+from omapush.config.initiator_checks import check_identities, check_initiator, check_networks
+from omapush.config.tokens import check_tokens
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:
@@ -39,18 +42,14 @@ def check(config: Config) -> None:
     """Check what a single key's type cannot say."""
     for value in config.sip.listen:
         _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
-    _require(config, "api.listen", config.api.listen, HTTP_LISTEN, '"127.0.0.1:8080"')
-    if config.api.large_bodies_bytes < config.api.max_body_bytes:
-        raise BadConfiguration(
-            f"{config.path}: api.large_bodies_bytes", "has to be as large as api.max_body_bytes at least"
-        )
+    check_api(config)
+    check_tokens(config)
     _require(config, "sip.uri", config.sip.uri, SIP_URI, '"sip:psa@home1.example"')
     _check_next_hop(config)
     _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')
     if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
         raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
     check_networks(f"{config.path}: core.trusted_peers", config.core.trusted_peers)
-    check_networks(f"{config.path}: api.trusted_proxies", config.api.trusted_proxies)
     _check_tls(config)
     _check_memory(config)
     _check_redis(config)
@@ -59,6 +58,7 @@ def check(config: Config) -> None:
     _check_trace(config)
     for name, initiator in config.initiator.items():
         check_initiator(config, name, initiator)
+    check_identities(config)
     for ari, application in config.application.items():
         _require(config, "application", ari, ARI, '"mms.ua"')
         _check_addresses(config, ari, application)
@@ -149,10 +149,7 @@ def _check_routing(config: Config) -> None:
 
 
 def _require(config: Config, key: str, value: str, form: re.Pattern[str], right: str) -> None:
-    if form.fullmatch(value) is None:
-        raise BadConfiguration(
-            f"{config.path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}'
-        )
+    require(config.path, key, value, form, right)
 
 
 def _check_next_hop(config: Config) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from omapush.errors import shortened
+from omapush.errors import BadConfiguration, shortened
 
 # Possessive quantifiers stand on single characters only: on groups that can backtrack, Python before
 # 3.11.5 goes on from the wrong place.
@@ -69,6 +69,17 @@ def is_password_hash(text: str) -> bool:
     if found is None or any(len(found[part]) % 4 == 1 for part in (4, 5)):
         return False
     return all(least <= int(found[at + 1]) <= most for at, (least, most) in enumerate(_COSTS))
+
+
+def require(path: str, key: str, value: str, form: re.Pattern[str], right: str) -> None:
+    """
+    Do nothing when a value has its form.
+
+    Raises:
+        BadConfiguration: it has not; the text has an example of what would be right.
+    """
+    if form.fullmatch(value) is None:
+        raise BadConfiguration(f"{path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}')
 
 
 def in_words_of_toml(problem: str) -> str:

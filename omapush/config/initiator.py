@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta
 
 from omapush.config.sections import Count, Section
 from omapush.errors import BadConfiguration
+
+SipMethod = Literal["NOTIFY", "REFER", "MESSAGE", "INVITE", "INDIRECT"]
+Operation = Literal["submit", "subscribers", "lists", "cancel", "status", "users", "subscriptions"]
 
 SHORTEST_SECRET: Final = 16
 "Characters of a webhook secret at least."
@@ -26,12 +29,27 @@ class Initiator(Section, frozen=True):
     """The password itself instead: for a lab, since whoever reads the file can push."""
     password_file: str = ""
     """File whose first line is the password, instead."""
+    subject: str = ""
+    """What the claim `tokens.claim` says in its bearer tokens; empty: it has none."""
+    certificate_names: tuple[str, ...] = ()
+    """
+    Names in its client certificates (`api.trusted_certificates`): a dNSName or URI of subjectAltName, or the
+    common name of one without any.
+    """
     addresses: tuple[str, ...] = ()
-    """Addresses or networks that it comes from; from elsewhere no password is right. Empty: anywhere."""
+    """Addresses or networks that it comes from; from elsewhere it is not let in. Empty: anywhere."""
     applications: tuple[str, ...] = ("*",)
     """Applications it may push to; `*` for all."""
     recipients: tuple[str, ...] = ("*",)
     """Recipients it may push to: shell patterns over the address of record."""
+    methods: tuple[SipMethod, ...] = get_args(SipMethod)
+    """Methods that it may ask for; without a wish of its own the application's profile decides."""
+    operations: tuple[Operation, ...] = get_args(Operation)
+    """
+    What it may do: `submit` pushes; push to all `subscribers` of an application, and steer that; keep `lists`
+    and push to them; `cancel` and replace; ask for the `status` of its pushes; ask about `users`
+    (registrations, subscriptions, capabilities); end `subscriptions` of devices.
+    """
     trusted: bool = True
     """Assert an identity (P-Asserted-Identity) for its pushes."""
     identity: str = ""
@@ -55,7 +73,7 @@ class Initiator(Section, frozen=True):
     @property
     def is_plain(self) -> bool:
         """Tell whether its password can be read on this machine."""
-        return not self.password_hash
+        return bool(self.password or self.password_file)
 
     def secret(self, where: str = "initiator") -> str:
         """

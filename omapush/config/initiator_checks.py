@@ -34,6 +34,23 @@ def check_initiator(config: Config, name: str, initiator: Initiator) -> None:
         )
 
 
+def check_identities(config: Config) -> None:
+    """Check that no two initiators have a subject or a name in certificates in common."""
+    for key, needed, given in (
+        ("subject", "tokens.keys", config.tokens.keys),
+        ("certificate_names", "api.trusted_certificates", config.api.trusted_certificates),
+    ):
+        owners: dict[str, str] = {}
+        for name, one in config.initiator.items():
+            where = f"{config.path}: initiator.{shortened(name)}.{key}"
+            value = getattr(one, key)
+            for identity in filter(None, [value] if isinstance(value, str) else value):
+                if not given:
+                    raise BadConfiguration(where, f"needs {needed}")
+                if owners.setdefault(identity.lower(), name) != name:
+                    raise BadConfiguration(where, f"{shortened(identity)} is that of another, too")
+
+
 def check_networks(where: str, networks: Iterable[str]) -> None:
     """Check that each is an address or a network."""
     for network in networks:
@@ -45,8 +62,12 @@ def check_networks(where: str, networks: Iterable[str]) -> None:
 
 def _check_password(where: str, initiator: Initiator) -> None:
     given = [initiator.password_hash, initiator.password, initiator.password_file]
-    if sum(map(bool, given)) != 1:
-        raise BadConfiguration(where, "needs either password_hash, or password, or password_file")
+    has_another = initiator.subject or initiator.certificate_names
+    if sum(map(bool, given)) > 1 or not (any(given) or has_another):
+        raise BadConfiguration(
+            where,
+            "needs either password_hash, or password, or password_file; else subject or certificate_names",
+        )
     if initiator.password_hash and not is_password_hash(initiator.password_hash):
         raise BadConfiguration(
             f"{where}.password_hash",

@@ -181,9 +181,7 @@ class Agent:
         except BadConfiguration as error:
             self._answer, self._changes = (orders.reload, REFUSED, str(error)), ()
             return
-        self._changes = tuple(
-            Change(*one) for one in keys.differences(self._config, config)[:_MOST_CHANGES]
-        )
+        self._changes = tuple(Change(*one) for one in keys.differences(self._config, config)[:_MOST_CHANGES])
         self._checked = config
         self._answer = (orders.reload, CHECKED, "")
         if orders.phase == TAKE:  # it came too late for the check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -16,7 +17,8 @@ from litestar.types import ControllerRouterHandler
 from omapush.audit.journal import journal_for
 from omapush.config import Config
 from omapush.control.agent import Agent, follow
-from omapush.errors import PushError
+from omapush.errors import BadConfiguration, PushError
+from omapush.pap_http import tls
 from omapush.pap_http.admission import Admission
 from omapush.pap_http.audit_trail import AuditTrail
 from omapush.pap_http.audited import Audited, tell_lock
@@ -49,6 +51,7 @@ from omapush.pap_http.probes import OutboxGate
 from omapush.pap_http.problems import Problems
 from omapush.pap_http.quotas import Quotas
 from omapush.pap_http.steering import ApiSteering, Lasting
+from omapush.pap_http.tokens import BearerTokens
 from omapush.store import client
 
 Look = Callable[[], Coroutine[Any, Any, None]]
@@ -76,7 +79,7 @@ def create(config: Config) -> Litestar:
             values,
             store,
             metrics,
-            Door(Accounts(values, checks), lockout),
+            Door(Accounts(values, checks), lockout, tokens_of(values)),
             large_bodies,
             intake,
             admission,
@@ -89,6 +92,7 @@ def create(config: Config) -> Litestar:
     if not config.content.listen:
         routes.append(asgi("/content", is_mount=True, copy_scope=False)(contents.answer))
     parts = parts_for(config)
+    secured = _secured(config)
     desk = desk_for(parts, gate, Operators(config, checks), lockout)
     if desk is not None:
         routes.append(router())
@@ -97,6 +101,7 @@ def create(config: Config) -> Litestar:
             "parts": parts,
             "contents": contents,
             "desk": desk,
+            "tls": secured,
             "document_key": config.device_document.key(),
             "wrong_documents": wrong_links(),
         },
@@ -107,6 +112,8 @@ def create(config: Config) -> Litestar:
     looks: list[Look] = [gate.watch, admission.watch, partial(follow, agent)]
     if desk is not None:
         looks.append(desk.live.run)
+    if secured is not None:
+        looks.append(partial(tls.watch, secured, config.api))
     return EscapedPaths(
         routes,
         state=state,
@@ -123,10 +130,20 @@ def create(config: Config) -> Litestar:
     )
 
 
+def _secured(config: Config) -> ssl.SSLContext | None:
+    try:
+        return tls.context(config.api) if config.api.certificate else None
+    except OSError as error:
+        raise BadConfiguration(f"{config.path}: api.certificate", f"cannot be used: {error}") from error
+
+
+def tokens_of(config: Config) -> BearerTokens | None:
+    """Return what reads bearer tokens; None when the configuration has no issuer."""
+    return BearerTokens(config.tokens) if config.tokens.keys else None
+
+
 @asynccontextmanager
-async def _watched(
-    looks: Sequence[Look], agent: Agent, _app: Litestar
-) -> AsyncIterator[None]:
+async def _watched(looks: Sequence[Look], agent: Agent, _app: Litestar) -> AsyncIterator[None]:
     """Look at the outbox, how long pushes wait, and orders, for as long as the application runs."""
     watches = [asyncio.create_task(look()) for look in looks]
     yield

@@ -15,7 +15,7 @@ from omapush.pap_http.audit_trail import AuditTrail
 from omapush.pap_http.authentication import claimed_name
 from omapush.pap_http.lockout import Locked
 from omapush.pap_http.metrics import Metrics
-from omapush.push.acceptance import Account
+from omapush.push.account import Account
 
 _FACTS: Final = "omapush.audit"
 _ONLY_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -1,4 +1,4 @@
-"""Which push initiator is asking: HTTP Basic against the configured accounts (RFC 7617)."""
+"""Which push initiator is asking: the accounts, and who has which password, token or certificate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -15,7 +15,7 @@ from omapush.config import Config
 from omapush.pap_http.lockout import Try
 from omapush.pap_http.networks import Networks
 from omapush.pap_http.passwords import PasswordChecks, decoy
-from omapush.push.acceptance import Account
+from omapush.push.account import Account
 
 LONGEST_CREDENTIALS = 512
 REMEMBERED_S: Final = 900.0
@@ -42,12 +42,18 @@ class Accounts:
                 initiator.applications,
                 initiator.recipients,
                 signs=bool(initiator.webhook_secrets or initiator.webhook_secret_files),
+                methods=initiator.methods,
+                operations=initiator.operations,
             )
             for name, initiator in config.initiator.items()
         }
         everybody = config.initiator.items()
         self._hashes = {name: one.password_hash for name, one in everybody if one.password_hash}
-        self._digests = {name: self._digest(one.secret()) for name, one in everybody if not one.password_hash}
+        self._digests = {name: self._digest(one.secret()) for name, one in everybody if one.is_plain}
+        self._subjects = {one.subject: name for name, one in everybody if one.subject}
+        self._certificates = {
+            known.lower(): name for name, one in everybody for known in one.certificate_names
+        }
         self._homes = {name: Networks(one.addresses) for name, one in everybody if one.addresses}
         self._until: dict[str, float] = {}
         "When each digest of a password that has a hash is forgotten."
@@ -64,6 +70,19 @@ class Accounts:
             return Try(name, address, name in self._accounts)
         is_home = home.holds(address)
         return Try(name, address, is_home, is_home)
+
+    def of_subject(self, subject: str, address: str) -> Account | None:
+        """Return the account that a token names, when it may come in from there."""
+        return self._let_in(self._subjects.get(subject), address)
+
+    def of_certificate(self, names: Iterable[str], address: str) -> Account | None:
+        """Return the account that a verified certificate names, when it may come in from there."""
+        found = next((self._certificates[one] for one in names if one in self._certificates), None)
+        return self._let_in(found, address)
+
+    def _let_in(self, name: str | None, address: str) -> Account | None:
+        home = self._homes.get(name or "")
+        return None if name is None or (home and not home.holds(address)) else self._accounts[name]
 
     async def authenticate(self, authorization: str | None, source: str = "") -> Account | None:
         """

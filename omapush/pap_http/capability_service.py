@@ -16,7 +16,8 @@ from omapush.protocol.pap_writer import write
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
 from omapush.push import capabilities as rules
-from omapush.push.acceptance import Accepted, Account, NotTaken
+from omapush.push.acceptance import Accepted, NotTaken
+from omapush.push.account import Account
 from omapush.push.capabilities import Content, Facts, Refusal
 from omapush.push.capability_sources import application_name, compare, facts_of_registration
 from omapush.push.registration import Registration
@@ -38,6 +39,8 @@ class CapabilityService:
         def refused(code: str, desc: str) -> tuple[pap.CcqResponse, None]:
             return pap.CcqResponse(ccq.query_id, code, desc, address), None
 
+        if not account.may("users"):
+            return refused("2001", "the operator has not allowed questions about users to this initiator")
         if len(ccq.addresses) > 1:
             return refused("3005", "one address for each query")
         try:

@@ -7,6 +7,10 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from omapush.pap_http import tls
+
+CERTIFICATE_NAMES: Final = "omapush.certificate_names"
+"Extension of a request's scope: whom the verified certificate of the connection is for."
 LARGEST_HEAD: Final = 16_384
 "Bytes of request line and header fields together; above it the answer is 400."
 REQUEST_WITHIN_S: Final = 30.0
@@ -28,8 +32,12 @@ class BoundedConnection(HttpToolsProtocol):
     _granted = 0.0
     "Seconds that the current request has in all, as far as the timer knows."
 
+    _names: tuple[str, ...] = ()
+    "Whom the peer's verified certificate is for; none without one."
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._names = tls.names(transport.get_extra_info("peercert"))
         self._await_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,6 +55,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._head = self._unread = self._body = 0
         self._await_end()
         super().on_message_begin()
+        if self._names:
+            self.scope["extensions"] = {CERTIFICATE_NAMES: dict.fromkeys(self._names)}
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

@@ -13,7 +13,8 @@ from omapush.pap_http.expansion import expanded
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.quotas import Quotas
 from omapush.push import acceptance, policy, replacing
-from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
+from omapush.push.acceptance import Accepted, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
+from omapush.push.account import Account
 from omapush.push.fingerprint import fingerprint
 from omapush.push.limits import LimitReached
 from omapush.push.values import Event, push_ref

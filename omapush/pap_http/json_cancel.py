@@ -16,7 +16,8 @@ from omapush.pap_http.pap_known import CANCEL_WORDS, cancel_addresses, cancel_fo
 from omapush.pap_http.parts import Parts, parts_of
 from omapush.pap_http.problems import refusals
 from omapush.push import replacing
-from omapush.push.acceptance import Account, NotPossible
+from omapush.push.acceptance import NotPossible
+from omapush.push.account import Account
 
 _REFUSED = refusals(
     _400="A field is missing or wrong",

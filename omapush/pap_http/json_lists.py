@@ -17,7 +17,8 @@ from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import MOST
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
-from omapush.push.acceptance import LIST_NAME, Account, NotAllowed, NotPossible
+from omapush.push.acceptance import LIST_NAME, NotAllowed, NotPossible
+from omapush.push.account import Account
 from omapush.store import lists
 from omapush.store.lists import TooMany
 

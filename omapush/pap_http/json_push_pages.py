@@ -21,7 +21,7 @@ from omapush.pap_http.json_values import (
     recipients_of,
 )
 from omapush.pap_http.parts import parts_of
-from omapush.push.acceptance import Account
+from omapush.push.account import Account
 from omapush.push.values import State
 from omapush.store import push_pages
 from omapush.store.client import Store

@@ -20,7 +20,8 @@ from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import MOST, NewPush, PushState, offer_of, state_of
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
-from omapush.push.acceptance import Account, NotPossible, NotTaken, PushIdUsed
+from omapush.push.acceptance import NotPossible, NotTaken, PushIdUsed
+from omapush.push.account import Account
 from omapush.push.fan_out import FanOutState
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import REF_LENGTH, Event, push_ref

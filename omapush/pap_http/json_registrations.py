@@ -17,7 +17,8 @@ from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import moment
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
-from omapush.push.acceptance import Account, NotAllowed
+from omapush.push.acceptance import NotAllowed
+from omapush.push.account import Account
 from omapush.push.registration import Contact, Registration, is_registered
 from omapush.store import registrations
 

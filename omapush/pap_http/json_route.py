@@ -8,12 +8,14 @@ from litestar import Controller, Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from omapush.pap_http import json_permissions
 from omapush.pap_http.parts import Parts, parts_of
 
 
-async def _admit(connection: ASGIConnection[Any, Any, Any, Any], _route: BaseRouteHandler) -> None:
+async def _admit(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
     parts: Parts = connection.app.state.parts
-    connection.scope["user"] = await parts.door.admit(connection)
+    account = connection.scope["user"] = await parts.door.admit(connection)
+    json_permissions.check(account, route.name)
     await parts.large_bodies.admit(connection)
 
 

@@ -19,7 +19,8 @@ from omapush.pap_http.json_values import moment
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
 from omapush.push import subscription as rules
-from omapush.push.acceptance import Account, NotAllowed, application_of
+from omapush.push.acceptance import NotAllowed, application_of
+from omapush.push.account import Account
 from omapush.push.subscribe import CONTENT
 from omapush.push.subscription import Subscription
 from omapush.store import subscriptions

@@ -12,7 +12,8 @@ from msgspec import Meta, Struct
 
 from omapush.errors import MalformedMime, shortened
 from omapush.protocol.multipart import media_type
-from omapush.push.acceptance import Account, NotTaken, Offer, application_of, travels
+from omapush.push.acceptance import NotTaken, Offer, application_of, travels
+from omapush.push.account import Account
 from omapush.push.values import PENDING, Event, Method, Recipient, Result, State
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Counted, Known

@@ -8,13 +8,14 @@ from typing import Final
 from omapush import clock
 from omapush.protocol import pap_values as pap
 from omapush.push import replacing
-from omapush.push.acceptance import Account
+from omapush.push.account import Account
 from omapush.push.outcome import DELIVERED_CODE, TAKEN_CODE, delivery_method_used
 from omapush.push.values import Event, Result, push_ref
 from omapush.store import cancelling, fanouts, pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Known
 
+_NOT_ALLOWED: Final = "the operator has not allowed it to this initiator"
 _NO_PUSH: Final = "no such push-id"
 _STRANGER: Final = "not an address of this push"
 _CODES: Final = {
@@ -43,6 +44,9 @@ class KnownPushes:
 
     def status(self, account: Account, query: pap.StatusQuery) -> pap.Operation:
         """Return how a push stands, recipients with the same result together; 2003 for strangers."""
+        if not account.may("status"):
+            no = pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2001", _NOT_ALLOWED, query.addresses)
+            return pap.StatusQueryResponse(query.push_id, (no,))
         known = pushes.read(self._store, push_ref(account.name, query.push_id), events=False)
         if known is None:
             unknown = pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2004", _NO_PUSH, query.addresses)
@@ -67,6 +71,8 @@ class KnownPushes:
 
     def cancel(self, account: Account, message: pap.CancelMessage) -> pap.Operation:
         """Take a push back for some or all of its recipients, and return what came of it for each."""
+        if not account.may("cancel"):
+            return _cancelled(message.push_id, {"2001": message.addresses}, _NOT_ALLOWED)
         known = pushes.read(self._store, push_ref(account.name, message.push_id), events=False)
         if known is None:
             return _cancelled(message.push_id, {"2004": message.addresses}, _NO_PUSH)

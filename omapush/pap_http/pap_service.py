@@ -17,7 +17,8 @@ from omapush.protocol import pap_reader
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
 from omapush.push import pap_offer, progress
-from omapush.push.acceptance import Account, NotTaken
+from omapush.push.acceptance import NotTaken
+from omapush.push.account import Account
 from omapush.push.limits import LimitReached
 from omapush.push.outcome import TAKEN_CODE
 from omapush.store.client import Store

@@ -51,7 +51,12 @@ class Problem(Struct, frozen=True):
 
 def refusals(**meanings: str) -> dict[int, ResponseSpec]:
     """Return, for the OpenAPI description, what a route may refuse: `_404="no such push"`."""
-    specs = {"_401": "User name or password is wrong", **meanings}
+    specs = {
+        "_401": "You are not known: password, token or certificate",
+        "_403": "The operator has not allowed it to you",
+        "_429": "Too many wrong passwords came from you; Retry-After says when to try again",
+        **meanings,
+    }
     return {
         int(status[1:]): ResponseSpec(
             Problem, description=text, generate_examples=False, media_type=PROBLEM_TYPE

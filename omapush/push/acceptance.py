@@ -8,7 +8,6 @@ result of that recipient alone.
 
 from __future__ import annotations
 
-import fnmatch
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from omapush.protocol.feature_tags import ari_of_application_id
 from omapush.protocol.multipart import media_type
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
+from omapush.push.account import Account, Operation, matches
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import PENDING, Push, Recipient, Result, push_ref
 
@@ -86,25 +86,6 @@ class NotPossible(NotTaken):
     """Well formed, and not possible as asked."""
 
     http_status = 422
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What one push initiator may do."""
-
-    name: str
-    applications: tuple[str, ...]
-    recipients: tuple[str, ...]
-    signs: bool = False
-    "Results can be posted to it signed."
-
-    def may_use(self, application: str) -> bool:
-        """Tell whether it may push to an application."""
-        return _matches(application, self.applications)
-
-    def may_reach(self, aor: str) -> bool:
-        """Tell whether it may push to an address of record, and ask about it."""
-        return _matches(aor, self.recipients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +177,7 @@ def accept(
         raise NotTaken("2000", "push_id", f"not 1 to {LONGEST_PUSH_ID} printable characters")
     if not account.may_use(offer.application):
         raise NotAllowed("application", f"initiator may not push to application {offer.application}")
+    _check_permissions(offer, account)
     notify_url = _notify_url(offer.notify_url)
     if offer.notify_as and not account.signs:
         raise NotPossible("3001", "notify_as", "the operator has set no webhook secret for you")
@@ -259,8 +241,27 @@ def _is_address(ipv6: str | None) -> bool:
         return False
 
 
-def _matches(text: str, patterns: tuple[str, ...]) -> bool:
-    return any(pattern == "*" or fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
+def require(account: Account, operation: Operation, field: str = "") -> None:
+    """
+    Do nothing when an operation is one of the account's.
+
+    Raises:
+        NotAllowed: it is not.
+    """
+    if not account.may(operation):
+        raise NotAllowed(field, f"the operator has not allowed initiator {account.name}: {operation}")
+
+
+def _check_permissions(offer: Offer, account: Account) -> None:
+    require(account, "submit")
+    if offer.subscribers:
+        require(account, "subscribers", "subscribers")
+    if offer.lists:
+        require(account, "lists", "lists")
+    if offer.replaces:
+        require(account, "cancel", "replaces")
+    if offer.method and offer.method not in account.methods:
+        raise NotAllowed("method", f"initiator may not ask for {offer.method}")
 
 
 def _check_replace_key(offer: Offer) -> None:
@@ -282,7 +283,7 @@ def _check_content(offer: Offer, rules: ContentRules) -> None:
         raise NotTaken("2000", "content_type", error.problem) from error
     if _is_unfit(offer.content_type):
         raise NotTaken("2000", "content_type", "too long, or has control characters")
-    if rules.content_types and not _matches(essence, rules.content_types):
+    if rules.content_types and not matches(essence, rules.content_types):
         raise NotPossible("2006", "content_type", f"content type {essence} is not taken by this application")
     if len(offer.content) > rules.max_bytes:
         raise ContentTooLarge(

@@ -135,6 +135,4 @@ def differing(signs: Iterable[Sign]) -> dict[str, list[str]]:
     for sign in signs:
         for table, digest in sign.tables.items():
             values.setdefault(table, {}).setdefault(digest, set()).add(sign.node)
-    return {
-        table: sorted(set().union(*found.values())) for table, found in values.items() if len(found) > 1
-    }
+    return {table: sorted(set().union(*found.values())) for table, found in values.items() if len(found) > 1}

@@ -57,9 +57,7 @@ def undrain(store: Store, node: str) -> None:
 
 def set_log_level(store: Store, node: str, level: str, until_ms: int) -> None:
     """Have the processes of a node log at that level until then; an empty one: as they are configured."""
-    ask_all(
-        store, "log level", [("HSET", keys.orders(node), "log_level", level, "log_until_ms", until_ms)]
-    )
+    ask_all(store, "log level", [("HSET", keys.orders(node), "log_level", level, "log_until_ms", until_ms)])
 
 
 def order_reload(store: Store, node: str, name: str, phase: str) -> None:

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from omapush import clock, config
+from omapush.cli import api_client
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.registration import Registration
 from omapush.push.values import Event, Push, Recipient, Result, push_ref
@@ -62,13 +63,13 @@ class Stack:
         sip_port, http_port, self.core_port, msrp_port = free_ports(4)
         self.folder = folder
         self.sip = ("127.0.0.1", sip_port)
-        self.http = f"http://127.0.0.1:{http_port}"
         self._run_dir = Path(tempfile.mkdtemp(prefix="push-"))  # a unix socket's path is short
         self.control = self._run_dir / "kamailio.ctl"
         self.config_file = folder / "omapush.toml"
         folder.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(_toml(self._tables(sip_port, http_port, msrp_port, settings or {})))
         self.config = config.load(str(self.config_file))
+        self.http = api_client.url(self.config, "")
         self.store = self._connect()
         self.db: redis.Redis = self.store.db
         self.parts = {part: self._process(part) for part in parts}
@@ -175,9 +176,13 @@ class Stack:
 
     def _api_answers(self) -> bool:
         try:
-            return httpx.get(f"{self.http}/readyz", trust_env=False, timeout=2).status_code == 200
+            return self._ready().status_code == 200
         except httpx.HTTPError:
             return False
+
+    def _ready(self) -> httpx.Response:
+        certificate = api_client.verification(self.config)
+        return httpx.get(f"{self.http}/readyz", trust_env=False, timeout=2, verify=certificate)
 
     # Pushes --------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from omapush.pap_http.passwords import hashed
+from tests.fakes.initiator import PushInitiator
 from tests.harness.stack import PASSWORD, Settings, Stack
 from tests.http.test_command import omapush
 from tests.http.test_json import body
@@ -25,6 +26,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     settings: Settings = {
         "audit": {"folder": str(tmp_path_factory.mktemp("audit") / "record")},
         "initiator.sealed": {"password_hash": hashed(SECRET)},
+        "initiator.meek": {"password": PASSWORD, "operations": ["submit"], "methods": ["MESSAGE"]},
         "initiator.home": {"password": PASSWORD, "addresses": ["192.0.2.0/24"]},
     }
     with Stack(tmp_path_factory.mktemp("guarded"), settings, ("redis", "sip", "api")) as running:
@@ -142,3 +144,41 @@ def test_nobody_but_a_trusted_proxy_says_where_a_request_comes_from(guarded: Sta
     with httpx.Client(transport=own, headers={"X-Forwarded-For": "192.0.2.7"}) as client:
         answer = client.post(f"{guarded.http}/v1/pushes", json=body("3@home"), auth=("home", PASSWORD))
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/pushes/x@meek/cancel"),
+        ("GET", "/v1/pushes"),
+        ("GET", "/v1/pushes/x@meek"),
+        ("PUT", "/v1/lists/team"),
+        ("POST", "/v1/pushes/x@meek/abort"),
+        ("GET", "/v1/registrations/sip:alice@home1.example"),
+        ("GET", "/v1/subscriptions?application=mms.ua"),
+        ("DELETE", "/v1/subscriptions/1"),
+    ],
+)
+def test_an_initiator_does_nothing_by_json_that_it_is_not_allowed(
+    guarded: Stack, method: str, path: str
+) -> None:
+    answer = httpx.request(method, guarded.http + path, auth=("meek", PASSWORD), trust_env=False)
+
+    assert answer.status_code == 403
+    assert "the operator has not allowed" in answer.json()["detail"]
+
+
+def test_an_initiator_does_nothing_by_pap_that_it_is_not_allowed(guarded: Stack) -> None:
+    with PushInitiator(guarded.http, "meek", PASSWORD) as meek:
+        assert meek.push("1@meek", ["sip:alice@home1.example"], b"x", app="mms.ua").code == "1001"
+        assert meek.status("1@meek").code == "2001"
+        assert meek.cancel("1@meek").code == "2001"
+        replacing = meek.push("2@meek", ["sip:alice@home1.example"], b"x", replace_push_id="1@meek")
+        assert replacing.code == "2001"
+    asks = httpx.post(
+        f"{guarded.http}/v1/pushes",
+        json=body("3@meek", method="INVITE"),
+        auth=("meek", PASSWORD),
+        trust_env=False,
+    )
+    assert (asks.status_code, asks.json()["field"]) == (403, "method")

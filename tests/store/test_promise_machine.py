@@ -26,7 +26,8 @@ from omapush import clock
 from omapush.config import Config, parse
 from omapush.notifier.sweeper import HAND_OVER_LATE_MS, MOST_REPEATS, Sweeper
 from omapush.push import acceptance, replacing
-from omapush.push.acceptance import Account, ContentRules, NotPossible, Offer
+from omapush.push.acceptance import ContentRules, NotPossible, Offer
+from omapush.push.account import Account
 from omapush.push.outcome import Outcome, expired
 from omapush.push.values import Event, Result, ticket, ticket_delivery
 from omapush.store import cancelling, client, finish, handing_over, keys, outbox, owed, pushes, withdrawals

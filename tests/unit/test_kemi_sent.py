@@ -44,4 +44,4 @@ def test_a_peers_words_cannot_break_the_answer_on_its_way(
     back = Answered.unpack(Answered(code, local, 1, retry_after, reason, warning).pack())
 
     assert (back.sip_code, back.local, back.at_ms) == (code, local, 1)
-    assert back.reason == reason[: LONGEST_WORD].replace("\t", " ")
+    assert back.reason == reason[:LONGEST_WORD].replace("\t", " ")

@@ -39,7 +39,7 @@ LIBRARIES: dict[str, set[str]] = {
     "views": set(),
     "health": {"cryptography", "httpx"},
     "store": {"cryptography", "redis", "hiredis", "msgspec"},
-    "pap_http": {"argon2", "jinja2", "litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
+    "pap_http": {"argon2", "jinja2", "jwt", "litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
     "notifier": {"httpx"},
     "msrp_agent": set(),
     "receiver": {"cryptography", "httpx"},

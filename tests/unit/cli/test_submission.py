@@ -14,7 +14,8 @@ from omapush.errors import PushRefused, StoreUnavailable
 from omapush.pap_http.json_values import NewPush, offer_of
 from omapush.protocol import pap_reader, pap_writer
 from omapush.protocol import pap_values as pap
-from omapush.push.acceptance import Account, Offer
+from omapush.push.acceptance import Offer
+from omapush.push.account import Account
 
 BINARY = bytes(range(256)) + b"\r\n--\r\n"
 MESSAGE = pap.PushMessage(

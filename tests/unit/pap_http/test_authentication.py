@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from omapush import config
 from omapush.pap_http.authentication import REMEMBERED_S, Accounts
 from omapush.pap_http.passwords import PasswordChecks, hashed
-from omapush.push.acceptance import Account
+from omapush.push.account import Account
 
 STORED = hashed("right")
 INITIATORS = {"hashed": {"password_hash": STORED}, "plain": {"password": "lab"}}

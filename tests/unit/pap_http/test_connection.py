@@ -33,6 +33,7 @@ class Waiting:
         settings.load()
         self.connection = BoundedConnection(settings, ServerState(), {}, loop)
         self.transport = Mock(spec=asyncio.Transport)
+        self.transport.get_extra_info.return_value = None
         self.transport.is_closing.return_value = False
         self.connection.connection_made(self.transport)
 

@@ -9,7 +9,8 @@ from omapush.config import parse
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.intake import Intake
 from omapush.pap_http.quotas import Quotas
-from omapush.push.acceptance import Account, Offer
+from omapush.push.acceptance import Offer
+from omapush.push.account import Account
 from omapush.push.fingerprint import fingerprint
 from omapush.store import client
 from omapush.store.pushes import Submission

@@ -1,7 +1,7 @@
 """What an initiator may see of a registration."""
 
 from omapush.pap_http.json_registrations import registration_state
-from omapush.push.acceptance import Account
+from omapush.push.account import Account
 from omapush.push.registration import Contact, Registration
 
 NOW_MS = 1_800_000_000_000

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.pap_http.json_values import NewPush, Subscribers, offer_of, state_of
-from omapush.push.acceptance import Account, NotTaken, Offer
+from omapush.push.acceptance import NotTaken, Offer
+from omapush.push.account import Account
 from omapush.push.values import Event, Recipient, Result
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Counted, Known

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omapush.push.acceptance import Accepted, Account, ContentRules, NotTaken, Offer, accept, application_of
+from omapush.push.acceptance import Accepted, ContentRules, NotTaken, Offer, accept, application_of
+from omapush.push.account import Account
 from omapush.push.values import push_ref
 
 ALICE = "WAPPUSH=alice%40home1.example/TYPE=USER@ppg.home1.example"

@@ -3,7 +3,8 @@
 import pytest
 
 from omapush.push import progress, replacing
-from omapush.push.acceptance import Accepted, Account, ContentRules, NotPossible, NotTaken, Offer, accept
+from omapush.push.acceptance import Accepted, ContentRules, NotPossible, NotTaken, Offer, accept
+from omapush.push.account import Account
 from omapush.push.values import PENDING, Result, State, push_ref
 
 NOW_US = 1_800_000_000_000_000

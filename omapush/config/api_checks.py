@@ -1,0 +1,30 @@
+"""What the configuration of the HTTP front must keep beyond the type of each single key."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from omapush.config.forms import HTTP_LISTEN, require
+from omapush.config.initiator_checks import check_networks
+from omapush.errors import BadConfiguration, shortened
+
+if TYPE_CHECKING:
+    from omapush.config import Config
+
+
+def check_api(config: Config) -> None:
+    """Check `[api]`."""
+    api, where = config.api, f"{config.path}: api"
+    require(config.path, "api.listen", api.listen, HTTP_LISTEN, '"127.0.0.1:8080"')
+    if api.large_bodies_bytes < api.max_body_bytes:
+        raise BadConfiguration(f"{where}.large_bodies_bytes", "is below api.max_body_bytes")
+    check_networks(f"{where}.trusted_proxies", api.trusted_proxies)
+    if bool(api.certificate) != bool(api.private_key):
+        raise BadConfiguration(f"{where}.certificate", "goes with api.private_key")
+    if api.trusted_certificates and not api.certificate:
+        raise BadConfiguration(f"{where}.trusted_certificates", "needs api.certificate")
+    for key in ("certificate", "private_key", "trusted_certificates"):
+        file = getattr(api, key)
+        if file and not os.access(file, os.R_OK):
+            raise BadConfiguration(f"{where}.{key}", f"cannot be read: {shortened(file)}")
