@@ -53,6 +53,7 @@ from omapush.protocol import (
     sip_wire,
     subscription_state,
     third_party_register,
+    trace_context,
     uaprof,
     wappush_address,
     wrapped_push,
@@ -195,6 +196,13 @@ def _captured(data: bytes) -> object:
     one = packet.Packet(1, transport, sender, packet.endpoint(destination)[1], shown.whole)
     assert len(hep.encode(one, agent=1, correlation=source)) <= hep.LARGEST
     return b"".join(pcap.write([one]))
+
+
+def _trace_context(data: bytes) -> object:
+    parent, state = (_text(part) for part in (*data.split(b"\n", 1), b"")[:2])
+    found = trace_context.read(parent, state)
+    assert found is None or trace_context.unpack(found.pack()) == found
+    return found
 
 
 def _multipart(data: bytes) -> object:
@@ -367,6 +375,13 @@ TARGETS: Final[dict[str, Target]] = {
         ),
     ),
     "third_party_register": Target(_third_party, (MalformedSip, TooLarge), ("valid/sip/*.sip",)),
+    "trace_context": Target(
+        _trace_context,
+        (),
+        examples=(
+            b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nrojo=00f067aa0ba902b7,a@b=t61rcWkgMzE",
+        ),
+    ),
     "uaprof": Target(uaprof.read, (MalformedXml,), ("valid/uaprof/*", "invalid/uaprof/*")),
     "wappush_address": Target(
         _wappush,

@@ -16,6 +16,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def now_us() -> int:
+    """Return the wall clock in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
 def order_us() -> int:
     """Return the wall clock in microseconds, each time later than the last in this process."""
     global _last_order_us

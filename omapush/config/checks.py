@@ -245,6 +245,8 @@ def _check_trace(config: Config) -> None:
     trace = config.trace
     if trace.hep:
         _require(config, "trace.hep", trace.hep, HTTP_LISTEN, '"192.0.2.9:9060"')
+    if trace.otlp:
+        _require(config, "trace.otlp", trace.otlp, HTTP_URL, '"http://192.0.2.9:4318"')
     if trace.hep_key_file and not os.access(trace.hep_key_file, os.R_OK):
         raise BadConfiguration(f"{config.path}: trace.hep_key_file", f"cannot be read: {trace.hep_key_file}")
 

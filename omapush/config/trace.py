@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from omapush.config.keys import API, restart
 from omapush.config.sections import Section
 
 
@@ -28,6 +29,13 @@ class Trace(Section, frozen=True):
     """
     hep: str = ""
     """Capture server such as Homer that gets these messages, HEP3 over UDP: `192.0.2.9:9060`; empty: none."""
+    otlp: Annotated[str, restart(API)] = ""
+    """
+    OpenTelemetry collector that gets spans of traced pushes, OTLP over HTTP: `http://192.0.2.9:4318`, to
+    which `/v1/traces` is added; empty: none. What it asks for in headers is in OTEL_EXPORTER_OTLP_HEADERS.
+    """
+    follow: bool = True
+    """Make spans as well for pushes whose initiator traces them: `traceparent` with the sampled flag."""
     hep_agent: Annotated[int, Meta(ge=0, le=4_294_967_295)] = 2_001
     """Number by which the capture server knows this node."""
     hep_key_file: str = ""

@@ -10,22 +10,31 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
 from omapush import clock, log
 from omapush.config import Config, Hosted
 from omapush.errors import PushError
+from omapush.notifier.calls import Call
 from omapush.notifier.slots import Slots, host_of
-from omapush.push import backend_answer
+from omapush.protocol.trace_context import TraceContext
+from omapush.push import backend_answer, spans
 from omapush.push.backend_answer import Verdict
 from omapush.push.hosted import HostedPush, HostedState
 from omapush.push.retry import RetryPlan
+from omapush.push.values import TARGET_LENGTH
 from omapush.store import hosted
 from omapush.store.client import Store
 from omapush.store.hosted import Due
+from omapush.telemetry.wishes import Wishes
+
+if TYPE_CHECKING:
+    from omapush.telemetry.exporting import SpanExport
 
 _IDLE_S: Final = 0.05
 "How often what is due is looked for: senders may be waiting."
@@ -41,12 +50,21 @@ _AS_THEY_ARE: Final = frozenset({"content-language", "content-disposition"})
 class Backends:
     """Tells back ends what is due, with a bounded number of exchanges under way."""
 
-    def __init__(self, config: Config, store: Store, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        client: httpx.AsyncClient,
+        wishes: Wishes | None = None,
+        export: SpanExport | None = None,
+    ) -> None:
         self._hosted = {ari: one for ari, one in config.hosted.items() if not one.is_stream}
         self._kept_s = config.delivery.retention_s
         self._concurrency = config.notify.concurrency
         self._store = store
         self._client = client
+        self._wishes = wishes
+        self._export = export
         self._slots = Slots(config.notify.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()
@@ -115,7 +133,9 @@ class Backends:
         if 0 < push.valid_until_ms <= clock.now_ms():
             verdict = Verdict("refused", 480, "expired before the back end took it")
         else:
-            verdict = await self._exchange(push, terms, tries)
+            call = self._call(push, tries)
+            verdict = await self._exchange(push, terms, tries, call)
+            call.ended("" if verdict.kind == "taken" else verdict.text)
         now_ms = clock.now_ms()
         retry = terms.retry
         plan = RetryPlan(retry.attempts, int(retry.first_s * 1000), int(retry.longest_s * 1000), retry.growth)
@@ -131,13 +151,28 @@ class Backends:
         if verdict.kind != "taken" and not told and again_ms is None:
             log.get().error("hosted_given_up", application=push.application, id=push.id, why=verdict.text)
 
-    async def _exchange(self, push: HostedPush, terms: Hosted, attempt: int) -> Verdict:
+    def _call(self, push: HostedPush, attempt: int) -> Call:
+        """The exchange as the beginning of a trace, when the push is one that is traced."""
+        if self._wishes is None or self._export is None:
+            return Call(None, None, "", {})
+        switches = self._wishes.switches
+        # The first half of the id is that of the user: all pushes of some would be no fair share.
+        if not (push.recipient in switches.users or switches.samples(push.id[TARGET_LENGTH:])):
+            return Call(None, None, "", {})
+        context = TraceContext(spans.trace_id_of(push.id), "", is_sampled=True)
+        about: spans.Attributes = {"omapush.hosted.id": push.id, "omapush.application": push.application}
+        return Call(self._export, context, "push to back end", {**about, "omapush.attempts": attempt})
+
+    async def _exchange(self, push: HostedPush, terms: Hosted, attempt: int, call: Call) -> Verdict:
         """Return what the back end says; whatever goes wrong means that it did not take the push."""
         try:
             async with (
                 asyncio.timeout(terms.timeout_s),
                 self._client.stream(
-                    "POST", terms.backend, content=push.content, headers=headers_of(push, attempt)
+                    "POST",
+                    terms.backend,
+                    content=push.content,
+                    headers=headers_of(push, attempt, call.headers),
                 ) as response,
             ):
                 return backend_answer.judge(response.status_code, response.headers.get("retry-after", ""))
@@ -150,8 +185,10 @@ class Backends:
             return backend_answer.no_answer(type(error).__name__)
 
 
-def headers_of(push: HostedPush, attempt: int) -> list[tuple[bytes, bytes]]:
-    """Return the headers of the POST that hands a push to its back end."""
+def headers_of(
+    push: HostedPush, attempt: int, more: Mapping[str, str] = MappingProxyType({})
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the POST that hands a push to its back end, and `more` of them."""
     named = [
         ("Content-Type", push.content_type),
         ("X-Push-Application", push.application),
@@ -167,6 +204,7 @@ def headers_of(push: HostedPush, attempt: int) -> list[tuple[bytes, bytes]]:
         ("X-Push-Valid-Until", clock.iso(push.valid_until_ms) if push.valid_until_ms else ""),
         ("X-Push-Attempt", str(attempt)),
         *((_name_of(name), value) for name, value in push.fields),
+        *more.items(),
     ]
     return [(name.encode(), value.encode()) for name, value in named if value]
 

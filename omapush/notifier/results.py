@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
@@ -20,16 +20,21 @@ from omapush.config import Config, Notify
 from omapush.errors import PushError
 from omapush.notifier import answer, reachable, webhook
 from omapush.notifier.answer import Answer
+from omapush.notifier.calls import Call
 from omapush.notifier.reachable import NotReachable
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
+from omapush.push import spans
 from omapush.push.alarm_rules import Failing
 from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
 from omapush.store import owed
 from omapush.store.client import Store
 from omapush.store.owed import Due
+
+if TYPE_CHECKING:
+    from omapush.telemetry.exporting import SpanExport
 
 _IDLE_S: Final = 0.1
 _REST_S: Final = 1.0
@@ -41,12 +46,15 @@ _HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/xml", "Accept
 class Notifications:
     """Delivers what is owed, with a bounded number under way."""
 
-    def __init__(self, config: Config, store: Store, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, config: Config, store: Store, client: httpx.AsyncClient, export: SpanExport | None = None
+    ) -> None:
         self._settings: Notify = config.notify
         self._secrets = {name: one.signing_secrets() for name, one in config.initiator.items()}
         self._timeout_ms = int(config.notify.timeout_s * 1000)
         self._store = store
         self._client = client
+        self._export = export
         self._slots = Slots(config.notify.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
@@ -111,7 +119,9 @@ class Notifications:
             self._tries.pop(member, None)
             await self._settle(member, 0, Event(clock.now_ms(), index, "forgotten", "push is gone"))
             return
-        said = await self._exchange(member, due)
+        call = self._call(due, index)
+        said = await self._exchange(member, due, call)
+        call.ended(said.refusal)
         self._note(due.push.initiator, said.refusal)
         now_ms = clock.now_ms()
         if not said.refusal:
@@ -151,11 +161,20 @@ class Notifications:
         except PushError as error:
             log.get().warning("notification_not_settled", member=member, problem=str(error))
 
-    async def _exchange(self, member: str, due: Due) -> Answer:
+    def _call(self, due: Due, index: int) -> Call:
+        """The exchange as part of the push's trace, which it mostly has not."""
+        context = spans.context_of(due.push)
+        if context is None or not spans.has_own(due.push):
+            return Call(None, context, "", {})
+        context = context._replace(span_id=spans.delivery_id(due.push.ref, index))
+        about = {**spans.about(due.push), "omapush.recipient": index, "omapush.state": due.result.state}
+        return Call(self._export, context, "push result", about)
+
+    async def _exchange(self, member: str, due: Due, call: Call) -> Answer:
         """Return the initiator's answer; whatever goes wrong is a refusal, so that the give-up is reached."""
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return await self._post(member, due)
+                return await self._post(member, due, call)
         except TimeoutError:
             return Answer(f"no whole answer within {self._settings.timeout_s:g} s")
         except (
@@ -171,7 +190,7 @@ class Notifications:
             log.get().exception("notification_crashed", push_id=due.push.push_id)
             return Answer(f"{type(error).__name__}: {error}")
 
-    async def _post(self, member: str, due: Due) -> Answer:
+    async def _post(self, member: str, due: Due, call: Call) -> Answer:
         if due.push.notify_as != "json":
             body, headers = write(_notification(due)), _HEADERS
         elif secrets := self._secrets.get(due.push.initiator):
@@ -179,7 +198,7 @@ class Notifications:
             headers = webhook.headers_of(body, secrets, name=member, now_s=clock.now_ms() // 1000)
         else:
             return Answer("the configuration has no webhook secret of the initiator (any more)")
-        return await self._posted(due.push.notify_url, body, headers)
+        return await self._posted(due.push.notify_url, body, {**headers, **call.headers})
 
     async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
         where: dict[str, Any] = {"url": url, "headers": headers}

@@ -21,9 +21,12 @@ from omapush.notifier.recorder import Recorder
 from omapush.notifier.results import Notifications
 from omapush.notifier.steering import NotifierSteering
 from omapush.notifier.sweeper import Sweeper
+from omapush.notifier.traced_pushes import TracedPushes
 from omapush.notifier.uaprof_fetch import MOST_AT_ONCE, ProfileFetcher
 from omapush.store import client
 from omapush.store.client import Store
+from omapush.telemetry.opening import span_export
+from omapush.telemetry.wishes import Wishes
 
 
 async def run(config: Config) -> None:
@@ -41,6 +44,7 @@ async def run(config: Config) -> None:
 
 async def _round(store: Store, config: Config, stop: asyncio.Event) -> None:
     """Work with one configuration until `stop` is set."""
+    wishes, export = Wishes(config.trace, store), span_export(config.trace, "notifier")
     limits = httpx.Limits(
         max_connections=config.notify.concurrency, max_keepalive_connections=config.notify.concurrency
     )
@@ -53,19 +57,23 @@ async def _round(store: Store, config: Config, stop: asyncio.Event) -> None:
         httpx.AsyncClient(timeout=longest, limits=limits, trust_env=False, follow_redirects=False) as behind,
         asyncio.TaskGroup() as tasks,
     ):
-        notifications = Notifications(config, store, http)
+        notifications = Notifications(config, store, http, export)
         background = [
             tasks.create_task(AlarmKeeper(config, store, notifications.failing).run()),
             tasks.create_task(Sweeper(config, store).run()),
             tasks.create_task(Pruning(config, store).run()),
             tasks.create_task(QuotaSweep(config, store).run()),
+            tasks.create_task(TracedPushes(store, export).run()),
+            tasks.create_task(wishes.watch()),
         ]
         if config.records.folder:
             background.append(tasks.create_task(Recorder(config, store).run()))
         if config.capabilities.fetch:
             background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
-        backends = tasks.create_task(Backends(config, store, behind).run(stop))
+        backends = tasks.create_task(Backends(config, store, behind, wishes, export).run(stop))
         await notifications.run(stop)
         await backends
         for task in background:
             task.cancel()
+    if export is not None:
+        await asyncio.to_thread(export.close)

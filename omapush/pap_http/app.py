@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, asgi
 from litestar.datastructures import State
@@ -52,7 +52,13 @@ from omapush.pap_http.problems import Problems
 from omapush.pap_http.quotas import Quotas
 from omapush.pap_http.steering import ApiSteering, Lasting
 from omapush.pap_http.tokens import BearerTokens
+from omapush.pap_http.tracing import Tracing
 from omapush.store import client
+from omapush.telemetry.opening import span_export
+from omapush.telemetry.wishes import Wishes
+
+if TYPE_CHECKING:
+    from omapush.telemetry.exporting import SpanExport
 
 Look = Callable[[], Coroutine[Any, Any, None]]
 "What is looked at for as long as the application runs."
@@ -65,6 +71,7 @@ def create(config: Config) -> Litestar:
     metrics = Metrics(config, store, gate)
     quotas = Quotas(config, store, metrics)
     commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
+    wishes, export = Wishes(config.trace, store), span_export(config.trace, "api")
     admission = Admission(config.overload.http_queue_ms, commit.wait_s)
     problems = Problems(metrics)
     trail = AuditTrail(
@@ -74,7 +81,9 @@ def create(config: Config) -> Litestar:
     checks, lockout = PasswordChecks(), Lockout(store, partial(tell_lock, trail, metrics))
 
     def parts_for(values: Config) -> Parts:
-        intake = Intake(values, store, commit, quotas, gate.has_room)
+        wishes.share = values.trace.share
+        tracing = Tracing(values.trace, wishes, export)
+        intake = Intake(values, store, commit, quotas, gate.has_room, tracing)
         return Parts(
             values,
             store,
@@ -109,7 +118,7 @@ def create(config: Config) -> Litestar:
     )
     steering = ApiSteering(state, Lasting(gate, quotas, commit, large_bodies, contents, checks), parts_for)
     agent = Agent(config, store, "api", steering)
-    looks: list[Look] = [gate.watch, admission.watch, partial(follow, agent)]
+    looks: list[Look] = [gate.watch, admission.watch, wishes.watch, partial(follow, agent)]
     if desk is not None:
         looks.append(desk.live.run)
     if secured is not None:
@@ -118,7 +127,7 @@ def create(config: Config) -> Litestar:
         routes,
         state=state,
         middleware=[Audited(trail)],
-        lifespan=[partial(_watched, looks, agent)],
+        lifespan=[partial(_watched, looks, agent, export)],
         exception_handlers={
             HTTPException: problems.of_http,
             PushError: problems.of_push,
@@ -143,8 +152,10 @@ def tokens_of(config: Config) -> BearerTokens | None:
 
 
 @asynccontextmanager
-async def _watched(looks: Sequence[Look], agent: Agent, _app: Litestar) -> AsyncIterator[None]:
-    """Look at the outbox, how long pushes wait, and orders, for as long as the application runs."""
+async def _watched(
+    looks: Sequence[Look], agent: Agent, export: SpanExport | None, _app: Litestar
+) -> AsyncIterator[None]:
+    """Look at the outbox, how long pushes wait, and orders, as long as it runs; then send the last spans."""
     watches = [asyncio.create_task(look()) for look in looks]
     yield
     for watch in watches:
@@ -152,3 +163,5 @@ async def _watched(looks: Sequence[Look], agent: Agent, _app: Litestar) -> Async
         with suppress(asyncio.CancelledError):
             await watch
     await asyncio.to_thread(agent.retire)
+    if export is not None:
+        await asyncio.to_thread(export.close)

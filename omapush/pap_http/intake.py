@@ -12,6 +12,8 @@ from omapush.errors import Overloaded
 from omapush.pap_http.expansion import expanded
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.quotas import Quotas
+from omapush.pap_http.tracing import Tracing
+from omapush.protocol.trace_context import TraceContext
 from omapush.push import acceptance, policy, replacing
 from omapush.push.acceptance import Accepted, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
 from omapush.push.account import Account
@@ -33,36 +35,54 @@ class Intake:
         commit: GroupCommit,
         quotas: Quotas,
         has_room: Callable[[], bool],
+        tracing: Tracing,
     ) -> None:
         self._config = config
         self._store = store
         self._commit = commit
         self._quotas = quotas
         self._has_room = has_room
+        self._tracing = tracing
         self._policy = policy.rules_of(config.policy)
         self.under_way = 0
         "Pushes that it is taking."
 
     async def take(
-        self, account: Account, offer: Offer, compare: Callable[[Accepted], Accepted] | None = None
+        self,
+        account: Account,
+        offer: Offer,
+        compare: Callable[[Accepted], Accepted] | None = None,
+        *,
+        asked: TraceContext | None = None,
     ) -> Accepted:
         """
         Return the push once it is stored: from then on it comes to a final state.
 
-        `compare` runs in a thread and may give recipients their result before anything is stored.
+        `compare` runs in a thread and may give recipients their result before anything is stored; `asked` is
+        the trace that the request belongs to.
 
         Raises:
             NotTaken: nothing of it is stored; of a push-id that was used before, the first stays.
             TryLater: it cannot be stored now; nothing was promised.
         """
+        started_us = clock.now_us()
         self.under_way += 1
         try:
-            return await self._take(account, offer, compare)
+            accepted = await self._take(account, offer, compare, asked)
+        except NotTaken as refusal:
+            self._tracing.refused(asked, offer, refusal, started_us)
+            raise
         finally:
             self.under_way -= 1
+        self._tracing.accepted(asked, accepted, started_us)
+        return accepted
 
     async def _take(
-        self, account: Account, offer: Offer, compare: Callable[[Accepted], Accepted] | None
+        self,
+        account: Account,
+        offer: Offer,
+        compare: Callable[[Accepted], Accepted] | None,
+        asked: TraceContext | None,
     ) -> Accepted:
         if not self._has_room():
             raise Overloaded("the outbox is full", retry_after_s=5)
@@ -84,6 +104,7 @@ class Intake:
             raise
         if compare is not None:
             accepted = await asyncio.to_thread(compare, accepted)
+        accepted = self._tracing.begin(asked, accepted)
         push, submission = accepted.push, self._submission(account, offer, accepted)
         try:
             admission = await self._quotas.admit(account.name, accepted)

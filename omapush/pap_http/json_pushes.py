@@ -20,6 +20,7 @@ from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import MOST, NewPush, PushState, offer_of, state_of
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
+from omapush.pap_http.tracing import asked_of
 from omapush.push.acceptance import NotPossible, NotTaken, PushIdUsed
 from omapush.push.account import Account
 from omapush.push.fan_out import FanOutState
@@ -75,7 +76,8 @@ class JsonPushes(JsonRoute):
         told(request, did="submit", what=data.push_id or "")
         parts_of(request).admission.admit_priority(data.priority)
         try:
-            accepted = await parts_of(request).intake.take(account, offer_of(data, account))
+            intake = parts_of(request).intake
+            accepted = await intake.take(account, offer_of(data, account), asked=asked_of(request))
         except PushIdUsed as used:
             if not used.is_repeat:
                 raise

@@ -10,6 +10,7 @@ from omapush import clock
 from omapush.pap_http import media
 from omapush.pap_http.audited import told
 from omapush.pap_http.parts import parts_of
+from omapush.pap_http.tracing import asked_of
 
 
 class PapRoute(Controller):
@@ -28,7 +29,7 @@ class PapRoute(Controller):
         await parts.large_bodies.admit(request)
         body = await request.body()
         started = clock.monotonic()
-        answer = await parts.pap.answer(account, request.headers["content-type"], body)
+        answer = await parts.pap.answer(account, request.headers["content-type"], body, asked_of(request))
         parts.metrics.answer_time.observe(clock.monotonic() - started)
         parts.metrics.requests.labels(answer.operation, answer.code).inc()
         told(request, did=answer.operation, what=answer.push_id, result=answer.code)

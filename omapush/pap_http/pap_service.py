@@ -16,6 +16,7 @@ from omapush.pap_http.pap_known import KnownPushes
 from omapush.protocol import pap_reader
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
+from omapush.protocol.trace_context import TraceContext
 from omapush.push import pap_offer, progress
 from omapush.push.acceptance import NotTaken
 from omapush.push.account import Account
@@ -54,9 +55,11 @@ class PapService:
         self._capabilities = CapabilityService(store)
         self._known = KnownPushes(store, retention_s=config.delivery.retention_s)
 
-    async def answer(self, account: Account, content_type: str, body: bytes) -> PapAnswer:
+    async def answer(
+        self, account: Account, content_type: str, body: bytes, asked: TraceContext | None = None
+    ) -> PapAnswer:
         """
-        Return the answer to one PAP request.
+        Return the answer to one PAP request; `asked` is the trace that it belongs to.
 
         Raises:
             TryLater: the submission cannot be stored now (HTTP 503); nothing was promised.
@@ -70,7 +73,7 @@ class PapService:
         match document.operation:
             case pap.PushMessage() as message:
                 try:
-                    response = await self._push(account, message, submission)
+                    response = await self._push(account, message, submission, asked)
                 except LimitReached as reached:
                     return _limited(account, message.push_id, document.version, reached)
             case pap.StatusQuery() as query:
@@ -106,14 +109,18 @@ class PapService:
         return PapAnswer(body, "CcqMessage", response.code, content_type)
 
     async def _push(
-        self, account: Account, message: pap.PushMessage, submission: pap_reader.Submission
+        self,
+        account: Account,
+        message: pap.PushMessage,
+        submission: pap_reader.Submission,
+        asked: TraceContext | None,
     ) -> pap.Operation:
         assert submission.content is not None  # noqa: S101 - the reader gives no push without content
         assumed = submission.capabilities
         compare = partial(self._capabilities.compared, part=assumed) if assumed is not None else None
         try:
             offer = pap_offer.offer(message, submission.content)
-            accepted = await self._intake.take(account, offer, compare)
+            accepted = await self._intake.take(account, offer, compare, asked=asked)
         except LimitReached:
             raise
         except NotTaken as refusal:

@@ -81,6 +81,8 @@ class Push(NamedTuple):
     "`json`: results are posted signed, as JSON; empty: as PAP documents."
     replace_key: str = ""
     "The newest push of the initiator to the application with this key is the only one that waits for a user."
+    trace: str = ""
+    "Trace that it belongs to: traceparent and, behind a space, tracestate (W3C); empty: none."
 
 
 class Recipient(NamedTuple):

@@ -47,7 +47,7 @@ def fresh(store: Store, submissions: Sequence[Submission], *, now_ms: int, reten
             _replace(store, one.push, _deliveries(one), now_ms=now_ms, retention_s=retention_s)
         elif one.push.replace_key:
             collapsing.hand_over(store, one.push, _deliveries(one), now_ms=now_ms, retention_s=retention_s)
-    pushes.handed_over(store, (one.push.ref for one in submissions))
+    pushes.handed_over(store, (one.push for one in submissions))
 
 
 def left(store: Store, ref: str, *, now_ms: int, retention_s: int) -> None:
@@ -63,7 +63,7 @@ def left(store: Store, ref: str, *, now_ms: int, retention_s: int) -> None:
         outbox.hand_over(store, deliveries)
         fan_out = pushes.open_fan_out(store, ref)
         fanouts.register(store, [fan_out] if fan_out else [])
-    pushes.handed_over(store, [ref])
+    pushes.handed_over(store, [ref if push is None else push])
 
 
 def fixed_part(store: Store, ref: str) -> Push | None:

@@ -116,6 +116,11 @@ def trace(shard_number: int, ref: str) -> str:
     return f"trace:{{p{shard_number}}}:{ref}"
 
 
+def trace_due(shard_number: int) -> str:
+    """Pushes whose spans are to be made."""
+    return f"trace-due:{{p{shard_number}}}"
+
+
 def handover(shard_number: int) -> str:
     """Pushes whose deliveries may not be in the outbox yet."""
     return f"handover:{{p{shard_number}}}"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from omapush.push import spans
 from omapush.push.fan_out import FanOut, FanOutState
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result, State
@@ -170,12 +171,20 @@ def _states(submission: Submission) -> str:
     return " ".join(f"{state} {number}" for state, number in counts.items())
 
 
-def handed_over(store: Store, refs: Iterable[str]) -> None:
-    """Note that all deliveries of these pushes are in the outbox."""
+def handed_over(store: Store, handed: Iterable[Push | str]) -> None:
+    """
+    Note that all deliveries of these pushes are in the outbox.
+
+    Of a push that is traced it is noted as well that its spans are to be made.
+    """
     with store_errors("handed over"):
         pipe = store.db.pipeline(transaction=False)
-        for ref in refs:
-            pipe.zrem(keys.handover(store.layout.push_shard(ref)), ref)
+        for one in handed:
+            ref = one if isinstance(one, str) else one.ref
+            number = store.layout.push_shard(ref)
+            if not isinstance(one, str) and spans.has_own(one):
+                pipe.zadd(keys.trace_due(number), {ref: one.accepted_ms})
+            pipe.zrem(keys.handover(number), ref)
         pipe.execute()
 
 

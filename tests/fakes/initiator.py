@@ -6,7 +6,7 @@ answered by the same mistake here. XML is parsed only as far as our own gateway 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
@@ -57,8 +57,18 @@ def user_address(uri: str, gateway: str = "ppg.home1.example") -> str:
 class PushInitiator:
     """One account at the gateway's PAP interface."""
 
-    def __init__(self, base_url: str, user: str, password: str, *, path: str = "/pap") -> None:
-        self._client = httpx.Client(base_url=base_url, auth=(user, password), timeout=10, trust_env=False)
+    def __init__(
+        self,
+        base_url: str,
+        user: str,
+        password: str,
+        *,
+        path: str = "/pap",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._client = httpx.Client(
+            base_url=base_url, auth=(user, password), headers=headers, timeout=10, trust_env=False
+        )
         self._path = path
 
     def __enter__(self) -> Self:

@@ -122,6 +122,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.push_staged(0, "ref.nonce").replace("0", "N"),
         keys.push_log(0, "ref").replace("0", "N"),
         keys.trace(0, "ref").replace("0", "N"),
+        keys.trace_due(0).replace("0", "N"),
         keys.content(0, "ref").replace("0", "N"),
         keys.upload(0, "name").replace("0", "N"),
         keys.fetches(0).replace("0", "N"),

@@ -9,11 +9,13 @@ from omapush.config import parse
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.intake import Intake
 from omapush.pap_http.quotas import Quotas
+from omapush.pap_http.tracing import Tracing
 from omapush.push.acceptance import Offer
 from omapush.push.account import Account
 from omapush.push.fingerprint import fingerprint
 from omapush.store import client
 from omapush.store.pushes import Submission
+from omapush.telemetry.wishes import Wishes
 
 ACCOUNT = Account("acme", ("*",), ("*",))
 OFFER = Offer("1@pi", ("sip:alice@home1.example",), "mms.ua", "text/plain", b"hello")
@@ -36,7 +38,8 @@ def stored(**delivery: Any) -> Submission:
     store = client.connect(config.redis)  # its socket is never opened
     committed = Committed()
     quotas = Quotas(config, store, cast(Any, None))  # no initiator has a limit
-    intake = Intake(config, store, cast(GroupCommit, committed), quotas, lambda: True)
+    tracing = Tracing(config.trace, Wishes(config.trace, store), None)
+    intake = Intake(config, store, cast(GroupCommit, committed), quotas, lambda: True, tracing)
     asyncio.run(intake.take(ACCOUNT, OFFER))
     (submission,) = committed.submissions
     return submission

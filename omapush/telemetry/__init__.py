@@ -1,0 +1,1 @@
+"""Spans of pushes on their way to a collector."""
