@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -25,6 +26,7 @@ from omapush.push.spans import Span
 
 _PATH: Final = "/v1/traces"
 _TIMEOUT_S: Final = 5.0
+_CLOSE_S: Final = 3.0
 _EVERY_MS: Final = 1_000
 _MOST_WAITING: Final = 8_192
 _SAY_AGAIN_S: Final = 60.0
@@ -53,8 +55,10 @@ class SpanExport:
             self._batches.on_end(self._readable(span))
 
     def close(self) -> None:
-        """Send what waits, as far as the collector takes it."""
-        self._batches.shutdown()  # type: ignore[no-untyped-call]
+        """Send what waits, as far as the collector takes it within three seconds."""
+        ending = threading.Thread(target=self._batches.shutdown, daemon=True)
+        ending.start()
+        ending.join(_CLOSE_S)
 
     def _readable(self, span: Span) -> ReadableSpan:
         return ReadableSpan(
