@@ -16,16 +16,17 @@ SECONDS ?= 600
 PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-PACKAGES := kamailio kamailio-python3-modules kamailio-tls-modules sip-tester redis-server python3-venv time
+PACKAGES := kamailio kamailio-python3-modules kamailio-tls-modules sip-tester redis-server python3-venv time \
+  kamailio-ims-modules kamailio-presence-modules
 # The other sides of ratios, for `make bench` alone; none of them starts a service.
-BENCH_PACKAGES := mariadb-server-core mariadb-client-core kamailio-mysql-modules kamailio-presence-modules
+BENCH_PACKAGES := mariadb-server-core mariadb-client-core kamailio-mysql-modules
 # The browser that tests of the console look through, for `make test` alone.
 BROWSER_PACKAGES := chromium
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone check bench fuzz conformance doctor config-check stubs clean
+.PHONY: help deps demo run test test-alone check bench fuzz lab conformance doctor config-check stubs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +60,10 @@ bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write 
 fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 in all; TARGETS="sdp pap" for some
 	@echo "fuzz: $(SECONDS) seconds over $(or $(TARGETS),all targets)"
 	@python -m fuzz --seconds $(SECONDS) $(TARGETS)
+
+lab: deps ## the push story through a real IMS core: Kamailio as S-CSCF, an HSS behind it, devices with digest and AKA
+	@echo "lab: S-CSCF, HSS, omapush as its application server, two devices, all on this machine"
+	@python -m lab.story
 
 conformance: deps $(VENV)/.browser ## run the tests, then list every requirement with its tests and result
 	@echo "conformance: pytest, then requirement -> tests -> result"

@@ -20,7 +20,9 @@ GENERATED = {"bench/latest.json"}
 NOT_YET: set[tuple[str, str]] = set()
 "Commands that the README names as still to come."
 
-_PATH = re.compile(r"(?<![\w/.-])(?:\.ci|bench|demo|docs|kemi|omapush|schema|stubs|tests)/[\w.*/-]*[\w*/]")
+_PATH = re.compile(
+    r"(?<![\w/.-])(?:\.ci|bench|demo|docs|kemi|lab|omapush|schema|stubs|tests)/[\w.*/-]*[\w*/]"
+)
 _ROOT_FILE = re.compile(r"[\w-]+\.(?:md|toml|cfg|txt)|Makefile|Procfile|LICENSE")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 _COMMAND = re.compile(r"(?:^|bin/)omapush (?:--config \S+ )?([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
