@@ -59,7 +59,7 @@ class Collector(HttpServer):
         return sorted(found.values(), key=lambda span: span.start_ns)
 
     def wait_for(
-        self, trace_id: str, enough: Callable[[list[Collected]], bool], deadline_s: float = 15.0
+        self, trace_id: str, enough: Callable[[list[Collected]], bool], deadline_s: float = 30.0
     ) -> list[Collected]:
         """The same, once there are enough; TimeoutError when not in time."""
         with self._changed:

@@ -83,7 +83,7 @@ def test_all_steps_of_a_push_are_spans_of_its_initiators_trace(
     with WebhookSink() as sink:
         answer = submit(stack, 1, notify_url=sink.url, notify_as="json")
         assert answer.status_code == 201, answer.text
-        (told,) = sink.wait_for(1)
+        (told,) = sink.wait_for(1, 30)  # the notifier may still be loading its libraries
     found = collector.wait_for(trace(1), lambda spans: len(spans) >= 5)
 
     by_name = {span.name: span for span in found}
@@ -131,7 +131,7 @@ def test_a_trace_that_nobody_keeps_is_passed_on_without_spans(
 ) -> None:
     with WebhookSink() as sink:
         assert submit(stack, 4, flags="00", notify_url=sink.url, notify_as="json").status_code == 201
-        (told,) = sink.wait_for(1)
+        (told,) = sink.wait_for(1, 30)  # the notifier may still be loading its libraries
     assert submit(stack, 5).status_code == 201
     collector.wait_for(trace(5), lambda spans: len(spans) >= 4)
 
