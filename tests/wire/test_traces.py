@@ -15,12 +15,13 @@ from omapush.store import traces
 from tests.fakes.sip_text import SipText
 from tests.harness import pcap_file
 from tests.harness.hep_server import HepServer
+from tests.harness.session_device import SESSIONS, Device, employ
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
 from tests.unit.cli.test_main import run
 
-ANN, BEN, CAT, DAN = (f"sip:{name}@home1.example" for name in ("ann", "ben", "cat", "dan"))
+ANN, BEN, CAT, DAN, EVE = (f"sip:{name}@home1.example" for name in ("ann", "ben", "cat", "dan", "eve"))
 Command = Callable[..., str]
 CONTENT = b"nobody else may read this"
 
@@ -36,7 +37,7 @@ def stack(hep: HepServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("traces")
     key = folder / "hep.key"
     key.write_text("let us in\n")
-    settings = {"trace": {"hep": hep.address, "hep_agent": 77, "hep_key_file": str(key)}}
+    settings = {**SESSIONS, "trace": {"hep": hep.address, "hep_agent": 77, "hep_key_file": str(key)}}
     with Stack(folder, settings, parts=("redis", "sip")) as running:
         yield running
 
@@ -202,3 +203,26 @@ def test_a_push_of_which_nothing_was_kept_says_why(stack: Stack, core: SipPeer, 
     stack.result(ref)
 
     assert "it was not traced (omapush trace on)" in omapush("trace", "push", ref, code=1)
+
+
+def test_a_session_is_kept_from_invite_to_bye_with_its_descriptions(
+    stack: Stack, core: SipPeer, hep: HepServer
+) -> None:
+    employ(stack)
+    device = Device(stack, core, aor=EVE)
+    traced_push(stack, EVE)
+
+    ref = stack.submit(EVE, CONTENT * 200, app="large.ua", content_type="image/png")
+    device.until("open", "agreed")
+    device.transferred()
+    assert stack.result(ref).state == "delivered"
+
+    def began() -> list[bytes]:
+        return [one.message.shown.split(b" ", 1)[0] for one in traces.read(stack.store, ref)]
+
+    wait_until(lambda: began().count(b"SIP/2.0") >= 2 and b"BYE" in began(), 10, lambda: str(began()))
+    assert [one for one in began() if one != b"SIP/2.0"] == [b"INVITE", b"ACK", b"BYE"]
+    invite = traces.read(stack.store, ref)[0].message
+    assert b"\r\na=file-selector:" in invite.shown
+    assert (invite.left_out, device.invite.raw) == (0, invite.shown)
+    assert {packet.correlation for packet in hep.packets if b"INVITE " in packet.payload} == {f"{ref}.0"}
