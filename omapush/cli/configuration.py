@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import typer
@@ -32,6 +31,7 @@ from omapush.config import (
     tokens,
     trace,
 )
+from omapush.config.keys import restarts, to_toml
 
 _MODULES = (
     *(sections, api, redis, policy, device_document, initiator, media, tls, tokens, audit, alarms, trace),
@@ -50,6 +50,8 @@ class Key(NamedTuple):
     default: str
     "As TOML."
     meaning: str
+    restart: str
+    "Processes that have to be started again when it changes; empty: `omapush reload` does."
 
 
 @app.command()
@@ -85,7 +87,10 @@ def reference(as_json: terminal.AsJson = False) -> None:
         if key.table != table:
             table = key.table
             print(f"\n### `{table}`\n\n{_title(table)}\n\n| key | default | meaning |\n|---|---|---|")
-        print(f"| `{key.name}` | `{key.default}` | {key.meaning.replace('|', chr(92) + '|')} |")
+        meaning = key.meaning.replace("|", chr(92) + "|")
+        if key.restart:
+            meaning += f" *Restart: {key.restart.replace(' ', ', ')}.*"
+        print(f"| `{key.name}` | `{key.default}` | {meaning} |")
 
 
 def all_keys() -> Iterator[Key]:
@@ -94,25 +99,13 @@ def all_keys() -> Iterator[Key]:
     for table, kind in _tables():
         meanings = _meanings(classes[kind.__name__])
         for field in msgspec.structs.fields(kind):
-            yield Key(table, field.name, _default(field), meanings[field.name])
+            yield Key(table, field.name, _default(field), meanings[field.name], restarts(kind)[field.name])
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "needed"
     return to_toml(field.default_factory() if field.default is msgspec.NODEFAULT else field.default)
-
-
-def to_toml(value: Any) -> str:
-    """Return a configuration value as it stands in the file; `unset` for none."""
-    if value is None:
-        return "unset"
-    if isinstance(value, msgspec.Struct):
-        inner = ", ".join(f"{name} = {to_toml(getattr(value, name))}" for name in value.__struct_fields__)
-        return f"{{ {inner} }}"
-    if isinstance(value, tuple):
-        return f"[{', '.join(to_toml(one) for one in value)}]"
-    return json.dumps(value, ensure_ascii=False)  # TOML writes texts, numbers and booleans as JSON does
 
 
 def _tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:

@@ -23,6 +23,7 @@ from omapush.cli import (
     push,
     receiver,
     registrations,
+    reload,
     route,
     subscriptions,
     terminal,
@@ -58,6 +59,7 @@ app.add_typer(policy.app, name="policy")
 app.command(name="books")(books.books)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="nodes")(nodes.show_nodes)
+app.command(name="reload")(reload.reload)
 app.command(name="drain")(nodes.drain)
 app.command(name="undrain")(nodes.undrain)
 app.add_typer(nodes.log_app, name="log")

@@ -6,29 +6,30 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from omapush.config.keys import restart
 from omapush.config.sections import Bytes, Section
 
 
 class Api(Section, frozen=True):
     """The HTTP front for push initiators."""
 
-    listen: str = "127.0.0.1:8080"
+    listen: Annotated[str, restart("api")] = "127.0.0.1:8080"
     """Address and port of PAP, JSON, health and metrics."""
-    certificate: str = ""
+    certificate: Annotated[str, restart("api")] = ""
     """
     PEM file with our certificate, and with those that lead from it to the CA: then the api speaks TLS 1.2 or
     later, and nothing else. A new one is used within 10 s, without a restart.
     """
-    private_key: str = ""
+    private_key: Annotated[str, restart("api")] = ""
     """PEM file with its private key, without a password."""
-    trusted_certificates: str = ""
+    trusted_certificates: Annotated[str, restart("api")] = ""
     """
     PEM file with the CAs that certificates of initiators come from: private ones, no public ones. Who shows
     one of another CA does not get through the handshake; who shows none needs a password or a token.
     """
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    trusted_proxies: Annotated[tuple[str, ...], restart("api")] = ("127.0.0.1", "::1")
     """Addresses or networks of proxies whose `X-Forwarded-For` says where a request comes from."""
-    max_body_bytes: Bytes = 100_663_296
+    max_body_bytes: Annotated[Bytes, restart("api")] = 100_663_296
     """Largest HTTP request body; above it the answer is 413. Content in JSON takes a third more room."""
     large_bodies_bytes: Bytes = 268_435_456
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+from omapush.config.keys import restart
 from omapush.config.sections import Section
 from omapush.errors import BadConfiguration
 
@@ -15,7 +16,7 @@ _SHORTEST_KEY: Final = 16
 class DeviceDocument(Section, frozen=True):
     """What devices are told of who may push to them: a Push Management Object for each user."""
 
-    key_file: str = ""
+    key_file: Annotated[str, restart("api")] = ""
     """
     File whose first line, 16 characters or more, is the key of the links that devices fetch their document
     by; the same on all nodes. Empty: documents are only written by `omapush policy device-document`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import typing
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,12 +14,6 @@ from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from omapush.config import Config
-
-SIP: Final = "sip"
-API: Final = "api"
-NOTIFIER: Final = "notifier"
-MSRP: Final = "msrp"
-ALL: Final = "all"
 
 _SECRET: Final = re.compile(r"password|secret|token|private|hash")
 "Names of keys whose values are nobody's business; a file's name is not one."
@@ -129,6 +122,19 @@ def differences(old: Config, new: Config) -> list[Difference]:
     return found
 
 
+def merged(old: Config, new: Config) -> Config:
+    """Return the new configuration, but the keys that need a restart as the old one has them."""
+    tables = {name: _merged(getattr(old, name), getattr(new, name)) for name in new.__struct_fields__}
+    return msgspec.structs.replace(new, **tables)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not isinstance(new, Struct):
+        return new
+    kept = {name: getattr(old, name) for name, needs in restarts(type(new)).items() if needs}
+    return msgspec.structs.replace(new, **kept) if kept else new
+
+
 def digests(config: Config) -> dict[str, str]:
     """Return a digest of each table that has to be the same on all nodes; secrets are not in it."""
     tables: dict[str, list[str]] = {}
@@ -139,12 +145,3 @@ def digests(config: Config) -> dict[str, str]:
         table: hashlib.blake2s("\n".join(lines).encode(), digest_size=4).hexdigest()
         for table, lines in tables.items()
     }
-
-
-def names(config: type[Struct]) -> Iterator[tuple[str, type[Struct]]]:
-    """Give each table of the file and the class that describes it; `NAME` stands for any name."""
-    for field in msgspec.structs.fields(config):
-        if typing.get_origin(field.type) is dict:
-            yield f"{field.name}.NAME", typing.get_args(field.type)[1]
-        elif isinstance(field.type, type) and issubclass(field.type, Struct):
-            yield field.name, field.type

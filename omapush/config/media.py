@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from omapush.config.keys import restart
 from omapush.config.sections import Section
 
 
@@ -14,11 +15,11 @@ class Content(Section, frozen=True):
 
     url: str = ""
     """What links begin with, such as `https://content.home1.example/content/`; empty: from the address."""
-    listen: str = ""
+    listen: Annotated[str, restart("api")] = ""
     """Address and port of a server of its own, in the api process; empty: `api.listen` serves links."""
-    certificate: str = ""
+    certificate: Annotated[str, restart("api")] = ""
     """File with the certificate of `listen` (PEM); empty: no TLS."""
-    private_key: str = ""
+    private_key: Annotated[str, restart("api")] = ""
     """File with its key (PEM)."""
     lifetime_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
     """How long a link is good, never beyond deliver-before; content that has links is kept as long."""
@@ -33,19 +34,19 @@ class Content(Section, frozen=True):
 class Msrp(Section, frozen=True):
     """Media workers: MSRP sessions that carry large content."""
 
-    listen: str = "127.0.0.1:2855"
+    listen: Annotated[str, restart("msrp")] = "127.0.0.1:2855"
     """Address and port of the first worker of this node; the second one takes the next port, and so on."""
-    workers: Annotated[int, Meta(ge=1, le=64)] = 2
+    workers: Annotated[Annotated[int, Meta(ge=1, le=64)], restart("msrp")] = 2
     """Worker processes of this node, each with a port of its own."""
-    public_host: str = ""
+    public_host: Annotated[str, restart("msrp")] = ""
     """Host that devices connect to, where it is not the one of `listen`."""
-    tls: bool = False
+    tls: Annotated[bool, restart("msrp")] = False
     """Every session over TLS (`msrps`). Needs `certificate` and `private_key`."""
-    certificate: str = ""
+    certificate: Annotated[str, restart("msrp")] = ""
     """File with our certificate, and those between it and its root (PEM)."""
-    private_key: str = ""
+    private_key: Annotated[str, restart("msrp")] = ""
     """File with its key (PEM)."""
-    trusted_certificates: str = ""
+    trusted_certificates: Annotated[str, restart("msrp")] = ""
     """
     File with roots that devices' certificates may lead to (PEM); empty: those of the system. A device whose
     answer names the fingerprint of its certificate needs none.

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta
 
+from omapush.config.keys import restart
 from omapush.config.sections import Milliseconds, Section
 from omapush.errors import BadConfiguration
 
@@ -23,23 +24,23 @@ _TLS_FILES: Final = {
 class RedisSection(Section, frozen=True):
     """Where all state lives."""
 
-    url: str = "unix:///tmp/omapush/redis.sock"
+    url: Annotated[str, restart("all")] = "unix:///tmp/omapush/redis.sock"
     """`unix:///path`, `redis://host:port/0`, or `rediss://psa@host:port/0`: TLS, and a user."""
-    password_file: str = ""
+    password_file: Annotated[str, restart("all")] = ""
     """File whose first line is the password of that user, which so stays out of this file and of the log."""
-    trusted_certificates: str = ""
+    trusted_certificates: Annotated[str, restart("all")] = ""
     """With `rediss://`, PEM file with the CAs of the certificate of Redis; empty: those of the system."""
-    certificate: str = ""
+    certificate: Annotated[str, restart("all")] = ""
     """With `rediss://`, PEM file with our own certificate, where Redis asks for one."""
-    private_key: str = ""
+    private_key: Annotated[str, restart("all")] = ""
     """PEM file with its private key."""
-    timeout_ms: Milliseconds = 1_000
+    timeout_ms: Annotated[Milliseconds, restart("all")] = 1_000
     """Longest wait for one answer; on expiry the peer gets 503 with Retry-After and the work is kept."""
-    user_shards: Shards = 16
+    user_shards: Annotated[Shards, restart("all")] = 16
     """Slots that users are spread over. Fixed once there is data."""
-    push_shards: Shards = 16
+    push_shards: Annotated[Shards, restart("all")] = 16
     """Slots that pushes are spread over. Fixed once there is data."""
-    content_keys: tuple[str, ...] = ()
+    content_keys: Annotated[tuple[str, ...], restart("all")] = ()
     """
     Files with a key each, of 32 bytes or 64 hexadecimal digits: contents are encrypted in Redis with the
     first, and read with any of them. Empty: they are there as they came.

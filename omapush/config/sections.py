@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from omapush.config.keys import restart
 from omapush.config.quiet import QuietHours
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -25,34 +26,34 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Sip(Section, frozen=True):
     """Where the Push Sender Agent speaks SIP (the ISC reference point), and as whom."""
 
-    listen: tuple[str, ...] = ("udp:127.0.0.1:5070", "tcp:127.0.0.1:5070")
+    listen: Annotated[tuple[str, ...], restart("sip")] = ("udp:127.0.0.1:5070", "tcp:127.0.0.1:5070")
     """
     Addresses to listen on: `udp:`, `tcp:` or `tls:`, address and port. TCP also serves Kamailio's own
     metrics; TLS needs `[tls]`.
     """
     uri: str = "sip:psa@home1.example"
     """Public service identity of the sender: From and, for trusted initiators, P-Asserted-Identity."""
-    aliases: tuple[str, ...] = ()
+    aliases: Annotated[tuple[str, ...], restart("sip")] = ()
     """Other names of this server in Route and Request-URI, such as the server name in the filter criteria."""
-    workers: Annotated[int, Meta(ge=1, le=64)] = 4
+    workers: Annotated[Annotated[int, Meta(ge=1, le=64)], restart("sip")] = 4
     """SIP worker processes for each listen address."""
-    senders: Annotated[int, Meta(ge=1, le=64)] = 2
+    senders: Annotated[Annotated[int, Meta(ge=1, le=64)], restart("sip")] = 2
     """Processes that own user shards and send their deliveries."""
     window: Annotated[int, Meta(ge=1, le=20_000)] = 1_000
     """Requests that one sender process may have in flight. Each holds about 45 KB of shared memory."""
     window_per_hop: Annotated[int, Meta(ge=1, le=20_000)] = 750
     """How many of them may go to one next hop, so that a silent S-CSCF leaves room for the others."""
-    shared_memory_mb: Annotated[int, Meta(ge=64, le=65_536)] = 1_024
+    shared_memory_mb: Annotated[Annotated[int, Meta(ge=64, le=65_536)], restart("sip")] = 1_024
     """Kamailio's shared memory; the start is refused when all windows together would not fit."""
-    package_memory_mb: Annotated[int, Meta(ge=8, le=1_024)] = 32
+    package_memory_mb: Annotated[Annotated[int, Meta(ge=8, le=1_024)], restart("sip")] = 32
     """Kamailio's private memory for each process."""
     tcp_above: Annotated[int, Meta(ge=0, le=65_507)] = 1_300
     """Requests of our own larger than this leave by TCP (RFC 3261 18.1.1); 0: as their next hop says."""
-    udp_mtu: Annotated[int, Meta(ge=0, le=65_507)] = 0
+    udp_mtu: Annotated[Annotated[int, Meta(ge=0, le=65_507)], restart("sip")] = 0
     """Relayed requests larger than this leave by TCP; 0 leaves the transport of users' traffic alone."""
     record_route: bool = False
     """Stay in the route of dialogs that filter criteria bring through us."""
-    log_level: Literal["error", "warning", "info", "debug"] = "warning"
+    log_level: Annotated[Literal["error", "warning", "info", "debug"], restart("sip")] = "warning"
     """How much Kamailio's own core logs."""
 
 
@@ -94,7 +95,7 @@ class Delivery(Section, frozen=True):
     """Largest content that a NOTIFY carries; 0: none does."""
     inline_bytes: Annotated[int, Meta(ge=0, le=65_536)] = 16_384
     """Larger content is stored once, in pieces, beside the push; smaller travels in each delivery."""
-    transaction_s: Annotated[int, Meta(ge=5, le=300)] = 40
+    transaction_s: Annotated[Annotated[int, Meta(ge=5, le=300)], restart("sip", "notifier")] = 40
     """A request without a result for so long is sent again. Kamailio waits 8 s less for it, 32 s at most."""
     retention_s: Seconds = 86_400
     """How long a finished push and its push-id are remembered."""
@@ -120,7 +121,7 @@ class Overload(Section, frozen=True):
     """
     http_queue_ms: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
     """The same for pushes by PAP and JSON: HTTP 503 with Retry-After. Those of high priority are let in."""
-    flood_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 50
+    flood_per_s: Annotated[Annotated[int, Meta(ge=1, le=100_000)], restart("sip")] = 50
     """Requests a second that an address outside `core.trusted_peers` may send; more are not answered."""
 
 
@@ -166,7 +167,7 @@ class Log(Section, frozen=True):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level written."""
-    format: Literal["logfmt", "json"] = "logfmt"
+    format: Annotated[Literal["logfmt", "json"], restart("all")] = "logfmt"
     """One line an event, for people or for machines."""
 
 

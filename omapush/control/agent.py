@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from omapush import clock, log
 from omapush.config import Config, keys, load
+from omapush.config.checks import check
 from omapush.errors import BadConfiguration, PushError
 from omapush.push.nodes import (
     CHECK,
@@ -177,11 +178,13 @@ class Agent:
             self._take(orders.reload, config)
             return
         try:
-            config = load(self._config.path)
+            found = load(self._config.path)
+            config = keys.merged(self._config, found)
+            check(config)
         except BadConfiguration as error:
             self._answer, self._changes = (orders.reload, REFUSED, str(error)), ()
             return
-        self._changes = tuple(Change(*one) for one in keys.differences(self._config, config)[:_MOST_CHANGES])
+        self._changes = tuple(Change(*one) for one in keys.differences(self._config, found)[:_MOST_CHANGES])
         self._checked = config
         self._answer = (orders.reload, CHECKED, "")
         if orders.phase == TAKE:  # it came too late for the check

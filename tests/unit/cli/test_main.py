@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from omapush.cli import main as command
-from omapush.cli.configuration import all_keys, to_toml
+from omapush.cli.configuration import all_keys
 from omapush.config import Config, load
+from omapush.config.keys import to_toml
 from tests.harness.ports import free_port
 
 TOML = """
