@@ -15,6 +15,12 @@ from msgspec import Meta, Struct
 if TYPE_CHECKING:
     from omapush.config import Config
 
+SIP: Final = "sip"
+API: Final = "api"
+NOTIFIER: Final = "notifier"
+MSRP: Final = "msrp"
+"Processes that `restart` may name; `all` means each of them."
+
 _SECRET: Final = re.compile(r"password|secret|token|private|hash")
 "Names of keys whose values are nobody's business; a file's name is not one."
 _FILES: Final = re.compile(r"(?:files?|folder)$|^private_key$")
