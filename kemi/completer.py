@@ -128,10 +128,12 @@ class ResultCompleter:
         """Judge up to one batch of answers; returns how many."""
         ended: Counter[tuple[int, str]] = Counter()
         batch = self._batch
-        while batch.number < _MOST_RESULTS and (queued := ksr_reader.next_queued(RESULTS)):
+        for _ in range(_MOST_RESULTS - batch.number):
+            queued = ksr_reader.next_queued(RESULTS)
+            if queued is None:
+                break
             sent = Sent.unpack(queued[0])
-            answered = Answered.unpack(queued[1])
-            self._take(batch, sent, answered)
+            self._take(batch, sent, Answered.unpack(queued[1]))
             ended[sent.sender, sent.hop] += 1
         for (sender, hop), number in ended.items():
             window.add_ended_to(sender, hop, number)

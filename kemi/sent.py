@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from omapush.push.values import TARGET_LENGTH, Method
@@ -101,19 +102,12 @@ class Sent(NamedTuple):
         if len(packed) > _NUMBERS.size:
             suffix, cseq = _IN_SUBSCRIPTION.unpack_from(packed, _NUMBERS.size)
             notify = InSubscription(ticket[:TARGET_LENGTH] + suffix.hex(), cseq, bool(flags & _OTHERS))
+        unconfirmed, fetch = flags & _UNCONFIRMED != 0, flags & _FETCH != 0
+        link, another = flags & _LINK != 0, flags & _ANOTHER != 0
+        name = f"{hop:04x}"
+        # By place, for every answer comes by here: names cost as much as all else.
         return Sent(
-            ticket=ticket,
-            attempt=attempt,
-            plans=plans,
-            sent_ms=sent_ms,
-            sender=sender,
-            hop=f"{hop:04x}",
-            deliver_before_ms=before_ms,
-            unconfirmed=bool(flags & _UNCONFIRMED),
-            notify=notify,
-            fetch=bool(flags & _FETCH),
-            link=bool(flags & _LINK),
-            another=bool(flags & _ANOTHER),
+            ticket, attempt, plans, sent_ms, sender, name, before_ms, unconfirmed, notify, fetch, link, another
         )
 
 
@@ -135,20 +129,21 @@ class Answered(NamedTuple):
     def pack(self) -> str:
         """Return it as text; peers' words cannot break the format."""
         words = (self.retry_after, self.reason, self.warning, self.accept, self.accept_encoding)
-        return "\t".join(
-            (
-                str(self.sip_code),
-                "1" if self.local else "0",
-                str(self.at_ms),
-                *(_plain(word) for word in words),
-            )
-        )
+        said = "\t".join([_plain(word) if word else "" for word in words])
+        return f"{self.at_ms}\t{self.sip_code}\t{int(self.local)}\t{said}"
 
     @staticmethod
     def unpack(text: str) -> Answered:
         """Return what `pack` packed."""
-        code, local, at_ms, *words = text.split("\t")
-        return Answered(int(code), local == "1", int(at_ms), *words)
+        at_ms, _, rest = text.partition("\t")
+        code, local, words = _said(rest)
+        return Answered(code, local, int(at_ms), *words)
+
+
+@lru_cache(maxsize=256)  # peers say the same again and again
+def _said(text: str) -> tuple[int, bool, list[str]]:
+    code, local, *words = text.split("\t")
+    return int(code), local == "1", words
 
 
 def _plain(word: str) -> str:

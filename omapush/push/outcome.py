@@ -7,6 +7,7 @@ What a SIP result means: Appendix Q and spec/pap.md 8 as one table, read by PAP,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from omapush.protocol.pap_values import DeliveryMethod
@@ -187,7 +188,7 @@ def judge(
     if row.again == "wait":
         return Outcome(deliver_before_ms, "pending", TAKEN_CODE, _desc(row, reply))
     if row.again == "no":
-        return Outcome(None, row.state, row.code, _desc(row, reply))
+        return _for_good(row, reply)
     plan, is_absent = plans.of(row.again), row.again == "absent"
     at_ms = next_try(plan, attempt=attempt, now_ms=now_ms, retry_after_s=reply.retry_after_s, jitter=jitter)
     is_waited_for = is_absent and plans.hold_absent and now_ms < deliver_before_ms
@@ -201,6 +202,11 @@ def judge(
             None, _EXPIRED, code, f"deliver-before comes before the next try; last: {_desc(row, reply)}"
         )
     return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply), on_change=is_absent)
+
+
+@lru_cache(maxsize=256)
+def _for_good(row: Row, reply: Reply) -> Outcome:
+    return Outcome(None, row.state, row.code, _desc(row, reply))
 
 
 def expired(last_sip_code: int, *, held: bool) -> Outcome:

@@ -63,15 +63,9 @@ def _with_subscribers(db: Store, ended: Sequence[Ended]) -> Sequence[Ended]:
 def _stored(one: Ended) -> pushes.Stored:
     ref, index = ticket_delivery(one.ticket)
     outcome = one.outcome
+    is_final = outcome.retry_at_ms is None
     result = Result(
-        state=outcome.state,
-        code=outcome.code,
-        desc=outcome.desc,
-        method=one.method,
-        sip_code=one.sip_code,
-        attempts=one.attempt,
-        at_ms=one.at_ms,
+        outcome.state, outcome.code, outcome.desc, one.method, one.sip_code, one.attempt, one.at_ms
     )
-    name = "final" if outcome.retry_at_ms is None else "retry"
-    event = Event(one.at_ms, index, name, one.said)
-    return pushes.Stored(ref, index, result, outcome.retry_at_ms is None, event, one.carried)
+    event = Event(one.at_ms, index, "final" if is_final else "retry", one.said)
+    return pushes.Stored(ref, index, result, is_final, event, one.carried)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from omapush.push.values import TARGET_LENGTH, target
 
@@ -144,6 +145,13 @@ def push_counted(shard_number: int, ref: str) -> str:
 def content(shard_number: int, ref: str) -> str:
     """Content of one push, in pieces."""
     return f"content:{{p{shard_number}}}:{ref}"
+
+
+@lru_cache(maxsize=4096)
+def prefixes_of_push(shard_number: int) -> tuple[str, str, str, str]:
+    """What stands before a push's ref in the names of it, its event log, what is counted, and its content."""
+    whose = (shard_number, "")
+    return push(*whose), push_log(*whose), push_counted(*whose), content(*whose)
 
 
 def upload(shard_number: int, name: str) -> str:

@@ -278,12 +278,7 @@ def store_results(
                 [now_ms, retention_s],
             ),
         )
-        names += (
-            keys.push(number, one.ref),
-            keys.push_log(number, one.ref),
-            keys.push_counted(number, one.ref),
-            keys.content(number, one.ref),
-        )
+        names += [prefix + one.ref for prefix in keys.prefixes_of_push(number)]
         record, event = codec.encode(one.result), codec.encode(one.event)
         args += (one.ref, one.recipient, record, one.result.state if one.final else "", event, one.carried)
         whose.setdefault(number, []).append((one.ref, one.recipient))
