@@ -104,10 +104,10 @@ class Sent(NamedTuple):
             notify = InSubscription(ticket[:TARGET_LENGTH] + suffix.hex(), cseq, bool(flags & _OTHERS))
         unconfirmed, fetch = flags & _UNCONFIRMED != 0, flags & _FETCH != 0
         link, another = flags & _LINK != 0, flags & _ANOTHER != 0
-        name = f"{hop:04x}"
+        where = sender, f"{hop:04x}"
         # By place, for every answer comes by here: names cost as much as all else.
         return Sent(
-            ticket, attempt, plans, sent_ms, sender, name, before_ms, unconfirmed, notify, fetch, link, another
+            ticket, attempt, plans, sent_ms, *where, before_ms, unconfirmed, notify, fetch, link, another
         )
 
 

@@ -16,6 +16,7 @@ import metrics
 import suspended
 import window
 from hosted_content import HostedContent
+from pace import Pace
 from package import Document, Effects, Package, joined
 from presence import Presence
 from reg_event import RegEvent
@@ -104,6 +105,7 @@ class WatchCompleter:
         self._store = client.connect(settings.config.redis)
         self._answers: list[FinalAnswer] = []
         self._counts = metrics.Counts()
+        self._pace = Pace()
         self.take(settings)
 
     def take(self, settings: Settings) -> None:
@@ -116,6 +118,8 @@ class WatchCompleter:
         """Store and answer all that waits; answers that Redis did not take are kept and tried again."""
         while self._take_notifies() or self._take_answers():
             self._counts.flush()
+            self._pace.worked()
+        self._pace.rest()
 
     # NOTIFYs -------------------------------------------------------------------------------------
 
