@@ -2,7 +2,8 @@
 What is let in when more arrives than can be stored: the rest is told 503 at once, which costs least.
 
 Completers see how long requests wait for them, and say in shared memory which part of them to let in. SIP
-workers read that and shed the rest. What waits in the socket's buffer is seen in /proc.
+workers read that and shed the rest: REGISTERs of known peers before Python is asked (kamailio.cfg), all else
+here. What waits in the socket's buffer is seen in /proc.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _TABLE: Final = "overload"
 _LOOK_AGAIN_S: Final = 0.02
 _BELIEVED_S: Final = 1.0
 "A level that nobody renews for so long is over: its queue is empty."
+_BELIEVED_NATIVELY_S: Final = 2
+"The same in whole seconds, begun ones among them."
 _PASSES: Final = ("$hdr(Resource-Priority)", "$hdr(Priority)")
 _EMERGENCY: Final = "emergency"
 _PROC: Final = (Path("/proc/net/udp"), Path("/proc/net/udp6"))
@@ -27,6 +30,15 @@ _BYTES_EACH: Final = 2_304
 "Memory that the kernel counts for a datagram of usual size."
 _DRAINED_S: Final = 2_000
 "Requests a second that workers take from their sockets at least."
+
+_PEERS: Final = "peers"
+"Table of the peers whose REGISTERs are shed natively."
+_SHED_NATIVELY: Final = "registers"
+"The queue whose requests are."
+_LETS_IN_OF: Final = 10_000
+
+_known_peers: set[str] = set()
+"In a SIP worker: peers that are in that table."
 
 _read: dict[str, tuple[float, float]] = {}
 "In a SIP worker: queue to (part let in, when to look again)."
@@ -40,6 +52,21 @@ def sheds(queue: str) -> bool:
         admitted = _level(queue, now)
         _read[queue] = admitted, now + _LOOK_AGAIN_S
     return admitted < 1 and random.random() >= admitted and not _is_urgent()
+
+
+def is_shed_natively(peer: str, *, by_address: bool) -> bool:
+    """
+    In a SIP worker: tell whether REGISTERs of a trusted peer are shed before Python is asked.
+
+    From now on they are. `by_address`: its address makes it trusted; at a certificate Python has to look.
+    """
+    if not by_address:
+        return False
+    if peer in _known_peers:
+        return True
+    KSR.htable.sht_seti(_PEERS, peer, 1)
+    _known_peers.add(peer)
+    return False
 
 
 def _level(queue: str, now: float) -> float:
@@ -86,6 +113,10 @@ class Steering:
         admitted = self._level.admitted
         if admitted < 1 or self._told < 1:
             KSR.htable.sht_sets(_TABLE, self._queue, f"{admitted:.4f} {now:.3f}")
+            if self._queue == _SHED_NATIVELY:
+                KSR.htable.sht_seti(_TABLE, "shed_lets_in", int(admitted * _LETS_IN_OF))
+                until_s = clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S if admitted < 1 else 0
+                KSR.htable.sht_seti(_TABLE, "shed_until", until_s)
         if admitted < 1 <= self._told:
             log.get().warning("overload_began", queue=self._queue, waited_s=round(wait_s, 3))
         elif self._told < 1 <= admitted:

@@ -155,6 +155,9 @@ class PushAs:
         """
         if ksr_reader.method() != "REGISTER" or not ksr_reader.is_trusted(self._settings):
             return None
+        by_address = not self._settings.inside.domain.names
+        if overload.is_shed_natively(ksr_reader.source_address(), by_address=by_address):
+            return None
         if not overload.sheds(completer.REGISTERS):
             return None
         if KSR.tmx.t_precheck_trans() > 0 or ksr_reader.has_several_routes():

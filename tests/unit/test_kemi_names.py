@@ -65,6 +65,16 @@ def test_every_route_says_that_it_returns_an_int_and_does_so_at_its_end() -> Non
                 assert not isinstance(node, ast.Return) or node.value is not None, name
 
 
+def test_what_python_says_of_shedding_is_what_kamailio_looks_at() -> None:
+    overload = (ROOT / "kemi" / "overload.py").read_text()
+    looked_at = set(re.findall(r"\$sht\(overload=>(\w+)\)", CONFIGURATION))
+
+    assert looked_at == {"shed_until", "shed_lets_in"}
+    assert all(f'"{name}"' in overload for name in looked_at)
+    assert "$sht(peers=>$si)" in CONFIGURATION
+    assert '"peers"' in overload
+
+
 def test_every_queue_timer_and_metric_that_python_names_is_configured() -> None:
     source = "\n".join(file.read_text() for file in (ROOT / "kemi").glob("*.py"))
     metrics = set(re.findall(r'"([a-z_]+_(?:total|seconds|in_flight))"', source))
