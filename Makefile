@@ -22,11 +22,13 @@ PACKAGES := kamailio kamailio-python3-modules kamailio-tls-modules sip-tester re
 BENCH_PACKAGES := mariadb-server-core mariadb-client-core kamailio-mysql-modules
 # The browser that tests of the console look through, for `make test` alone.
 BROWSER_PACKAGES := chromium
+# For `make test-package` alone: a Debian in a folder, and systemd in it.
+PACKAGE_TEST_PACKAGES := debootstrap systemd-container lintian
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone check bench fuzz lab conformance doctor config-check stubs clean
+.PHONY: help deps demo run test test-alone test-package check bench fuzz lab conformance doctor config-check stubs deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +49,10 @@ test: deps $(VENV)/.browser ## prove everything: units, store, wire, browser
 test-alone: deps ## try once more, one after the other, what failed in the last `make test`
 	@echo "test-alone: what failed beside other tests has to pass alone"
 	@python -m pytest --last-failed --last-failed-no-failures none
+
+test-package: deps $(VENV)/.package-test-packages ## install the Debian package in a machine of its own, use, upgrade, purge it; root
+	@echo "test-package: a Debian 12 in a folder, booted by systemd-nspawn without a network"
+	@python -m pytest tests/package/in_a_machine.py
 
 check: deps ## style and types: ruff, mypy --strict
 	@echo "check: ruff, then mypy --strict"
@@ -81,6 +87,10 @@ stubs: deps ## write stubs/KSR.pyi from the installed Kamailio
 	@echo "stubs: asking Kamailio for its KEMI functions"
 	@python -m stubs.generate
 
+deb: deps ## build the Debian package into build/; VERSION=1.2.3 for another than that of pyproject.toml
+	@echo "deb: the code, and the libraries of requirements.txt for $(PYTHON)"
+	@python -m deploy.package $(if $(VERSION),--version $(VERSION))
+
 clean: ## remove the virtual environment, caches and var/, the state of make run
 	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -88,7 +98,8 @@ clean: ## remove the virtual environment, caches and var/, the state of make run
 $(VENV)/.packages: WANTED := $(PACKAGES)
 $(VENV)/.bench-packages: WANTED := $(BENCH_PACKAGES)
 $(VENV)/.browser-packages: WANTED := $(BROWSER_PACKAGES)
-$(VENV)/.packages $(VENV)/.bench-packages $(VENV)/.browser-packages: Makefile
+$(VENV)/.package-test-packages: WANTED := $(PACKAGE_TEST_PACKAGES)
+$(VENV)/.packages $(VENV)/.bench-packages $(VENV)/.browser-packages $(VENV)/.package-test-packages: Makefile
 	@missing=""; \
 	for package in $(WANTED); do \
 	  [ "$$(dpkg-query -Wf '$${db:Status-Abbrev}' $$package 2>/dev/null)" = "ii " ] || missing="$$missing $$package"; \

@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 import typer
 
+from omapush.cli import launch
 from omapush.config import Config, Initiator
 from omapush.errors import PushRefused, StoreUnavailable
 
@@ -56,7 +57,8 @@ def ask(
         with client:
             answer = client.request(method, where, content=body, headers=headers, auth=auth)
     except httpx.HTTPError as error:
-        raise StoreUnavailable(f"the api at {where} does not answer ({error}); start it: make run") from error
+        start = launch.how_to_start("api")
+        raise StoreUnavailable(f"the api at {where} does not answer ({error}); start it: {start}") from error
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise PushRefused(f"the api does not accept initiator {name} with its password or token (401)")
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:

@@ -133,7 +133,7 @@ def redis(config: Config, store: Store) -> Finding:
     if problem:
         effect = "PAP answers 503, SIP 503; nothing is lost and nothing moves"
         finding = f"{config.redis.shown}: {problem}"
-        return _wrong("redis", finding, effect, "start it (make run, omapush redis)")
+        return _wrong("redis", finding, effect, f"start it: {launch.how_to_start('redis')}")
     return _ok("redis", config.redis.shown)
 
 
@@ -196,7 +196,7 @@ def sip(config: Config) -> Finding:
             "sip",
             problem,
             "nothing is delivered, registrations are missed",
-            "start it (make run, omapush sip)",
+            f"start it: {launch.how_to_start('sip')}",
         )
     return _ok("sip", f"answers OPTIONS at {config.sip.listen[0]}")
 
@@ -266,7 +266,9 @@ def api(config: Config) -> Finding:
     except httpx.HTTPError as error:
         problem = str(error)
     if problem:
-        return _wrong("api", f"{url}: {problem}", "no push is taken", "start it (make run, omapush api)")
+        return _wrong(
+            "api", f"{url}: {problem}", "no push is taken", f"start it: {launch.how_to_start('api')}"
+        )
     return _ok("api", f"answers at {config.api.listen}")
 
 
@@ -277,7 +279,12 @@ def media_workers(config: Config, store: Store) -> Finding:
     live = msrp_workers.live(store)
     if not live:
         effect = "pushes that need a session are tried again by plan, and then end"
-        return _wrong("media workers", "none lives", effect, "start one (make run, omapush msrp)")
+        return _wrong(
+            "media workers",
+            "none lives",
+            effect,
+            f"start one: {launch.how_to_start('msrp@1' if launch.PACKAGED else 'msrp')}",
+        )
     streams, room = sum(one.streams for one in live), sum(one.most for one in live)
     if not any(one.has_room for one in live):
         cause = f"all {len(live)} are full: {streams} contents"
@@ -296,5 +303,5 @@ def notifier(store: Store) -> Finding:
     text = ", ".join(f"{number} {what}" for what, number in late.items() if number)
     if text:
         effect = "retries and result notifications do not happen"
-        return _wrong("notifier", text, effect, "start it (make run, omapush notifier)")
+        return _wrong("notifier", text, effect, f"start it: {launch.how_to_start('notifier')}")
     return _ok("notifier", "none of its work is overdue")

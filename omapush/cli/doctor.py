@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from omapush.cli import access_checks, checks, processes, terminal
+from omapush.cli import access_checks, checks, launch, processes, terminal
 from omapush.cli.checks import Finding
 from omapush.config import Config
 from omapush.store import client
@@ -52,7 +52,9 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
     store = client.connect(config.redis)
     redis, sip, api = checks.redis(config, store), checks.sip(config), checks.api(config)
     if all(finding.state == "wrong" for finding in (redis, sip, api)):
-        yield Finding("stack", "skipped", "nothing of it runs here; start it: make run")
+        yield Finding(
+            "stack", "skipped", f"nothing of it runs here; start it: {launch.how_to_start('stack')}"
+        )
         yield from checks.ports(config)
         return
     yield redis

@@ -13,6 +13,8 @@ from omapush.errors import BadConfiguration
 
 ROOT = Path(__file__).resolve().parents[2]
 "Where kamailio.cfg, kemi/ and schema/ are."
+PACKAGED = Path("/opt/omapush") == ROOT
+"Whether the Debian package brought us: then services of systemd run our processes."
 
 _RECEIVE_BUFFER = 4_194_304
 "Bytes that a UDP socket may hold while its workers are busy; the kernel caps it (net.core.rmem_max)."
@@ -22,6 +24,13 @@ _SHORTEST_TRANSACTION_MS = 1_000
 _STORING_S = 8
 "Seconds between Kamailio's own 408 and `delivery.transaction_s`."
 _LOG_LEVELS = {"error": -1, "warning": 0, "info": 2, "debug": 3}
+
+
+def how_to_start(part: str) -> str:
+    """Return what an operator types to start one of our processes, or all of them by the name `stack`."""
+    if PACKAGED:
+        return f"systemctl start {'omapush.target' if part == 'stack' else f'omapush-{part}'}"
+    return "make run" if part == "stack" else f"make run, omapush {part}"
 
 
 def kamailio_command(config: Config, run_dir: Path) -> list[str]:

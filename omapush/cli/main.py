@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -82,6 +83,10 @@ def _options(
 
 def main() -> None:
     """Run one command and exit with its code."""
+    if "_OMAPUSH_COMPLETE" in os.environ:  # a shell asks what could come next; the package brings its scripts
+        from typer._completion_classes import completion_init
+
+        completion_init()
     try:
         app()
     except PushError as error:

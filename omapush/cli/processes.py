@@ -9,6 +9,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import typer
 
 from omapush import log
-from omapush.cli import audit_note, launch, terminal
+from omapush.cli import audit_note, launch, supervision, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _STOP_WITHIN_S = 5
+_LOOK_S = 0.05
 
 RunDir = Annotated[
     Path | None,
@@ -43,9 +45,18 @@ DataDir = Annotated[
 ]
 
 
-def redis(context: typer.Context, run_dir: RunDir = None, data_dir: DataDir = None) -> None:
+def redis(
+    context: typer.Context,
+    run_dir: RunDir = None,
+    data_dir: DataDir = None,
+    wanted: Annotated[
+        bool, typer.Option("--wanted", help="Only tell, by 0 or 1, whether redis.url asks for a private one.")
+    ] = False,
+) -> None:
     """Run the private Redis on the configured unix socket."""
     config = terminal.settings(context)
+    if wanted:
+        raise typer.Exit(0 if urlsplit(config.redis.url).scheme == "unix" else terminal.FAILED)
     data = (data_dir or run_directory(config, run_dir)).resolve()
     command = launch.redis_command(config, data)
     sock = Path(urlsplit(config.redis.url).path)
@@ -74,14 +85,19 @@ def sip(context: typer.Context, run_dir: RunDir = None) -> None:
 def api(context: typer.Context) -> None:
     """Run the HTTP front: PAP, JSON, contents, health, metrics."""
     import uvicorn
+    import uvloop
 
     from omapush.pap_http.app import create
     from omapush.pap_http.connection import BoundedConnection
 
     config = terminal.settings(context)
     log.setup("api", level=config.log.level, form=config.log.format)
+    host, port = _free_endpoint(config.api.listen, "api.listen")
+    if not is_loopback(host) and not config.api.certificate:
+        log.get().warning("api_without_tls", listen=config.api.listen, action="set api.certificate")
+    audit_note.started(config, "api")
+    app = create(config)
     common: dict[str, Any] = {
-        "loop": "uvloop",
         "http": BoundedConnection,
         "access_log": False,
         "log_config": None,
@@ -89,31 +105,16 @@ def api(context: typer.Context) -> None:
         "forwarded_allow_ips": list(config.api.trusted_proxies),
         "timeout_graceful_shutdown": _STOP_WITHIN_S,
     }
-    host, port = _free_endpoint(config.api.listen, "api.listen")
-    if not is_loopback(host) and not config.api.certificate:
-        log.get().warning("api_without_tls", listen=config.api.listen, action="set api.certificate")
-    audit_note.started(config, "api")
-    app = create(config)
     secured: dict[str, Any] = {"ssl_context_factory": lambda *_: app.state.tls} if app.state.tls else {}
-    if not config.content.listen:
-        uvicorn.run(app, host=host, port=port, **secured, **common)
-        return
     servers = [uvicorn.Server(uvicorn.Config(app, host=host, port=port, **secured, **common))]
-    host, port = _free_endpoint(config.content.listen, "content.listen")
-    tls = config.content
-    servers.append(
-        uvicorn.Server(
-            uvicorn.Config(
-                app.state.contents,
-                host=host,
-                port=port,
-                ssl_certfile=tls.certificate or None,
-                ssl_keyfile=tls.private_key or None,
-                **common,
-            )
-        )
-    )
-    asyncio.run(_serve_all(servers))
+    if config.content.listen:
+        host, port = _free_endpoint(config.content.listen, "content.listen")
+        tls = config.content
+        common |= {"ssl_certfile": tls.certificate or None, "ssl_keyfile": tls.private_key or None}
+        contents = uvicorn.Config(app.state.contents, host=host, port=port, **common)
+        servers.append(uvicorn.Server(contents))
+    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(supervision.supervised(_serve_all(servers)))
 
 
 def _free_endpoint(listen: str, key: str) -> tuple[str, int]:
@@ -124,7 +125,16 @@ def _free_endpoint(listen: str, key: str) -> tuple[str, int]:
 
 async def _serve_all(servers: Sequence[uvicorn.Server]) -> None:
     """Until all have ended; a signal ends one after the other, for each gives it back when it is through."""
+    announcement = asyncio.create_task(_announce(servers))
     await asyncio.gather(*(server.serve() for server in servers))
+    announcement.cancel()
+
+
+async def _announce(servers: Sequence[uvicorn.Server]) -> None:
+    """Tell that the api is ready, once all listen."""
+    while not all(server.started for server in servers):
+        await asyncio.sleep(_LOOK_S)
+    supervision.ready()
 
 
 def notifier(context: typer.Context) -> None:
@@ -133,7 +143,7 @@ def notifier(context: typer.Context) -> None:
 
     config = terminal.settings(context)
     log.setup("notifier", level=config.log.level, form=config.log.format)
-    asyncio.run(worker.run(config))
+    asyncio.run(supervision.supervised(worker.run(config, supervision.ready)))
 
 
 def msrp(context: typer.Context) -> None:
@@ -145,7 +155,7 @@ def msrp(context: typer.Context) -> None:
     config = terminal.settings(context)
     log.setup("msrp", level=config.log.level, form=config.log.format)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(worker.run(config))
+    asyncio.run(supervision.supervised(worker.run(config, supervision.ready)))
 
 
 def run_directory(config: Config, named: Path | None = None) -> Path:
@@ -231,4 +241,7 @@ def _become(command: list[str], environment: dict[str, str] | None = None) -> No
     try:
         launch.become(command, environment)
     except OSError as error:
-        raise PushRefused(f"{command[0]}: {error.strerror}; `make deps` installs what is missing") from error
+        missing = (
+            "the package omapush needs it" if launch.PACKAGED else "`make deps` installs what is missing"
+        )
+        raise PushRefused(f"{command[0]}: {error.strerror}; {missing}") from error

@@ -7,6 +7,7 @@ import errno
 import secrets
 import signal
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -28,9 +29,11 @@ _LOOK_S: Final = 5.0
 _AGAIN_S: Final = 1.0
 
 
-async def run(config: Config) -> None:
+async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     """
     Work until SIGTERM or SIGINT; what is being sent then may end within 10 s.
+
+    `ready` is called when it listens.
 
     Raises:
         PushRefused: all ports of this node's workers are taken.
@@ -43,6 +46,7 @@ async def run(config: Config) -> None:
     server, port = await _listen(config.msrp, hub)
     worker = Worker(config, hub, port)
     log.get().info("msrp_listening", worker=worker.name, uri=worker.uri)
+    ready()
     try:
         await worker.run(stop)
     finally:

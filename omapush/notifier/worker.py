@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from functools import partial
 
 import httpx
@@ -29,14 +30,19 @@ from omapush.telemetry.opening import span_export
 from omapush.telemetry.wishes import Wishes
 
 
-async def run(config: Config) -> None:
-    """Work until SIGTERM or SIGINT; what initiators are being told then is brought to its end."""
+async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
+    """
+    Work until SIGTERM or SIGINT; what initiators are being told then is brought to its end.
+
+    `ready` is called when the work begins.
+    """
     steering = NotifierSteering(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, steering.end)
     store = client.connect(config.redis)
     agent = Agent(config, store, "notifier", steering)
     following = asyncio.create_task(follow(agent))
+    ready()
     await steering.run(partial(_round, store))
     following.cancel()
     await asyncio.to_thread(agent.retire)

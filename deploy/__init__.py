@@ -1,0 +1,1 @@
+"""How omapush gets onto machines: the Debian package, service units, container files."""
