@@ -33,10 +33,10 @@ def test_each_is_ready_alive_and_ends_with_redis_away(
         f'[msrp]\nlisten = "127.0.0.1:{msrp}"\nworkers = 1\n'
     )
     watched = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "600000"}
-    command = [sys.executable, "-m", "omapush.cli.main", "--config", config, part]
+    command: list[str | Path] = [sys.executable, "-m", "omapush.cli.main", "--config", config, part]
     process = Process(command, log=tmp_path / "part.log", env=watched, cwd=ROOT)
     with process:
-        told = set()
+        told: set[bytes] = set()
         while told != {b"READY=1", b"WATCHDOG=1"}:
             told.add(manager.recv(100))
         listening = {"api": http, "msrp": msrp}.get(part)
