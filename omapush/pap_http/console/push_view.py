@@ -20,7 +20,9 @@ from omapush.views.push_search import state_of
 from omapush.views.words import span
 
 PAGE: Final = 25
-_EVENTS: Final = 200
+_EVENTS: Final = 1_000
+_SHOWN: Final = 150
+"Lines of a ladder."
 _LANE: Final = 92
 _FIRST: Final = 26
 WIDTH: Final = 2 * _FIRST + _LANE * (len(LANES) - 1)
@@ -65,13 +67,16 @@ class View(NamedTuple):
     first: int
     number: int
     "Recipients in all; 0 of a push to subscribers."
+    only: int
+    "Recipient whose part the ladder is; -1: of all."
     is_over: bool
-    can_be_cancelled: bool
 
 
-def view(config: Config, store: Store, ref: str, first: int = 0) -> View:
+def view(config: Config, store: Store, ref: str, first: int = 0, only: int = -1) -> View:
     """
     Return what is known of a push, with recipients from number `first` on.
+
+    `only`: number of the recipient whose part of the ladder is wanted; -1: the whole.
 
     Raises:
         NotKnown: there is none of this reference, or not any more.
@@ -79,9 +84,10 @@ def view(config: Config, store: Store, ref: str, first: int = 0) -> View:
     known = pushes.read(store, ref, most=0, events=False)
     if known is None:
         raise NotKnown("id", f"no push {shortened(ref)} is known, or not any more")
-    events = in_order(push_pages.events(store, ref, most=_EVENTS))
+    log = in_order(push_pages.events(store, ref, most=_EVENTS))
+    events = [event for event in log if only < 0 or event.recipient in (-1, only)]
     page = push_pages.read(store, ref, first, PAGE)
-    here = known._replace(recipients=page.recipients, results=page.results, events=tuple(events))
+    here = known._replace(recipients=page.recipients, results=page.results, events=tuple(log))
     standings = explanation.standings(config, store, here, clock.now_ms(), first)
     state, number = _summary(store, known)
     counts = known.subscribers.by_state if known.subscribers else known.by_state or _counts(page)
@@ -92,8 +98,8 @@ def view(config: Config, store: Store, ref: str, first: int = 0) -> View:
         tone_of(page.results[0].state) if number == 1 else "soft" if is_over else "accent",
         counts,
         fanouts.reach(store, known),
-        tuple(_rungs(events, known.push.accepted_ms, number)),
-        len(events) == _EVENTS,
+        tuple(_rungs(events[:_SHOWN], known.push.accepted_ms, number)),
+        len(log) == _EVENTS or len(events) > _SHOWN,
         tuple((_FIRST + place * _LANE, name) for place, name in enumerate(LANES)),
         WIDTH,
         tuple(
@@ -102,8 +108,8 @@ def view(config: Config, store: Store, ref: str, first: int = 0) -> View:
         ),
         first,
         number,
+        only,
         is_over,
-        not is_over,
     )
 
 

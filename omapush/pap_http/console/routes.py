@@ -10,11 +10,17 @@ from litestar.exceptions import HTTPException
 from omapush import log
 from omapush.errors import PushError, TryLater
 from omapush.pap_http.console.access import ROOT, LogInFirst, log_in_for, see
+from omapush.pap_http.console.alarms import Alarms
 from omapush.pap_http.console.assets import Assets
+from omapush.pap_http.console.catalogue import Catalogue
+from omapush.pap_http.console.deeds import Deeds
 from omapush.pap_http.console.desk import desk_of
+from omapush.pap_http.console.fan_outs import FanOuts
 from omapush.pap_http.console.log_in import LogIn
 from omapush.pap_http.console.now import Now
 from omapush.pap_http.console.pushes import Pushes
+from omapush.pap_http.console.send import Send
+from omapush.pap_http.console.users import Users
 
 _LARGEST_FORM: Final = 262_144
 
@@ -23,7 +29,7 @@ def router() -> Router:
     """Return all routes of the console."""
     return Router(
         ROOT,
-        route_handlers=[Assets, LogIn, Now, Pushes],
+        route_handlers=[Assets, LogIn, Now, Pushes, Deeds, Users, FanOuts, Catalogue, Alarms, Send],
         exception_handlers={LogInFirst: _log_in, PushError: _refused, HTTPException: _broken},
         request_max_body_size=_LARGEST_FORM,
         include_in_schema=False,

@@ -22,6 +22,11 @@ class Section(NamedTuple):
 SECTIONS: Final = (
     Section("Now", "/console/", "1"),
     Section("Pushes", "/console/pushes", "2"),
+    Section("Users", "/console/users", "3"),
+    Section("Fan-outs", "/console/fan-outs", "4"),
+    Section("Applications", "/console/applications", "5"),
+    Section("Alarms", "/console/alarms", "6"),
+    Section("Test push", "/console/send", "7"),
 )
 
 
