@@ -74,6 +74,8 @@ class Live:
         if self._seconds % _LOOK_AT_PARTS_EVERY == 0 or not self.system.parts:
             self.system = await look(self._config, self._store)
             self._put("parts", self._pages.render("now_parts.html", system=self.system))
+            standing = self._pages.render("now_alarms.html", alarms=self.system.alarms, at_ms=clock.now_ms())
+            self._put("alarms", standing)
         self._seconds += 1
         self._put("rates", self._pages.render("now_rates.html", view=now_view.rates(self._history)))
         with suppress(PushError):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from omapush import clock
 from omapush.config import Config
 from omapush.errors import PushError
+from omapush.health import kamailio
 from omapush.pap_http.probes import problem_of_kamailio
-from omapush.store import msrp_workers, outbox_views, redis_state
+from omapush.push.alarm_rules import Hop
+from omapush.push.alarms import Alarm
+from omapush.store import alarms, msrp_workers, outbox_views, redis_state
 from omapush.store.client import Store
 from omapush.views.words import span
 
@@ -29,28 +31,43 @@ class Part(NamedTuple):
 
 
 class System(NamedTuple):
-    """All parts, and what is wrong with them in a sentence each."""
+    """All parts, and the alarms that stand."""
 
     parts: tuple[Part, ...]
-    problems: tuple[str, ...]
+    alarms: tuple[Alarm, ...]
 
 
 async def look(config: Config, store: Store) -> System:
     """Return the state of all parts; what cannot be read is a part in a bad state."""
-    kamailio = asyncio.create_task(problem_of_kamailio(config))
+    sip_side = asyncio.create_task(_kamailio(config))
+    alarmed = asyncio.create_task(asyncio.to_thread(alarms.standing, store, clock.now_ms()))
     try:
         parts = await asyncio.to_thread(_from_redis, config, store)
     except PushError as error:
         parts = [Part("Redis", "", "bad", "away", str(error))]
-    problem = await kamailio
+    return System((*parts, *await sip_side), tuple(await alarmed))
+
+
+async def _kamailio(config: Config) -> list[Part]:
+    """Kamailio of this node, its memory, and the next hops that it has sent to."""
+    problem, exposed = await asyncio.gather(problem_of_kamailio(config), kamailio.exposition(config))
     address = next(one for one in config.sip.listen if one.startswith("udp:")).removeprefix("udp:")
-    name, state = f"of this node, {address}", "silent" if problem else "answers"
-    parts.append(Part("Kamailio", name, "bad" if problem else "good", state, problem))
-    return System(tuple(parts), tuple(_problems(parts)))
+    state = kamailio.read(exposed.decode(errors="replace"))
+    detail = problem
+    if state.memory_total and not problem:
+        detail = f"{_mb(state.memory_total - state.memory_free)} of {_mb(state.memory_total)} shared memory"
+    word = "silent" if problem else "answers"
+    part = Part("Kamailio", f"of this node, {address}", "bad" if problem else "good", word, detail)
+    return [part, *(_hop(hop, clock.now_ms()) for hop in state.hops)]
 
 
-def _problems(parts: Iterable[Part]) -> list[str]:
-    return [f"{one.kind} {one.name} {one.state}: {one.detail}" for one in parts if one.health == "bad"]
+def _hop(hop: Hop, now_ms: int) -> Part:
+    if hop.down_until_ms > now_ms:
+        return Part("Next hop", hop.name, "bad", "down", "nobody answers there; others are tried first")
+    if hop.paused_until_ms > now_ms:
+        left = span(hop.paused_until_ms - now_ms)
+        return Part("Next hop", hop.name, "warn", "paused", f"it answered 503; nothing is sent for {left}")
+    return Part("Next hop", hop.name, "good", "takes requests", "")
 
 
 def _from_redis(config: Config, store: Store) -> list[Part]:
