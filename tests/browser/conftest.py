@@ -1,9 +1,12 @@
 """One installation with a console, and one browser, for all tests of this folder; a page for each test."""
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.harness.sip_peer import SipPeer
@@ -19,13 +22,42 @@ SETTINGS: Settings = {
     'application."held.ua"': {"accept_contact": "strict", "no_match": "hold"},
     "initiator.limited": {"password": "limited", "rate": 5.0, "burst": 10, "daily": 1000},
 }
-DEADLINE_MS = 15_000
+DEADLINE_MS = 20_000
 
 Page = Any
 "A page of playwright, which is not installed everywhere."
 
 
-@pytest.fixture(scope="module")
+class Console:
+    """The console as a program without a browser uses it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @contextmanager
+    def client(self, name: str) -> Iterator[httpx.Client]:
+        """A client that is logged in as that user; nobody when it has no name."""
+        with httpx.Client(base_url=self.url, trust_env=False) as client:
+            if name:
+                assert self.log_in(client, name).status_code == 303
+            yield client
+
+    def log_in(
+        self, client: httpx.Client, name: str, leads_to: str = "", password: str = ""
+    ) -> httpx.Response:
+        """Fill in the form of the log-in."""
+        token = self.csrf(client, "/console/log-in")
+        data = {"user": name, "password": password or PASSWORDS[name], "csrf": token, "next": leads_to}
+        return client.post("/console/log-in", data=data)
+
+    def csrf(self, client: httpx.Client, path: str = "/console/send") -> str:
+        """The token that forms of a page carry."""
+        found = re.search(r'name="csrf" value="([^"]+)"', client.get(path).text)
+        assert found is not None
+        return found[1]
+
+
+@pytest.fixture(scope="session")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All processes, running."""
     folder = tmp_path_factory.mktemp("console")
@@ -34,7 +66,13 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def console(front: Stack) -> Console:
+    """Its console."""
+    return Console(front.http)
+
+
+@pytest.fixture(scope="session")
 def core(front: Stack) -> Iterator[SipPeer]:
     """The next hop: it takes every push."""
     with SipPeer(front.core_port) as peer:
@@ -52,30 +90,48 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, front: Stack) -> Iterator[Page]:
-    """A page of a browser without cookies that nobody is logged in with; its errors fail the test."""
-    context = browser.new_context(base_url=front.http, viewport={"width": 1280, "height": 860})
-    context.set_default_timeout(DEADLINE_MS)
-    opened = context.new_page()
+def new_page(browser: Any, front: Stack) -> Iterator[Any]:
+    """Makes pages of browsers that nobody is logged in with; what goes wrong in them fails the test."""
     troubles: list[str] = []
-    opened.on("pageerror", lambda error: troubles.append(f"script: {error}"))
-    opened.on("console", lambda said: troubles.append(said.text) if "Content Security" in said.text else None)
-    opened.on(
-        "request",
-        lambda request: None if request.url.startswith(front.http) else troubles.append(request.url),
-    )
-    yield opened
-    context.close()
+    contexts = []
+
+    def told(said: Any) -> None:
+        if "Content Security" in said.text:
+            troubles.append(said.text)
+
+    def asked(request: Any) -> None:
+        if not request.url.startswith(front.http):
+            troubles.append(request.url)
+
+    def make(**options: Any) -> Page:
+        context = browser.new_context(
+            base_url=front.http, **{"viewport": {"width": 1280, "height": 860}, **options}
+        )
+        contexts.append(context)
+        context.set_default_timeout(DEADLINE_MS)
+        opened = context.new_page()
+        opened.on("pageerror", lambda error: troubles.append(f"script: {error}"))
+        opened.on("console", told)
+        opened.on("request", asked)
+        return opened
+
+    yield make
+    for context in contexts:
+        context.close()
     assert troubles == []
 
 
-def log_in(page: Page, name: str, leads_to: str = "/console/") -> None:
-    """Log in by hand, from wherever the console sends who is not."""
-    page.goto(leads_to)
-    page.get_by_label("User").fill(name)
-    page.get_by_label("Password").fill(PASSWORDS[name])
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"**{leads_to}")
+@pytest.fixture
+def page(new_page: Any) -> Page:
+    """A page as most have it."""
+    return new_page()
+
+
+def enter(page: Page, console: Console, name: str) -> None:
+    """Be logged in, without the form."""
+    with console.client(name) as client:
+        session = client.cookies["omapush_session"]
+    page.context.add_cookies([{"name": "omapush_session", "value": session, "url": f"{console.url}/console"}])
 
 
 def picture(page: Page, name: str) -> None:

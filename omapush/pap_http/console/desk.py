@@ -8,6 +8,7 @@ from typing import Any
 from litestar.connection import ASGIConnection
 
 from omapush.config import Config
+from omapush.pap_http.admission import Admission
 from omapush.pap_http.console.live import Live
 from omapush.pap_http.console.operators import Operators
 from omapush.pap_http.console.pages import Pages
@@ -26,6 +27,7 @@ class Desk:
     config: Config
     store: Store
     intake: Intake
+    admission: Admission
     lockout: Lockout
     operators: Operators
     pages: Pages
@@ -38,12 +40,13 @@ def desk_for(parts: Parts, gate: OutboxGate, operators: Operators, lockout: Lock
         return None
     pages = Pages()
     live = Live(parts.config, parts.store, pages, lambda: gate.depth, lambda: parts.metrics.refused)
-    return Desk(parts.config, parts.store, parts.intake, lockout, operators, pages, live)
+    return Desk(parts.config, parts.store, parts.intake, parts.admission, lockout, operators, pages, live)
 
 
 def desk_after(desk: Desk, parts: Parts, checks: PasswordChecks) -> Desk:
     """Return the desk after a reload; who is logged in, and what watches, stays."""
     operators = Operators(parts.config, checks)
+    desk.live.take(parts.config)
     return replace(desk, config=parts.config, intake=parts.intake, operators=operators)
 
 

@@ -52,6 +52,10 @@ class Live:
         "What was counted when the newest pushes were read last."
         self.system = System((), ())
 
+    def take(self, config: Config) -> None:
+        """Go on with another configuration."""
+        self._config = config
+
     async def run(self) -> None:
         """Keep looking, for as long as the api runs."""
         due = clock.monotonic()

@@ -73,7 +73,7 @@ class Pages:
         return Response(
             self.render(template, **values),
             status_code=status,
-            media_type="text/html; charset=utf-8",
+            media_type="text/html",
             headers=dict(HEADERS),
         )
 

@@ -8,7 +8,7 @@ from omapush import clock
 from omapush.config import Config
 from omapush.errors import NotKnown, shortened
 from omapush.pap_http.console.now_view import tone_of
-from omapush.push.values import PENDING, Event, Result
+from omapush.push.values import Event, Result
 from omapush.store import fanouts, own_pushes, push_pages, pushes
 from omapush.store.client import Store
 from omapush.store.fanouts import Reach
@@ -91,7 +91,7 @@ def view(config: Config, store: Store, ref: str, first: int = 0, only: int = -1)
     standings = explanation.standings(config, store, here, clock.now_ms(), first)
     state, number = _summary(store, known)
     counts = known.subscribers.by_state if known.subscribers else known.by_state or _counts(page)
-    is_over = state in ("finished", "aborted") or (number == 1 and state != PENDING)
+    is_over = state in ("finished", "aborted")
     return View(
         known,
         state if number != 1 else page.results[0].state,

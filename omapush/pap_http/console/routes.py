@@ -17,6 +17,7 @@ from omapush.pap_http.console.deeds import Deeds
 from omapush.pap_http.console.desk import desk_of
 from omapush.pap_http.console.fan_outs import FanOuts
 from omapush.pap_http.console.log_in import LogIn
+from omapush.pap_http.console.nodes import Nodes
 from omapush.pap_http.console.now import Now
 from omapush.pap_http.console.pushes import Pushes
 from omapush.pap_http.console.send import Send
@@ -29,8 +30,13 @@ def router() -> Router:
     """Return all routes of the console."""
     return Router(
         ROOT,
-        route_handlers=[Assets, LogIn, Now, Pushes, Deeds, Users, FanOuts, Catalogue, Alarms, Send],
-        exception_handlers={LogInFirst: _log_in, PushError: _refused, HTTPException: _broken},
+        route_handlers=[Assets, LogIn, Now, Pushes, Deeds, Users, FanOuts, Catalogue, Alarms, Nodes, Send],
+        exception_handlers={
+            LogInFirst: _log_in,
+            PushError: _refused,
+            HTTPException: _broken,
+            Exception: _crashed,
+        },
         request_max_body_size=_LARGEST_FORM,
         include_in_schema=False,
     )
@@ -45,11 +51,21 @@ def _refused(request: Request[Any, Any, Any], error: PushError) -> Response[str]
         log.get().warning("console_failed", path=request.scope["path"], problem=str(error))
     status = error.http_status if error.http_status >= 400 else 422
     text = "Not now: Redis does not answer, or too much is asked for." if isinstance(error, TryLater) else ""
-    return _problem(request, status, text or str(error), str(error) if text else "")
+    answer = _problem(request, status, text or str(error), str(error) if text else "")
+    if after_s := getattr(error, "retry_after_s", 0):
+        answer.headers["Retry-After"] = str(after_s)
+    return answer
 
 
 def _broken(request: Request[Any, Any, Any], error: HTTPException) -> Response[str]:
     return _problem(request, error.status_code, error.detail, "")
+
+
+def _crashed(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+    """A defect of ours; it is in the log, and who waits for the page sees that it is not his."""
+    problem = f"{type(error).__name__}: {error}"
+    log.get().error("console_failed", path=request.scope["path"], problem=problem, exc_info=error)
+    return _problem(request, 500, "This page could not be made. The log of the api says why.", "")
 
 
 def _problem(request: Request[Any, Any, Any], status: int, problem: str, more: str) -> Response[str]:

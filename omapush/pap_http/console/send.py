@@ -51,6 +51,7 @@ class Send(Controller):
         try:
             if initiator is None:
                 raise PeerIsWrong("initiator", "is not in the configuration")
+            desk.admission.admit_priority(fields["priority"])
             account = Account(fields["initiator"], initiator.applications, initiator.recipients)
             accepted = await desk.intake.take(account, _offer(fields, account.name))
         except TryLater:

@@ -26,7 +26,8 @@ SECTIONS: Final = (
     Section("Fan-outs", "/console/fan-outs", "4"),
     Section("Applications", "/console/applications", "5"),
     Section("Alarms", "/console/alarms", "6"),
-    Section("Test push", "/console/send", "7"),
+    Section("Nodes", "/console/nodes", "7"),
+    Section("Test push", "/console/send", "8"),
 )
 
 

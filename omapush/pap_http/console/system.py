@@ -10,9 +10,12 @@ from omapush.config import Config
 from omapush.errors import PushError
 from omapush.health import kamailio
 from omapush.pap_http.probes import problem_of_kamailio
+from omapush.protocol.sip_uri import host_and_port
+from omapush.push import nodes
 from omapush.push.alarm_rules import Hop
 from omapush.push.alarms import Alarm
 from omapush.store import alarms, msrp_workers, outbox_views, redis_state
+from omapush.store import nodes as node_store
 from omapush.store.client import Store
 from omapush.views.words import span
 
@@ -58,7 +61,10 @@ async def _kamailio(config: Config) -> list[Part]:
         detail = f"{_mb(state.memory_total - state.memory_free)} of {_mb(state.memory_total)} shared memory"
     word = "silent" if problem else "answers"
     part = Part("Kamailio", f"of this node, {address}", "bad" if problem else "good", word, detail)
-    return [part, *(_hop(hop, clock.now_ms()) for hop in state.hops)]
+    known = {hop.name for hop in state.hops}
+    quiet = [host_and_port(uri) for uri in (config.core.next_hop, *config.core.next_hops)]
+    hops = [*state.hops, *(Hop(name, 0, 0) for name in dict.fromkeys(quiet) if name not in known)]
+    return [part, *(_hop(hop, clock.now_ms()) for hop in hops)]
 
 
 def _hop(hop: Hop, now_ms: int) -> Part:
@@ -67,12 +73,12 @@ def _hop(hop: Hop, now_ms: int) -> Part:
     if hop.paused_until_ms > now_ms:
         left = span(hop.paused_until_ms - now_ms)
         return Part("Next hop", hop.name, "warn", "paused", f"it answered 503; nothing is sent for {left}")
-    return Part("Next hop", hop.name, "good", "takes requests", "")
+    return Part("Next hop", hop.name, "good", "no trouble", "")
 
 
 def _from_redis(config: Config, store: Store) -> list[Part]:
     now_ms = clock.now_ms()
-    return [_redis(store), *_senders(store, now_ms), *_media(config, store)]
+    return [_redis(store), *_nodes(store), *_senders(store, now_ms), *_media(config, store)]
 
 
 def _redis(store: Store) -> Part:
@@ -86,6 +92,16 @@ def _redis(store: Store) -> Part:
     if state.persistence:
         return Part("Redis", state.version, "warn", state.persistence, ", ".join(facts))
     return Part("Redis", state.version, "good", state.role or "answers", ", ".join(facts))
+
+
+def _nodes(store: Store) -> list[Part]:
+    """Each node with its processes."""
+    parts = []
+    for name, signs in nodes.by_node(node_store.live(store)).items():
+        state = nodes.node_state(signs)
+        kinds = ", ".join(sorted({sign.kind for sign in signs}))
+        parts.append(Part("Node", name, "good" if state == nodes.SERVING else "warn", state, kinds))
+    return parts
 
 
 def _senders(store: Store, now_ms: int) -> list[Part]:

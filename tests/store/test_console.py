@@ -1,0 +1,60 @@
+"""What the console keeps in Redis, and what it looks at each second."""
+
+from omapush.push.values import Event, Result
+from omapush.store import console_sessions, outbox, pulse, pushes
+from omapush.store.client import Store
+from omapush.store.outbox import Finished, Owner
+from omapush.store.pushes import Stored
+from tests.harness.wait import wait_until
+from tests.store.conftest import NOW_MS, Make
+
+SENDER = Owner("node-1", "run-a", 0)
+
+
+def test_a_session_is_found_by_its_token_until_it_ends(store: Store) -> None:
+    first, second = (console_sessions.begin(store, name, 60) for name in ("olga", "vera"))
+    found = console_sessions.read(store, first)
+
+    assert found is not None
+    assert (found.operator, len(found.csrf) > 40) == ("olga", True)
+    assert console_sessions.read(store, first[:-1]) is None
+    console_sessions.end(store, first)
+    console_sessions.end(store, first)
+    assert console_sessions.read(store, first) is None
+    assert console_sessions.read(store, second) is not None
+
+
+def test_a_session_ends_by_itself(store: Store) -> None:
+    token = console_sessions.begin(store, "olga", 1)
+
+    wait_until(lambda: console_sessions.read(store, token) is None, 5, "the end of the session")
+
+
+def test_a_look_at_an_empty_redis_sees_nothing(store: Store) -> None:
+    assert pulse.read(store) == pulse.Pulse(pulse.Totals(0, {}), 0, 0, 0)
+
+
+def test_a_look_sees_totals_what_is_owed_and_what_waits_longest(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    result = Result("delivered", "1000", "said", "MESSAGE", 200, 1, NOW_MS)
+    stored = Stored(one.push.ref, 0, result, True, Event(NOW_MS, 0, "final", ""))
+    pushes.store_results(store, [stored], now_ms=NOW_MS, retention_s=100)
+    outbox.hand_over(store, [make.delivery("sip:b@home1.example", priority="high"), make.delivery()])
+
+    seen = pulse.read(store)
+
+    assert seen.totals == pulse.Totals(1, {"delivered": 1})
+    assert (seen.owed, seen.due_since_ms) == (1, 0)
+    assert abs(seen.ready_since_ms - NOW_MS) < 100
+
+
+def test_a_look_sees_when_the_first_retry_is_due(store: Store, make: Make) -> None:
+    delivery = make.delivery()
+    outbox.hand_over(store, [delivery])
+    shard = store.layout.user_shard(delivery.aor)
+    outbox.claim(store, [shard], SENDER, lease_ms=5_000, transaction_ms=5_000)
+    (taken,) = outbox.take(store, [shard], SENDER, transaction_ms=5_000, most=1)[shard] or ()
+    outbox.complete(store, [Finished(taken.ticket, NOW_MS + 5)])
+
+    assert pulse.read(store).due_since_ms == NOW_MS + 5
