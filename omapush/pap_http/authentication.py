@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from omapush import clock
-from omapush.config import Config
+from omapush.config import Config, Initiator
 from omapush.pap_http.lockout import Try
 from omapush.pap_http.networks import Networks
 from omapush.pap_http.passwords import PasswordChecks, decoy
@@ -20,6 +20,18 @@ from omapush.push.account import Account
 LONGEST_CREDENTIALS = 512
 REMEMBERED_S: Final = 900.0
 "For so long after it was checked a right password is known again without another check of its hash."
+
+
+def account_of(name: str, initiator: Initiator) -> Account:
+    """Return what an initiator of the configuration may do."""
+    return Account(
+        name,
+        initiator.applications,
+        initiator.recipients,
+        signs=bool(initiator.webhook_secrets or initiator.webhook_secret_files),
+        methods=initiator.methods,
+        operations=initiator.operations,
+    )
 
 
 class Accounts:
@@ -36,17 +48,7 @@ class Accounts:
         self._checks = checks
         self._now = now
         self._key = secrets.token_bytes(32)
-        self._accounts = {
-            name: Account(
-                name,
-                initiator.applications,
-                initiator.recipients,
-                signs=bool(initiator.webhook_secrets or initiator.webhook_secret_files),
-                methods=initiator.methods,
-                operations=initiator.operations,
-            )
-            for name, initiator in config.initiator.items()
-        }
+        self._accounts = {name: account_of(name, initiator) for name, initiator in config.initiator.items()}
         everybody = config.initiator.items()
         self._hashes = {name: one.password_hash for name, one in everybody if one.password_hash}
         self._digests = {name: self._digest(one.secret()) for name, one in everybody if one.is_plain}

@@ -5,6 +5,7 @@ from omapush.store import console_sessions, outbox, pulse, pushes
 from omapush.store.client import Store
 from omapush.store.outbox import Finished, Owner
 from omapush.store.pushes import Stored
+from omapush.store.totals import Totals
 from tests.harness.wait import wait_until
 from tests.store.conftest import NOW_MS, Make
 
@@ -31,7 +32,7 @@ def test_a_session_ends_by_itself(store: Store) -> None:
 
 
 def test_a_look_at_an_empty_redis_sees_nothing(store: Store) -> None:
-    assert pulse.read(store) == pulse.Pulse(pulse.Totals(0, {}), 0, 0, 0)
+    assert pulse.read(store) == pulse.Pulse(Totals(0, {}), 0, 0, 0)
 
 
 def test_a_look_sees_totals_what_is_owed_and_what_waits_longest(store: Store, make: Make) -> None:
@@ -44,7 +45,7 @@ def test_a_look_sees_totals_what_is_owed_and_what_waits_longest(store: Store, ma
 
     seen = pulse.read(store)
 
-    assert seen.totals == pulse.Totals(1, {"delivered": 1})
+    assert seen.totals == Totals(1, {"delivered": 1})
     assert (seen.owed, seen.due_since_ms) == (1, 0)
     assert abs(seen.ready_since_ms - NOW_MS) < 100
 
@@ -54,7 +55,7 @@ def test_a_look_sees_when_the_first_retry_is_due(store: Store, make: Make) -> No
     outbox.hand_over(store, [delivery])
     shard = store.layout.user_shard(delivery.aor)
     outbox.claim(store, [shard], SENDER, lease_ms=5_000, transaction_ms=5_000)
-    (taken,) = outbox.take(store, [shard], SENDER, transaction_ms=5_000, most=1)[shard] or ()
+    taken = (outbox.take(store, [shard], SENDER, transaction_ms=5_000, most=1)[shard] or [])[0]
     outbox.complete(store, [Finished(taken.ticket, NOW_MS + 5)])
 
     assert pulse.read(store).due_since_ms == NOW_MS + 5

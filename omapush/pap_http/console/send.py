@@ -10,10 +10,11 @@ from litestar import Controller, Request, Response, get, post
 from omapush import clock
 from omapush.errors import PeerIsWrong, PushError, TryLater
 from omapush.pap_http.audited import told
+from omapush.pap_http.authentication import account_of
 from omapush.pap_http.console.access import ROOT, Visitor, deed, enter, see
 from omapush.pap_http.console.desk import desk_of
 from omapush.pap_http.console.shown import shown
-from omapush.push.acceptance import Account, Offer, application_of
+from omapush.push.acceptance import Offer, application_of
 
 SECTION: Final = f"{ROOT}/send"
 _METHODS: Final = ("", "MESSAGE", "NOTIFY", "REFER", "INVITE", "INDIRECT")
@@ -52,7 +53,7 @@ class Send(Controller):
             if initiator is None:
                 raise PeerIsWrong("initiator", "is not in the configuration")
             desk.admission.admit_priority(fields["priority"])
-            account = Account(fields["initiator"], initiator.applications, initiator.recipients)
+            account = account_of(fields["initiator"], initiator)
             accepted = await desk.intake.take(account, _offer(fields, account.name))
         except TryLater:
             raise
