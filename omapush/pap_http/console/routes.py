@@ -64,7 +64,7 @@ def _broken(request: Request[Any, Any, Any], error: HTTPException) -> Response[s
 def _crashed(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
     """A defect of ours; it is in the log, and who waits for the page sees that it is not his."""
     problem = f"{type(error).__name__}: {error}"
-    log.get().error("console_failed", path=request.scope["path"], problem=problem, exc_info=error)
+    log.get().error("console_crashed", path=request.scope["path"], problem=problem, exc_info=error)
     return _problem(request, 500, "This page could not be made. The log of the api says why.", "")
 
 
