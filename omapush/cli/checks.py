@@ -146,10 +146,11 @@ def redis_settings(store: Store) -> Iterator[Finding]:
     for name, right, effect in wanted:
         try:
             with store_errors(name):
-                found = str(store.db.config_get(name).get(name, ""))
+                values = {str(one.config_get(name).get(name, "")) for one in client.servers(store)}
         except PushError as error:
             yield _skipped(name, f"Redis does not tell: {error}")
             continue
+        found = ", ".join(sorted(values))
         if found == right:
             yield _ok(name, found)
         else:
@@ -159,7 +160,8 @@ def redis_settings(store: Store) -> Iterator[Finding]:
 def functions(store: Store) -> Finding:
     """Check that Redis has this release's functions; it gets them with the first call."""
     with store_errors("function list"):
-        there = {_library(answer) for answer in store.db.function_list("omapush_*")}
+        lists = [one.function_list("omapush_*") for one in client.servers(store)]
+    there = set.intersection(*({_library(answer) for answer in one} for one in lists))
     missing = ", ".join(name for name in client.libraries() if name not in there)
     if missing:
         return _skipped("functions", f"{missing}: not in Redis yet, loaded by the first call")

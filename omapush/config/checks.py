@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from omapush.config.api_checks import check_api
@@ -204,14 +203,15 @@ def _check_memory(config: Config) -> None:
 
 
 def _check_redis(config: Config) -> None:
-    if urlsplit(config.redis.url).scheme not in ("unix", "redis", "rediss"):
-        raise BadConfiguration(
-            f"{config.path}: redis.url",
-            "scheme is not known; right would be unix:///path, redis:// or rediss://",
-        )
+    try:
+        place = config.redis.place
+    except ValueError as error:
+        raise BadConfiguration(f"{config.path}: redis.url", str(error)) from None
+    if place.kind != "one" and config.redis.replica_wait_ms >= config.redis.timeout_ms:
+        raise BadConfiguration(f"{config.path}: redis.replica_wait_ms", "has to be below redis.timeout_ms")
     for key in ("trusted_certificates", "certificate", "private_key"):
         file = getattr(config.redis, key)
-        if file and not config.redis.url.startswith("rediss:"):
+        if file and not place.tls:
             raise BadConfiguration(f"{config.path}: redis.{key}", "is for rediss://, which redis.url is not")
         if file and not os.access(file, os.R_OK):
             raise BadConfiguration(f"{config.path}: redis.{key}", f"cannot be read: {file}")

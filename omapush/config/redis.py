@@ -8,7 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta
 
+from omapush.config import redis_url
 from omapush.config.keys import restart
+from omapush.config.redis_url import RedisUrl
 from omapush.config.sections import Milliseconds, Section
 from omapush.errors import BadConfiguration
 
@@ -25,9 +27,15 @@ class RedisSection(Section, frozen=True):
     """Where all state lives."""
 
     url: Annotated[str, restart("all")] = "unix:///tmp/omapush/redis.sock"
-    """`unix:///path`, `redis://host:port/0`, or `rediss://psa@host:port/0`: TLS, and a user."""
+    """
+    `unix:///path`, `redis://host:port/0`, or `rediss://psa@host:port/0`: TLS, and a user. With Sentinels
+    `redis+sentinel://host:port,host:port/NAME`, where NAME is the master's; a Cluster is
+    `redis+cluster://host:port,host:port`, some of its nodes. `rediss+` for both with TLS.
+    """
     password_file: Annotated[str, restart("all")] = ""
     """File whose first line is the password of that user, which so stays out of this file and of the log."""
+    sentinel_password_file: Annotated[str, restart("all")] = ""
+    """File whose first line is the password of the Sentinels, where they ask for one."""
     trusted_certificates: Annotated[str, restart("all")] = ""
     """With `rediss://`, PEM file with the CAs of the certificate of Redis; empty: those of the system."""
     certificate: Annotated[str, restart("all")] = ""
@@ -36,6 +44,11 @@ class RedisSection(Section, frozen=True):
     """PEM file with its private key."""
     timeout_ms: Annotated[Milliseconds, restart("all")] = 1_000
     """Longest wait for one answer; on expiry the peer gets 503 with Retry-After and the work is kept."""
+    replica_wait_ms: Annotated[int, Meta(ge=0, le=1_000), restart("all")] = 100
+    """
+    With Sentinels or a Cluster: longest wait, before a push is answered as accepted, for one replica to have
+    it, too, so that it outlives its master; 0: no wait. Smaller than `timeout_ms`.
+    """
     user_shards: Annotated[Shards, restart("all")] = 16
     """Slots that users are spread over. Fixed once there is data."""
     push_shards: Annotated[Shards, restart("all")] = 16
@@ -45,6 +58,21 @@ class RedisSection(Section, frozen=True):
     Files with a key each, of 32 bytes or 64 hexadecimal digits: contents are encrypted in Redis with the
     first, and read with any of them. Empty: they are there as they came.
     """
+
+    @property
+    def place(self) -> RedisUrl:
+        """The URL, taken apart; it was checked at the start."""
+        return redis_url.parse(self.url)
+
+    def sentinel_password(self) -> str:
+        """
+        Return the password of the Sentinels; empty when they ask for none.
+
+        Raises:
+            BadConfiguration: its file cannot be read or is empty.
+        """
+        file = self.sentinel_password_file
+        return _first_line(file, "redis.sentinel_password_file") if file else ""
 
     @property
     def shown(self) -> str:
@@ -61,16 +89,19 @@ class RedisSection(Section, frozen=True):
             BadConfiguration: the password file cannot be read or is empty.
         """
         words = {theirs: getattr(self, ours) for ours, theirs in _TLS_FILES.items() if getattr(self, ours)}
-        return {**words, "password": self._password()} if self.password_file else words
-
-    def _password(self) -> str:
-        try:
-            first_line = Path(self.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadConfiguration("redis.password_file", f"cannot be read: {error}") from error
-        if not first_line:
-            raise BadConfiguration("redis.password_file", "is empty")
-        return first_line
+        if self.password_file:
+            words["password"] = _first_line(self.password_file, "redis.password_file")
+        return words
 
     def __repr__(self) -> str:
         return f"RedisSection(url={self.shown})"
+
+
+def _first_line(file: str, where: str) -> str:
+    try:
+        first_line = Path(file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(where, f"cannot be read: {error}") from error
+    if not first_line:
+        raise BadConfiguration(where, "is empty")
+    return first_line

@@ -12,21 +12,22 @@ from typing import Any, NamedTuple
 
 import hiredis
 import redis
-from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
 from redis.exceptions import (
     ClusterDownError,
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
 )
-from redis.retry import Retry
 
 from omapush.config import RedisSection
 from omapush.errors import PushError, StoreUnavailable
+from omapush.store.cluster import Cluster
+from omapush.store.connecting import client_of
 from omapush.store.keys import Layout
 from omapush.store.sealing import NO_KEYS, KeyRing, read_ring
 
@@ -63,6 +64,10 @@ class Store:
     layout: Layout
     ring: KeyRing = NO_KEYS
     "What contents are sealed with."
+    cluster: Cluster | None = None
+    "The same as `db` where it is a Cluster."
+    replica_wait_ms: int = 0
+    "How long what is to be safe waits for a replica to have it, too."
 
 
 Command = tuple[str | int | float | bytes, ...]
@@ -86,16 +91,10 @@ def connect(settings: RedisSection) -> Store:
     Raises:
         PushError: a key of `redis.content_keys` cannot be read.
     """
-    seconds = settings.timeout_ms / 1000
-    client = redis.Redis.from_url(
-        settings.url,
-        **settings.access(),
-        socket_timeout=seconds,
-        socket_connect_timeout=seconds,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-    )
+    db, cluster = client_of(settings, settings.timeout_ms / 1000)
     layout = Layout(settings.user_shards, settings.push_shards)
-    return Store(client, layout, read_ring(settings.content_keys))
+    wait_ms = 0 if settings.place.kind == "one" else settings.replica_wait_ms
+    return Store(db, layout, read_ring(settings.content_keys), cluster, wait_ms)
 
 
 def libraries() -> dict[str, str]:
@@ -124,21 +123,29 @@ def _read_libraries() -> tuple[dict[str, str], str]:
 _LIBRARIES, _DIGEST = _read_libraries()
 
 
+def servers(store: Store) -> list[redis.Redis]:
+    """Return what there is to ask about servers: the one that we use, of a Cluster each master."""
+    return [store.db] if store.cluster is None else store.cluster.masters()
+
+
 def load_functions(store: Store) -> None:
-    """Load schema/functions into Redis; what is there already stays."""
+    """Load schema/functions into Redis, of a Cluster into each master; what is there already stays."""
     with store_errors("load functions"):
         for code in _LIBRARIES.values():
             store.db.function_load(code, replace=True)
 
 
-def call(store: Store, one: Call) -> Any:
+def call(store: Store, one: Call, *, is_safe: bool = False) -> Any:
     """Return the answer of one function call."""
-    return call_all(store, [one])[0]
+    return call_all(store, [one], is_safe=is_safe)[0]
 
 
-def call_all(store: Store, calls: Iterable[Call]) -> list[Any]:
+def call_all(store: Store, calls: Iterable[Call], *, is_safe: bool = False) -> list[Any]:
     """
     Return the answers of many calls, sent in one go; each call is atomic, the whole is not.
+
+    `is_safe`: with replicas, not before one of them has what was stored, for it may be the master in a
+    moment; as long as `redis.replica_wait_ms` allows.
 
     Every function may be called again with the same arguments, which happens here when a Redis that
     came back empty had to be given its functions first.
@@ -148,10 +155,11 @@ def call_all(store: Store, calls: Iterable[Call]) -> list[Any]:
     """
     batch = list(calls)
     with store_errors(batch[0].function if batch else "nothing"):
-        answers = _execute(store, batch)
+        wait_ms = store.replica_wait_ms if is_safe else 0
+        answers = _execute(store, batch, wait_ms)
         if any(_is_unknown_function(answer) for answer in answers):
             load_functions(store)
-            answers = _execute(store, batch)
+            answers = _execute(store, batch, wait_ms)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
@@ -168,14 +176,13 @@ def store_errors(doing: str) -> Iterator[None]:
     except ResponseError as error:
         kind = StoreUnavailable if str(error).startswith(_NOT_NOW) else StoreRefused
         raise kind(f"{doing}: {error}") from error
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
 
 
-def _execute(store: Store, calls: list[Call]) -> list[Any]:
-    return _round_trip(
-        store, [("FCALL", f"{function}_{_DIGEST}", len(keys), *keys, *args) for function, keys, args in calls]
-    )
+def _execute(store: Store, calls: list[Call], wait_ms: int) -> list[Any]:
+    words = [("FCALL", f"{function}_{_DIGEST}", len(keys), *keys, *args) for function, keys, args in calls]
+    return _round_trip(store, words, wait_ms)
 
 
 def ask_all(store: Store, doing: str, commands: Iterable[Command]) -> list[Any]:
@@ -193,23 +200,29 @@ def ask_all(store: Store, doing: str, commands: Iterable[Command]) -> list[Any]:
     return answers
 
 
-def _round_trip(store: Store, commands: Sequence[Command]) -> list[Any]:
+def _round_trip(store: Store, commands: Sequence[Command], wait_ms: int = 0) -> list[Any]:
     """
     Return the answers, an error as an exception in the place of its answer.
+
+    `wait_ms`: then wait so long for one replica to have what was changed; 0: not at all.
 
     It does what the client library does for a pipeline, without the library's work for each command and each
     word of it, which is several times what Redis does for them.
     """
     if not commands:
         return []
-    packed = b"".join(hiredis.pack_command(words) for words in commands)  # type: ignore[arg-type]
+    if store.cluster is not None:
+        return store.cluster.exchange(commands, wait_ms)
+    asked = [*commands, ("WAIT", 1, wait_ms)] if wait_ms else commands
+    packed = b"".join(hiredis.pack_command(words) for words in asked)  # type: ignore[arg-type]
     pool = store.db.connection_pool
     connection = pool.get_connection()
     try:
-        return connection.retry.call_with_retry(
-            lambda: _exchange(connection, packed, len(commands)),
+        answers = connection.retry.call_with_retry(
+            lambda: _exchange(connection, packed, len(asked)),
             lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
         )
+        return answers[: len(commands)]
     finally:
         pool.release(connection)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from omapush.push.alarm_rules import StoreSeen
-from omapush.store import codec, keys, msrp_workers, outbox, outbox_views, owed, pushes, records
+from omapush.store import client, codec, keys, msrp_workers, outbox, outbox_views, owed, pushes, records
 from omapush.store.client import Command, Store, ask_all, store_errors
 
 OVERDUE_MS: Final = 30_000
@@ -16,6 +16,7 @@ _BANDS: Final = ((0, 10**15, -1_700_000_000_000_000), (10**15, 4 * 10**15, 0), (
 Scores of `ready` for each priority: above the first number, below the second, and what was added to the time
 (`schema/functions/queues.lua`). What was put first of all has the first number itself, and no time.
 """
+_NO_EVICTION: Final = "noeviction"
 _SAMPLE: Final = 5
 "Results owed that are looked at from either end of each push shard's list."
 
@@ -34,21 +35,29 @@ def clock_offset_ms(store: Store, now_ms: int) -> int:
     return int(seconds * 1000 + microseconds // 1000 - now_ms)
 
 
+def _part_used(memory: Mapping[str, Any]) -> float:
+    """How full one server is; 0 without a limit."""
+    return float(memory.get("used_memory", 0)) / float(memory.get("maxmemory", 0) or "inf")
+
+
 def look(store: Store, now_ms: int) -> StoreSeen:
     """Return everything, in some ten round trips; `now_ms` by the clock of Redis."""
     with store_errors("info"):
-        persistence: Any = store.db.info("persistence")
-        memory: Any = store.db.info("memory")
+        masters = client.servers(store)
+        persistence: list[Any] = [one.info("persistence") for one in masters]
+        memory: list[Any] = [one.info("memory") for one in masters]
     owners = outbox_views.owners(store)
-    written = str(persistence.get("aof_last_write_status", "ok"))
+    written = {str(one.get("aof_last_write_status", "ok")) for one in persistence} - {"ok"}
+    policies = {str(one.get("maxmemory_policy", "")) for one in memory}
+    fullest = max(memory, key=_part_used)
     found = ages(store)
     media = msrp_workers.live(store)
     return StoreSeen(
-        appends=bool(persistence.get("aof_enabled", 1)),
-        write_problem="" if written == "ok" else written,
-        eviction=str(memory.get("maxmemory_policy", "")),
-        memory_used=int(memory.get("used_memory", 0)),
-        memory_most=int(memory.get("maxmemory", 0)),
+        appends=all(one.get("aof_enabled", 1) for one in persistence),
+        write_problem=", ".join(sorted(written)),
+        eviction=", ".join(sorted(policies - {_NO_EVICTION})) or _NO_EVICTION,
+        memory_used=int(fullest.get("used_memory", 0)),
+        memory_most=int(fullest.get("maxmemory", 0)),
         free_shards=sum(int(owner.get("until_ms", 0)) <= now_ms for owner in owners.values()),
         shards=len(owners),
         deliveries=outbox.depth(store).all,

@@ -63,7 +63,7 @@ class Listed(NamedTuple):
 
 def place_all(store: Store, placings: Sequence[Placing], now_ms: int) -> list[Placed]:
     """Store pushes that came."""
-    answers = call_all(store, (_placing(store, one, now_ms) for one in placings))
+    answers = call_all(store, (_placing(store, one, now_ms) for one in placings), is_safe=True)
     return [
         Placed(status.decode(), first.decode(), _verdict(said), waits == 1)
         for status, first, said, waits in answers

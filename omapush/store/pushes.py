@@ -100,7 +100,7 @@ def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool | N
     None for one whose uploaded content has run out meanwhile. What is stored here is handed over to the
     outbox afterwards, or by the sweeper after a crash.
     """
-    answers = call_all(store, (_accept(store, one) for one in submissions))
+    answers = call_all(store, (_accept(store, one) for one in submissions), is_safe=True)
     return [None if answer < 0 else answer == 1 for answer in answers]
 
 
@@ -117,7 +117,7 @@ def accept_large(store: Store, submission: Submission) -> bool | None:
     one = _accepting(
         store, submission, "omapush_accept_staged", staged.final, [staged.fields, *fields], [staged.key]
     )
-    answer = call(store, one)
+    answer = call(store, one, is_safe=True)
     return None if answer < 0 else bool(answer)
 
 

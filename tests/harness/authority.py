@@ -1,6 +1,7 @@
 """A CA of its own for tests and `make run TLS=1`, and the certificates that it gives."""
 
 import datetime
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,16 @@ class TestCa:
         self.certificate.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
 
     def issue(self, host: str, *, expired: bool = False) -> Issued:
-        """Give a certificate to a host, by its dNSName; `expired`: one that was good an hour ago."""
+        """
+        Give a certificate to a host, by its dNSName; that of localhost names 127.0.0.1, too.
+
+        `expired`: one that was good an hour ago.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        known: list[x509.GeneralName] = [x509.DNSName(host)]
+        if host == "localhost":
+            known.append(x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")))
+        names = x509.SubjectAlternativeName(known)
         age = _LIFETIME + 2 * _SLACK if expired else datetime.timedelta()
         builder = _begun(_name(host), self._name, key, age).add_extension(names, critical=False)
         issued = Issued(self._folder / f"{host}.pem", self._folder / f"{host}.key")

@@ -14,8 +14,6 @@ from typing import Any, Self
 
 import httpx
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from omapush import clock, config
 from omapush.cli import api_client
@@ -24,6 +22,7 @@ from omapush.push.registration import Registration
 from omapush.push.values import Event, Push, Recipient, Result, push_ref
 from omapush.store import client, msrp_workers, outbox, outbox_views, pushes, registrations
 from omapush.store.client import Store
+from omapush.store.connecting import client_of
 from omapush.store.pushes import Known, Submission
 from tests.harness.ports import free_ports
 from tests.harness.processes import Process
@@ -92,10 +91,9 @@ class Stack:
 
     def _connect(self) -> Store:
         """A client of the tests' own: patient, for a test is not on anybody's signalling path."""
-        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
         settings = self.config.redis
-        db = redis.Redis.from_url(settings.url, socket_timeout=10, retry=retry, **settings.access())
-        return replace(client.connect(settings), db=db)
+        db, cluster = client_of(settings, timeout_s=10)
+        return replace(client.connect(settings), db=db, cluster=cluster)
 
     def _process(self, part: str) -> Process:
         command: list[str | Path] = [sys.executable, "-m", "omapush.cli.main"]

@@ -1,0 +1,73 @@
+"""What `redis.url` may look like: one server, Sentinels that know the master, or some nodes of a Cluster."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+Kind = Literal["one", "sentinel", "cluster"]
+_SCHEMES: Final[dict[str, tuple[Kind, bool]]] = {
+    "unix": ("one", False),
+    "redis": ("one", False),
+    "rediss": ("one", True),
+    "redis+sentinel": ("sentinel", False),
+    "rediss+sentinel": ("sentinel", True),
+    "redis+cluster": ("cluster", False),
+    "rediss+cluster": ("cluster", True),
+}
+_PORTS: Final[dict[Kind, int]] = {"one": 6379, "sentinel": 26379, "cluster": 6379}
+FORMS: Final = (
+    "unix:///path, redis://host:port/0, redis+sentinel://host:port,host:port/NAME, "
+    "redis+cluster://host:port,host:port, or with rediss for TLS"
+)
+
+
+class RedisUrl(NamedTuple):
+    """The URL, taken apart."""
+
+    kind: Kind
+    tls: bool
+    nodes: tuple[tuple[str, int], ...]
+    "Sentinels, or nodes of the Cluster; of one server the URL itself says it."
+    user: str
+    password: str
+    service: str
+    "Name by which Sentinels know the master."
+    database: int
+
+
+def parse(url: str) -> RedisUrl:
+    """
+    Return what the URL says.
+
+    Raises:
+        ValueError: it has none of the forms; the text says what is wrong.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(f"scheme is not known; right would be {FORMS}")
+    kind, tls = _SCHEMES[parts.scheme]
+    if kind == "one":
+        return RedisUrl(kind, tls, (), "", "", "", 0)
+    access, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = access.partition(":")
+    nodes = tuple(_node(text, _PORTS[kind]) for text in hosts.split(","))
+    service, _, database = parts.path.strip("/").partition("/")
+    if kind == "cluster" and (service or database):
+        raise ValueError(
+            "a Cluster has neither a name nor a number of a database; leave out what follows the hosts"
+        )
+    if kind == "sentinel" and not service:
+        raise ValueError("the name of the master is missing behind the Sentinels: .../mymaster")
+    if database and not database.isdecimal():
+        raise ValueError(f"{database} is no number of a database")
+    return RedisUrl(kind, tls, nodes, unquote(user), unquote(password), unquote(service), int(database or 0))
+
+
+def _node(text: str, default: int) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or "]" in port:
+        host, port = text, str(default)
+    if not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError(f"{text or 'nothing'} is no host:port")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,239 @@
+"""
+A Redis Cluster as the store's other half: commands go to the masters of their slots, whoever these are now.
+
+The client library knows the Cluster (nodes, slots, credentials, TLS); its pipelines look up each command and
+ask the server for the keys of an FCALL. Ours know where a key stands, and follow redirections themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import hiredis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import ConnectionPool
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+Words = tuple[str | int | float | bytes, ...]
+
+_ROUNDS: Final = 4
+"Times that a command is sent: first, after a redirection, after a lost connection, and once more."
+_AGAIN_S: Final = 0.02
+"Pause after TRYAGAIN: some keys of the call are still on their way to another node."
+_LOOK_AGAIN_S: Final = 0.2
+"The layout of the Cluster is not asked for more often by one process."
+
+
+class _Sent(NamedTuple):
+    """Commands on their way to one node."""
+
+    node: ClusterNode
+    own: list[int]
+    "Which commands of all."
+    pool: ConnectionPool
+    connection: Any
+    "Or the error that there is in its place."
+    more: int = 0
+    "Answers behind those of the commands, which nobody needs."
+
+
+class Cluster:
+    """Connects with the first command, so that a process may fork before it."""
+
+    def __init__(self, make: Callable[[], RedisCluster]) -> None:
+        self._make = make
+        self._client: RedisCluster | None = None
+        self._lock = threading.Lock()
+        self._looked_s = 0.0
+        self._guests: dict[tuple[str, int], ClusterNode] = {}
+        "Nodes that we were sent to and that serve no slot yet."
+        self._failed = ""
+        "Node that did not answer in time: the layout is asked for, elsewhere, before anything else is sent."
+
+    def __getattr__(self, name: str) -> Any:
+        """Do what the client library does for single commands, pipelines and scans of all masters."""
+        return getattr(self.client, name)
+
+    @property
+    def client(self) -> RedisCluster:
+        """
+        The client of the whole Cluster.
+
+        Raises:
+            redis.ConnectionError: none of the nodes that the URL names can be reached.
+        """
+        with self._lock:
+            if self._client is None:
+                try:
+                    self._client = self._make()
+                except RedisClusterException as error:
+                    raise RedisConnectionError(str(error)) from error
+            return self._client
+
+    def close(self) -> None:
+        """Close all connections; a later command opens them again."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def masters(self) -> list[Any]:
+        """Return a client of each master, as far as the layout is known."""
+        client = self.client
+        return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
+
+    def exchange(self, commands: Sequence[Words], wait_ms: int = 0) -> list[Any]:
+        """
+        Return the answers, an error as an exception in the place of its answer.
+
+        `wait_ms`: each master then waits so long for one of its replicas to have what was changed.
+
+        What a node did not answer because its connection broke is sent once more, to whoever is the master
+        then; a time-out is not repeated. All keys of a command are in one slot.
+        """
+        if self._failed:
+            self._look(self._failed)
+        answers: list[Any] = [None] * len(commands)
+        left: Iterable[int] = range(len(commands))
+        for last in (number == _ROUNDS - 1 for number in range(_ROUNDS)):
+            left = self._round(commands, left, answers, wait_ms, is_last=last)
+            if not left:
+                break
+        return answers
+
+    # One round ------------------------------------------------------------------------------------
+
+    def _round(
+        self,
+        commands: Sequence[Words],
+        wanted: Iterable[int],
+        answers: list[Any],
+        wait_ms: int,
+        *,
+        is_last: bool,
+    ) -> list[int]:
+        """Send commands and note their answers; return those that have to be sent again."""
+        by_node: dict[str, tuple[ClusterNode, list[int]]] = {}
+        for index in wanted:
+            node = self._node_of(commands[index])
+            by_node.setdefault(node.name, (node, []))[1].append(index)
+        waits: list[Words] = [("WAIT", 1, wait_ms)] if wait_ms else []
+        sent = [
+            self._send(node, own, [*(commands[one] for one in own), *waits]) for node, own in by_node.values()
+        ]
+        again: list[int] = []
+        for one in sent:
+            for index, answer in self._read(one).items():
+                answers[index] = answer
+            again += [index for index in one.own if self._is_again(index, commands[index], answers)]
+        return [] if is_last else again
+
+    def _node_of(self, words: Words) -> ClusterNode:
+        key = words[3] if words[0] == "FCALL" else words[1]
+        packed = key if isinstance(key, bytes) else str(key).encode()
+        try:
+            return self.client.nodes_manager.get_node_from_slot(key_slot(packed))
+        except RedisClusterException as error:
+            self._look("")
+            raise RedisConnectionError(str(error)) from error
+
+    def _send(self, node: ClusterNode, own: list[int], commands: Sequence[Words]) -> _Sent:
+        """Send to one node; where that failed, its error stands for the connection."""
+        packed = b"".join(hiredis.pack_command(words) for words in commands)  # type: ignore[arg-type]
+        pool: ConnectionPool = self.client.get_redis_connection(node).connection_pool
+        connection: Any = None
+        try:
+            connection = pool.get_connection()
+            connection.send_packed_command([packed])
+        except (RedisError, OSError) as error:
+            if connection is not None:
+                connection.disconnect()
+                pool.release(connection)
+            return _Sent(node, own, pool, error)
+        return _Sent(node, own, pool, connection, len(commands) - len(own))
+
+    def _read(self, sent: _Sent) -> dict[int, Any]:
+        """Return the answers of one node; where they end, the error that they ended with."""
+        connection = sent.connection
+        if isinstance(connection, Exception):
+            self._lost(sent.node, connection)
+            return dict.fromkeys(sent.own, connection)
+        found: dict[int, Any] = {}
+        try:
+            for index in sent.own:
+                try:
+                    found[index] = connection.read_response()
+                except ResponseError as error:
+                    found[index] = error
+            for _ in range(sent.more):
+                connection.read_response()
+        except (RedisError, OSError) as error:
+            connection.disconnect()
+            self._lost(sent.node, error)
+            found |= {index: error for index in sent.own if index not in found}
+        finally:
+            sent.pool.release(connection)
+        return found
+
+    # What an answer asks for ------------------------------------------------------------------------
+
+    def _is_again(self, index: int, words: Words, answers: list[Any]) -> bool:
+        """Tell whether a command has to be sent again; one that is to be asked elsewhere just now is."""
+        match answer := answers[index]:
+            case MovedError():
+                self.client.nodes_manager.move_slot(answer)
+                return True
+            case AskError():  # a MovedError is one, too
+                answers[index] = self._asked(answer, words)
+                return isinstance(answers[index], TryAgainError)
+            case TryAgainError():
+                time.sleep(_AGAIN_S)
+                return True
+            case ClusterDownError():
+                self._look("")
+                return False
+            case RedisConnectionError():
+                return not isinstance(answer, RedisTimeoutError)
+            case _:
+                return False
+
+    def _asked(self, answer: AskError, words: Words) -> Any:
+        """Ask the node to which a key is just moving, once: the slot is still the other's."""
+        node = self.client.nodes_manager.get_node(host=answer.host, port=answer.port)
+        if node is None:  # it serves no slot yet, so no layout has it
+            place = (answer.host, answer.port)
+            node = self._guests.setdefault(place, ClusterNode(*place))  # type: ignore[no-untyped-call]
+        return self._read(self._send(node, [0, 1], [("ASKING",), words]))[1]
+
+    # The layout -------------------------------------------------------------------------------------
+
+    def _lost(self, node: ClusterNode, error: Exception) -> None:
+        if isinstance(error, RedisTimeoutError):
+            self._failed = node.name  # not now: whoever waits has waited long enough
+        else:
+            self._look(node.name)
+
+    def _look(self, failed: str) -> None:
+        """Ask for the layout again, the failed node last; what is known stays when nobody tells."""
+        now = time.monotonic()
+        if now - self._looked_s < _LOOK_AGAIN_S:
+            return
+        self._looked_s, self._failed = now, ""
+        try:
+            self.client.nodes_manager.initialize(last_failed_node_name=failed or None)
+        except (RedisClusterException, RedisError, OSError):
+            self._failed = failed

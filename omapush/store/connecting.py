@@ -1,0 +1,69 @@
+"""A client for each form of `redis.url`: one server, the master that Sentinels name, a Cluster."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from omapush.config import RedisSection
+from omapush.store.cluster import Cluster
+
+
+def client_of(settings: RedisSection, timeout_s: float) -> tuple[redis.Redis, Cluster | None]:
+    """
+    Return a client whose sockets are opened on first use, and the Cluster when it is one.
+
+    A connection that Redis closed is opened once more; a time-out is not repeated.
+
+    Raises:
+        BadConfiguration: a password file cannot be read or is empty.
+    """
+    place = settings.place
+    waits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    if place.kind == "one":
+        return redis.Redis.from_url(settings.url, **settings.access(), **waits, retry=retry), None
+    access = settings.access()
+    if place.tls:
+        access["ssl"] = True
+    if place.user:
+        access["username"] = place.user
+    if place.password and "password" not in access:
+        access["password"] = place.password
+    if place.kind == "sentinel":
+        return _master(settings, access, waits, retry), None
+    # Each of the library's own tries may wait for the whole time-out: two are enough.
+    cluster = Cluster(
+        lambda: RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in place.nodes],  # type: ignore[no-untyped-call]
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            **access,
+            **waits,
+        )
+    )
+    return cast(redis.Redis, cluster), cluster
+
+
+def _master(
+    settings: RedisSection, access: dict[str, Any], waits: dict[str, Any], retry: Retry
+) -> redis.Redis:
+    """A client that asks the Sentinels for the master with each new connection."""
+    place = settings.place
+    of_sentinels = {key: value for key, value in access.items() if key.startswith("ssl")}
+    if password := settings.sentinel_password():
+        of_sentinels["password"] = password
+    # One that does not answer is not to cost the time that the next one needs to say who the master is.
+    shorter = {key: value / (len(place.nodes) + 1) for key, value in waits.items()}
+    once = Retry(NoBackoff(), 0)
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        place.nodes, sentinel_kwargs={**of_sentinels, **shorter, "retry": once}, **access, **waits
+    )
+    found: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+        place.service, db=place.database, retry=retry
+    )
+    return found

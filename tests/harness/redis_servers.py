@@ -1,0 +1,244 @@
+"""Real Redis servers of several: a Cluster with TLS and a user, and a master watched by Sentinels."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import redis
+
+from tests.harness.authority import TestCa
+from tests.harness.ports import free_ports
+from tests.harness.processes import Process
+from tests.harness.wait import wait_until
+
+PROGRAM: Final = shutil.which("redis-server") or "redis-server"
+SLOTS: Final = 16_384
+NODE_TIMEOUT_MS: Final = 1_000
+"A master that is silent for so long is replaced."
+MAY: Final = "~* &* +@all -@admin -@dangerous +info +config|get +keys"
+"What docs/security.md says the user needs; KEYS is for the tests alone."
+
+
+class _Servers:
+    """Processes that are started and stopped together."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        try:
+            for node in self.nodes:
+                node.start()
+            wait_until(lambda: all(map(_is_up, self.nodes)), 20, "Redis")
+            self._join()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        for node in self.nodes:
+            node.kill()
+
+    def _join(self) -> None:
+        """Make one of them all."""
+        raise NotImplementedError
+
+
+def _is_up(node: Process) -> bool:
+    return node.log.exists() and any(
+        word in node.log.read_text(errors="replace")
+        for word in ("Ready to accept", "ready to accept", "+monitor")
+    )
+
+
+class RedisCluster(_Servers):
+    """
+    Three masters, 0 or 3 replicas, and masters without slots, in this order; each process by its index.
+
+    With TLS between all, for clients with a certificate and the user `psa` alone.
+    """
+
+    def __init__(self, folder: Path, *, replicas: int = 3, spare: int = 0) -> None:
+        super().__init__()
+        authority = TestCa(folder / "ca")
+        server, ours = authority.issue("localhost"), authority.issue("psa.home1.example")
+        self._password, root = secrets.token_hex(8), secrets.token_hex(8)
+        (folder / "word").write_text(f"{self._password}\n")
+        acl = f"user default on >{root} ~* &* +@all\nuser psa on >{self._password} {MAY}\n"
+        self._replicas = replicas
+        count = 3 + replicas + spare
+        numbers = free_ports(2 * count)
+        self.ports, self._buses = numbers[:count], numbers[count:]
+        self._root: dict[str, Any] = {
+            "password": root,
+            "ssl": True,
+            "ssl_ca_certs": str(authority.certificate),
+            "ssl_certfile": str(ours.certificate),
+            "ssl_keyfile": str(ours.private_key),
+        }
+        self._tls: list[str | Path] = [
+            "--tls-cert-file", server.certificate, "--tls-key-file", server.private_key,
+            "--tls-ca-cert-file", authority.certificate, "--tls-cluster", "yes", "--tls-replication", "yes",
+        ]  # fmt: skip
+        for index in range(count):
+            self.nodes.append(self._node(folder / f"{index}", index, acl, root))
+        self.settings = {
+            "url": "rediss+cluster://psa@" + ",".join(f"localhost:{port}" for port in self.ports[:3]),
+            "password_file": str(folder / "word"),
+            "trusted_certificates": str(authority.certificate),
+            "certificate": str(ours.certificate),
+            "private_key": str(ours.private_key),
+        }
+        "The table `[redis]` for it."
+
+    def _node(self, folder: Path, index: int, acl: str, root: str) -> Process:
+        folder.mkdir(parents=True)
+        (folder / "users.acl").write_text(acl)
+        command: list[str | Path] = [
+            PROGRAM, "--port", "0", "--tls-port", str(self.ports[index]), "--bind", "127.0.0.1",
+            "--dir", folder, "--save", "", "--appendonly", "yes", "--masterauth", root,
+            "--aclfile", folder / "users.acl",
+            "--cluster-enabled", "yes", "--cluster-port", str(self._buses[index]),
+            "--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--repl-diskless-sync-delay", "0", *self._tls,
+        ]  # fmt: skip
+        return Process(command, log=folder / "redis.log")
+
+    def client(self, index: int) -> Any:
+        """One node, for the operator."""
+        return redis.Redis(host="localhost", port=self.ports[index], decode_responses=True, **self._root)
+
+    def _join(self) -> None:
+        for index in range(len(self.nodes)):
+            self.client(index).execute_command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+        for index in range(3):
+            low, high = index * SLOTS // 3, (index + 1) * SLOTS // 3 - 1
+            self.client(index).execute_command("CLUSTER", "ADDSLOTSRANGE", low, high)
+        for index in range(1, len(self.nodes)):
+            self.client(0).execute_command(
+                "CLUSTER", "MEET", "127.0.0.1", self.ports[index], self._buses[index]
+            )
+        wait_until(
+            lambda: all(self._knows_all(index) for index in range(len(self.nodes))), 20, "acquaintance"
+        )
+        for index in range(3, 3 + self._replicas):
+            self.client(index).execute_command("CLUSTER", "REPLICATE", self.id_of(index - 3))
+        wait_until(lambda: all(map(self.is_well, range(len(self.nodes)))), 20, "a Cluster that is well")
+
+    def _knows_all(self, index: int) -> bool:
+        return int(self._info(index)["cluster_known_nodes"]) == len(self.nodes)
+
+    def _info(self, index: int) -> dict[str, str]:
+        found: dict[str, str] = self.client(index).execute_command("CLUSTER INFO")
+        return found
+
+    def is_well(self, index: int) -> bool:
+        """Whether a node sees all slots served, and is a replica that has what its master has, if one."""
+        if self._info(index)["cluster_state"] != "ok":
+            return False
+        replication = self.client(index).info("replication")
+        return bool(replication["role"] == "master" or replication["master_link_status"] == "up")
+
+    def id_of(self, index: int) -> str:
+        """By which the others know a node."""
+        return str(self.client(index).execute_command("CLUSTER", "MYID"))
+
+    def is_master(self, index: int) -> bool:
+        """Whether it is one now, in its own eyes."""
+        return bool(self.client(index).info("replication")["role"] == "master")
+
+    def owner_of(self, slot: int) -> int:
+        """The index of the master that serves a slot."""
+        shown = self.client(self._alive()).execute_command("CLUSTER SLOTS")
+        for low, high, master, *_ in shown:
+            if low <= slot <= high:
+                return self.ports.index(int(master[1]))
+        raise LookupError(slot)
+
+    def _alive(self) -> int:
+        return next(index for index, node in enumerate(self.nodes) if node.is_running)
+
+    def begin_move(self, slot: int, to: int) -> None:
+        """Let a slot be on its way to another master; no key has moved yet."""
+        owner = self.owner_of(slot)
+        self.client(to).execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(owner))
+        self.client(owner).execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(to))
+
+    def end_move(self, slot: int, to: int) -> None:
+        """Move all keys of the slot, and tell everybody but those who remember the old owner."""
+        owner = self.owner_of(slot)
+        place = ("localhost", self.ports[to], "", 0, 5_000, "AUTH", self._root["password"], "KEYS")
+        while names := self.client(owner).execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            self.client(owner).execute_command("MIGRATE", *place, *names)
+        for index in (to, owner, *(one for one in range(3) if one not in (to, owner))):
+            self.client(index).execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(to))
+
+    def kill_master(self, index: int) -> None:
+        """End a master as a power cut does, and return when its replica has taken over."""
+        self.nodes[index].kill()
+        wait_until(lambda: self.is_master(index + 3), 20, "the replica takes over")
+
+
+class Watched(_Servers):
+    """A master, its replica, and three Sentinels that agree when the master is gone."""
+
+    NAME: Final = "omapush"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.ports = free_ports(2)
+        self._watchers = free_ports(3)
+        for index, port in enumerate(self.ports):
+            own = folder / f"redis{index}"
+            own.mkdir(parents=True)
+            command: list[str | Path] = [
+                PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--dir", own, "--save", "",
+                "--appendonly", "yes", "--repl-diskless-sync-delay", "0",
+            ]  # fmt: skip
+            command += ["--replicaof", f"127.0.0.1 {self.ports[0]}"] if index else []
+            self.nodes.append(Process(command, log=own / "redis.log"))
+        for index, port in enumerate(self._watchers):
+            own = folder / f"sentinel{index}"
+            own.mkdir(parents=True)
+            (own / "sentinel.conf").write_text(
+                f"port {port}\nbind 127.0.0.1\ndir {own}\nrequirepass watchword\n"
+                f"sentinel sentinel-pass watchword\n"
+                f"sentinel monitor {self.NAME} 127.0.0.1 {self.ports[0]} 2\n"
+                f"sentinel down-after-milliseconds {self.NAME} {NODE_TIMEOUT_MS}\n"
+                f"sentinel failover-timeout {self.NAME} 5000\n"
+            )
+            self.nodes.append(Process([PROGRAM, own / "sentinel.conf", "--sentinel"], log=own / "redis.log"))
+        (folder / "word").write_text("watchword\n")
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self._watchers)
+        self.settings = {
+            "url": f"redis+sentinel://{hosts}/{self.NAME}",
+            "sentinel_password_file": str(folder / "word"),
+        }
+        "The table `[redis]` for it."
+
+    def client(self, index: int) -> Any:
+        """One of the two data servers."""
+        return redis.Redis(host="127.0.0.1", port=self.ports[index], decode_responses=True)
+
+    def _sentinel(self, index: int) -> redis.Redis:
+        return redis.Redis(host="127.0.0.1", port=self._watchers[index], password="watchword")
+
+    def _join(self) -> None:
+        def agree() -> bool:
+            shown: list[Any] = [self._sentinel(index).sentinel_master(self.NAME) for index in range(3)]
+            return all(one["num-other-sentinels"] == 2 and one["num-slaves"] == 1 for one in shown)
+
+        wait_until(agree, 30, "Sentinels that know each other and the replica")
+
+    def is_master(self, index: int) -> bool:
+        """Whether it is the master now."""
+        return bool(self.client(index).info("replication")["role"] == "master")
+
+    def kill_master(self) -> None:
+        """End the master as a power cut does, and return when the replica has taken over."""
+        self.nodes[0].kill()
+        wait_until(lambda: self.is_master(1), 30, "the replica takes over")

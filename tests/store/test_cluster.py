@@ -1,0 +1,140 @@
+"""A Redis Cluster by TLS and a user: each call finds its slot, redirections are followed, masters go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from redis.crc import key_slot
+
+from omapush.errors import StoreUnavailable
+from omapush.store import client, health, keys, outbox, registrations
+from omapush.store.client import Store
+from tests.harness.redis_servers import RedisCluster
+from tests.harness.stack import Stack
+from tests.harness.wait import wait_until
+
+_numbers = count(1)
+SPARE = 6
+"Index of the master that has no slots at first."
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), spare=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: RedisCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack"), {"redis": cluster.settings}, parts=()) as running:
+        yield running
+
+
+@pytest.fixture
+def store(stack: Stack) -> Iterator[Store]:
+    """A client as our processes have it: it gives up after `redis.timeout_ms`."""
+    own = client.connect(stack.config.redis)
+    yield own
+    own.db.close()
+
+
+def users_of(stack: Stack, shard: int) -> Iterator[str]:
+    """Addresses of record of one user shard, each new."""
+    for number in _numbers:
+        aor = f"sip:u{number}@home1.example"
+        if stack.store.layout.user_shard(aor) == shard:
+            yield aor
+
+
+def queued(store: Store, shard: int) -> int:
+    """How many deliveries are in the outbox of a shard."""
+    found: int = client.ask_all(store, "look", [("HLEN", keys.outbox(shard, "delivery"))])[0]
+    return found
+
+
+def test_functions_are_loaded_into_each_master_with_the_first_call(
+    cluster: RedisCluster, stack: Stack
+) -> None:
+    ref = stack.submit("sip:a@home1.example")
+
+    assert stack.known(ref).results[0].state == "pending"
+    for index in range(3):
+        libraries = {entry[1] for entry in cluster.client(index).function_list("omapush_*")}
+        assert libraries == set(client.libraries())
+
+
+def test_scans_and_questions_about_the_server_go_to_every_master(stack: Stack, store: Store) -> None:
+    aors = [next(users_of(stack, shard)) for shard in range(4)]
+    for aor in aors:
+        name = f"reg:{{u{stack.store.layout.user_shard(aor)}}}:{aor}"
+        stack.db.set(name, b"x")
+    owners = {key_slot(f"u{shard}".encode()) * 3 // 16_384 for shard in range(4)}
+
+    assert len(owners) > 1, "all shards are on one master: nothing is proven"
+    assert set(aors) <= set(registrations.known_aors(store))
+    assert health.look(store, 0).appends
+    assert len(client.servers(store)) >= 3
+
+
+@pytest.mark.timeout(60)
+def test_a_slot_on_its_way_and_moved_to_a_new_master_is_followed(
+    cluster: RedisCluster, stack: Stack, store: Store
+) -> None:
+    """The new master asks for password and certificate as the others do, and has no functions yet."""
+    shard, slot = 0, key_slot(b"u0")
+    users = users_of(stack, shard)
+    known = stack.submit(next(users))
+    outbox.depth(store)  # it knows the layout as it is now
+    before = queued(store, shard)
+
+    cluster.begin_move(slot, SPARE)
+    assert queued(store, shard) == before  # still with the old master
+    assert store.cluster is not None
+    fresh = "fresh:{u0}"
+    assert store.cluster.exchange([("SET", fresh, "1"), ("GET", fresh)]) == [b"OK", b"1"]  # ASK, both times
+    assert cluster.client(SPARE).dbsize() == 1
+
+    cluster.end_move(slot, SPARE)
+    assert cluster.owner_of(slot) == SPARE
+    assert queued(store, shard) == before  # MOVED
+    cluster.client(SPARE).function_flush()
+    again = stack.submit(next(users))
+    assert queued(store, shard) == before + 1
+    assert {stack.known(ref).results[0].state for ref in (known, again)} == {"pending"}
+
+
+@pytest.mark.timeout(60)
+def test_when_a_master_goes_calls_fail_in_time_and_nothing_that_was_stored_is_lost(
+    cluster: RedisCluster, stack: Stack, store: Store
+) -> None:
+    refs = [stack.submit(f"sip:lost{number}@home1.example") for number in range(40)]
+    depth = outbox.depth(store).all
+    victim = cluster.owner_of(key_slot(b"p1"))
+    cluster.nodes[victim].kill()
+
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        client.ask_all(store, "look", [("GET", "x:{p1}")])
+    assert time.monotonic() - began < 3 * stack.config.redis.timeout_ms / 1000
+
+    wait_until(lambda: cluster.is_master(victim + 3), 20, "the replica takes over")
+    wait_until(lambda: _answers(store), 10, "calls succeed again")
+    assert outbox.depth(store).all == depth
+    assert [stack.known(ref).results[0].state for ref in refs] == ["pending"] * 40
+    assert stack.known(stack.submit("sip:after@home1.example")).results[0].state == "pending"
+
+    cluster.nodes[victim].start()
+    wait_until(lambda: cluster.is_well(victim), 20, "the old master follows the new one")
+    assert not cluster.is_master(victim)
+    assert outbox.depth(store).all == depth + 1
+
+
+def _answers(store: Store) -> bool:
+    try:
+        outbox.depth(store)
+    except StoreUnavailable:
+        return False
+    return True
