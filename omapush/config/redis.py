@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta
 
@@ -14,6 +14,7 @@ from omapush.config.redis_url import RedisUrl
 from omapush.config.sections import Milliseconds, Section
 from omapush.errors import BadConfiguration
 
+_PASSWORD: Final = re.compile(r"(?<=://)([^/:@]*):[^/]*@")
 Shards = Annotated[int, Meta(ge=1, le=1024)]
 _TLS_FILES: Final = {
     "trusted_certificates": "ssl_ca_certs",
@@ -77,9 +78,7 @@ class RedisSection(Section, frozen=True):
     @property
     def shown(self) -> str:
         """The URL without the password that it may have, for people and logs."""
-        parts = urlsplit(self.url)
-        user, at, place = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{place}"))
+        return _PASSWORD.sub(r"\1@", self.url)
 
     def access(self) -> dict[str, Any]:
         """

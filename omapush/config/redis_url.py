@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 Kind = Literal["one", "sentinel", "cluster"]
 _SCHEMES: Final[dict[str, tuple[Kind, bool]]] = {
@@ -43,16 +43,17 @@ def parse(url: str) -> RedisUrl:
     Raises:
         ValueError: it has none of the forms; the text says what is wrong.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
+    scheme, _, rest = url.partition("://")
+    if scheme not in _SCHEMES:
         raise ValueError(f"scheme is not known; right would be {FORMS}")
-    kind, tls = _SCHEMES[parts.scheme]
+    kind, tls = _SCHEMES[scheme]
     if kind == "one":
         return RedisUrl(kind, tls, (), "", "", "", 0)
-    access, _, hosts = parts.netloc.rpartition("@")
+    place, _, path = rest.partition("/")
+    access, _, hosts = place.rpartition("@")
     user, _, password = access.partition(":")
     nodes = tuple(_node(text, _PORTS[kind]) for text in hosts.split(","))
-    service, _, database = parts.path.strip("/").partition("/")
+    service, _, database = path.strip("/").partition("/")
     if kind == "cluster" and (service or database):
         raise ValueError(
             "a Cluster has neither a name nor a number of a database; leave out what follows the hosts"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import hiredis
+import redis
+from redis.client import Pipeline
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import ConnectionPool
 from redis.crc import key_slot
@@ -30,6 +32,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Words = tuple[str | int | float | bytes, ...]
 
+_WITHOUT_KEY: Final = frozenset(("DBSIZE", "FLUSHALL", "FLUSHDB", "INFO", "KEYS", "PING", "SCAN", "TIME"))
 _ROUNDS: Final = 4
 "Times that a command is sent: first, after a redirection, after a lost connection, and once more."
 _AGAIN_S: Final = 0.02
@@ -51,10 +54,11 @@ class _Sent(NamedTuple):
     "Answers behind those of the commands, which nobody needs."
 
 
-class Cluster:
+class Cluster(redis.Redis):
     """Connects with the first command, so that a process may fork before it."""
 
     def __init__(self, make: Callable[[], RedisCluster]) -> None:
+        super().__init__()  # for its commands; its own pool never connects
         self._make = make
         self._client: RedisCluster | None = None
         self._lock = threading.Lock()
@@ -64,14 +68,10 @@ class Cluster:
         self._failed = ""
         "Node that did not answer in time: the layout is asked for, elsewhere, before anything else is sent."
 
-    def __getattr__(self, name: str) -> Any:
-        """Do what the client library does for single commands, pipelines and scans of all masters."""
-        return getattr(self.client, name)
-
     @property
-    def client(self) -> RedisCluster:
+    def library(self) -> RedisCluster:
         """
-        The client of the whole Cluster.
+        The library's client of the whole Cluster.
 
         Raises:
             redis.ConnectionError: none of the nodes that the URL names can be reached.
@@ -84,6 +84,23 @@ class Cluster:
                     raise RedisConnectionError(str(error)) from error
             return self._client
 
+    # As one server ----------------------------------------------------------------------------------
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Return the answer of one command; one that has no key goes where the library sends it."""
+        if " " in args[0] or args[0] in _WITHOUT_KEY:
+            return self.library.execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        return _parsed(self, self.exchange([args])[0], args, options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
+        """Return a pipeline whose commands may have different slots; it is no transaction."""
+        return _Pipeline(self)
+
+    def scan_iter(self, *args: Any, **options: Any) -> Iterator[Any]:
+        """Yield the keys of all masters."""
+        found: Iterator[Any] = self.library.scan_iter(*args, **options)
+        return found
+
     def close(self) -> None:
         """Close all connections; a later command opens them again."""
         with self._lock:
@@ -93,7 +110,7 @@ class Cluster:
 
     def masters(self) -> list[Any]:
         """Return a client of each master, as far as the layout is known."""
-        client = self.client
+        client = self.library
         return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
 
     def exchange(self, commands: Sequence[Words], wait_ms: int = 0) -> list[Any]:
@@ -146,7 +163,7 @@ class Cluster:
         key = words[3] if words[0] == "FCALL" else words[1]
         packed = key if isinstance(key, bytes) else str(key).encode()
         try:
-            return self.client.nodes_manager.get_node_from_slot(key_slot(packed))
+            return self.library.nodes_manager.get_node_from_slot(key_slot(packed))
         except RedisClusterException as error:
             self._look("")
             raise RedisConnectionError(str(error)) from error
@@ -154,7 +171,7 @@ class Cluster:
     def _send(self, node: ClusterNode, own: list[int], commands: Sequence[Words]) -> _Sent:
         """Send to one node; where that failed, its error stands for the connection."""
         packed = b"".join(hiredis.pack_command(words) for words in commands)  # type: ignore[arg-type]
-        pool: ConnectionPool = self.client.get_redis_connection(node).connection_pool
+        pool: ConnectionPool = self.library.get_redis_connection(node).connection_pool
         connection: Any = None
         try:
             connection = pool.get_connection()
@@ -195,7 +212,7 @@ class Cluster:
         """Tell whether a command has to be sent again; one that is to be asked elsewhere just now is."""
         match answer := answers[index]:
             case MovedError():
-                self.client.nodes_manager.move_slot(answer)
+                self.library.nodes_manager.move_slot(answer)
                 return True
             case AskError():  # a MovedError is one, too
                 answers[index] = self._asked(answer, words)
@@ -213,7 +230,7 @@ class Cluster:
 
     def _asked(self, answer: AskError, words: Words) -> Any:
         """Ask the node to which a key is just moving, once: the slot is still the other's."""
-        node = self.client.nodes_manager.get_node(host=answer.host, port=answer.port)
+        node = self.library.nodes_manager.get_node(host=answer.host, port=answer.port)
         if node is None:  # it serves no slot yet, so no layout has it
             place = (answer.host, answer.port)
             node = self._guests.setdefault(place, ClusterNode(*place))  # type: ignore[no-untyped-call]
@@ -234,6 +251,30 @@ class Cluster:
             return
         self._looked_s, self._failed = now, ""
         try:
-            self.client.nodes_manager.initialize(last_failed_node_name=failed or None)
+            self.library.nodes_manager.initialize(last_failed_node_name=failed or None)
         except (RedisClusterException, RedisError, OSError):
             self._failed = failed
+
+
+class _Pipeline(Pipeline):
+    """Collects commands as the library's own does, and sends each to its master."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster.connection_pool, cluster.response_callbacks, False, None)
+        self._cluster = cluster
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Return the answers; raises the first error among them."""
+        collected, self.command_stack = list(self.command_stack), []
+        answers = self._cluster.exchange([args for args, _ in collected])
+        pairs = zip(answers, collected, strict=True)
+        return [_parsed(self._cluster, answer, args, options) for answer, (args, options) in pairs]
+
+
+def _parsed(client: redis.Redis, answer: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Return an answer as the library gives it; raises it when it is an error."""
+    if isinstance(answer, Exception):
+        raise answer
+    options.pop("keys", None)
+    callback = client.response_callbacks.get(args[0])  # type: ignore[no-untyped-call]
+    return callback(answer, **options) if callback is not None else answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -46,7 +46,7 @@ def client_of(settings: RedisSection, timeout_s: float) -> tuple[redis.Redis, Cl
             **waits,
         )
     )
-    return cast(redis.Redis, cluster), cluster
+    return cluster, cluster
 
 
 def _master(

@@ -60,51 +60,60 @@ class RedisCluster(_Servers):
     """
     Three masters, 0 or 3 replicas, and masters without slots, in this order; each process by its index.
 
-    With TLS between all, for clients with a certificate and the user `psa` alone.
+    `guarded`: with TLS between all, for clients with a certificate and the user `psa` alone.
     """
 
-    def __init__(self, folder: Path, *, replicas: int = 3, spare: int = 0) -> None:
+    def __init__(self, folder: Path, *, replicas: int = 3, spare: int = 0, guarded: bool = False) -> None:
         super().__init__()
-        authority = TestCa(folder / "ca")
-        server, ours = authority.issue("localhost"), authority.issue("psa.home1.example")
-        self._password, root = secrets.token_hex(8), secrets.token_hex(8)
-        (folder / "word").write_text(f"{self._password}\n")
-        acl = f"user default on >{root} ~* &* +@all\nuser psa on >{self._password} {MAY}\n"
         self._replicas = replicas
         count = 3 + replicas + spare
         numbers = free_ports(2 * count)
         self.ports, self._buses = numbers[:count], numbers[count:]
-        self._root: dict[str, Any] = {
+        hosts = ",".join(f"localhost:{port}" for port in self.ports[:3])
+        self.settings = {"url": f"redis+cluster://{hosts}"}
+        "The table `[redis]` for it."
+        self._root: dict[str, Any] = {}
+        guards = self._guard(folder) if guarded else []
+        for index in range(count):
+            port = str(self.ports[index])
+            at = ["--port", "0", "--tls-port", port] if guarded else ["--port", port]
+            self.nodes.append(self._node(folder / f"{index}", [*at, *guards], self._buses[index]))
+
+    def _guard(self, folder: Path) -> list[str | Path]:
+        """Let nobody in but by TLS with a certificate, and by name."""
+        authority = TestCa(folder / "ca")
+        server, ours = authority.issue("localhost"), authority.issue("psa.home1.example")
+        password, root = secrets.token_hex(8), secrets.token_hex(8)
+        (folder / "word").write_text(f"{password}\n")
+        (folder / "users.acl").write_text(
+            f"user default on >{root} ~* &* +@all\nuser psa on >{password} {MAY}\n"
+        )
+        self._root = {
             "password": root,
             "ssl": True,
             "ssl_ca_certs": str(authority.certificate),
             "ssl_certfile": str(ours.certificate),
             "ssl_keyfile": str(ours.private_key),
         }
-        self._tls: list[str | Path] = [
-            "--tls-cert-file", server.certificate, "--tls-key-file", server.private_key,
-            "--tls-ca-cert-file", authority.certificate, "--tls-cluster", "yes", "--tls-replication", "yes",
-        ]  # fmt: skip
-        for index in range(count):
-            self.nodes.append(self._node(folder / f"{index}", index, acl, root))
         self.settings = {
-            "url": "rediss+cluster://psa@" + ",".join(f"localhost:{port}" for port in self.ports[:3]),
+            "url": self.settings["url"].replace("redis+cluster://", "rediss+cluster://psa@"),
             "password_file": str(folder / "word"),
             "trusted_certificates": str(authority.certificate),
             "certificate": str(ours.certificate),
             "private_key": str(ours.private_key),
         }
-        "The table `[redis]` for it."
+        return [
+            "--tls-cert-file", server.certificate, "--tls-key-file", server.private_key,
+            "--tls-ca-cert-file", authority.certificate, "--tls-cluster", "yes", "--tls-replication", "yes",
+            "--masterauth", root, "--aclfile", folder / "users.acl",
+        ]  # fmt: skip
 
-    def _node(self, folder: Path, index: int, acl: str, root: str) -> Process:
+    def _node(self, folder: Path, own: list[str | Path], bus: int) -> Process:
         folder.mkdir(parents=True)
-        (folder / "users.acl").write_text(acl)
         command: list[str | Path] = [
-            PROGRAM, "--port", "0", "--tls-port", str(self.ports[index]), "--bind", "127.0.0.1",
-            "--dir", folder, "--save", "", "--appendonly", "yes", "--masterauth", root,
-            "--aclfile", folder / "users.acl",
-            "--cluster-enabled", "yes", "--cluster-port", str(self._buses[index]),
-            "--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--repl-diskless-sync-delay", "0", *self._tls,
+            PROGRAM, *own, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "yes",
+            "--cluster-enabled", "yes", "--cluster-port", str(bus), "--repl-diskless-sync-delay", "0",
+            "--cluster-node-timeout", str(NODE_TIMEOUT_MS),
         ]  # fmt: skip
         return Process(command, log=folder / "redis.log")
 
@@ -171,7 +180,8 @@ class RedisCluster(_Servers):
     def end_move(self, slot: int, to: int) -> None:
         """Move all keys of the slot, and tell everybody but those who remember the old owner."""
         owner = self.owner_of(slot)
-        place = ("localhost", self.ports[to], "", 0, 5_000, "AUTH", self._root["password"], "KEYS")
+        access = ("AUTH", self._root["password"]) if self._root else ()
+        place = ("localhost", self.ports[to], "", 0, 5_000, *access, "KEYS")
         while names := self.client(owner).execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
             self.client(owner).execute_command("MIGRATE", *place, *names)
         for index in (to, owner, *(one for one in range(3) if one not in (to, owner))):

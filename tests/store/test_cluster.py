@@ -23,7 +23,7 @@ SPARE = 6
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    with RedisCluster(tmp_path_factory.mktemp("cluster"), spare=1) as running:
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), spare=1, guarded=True) as running:
         yield running
 
 
