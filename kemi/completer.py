@@ -196,6 +196,8 @@ class ResultCompleter:
         said = f"{verdict.desc} after {answered.at_ms - sent.sent_ms} ms"
         if verdict.retry_at_ms is None:
             self._counts.add("deliveries_finished_total", verdict.state)
+            label = self._settings.label_of(sent.plans)
+            self._counts.add("deliveries_results_total", label, sent.way, verdict.code)
         else:
             self._counts.add("deliveries_retried_total")
             waits = verdict.retry_at_ms >= sent.deliver_before_ms

@@ -36,6 +36,8 @@ class Counts:
                     KSR.xhttp_prom.counter_inc_l1(name, number, label)
                 case [label, other]:
                     KSR.xhttp_prom.counter_inc_l2(name, number, label, other)
+                case [label, other, third]:
+                    KSR.xhttp_prom.counter_inc_l3(name, number, label, other, third)
         self._counts.clear()
 
 

@@ -125,6 +125,8 @@ class Outgoing:
         """Return the end of this try, counted when it is final."""
         if verdict.retry_at_ms is None:
             self._counts.add("deliveries_finished_total", verdict.state)
+            label = self._settings.label_of(self._settings.retry_index(one.delivery.application))
+            self._counts.add("deliveries_results_total", label, method or "none", verdict.code)
         return finish.Ended(one.ticket, verdict, method, sip_code, one.attempt, now_ms, verdict.desc)
 
     def flush(self) -> None:

@@ -40,6 +40,8 @@ class Settings:
     "When pushes are tried again: of applications without a table, then of each that has one."
     places: dict[str, int]
     "Which of them is an application's; the same after a reload, for requests in flight name it."
+    labels: tuple[str, ...]
+    "The application at each place, for metrics; in the first place `other`."
     alternatives: dict[str, tuple[str, ...]]
     "Further addresses of next hops, by host and port of theirs."
     terms: Terms
@@ -62,6 +64,10 @@ class Settings:
         """Return which of the retry plans are an application's."""
         return self.places.get(application, 0)
 
+    def label_of(self, place: int) -> str:
+        """Return the application at a place of the retry plans, for metrics; `other`: it has no table."""
+        return self.labels[place] if place < len(self.labels) else self.labels[0]
+
     @staticmethod
     def of(values: Config, run: str, former: dict[str, int]) -> Settings:
         """Return the settings of a start of Kamailio; `former`: places that retry plans have already."""
@@ -78,6 +84,7 @@ class Settings:
             rules=lru_cache(maxsize=1024)(partial(_rules, values)),
             retry_plans=tuple(_retry_plans(values.profile(ari)) for ari in ("", *known)),
             places={ari: place for place, ari in enumerate(known, 1)},
+            labels=("other", *known),
             alternatives=_alternatives(values),
             terms=Terms(
                 values.subscriptions.least_s,

@@ -15,7 +15,12 @@ from omapush.push.alarm_rules import Certificate, Disk
 
 def certificates(config: Config) -> Iterator[Certificate]:
     """Yield the certificates that this node shows, each once."""
-    named = [config.content.certificate, config.msrp.certificate, config.redis.certificate]
+    named = [
+        config.api.certificate,
+        config.content.certificate,
+        config.msrp.certificate,
+        config.redis.certificate,
+    ]
     if any(listen.startswith("tls:") for listen in config.sip.listen):
         named.insert(0, config.tls.certificate)
     for file in dict.fromkeys(filter(None, named)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import ssl
 from collections.abc import Sequence
 
 import httpx
@@ -18,12 +18,6 @@ from omapush.push.alarm_rules import Failing, Limits, NodeSeen
 
 _API_ANSWER_S = 2.0
 _RECORD_LATE_MS = 60_000
-
-
-def node_name(config: Config) -> str:
-    """Return the name of this node: that of its machine, and where it listens for SIP; kemi has the same."""
-    listen = next(listen for listen in config.sip.listen if listen.startswith("udp:"))[len("udp:") :]
-    return f"{socket.gethostname()}/{listen}"
 
 
 def limits_of(config: Config) -> Limits:
@@ -48,7 +42,7 @@ async def look(config: Config, *, clock_offset_ms: int, failing: Sequence[Failin
     state = kamailio.read(metrics.decode("utf-8", "replace"))
     return NodeSeen(
         version=1,
-        node=node_name(config),
+        node=config.node,
         at_ms=clock.now_ms() + clock_offset_ms,
         clock_offset_ms=clock_offset_ms,
         sip_problem=sip_problem,
@@ -64,9 +58,12 @@ async def look(config: Config, *, clock_offset_ms: int, failing: Sequence[Failin
 
 
 async def _problem_of_api(config: Config) -> str:
-    url = f"http://{config.api.listen}/healthz"
+    scheme = "https" if config.api.certificate else "http"
+    url = f"{scheme}://{config.api.listen}/healthz"
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # whether it answers is asked, nothing is told to it
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:
-        async with httpx.AsyncClient(timeout=_API_ANSWER_S, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=_API_ANSWER_S, trust_env=False, verify=anybody) as client:
             answer = await client.get(url)
     except httpx.HTTPError as error:
         return f"{url}: {error or type(error).__name__}"

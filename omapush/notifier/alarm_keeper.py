@@ -37,7 +37,7 @@ class AlarmKeeper:
         self._store = store
         self._failing = failing
         self._limits = node.limits_of(config)
-        self._node = node.node_name(config)
+        self._node = config.node
         self._who = f"{self._node}/{secrets.token_hex(4)}"
         self._lease_ms = int(2_000 * config.alarms.every_s) + _LEASE_MARGIN_MS
         self._watched: Watched | None = None

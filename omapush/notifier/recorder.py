@@ -17,7 +17,7 @@ from typing import Any, Final
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError
-from omapush.health.node import node_name
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.record_files import NotWritten, RecordFiles
 from omapush.push.event_record import TIMES, EventRecord, record_of
 from omapush.store import records
@@ -34,9 +34,10 @@ _MOST: Final = 500
 class Recorder:
     """Part of the notifier, when `records.folder` is set."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, metrics: NotifierMetrics) -> None:
         self._store = store
-        self._node = node_name(config)
+        self._metrics = metrics
+        self._node = config.node
         self._who = f"{self._node}/{secrets.token_hex(4)}"
         self._ioi = config.core.ioi
         self._age_ms = int(config.records.delay_s * 1000)
@@ -74,7 +75,9 @@ class Recorder:
             self._written = {name for line in self._files.last_lines() if (name := _id_of(line))}
         waiting = records.borrow(self._store, self._who, lease_ms=_LEASE_MS, age_ms=self._age_ms, most=_MOST)
         if waiting:
-            self._files.append([_line(one) for one in self._records(waiting)])
+            lines = [_line(one) for one in self._records(waiting)]
+            self._files.append(lines)
+            self._metrics.records.inc(len(lines))
             self._written = {f"{one.ref}.{one.recipient}" for one in waiting}
             records.settle(self._store, waiting)
         return len(waiting)

@@ -21,6 +21,7 @@ from omapush.errors import PushError
 from omapush.notifier import answer, reachable, webhook
 from omapush.notifier.answer import Answer
 from omapush.notifier.calls import Call
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.reachable import NotReachable
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
@@ -47,7 +48,12 @@ class Notifications:
     """Delivers what is owed, with a bounded number under way."""
 
     def __init__(
-        self, config: Config, store: Store, client: httpx.AsyncClient, export: SpanExport | None = None
+        self,
+        config: Config,
+        store: Store,
+        client: httpx.AsyncClient,
+        metrics: NotifierMetrics,
+        export: SpanExport | None = None,
     ) -> None:
         self._settings: Notify = config.notify
         self._secrets = {name: one.signing_secrets() for name, one in config.initiator.items()}
@@ -55,6 +61,7 @@ class Notifications:
         self._store = store
         self._client = client
         self._export = export
+        self._metrics = metrics
         self._slots = Slots(config.notify.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
@@ -126,6 +133,8 @@ class Notifications:
         now_ms = clock.now_ms()
         if not said.refusal:
             self._tries.pop(member, None)
+            self._metrics.notifications.labels("taken").inc()
+            self._metrics.notified.observe(max(now_ms - due.result.at_ms, 0) / 1000)
             text = f"{due.result.state} {due.result.code} told to {due.push.notify_url}"
             if said.remark:
                 text += f"; {said.remark}"
@@ -133,9 +142,11 @@ class Notifications:
             await self._settle(member, 0, Event(now_ms, index, "notified", text))
         elif now_ms - due.result.at_ms > self._settings.give_up_s * 1000:
             self._tries.pop(member, None)
+            self._metrics.notifications.labels("given-up").inc()
             log.get().error("notification_given_up", push_id=due.push.push_id, why=said.refusal)
             await self._settle(member, 0, Event(now_ms, index, "notify-given-up", said.refusal))
         else:
+            self._metrics.notifications.labels("refused").inc()
             again_ms = now_ms + self._wait_ms(member)
             text = f"{said.refusal}; again at {clock.iso(again_ms)}"
             await self._settle(member, again_ms, Event(now_ms, index, "notify-failed", text))

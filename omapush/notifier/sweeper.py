@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from omapush import clock, log
 from omapush.config import Config
 from omapush.errors import PushError
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.push import link_outcome
 from omapush.push.outcome import Outcome, delivered_in_some, expired
 from omapush.push.values import Event, Result, ticket_delivery
@@ -31,10 +32,11 @@ _REST_S = 1.0
 class Sweeper:
     """Sweeps all shards, again and again."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, metrics: NotifierMetrics) -> None:
         self._retention_s = config.delivery.retention_s
         self._transaction_ms = config.delivery.transaction_s * 1000
         self._store = store
+        self._swept = metrics.swept
 
     async def run(self) -> None:
         """Work for ever; Redis being away only makes it wait."""
@@ -72,6 +74,7 @@ class Sweeper:
         outbox.complete(self._store, (Finished(ticket, 0) for ticket in forgotten))
         if ended:
             finish.store(self._store, ended, retention_s=self._retention_s)
+            self._swept.labels("expired").inc(len(ended))
 
     def _end_links(self) -> None:
         """End what a device has as a link and did not fetch in time; a fetch that was noted last counts."""
@@ -92,6 +95,7 @@ class Sweeper:
             if one.result is not None
         ]
         if results:
+            self._swept.labels("link").inc(len(results))
             pushes.store_results(self._store, results, now_ms=now_ms, retention_s=self._retention_s)
         fetches.close(self._store, [(one.ref, one.recipient) for one in due])
 
@@ -120,6 +124,7 @@ class Sweeper:
         self._note(again)
         self._give_up([ticket for ticket, times in again.items() if times > MOST_REPEATS])
         if again:
+            self._swept.labels("repeated").inc(len(again))
             log.get().warning("deliveries_repeated", number=len(again), cause="their sip process died")
 
     def _note(self, again: dict[str, int]) -> None:
@@ -139,6 +144,7 @@ class Sweeper:
         verdict = Outcome(None, "undeliverable", "3000", text)
         ended = [Ended(ticket, verdict, "MESSAGE", 0, MOST_REPEATS, now_ms, text) for ticket in tickets]
         finish.store(self._store, ended, retention_s=self._retention_s)
+        self._swept.labels("given-up").inc(len(tickets))
         log.get().error("deliveries_given_up", number=len(tickets), cause=text)
 
 

@@ -16,6 +16,7 @@ from omapush.config import Config
 from omapush.control.agent import Agent, follow
 from omapush.notifier.alarm_keeper import AlarmKeeper
 from omapush.notifier.backend import Backends
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.pruning import Pruning
 from omapush.notifier.quota_sweep import QuotaSweep
 from omapush.notifier.recorder import Recorder
@@ -42,13 +43,16 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     store = client.connect(config.redis)
     agent = Agent(config, store, "notifier", steering)
     following = asyncio.create_task(follow(agent))
+    metrics = NotifierMetrics()
+    shown = asyncio.create_task(metrics.show(config, store))
     ready()
-    await steering.run(partial(_round, store))
+    await steering.run(partial(_round, store, metrics))
+    shown.cancel()
     following.cancel()
     await asyncio.to_thread(agent.retire)
 
 
-async def _round(store: Store, config: Config, stop: asyncio.Event) -> None:
+async def _round(store: Store, metrics: NotifierMetrics, config: Config, stop: asyncio.Event) -> None:
     """Work with one configuration until `stop` is set."""
     wishes, export = Wishes(config.trace, store), span_export(config.trace, "notifier")
     limits = httpx.Limits(
@@ -63,17 +67,17 @@ async def _round(store: Store, config: Config, stop: asyncio.Event) -> None:
         httpx.AsyncClient(timeout=longest, limits=limits, trust_env=False, follow_redirects=False) as behind,
         asyncio.TaskGroup() as tasks,
     ):
-        notifications = Notifications(config, store, http, export)
+        notifications = Notifications(config, store, http, metrics, export)
         background = [
             tasks.create_task(AlarmKeeper(config, store, notifications.failing).run()),
-            tasks.create_task(Sweeper(config, store).run()),
+            tasks.create_task(Sweeper(config, store, metrics).run()),
             tasks.create_task(Pruning(config, store).run()),
             tasks.create_task(QuotaSweep(config, store).run()),
             tasks.create_task(TracedPushes(store, export).run()),
             tasks.create_task(wishes.watch()),
         ]
         if config.records.folder:
-            background.append(tasks.create_task(Recorder(config, store).run()))
+            background.append(tasks.create_task(Recorder(config, store, metrics).run()))
         if config.capabilities.fetch:
             background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
         backends = tasks.create_task(Backends(config, store, behind, wishes, export).run(stop))

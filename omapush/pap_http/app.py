@@ -83,7 +83,8 @@ def create(config: Config) -> Litestar:
     def parts_for(values: Config) -> Parts:
         wishes.share = values.trace.share
         tracing = Tracing(values.trace, wishes, export)
-        intake = Intake(values, store, commit, quotas, gate.has_room, tracing)
+        count = metrics.pushes.submitted
+        intake = Intake(values, store, commit, quotas, gate.has_room, tracing, count)
         return Parts(
             values,
             store,

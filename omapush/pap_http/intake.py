@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from omapush import clock
 from omapush.config import Config
-from omapush.errors import Overloaded
+from omapush.errors import Overloaded, PushError
 from omapush.pap_http.expansion import expanded
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.quotas import Quotas
@@ -19,6 +19,7 @@ from omapush.push.acceptance import Accepted, ContentRules, NotPossible, NotTake
 from omapush.push.account import Account
 from omapush.push.fingerprint import fingerprint
 from omapush.push.limits import LimitReached
+from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import Event, push_ref
 from omapush.store import contents, own_pushes, pushes, registrations
 from omapush.store.client import Store
@@ -36,13 +37,16 @@ class Intake:
         quotas: Quotas,
         has_room: Callable[[], bool],
         tracing: Tracing,
+        count: Callable[[str, str, int], None],
     ) -> None:
+        """`count`: told of each push its application, the PAP code of its answer, and its recipients."""
         self._config = config
         self._store = store
         self._commit = commit
         self._quotas = quotas
         self._has_room = has_room
         self._tracing = tracing
+        self._count = count
         self._policy = policy.rules_of(config.policy)
         self.under_way = 0
         "Pushes that it is taking."
@@ -69,11 +73,14 @@ class Intake:
         self.under_way += 1
         try:
             accepted = await self._take(account, offer, compare, asked)
-        except NotTaken as refusal:
-            self._tracing.refused(asked, offer, refusal, started_us)
+        except PushError as refusal:
+            self._count(offer.application, getattr(refusal, "code", refusal.pap_code), 0)
+            if isinstance(refusal, NotTaken):
+                self._tracing.refused(asked, offer, refusal, started_us)
             raise
         finally:
             self.under_way -= 1
+        self._count(offer.application, TAKEN_CODE, len(accepted.recipients))
         self._tracing.accepted(asked, accepted, started_us)
         return accepted
 

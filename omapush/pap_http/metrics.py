@@ -1,4 +1,4 @@
-"""Metrics of the api process, followed by those of Kamailio, so that one scrape shows the whole node."""
+"""Metrics of the api, followed by those of the notifier and Kamailio: one scrape shows the whole node."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import collections
 from typing import Any, Final
 
 from litestar import Request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.samples import Sample
 
 from omapush import clock
@@ -15,8 +22,19 @@ from omapush.config import Config
 from omapush.errors import PushError
 from omapush.health import kamailio
 from omapush.pap_http.probes import OutboxGate
+from omapush.pap_http.push_metrics import PushMetrics, SystemMetrics
 from omapush.push.alarms import CATALOGUE
-from omapush.store import alarms, limits, msrp_workers, outbox, owed, sessions
+from omapush.store import (
+    alarms,
+    health,
+    limits,
+    msrp_workers,
+    node_metrics,
+    outbox,
+    owed,
+    sessions,
+    totals,
+)
 from omapush.store.client import Store
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,8 +66,11 @@ class Metrics:
         self._store = store
         self._gate = gate
         self._config = config
-        self.take(config)
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each of ours
         self._registry = CollectorRegistry()
+        self.pushes = PushMetrics(self._registry)
+        self._system = SystemMetrics(self._registry)
+        self.take(config)
         self.requests = Counter(
             "omapush_pap_requests_total",
             "PAP documents answered",
@@ -121,6 +142,7 @@ class Metrics:
     def take(self, config: Config) -> None:
         """Show what counts for the initiators that have limits in another configuration."""
         self._limited = list(limits.limits_of(config))
+        self.pushes.take(config)
 
     @property
     def refused(self) -> float:
@@ -144,7 +166,12 @@ class Metrics:
             self._media_workers.set(len(workers))
             self._media_streams.set(sum(one.streams for one in workers))
             outstanding = await asyncio.to_thread(limits.catch_up, self._store, self._limited)
+            ages = await asyncio.to_thread(health.ages, self._store)
+            self._system.set(await asyncio.to_thread(totals.read, self._store), ages, clock.now_ms())
+            beside = await asyncio.to_thread(node_metrics.found, self._store, self._config.node)
         except PushError:
+            self._system.set(None, None, 0)
+            beside = b""
             for gauge in (self._owed, self._sessions, self._media_workers, self._media_streams):
                 gauge.set(float("nan"))
             outstanding = {}
@@ -153,7 +180,7 @@ class Metrics:
         await self._show_alarms()
         sip_side = await kamailio.exposition(self._config)
         self._kamailio_up.set(1 if sip_side else 0)
-        return generate_latest(self._registry) + sip_side
+        return generate_latest(self._registry) + beside + sip_side
 
     async def _show_alarms(self) -> None:
         """Show every kind of the catalogue, 0 when it does not stand."""

@@ -67,6 +67,11 @@ def _slot(hexadecimal: str, shards: int) -> int:
     return int(hexadecimal[:8], 16) % shards
 
 
+def node_metrics(node: str) -> str:
+    """Metrics of the notifier of one node; in a slot of its own."""
+    return f"notifier-metrics:{node}"
+
+
 def push(shard_number: int, ref: str) -> str:
     """Hash of one push."""
     return f"push:{{p{shard_number}}}:{ref}"

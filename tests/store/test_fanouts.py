@@ -10,6 +10,7 @@ import pytest
 from expander import Expander
 
 from omapush import clock, config
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.sweeper import Sweeper
 from omapush.push.fan_out import PAGE, FanOut, Page, Progress, Subscriber
 from omapush.push.outcome import Outcome
@@ -367,7 +368,9 @@ def test_a_paused_push_ends_when_deliver_before_passes(store: Store, make: Make)
     fanouts.steer(store, ref, "paused", Event(NOW_MS, -1, "paused", ""))
     assert take(store) == []
     wait_until(lambda: clock.now_ms() >= one.push.deliver_before_ms, 5, "deliver-before")
-    sweeper = Sweeper(config.parse({"redis": {"user_shards": 4, "push_shards": 4}}, "test.toml"), store)
+    sweeper = Sweeper(
+        config.parse({"redis": {"user_shards": 4, "push_shards": 4}}, "test.toml"), store, NotifierMetrics()
+    )
     sweeper.sweep()
     run(store, expanding, 3)
 

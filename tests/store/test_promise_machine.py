@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from omapush import clock
 from omapush.config import Config, parse
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.sweeper import HAND_OVER_LATE_MS, MOST_REPEATS, Sweeper
 from omapush.push import acceptance, replacing
 from omapush.push.acceptance import ContentRules, NotPossible, Offer
@@ -96,7 +97,7 @@ class PromiseMachine(RuleBasedStateMachine):
         self.registered = set(USERS)
         self.in_flight: list[Taken] = []
         self.run = 0
-        self.sweeper = Sweeper(self.config, self.store)
+        self.sweeper = Sweeper(self.config, self.store, NotifierMetrics())
         self.claim()
 
     def tell_redis(self) -> None:

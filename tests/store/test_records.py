@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from omapush import config
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.recorder import Recorder
 from omapush.push.event_record import Carried
 from omapush.push.values import Event, Recipient, Result
@@ -35,7 +36,7 @@ def recorder(stack: Stack, folder: Path) -> Recorder:
     section = {"folder": str(folder), "delay_s": 0.0}
     tables: dict[str, Any] = {"records": section, "redis": {"url": stack.config.redis.url}}
     tables["redis"] |= {"user_shards": 4, "push_shards": 4}
-    return Recorder(config.parse(tables, "test.toml"), stack.store)
+    return Recorder(config.parse(tables, "test.toml"), stack.store, NotifierMetrics())
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import pytest
 
 from omapush import clock
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.sweeper import MOST_REPEATS, Sweeper
 from omapush.push.values import Delivery, Event, Result, ticket
 from omapush.store import outbox, outbox_views, pushes
@@ -17,7 +18,7 @@ SENDER = Owner("node-1", "run-a", 0)
 
 @pytest.fixture
 def sweeper(redis_only: Stack, store: Store) -> Sweeper:
-    return Sweeper(redis_only.config, store)
+    return Sweeper(redis_only.config, store, NotifierMetrics())
 
 
 def accepted(store: Store, submission: Submission) -> list[Delivery]:

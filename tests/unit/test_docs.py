@@ -20,8 +20,6 @@ SOURCES = sorted([*(ROOT / "omapush").rglob("*.py"), *(ROOT / "kemi").glob("*.py
 
 _OTHER = re.compile(r"other ([2-6])xx")
 _EVENT = re.compile(r'\.get\(\)\.(info|warning|error|exception)\(\s*"([a-z_]+)"')
-_API_METRIC = re.compile(r'"(omapush_[a-z_]+)"')
-_KAMAILIO_METRIC = re.compile(r'"prom_(?:counter|gauge|histogram)", "name=([a-z_]+);')
 
 
 def as_written(row: Row) -> list[str]:
@@ -109,20 +107,6 @@ def test_a_code_that_is_never_sent_is_nowhere_in_the_code_and_any_other_is_in_a_
     assert len(never) == 4
     assert [one for one in sorted(never) if f'"{one}"' in code] == []
     assert [one for one in sorted(PAP_CODES - never) if f'"{one}"' not in tests] == []
-
-
-def exported() -> Iterator[str]:
-    """Names of all metrics but those that Kamailio's core has of itself."""
-    for name in _KAMAILIO_METRIC.findall((ROOT / "kamailio.cfg").read_text()):
-        yield f"omapush_{name}"
-    yield from _API_METRIC.findall((ROOT / "omapush" / "pap_http" / "metrics.py").read_text())
-
-
-def test_every_metric_is_described_and_no_other() -> None:
-    written = [name for row in markdown.rows(markdown.section(OPERATE, "Metrics")) for name in names(row[0])]
-
-    assert 'xhttp_prom_stats", "shmem:"' in (ROOT / "kamailio.cfg").read_text()
-    assert sorted(written) == sorted([*exported(), "omapush_shmem_*"])
 
 
 def test_every_figure_of_the_bench_is_described_and_no_other() -> None:

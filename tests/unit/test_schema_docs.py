@@ -154,6 +154,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.console_session("digest"),
         keys.watch(0, "target", "package").replace("0", "N"),
         keys.watches_due(0).replace("0", "N"),
+        keys.node_metrics("node"),
         keys.ALARM_KEEPER,
         keys.ALARM_STANDING,
         keys.ALARM_HISTORY,

@@ -12,7 +12,7 @@ from omapush import clock, config
 from omapush.audit.chain import Entry
 from omapush.audit.journal import Journal
 from omapush.config import Config
-from omapush.health import files, kamailio, node
+from omapush.health import files, kamailio
 from omapush.health.kamailio import SipState
 from omapush.push.alarm_rules import Hop
 from tests.harness.certificates import certificate
@@ -105,9 +105,3 @@ def test_a_folder_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "audit").write_text("")
 
     assert Journal(tmp_path / "audit" / "deeper").problem() != ""
-
-
-def test_a_node_is_named_as_kamailio_names_it() -> None:
-    assert node.node_name(configured(sip={"listen": ["tcp:127.0.0.1:1", "udp:127.0.0.1:5099"]})).endswith(
-        "/127.0.0.1:5099"
-    )

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from omapush import clock, config
+from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.results import Notifications
 from omapush.push.values import Event, Push, Recipient, Result
 from omapush.store import client
@@ -89,7 +90,9 @@ async def told(redis: FakeRedis, done: Callable[[], bool], **notify: Any) -> Non
     stop = asyncio.Event()
     settings = config.parse({"notify": {"timeout_s": 5, **notify}}, "omapush.toml")
     async with httpx.AsyncClient(trust_env=False, timeout=settings.notify.timeout_s) as http:
-        work = asyncio.create_task(Notifications(settings, client.connect(settings.redis), http).run(stop))
+        work = asyncio.create_task(
+            Notifications(settings, client.connect(settings.redis), http, NotifierMetrics()).run(stop)
+        )
         await until(lambda: done() or work.done())
         stop.set()
         await work
@@ -219,7 +222,7 @@ def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_new(fake: Fake) -
         redis.owed += [("r.0", due(url)), ("r.1", due(url))]  # one slot for one host: r.1 waits
         async with server, httpx.AsyncClient(trust_env=False) as http:
             store = client.connect(settings.redis)
-            work = asyncio.create_task(Notifications(settings, store, http).run(stop))
+            work = asyncio.create_task(Notifications(settings, store, http, NotifierMetrics()).run(stop))
             await until(lambda: len(posted) == 1)
             stop.set()
             redis.owed.append(("r.2", due(url)))

@@ -39,7 +39,8 @@ def stored(**delivery: Any) -> Submission:
     committed = Committed()
     quotas = Quotas(config, store, cast(Any, None))  # no initiator has a limit
     tracing = Tracing(config.trace, Wishes(config.trace, store), None)
-    intake = Intake(config, store, cast(GroupCommit, committed), quotas, lambda: True, tracing)
+    commit = cast(GroupCommit, committed)
+    intake = Intake(config, store, commit, quotas, lambda: True, tracing, lambda *_: None)
     asyncio.run(intake.take(ACCOUNT, OFFER))
     (submission,) = committed.submissions
     return submission
