@@ -28,7 +28,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-package check bench fuzz lab conformance doctor config-check stubs deb clean
+.PHONY: help deps demo run test test-alone test-package check audit bench fuzz lab conformance doctor config-check stubs deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,12 @@ check: deps ## style and types: ruff, mypy --strict
 	@echo "check: ruff, then mypy --strict"
 	@ruff check .
 	@mypy
+
+audit: $(VENV)/.packages ## known vulnerabilities of the libraries; asks the package index over the network
+	@echo "audit: what is pinned in requirements-dev.txt against published vulnerabilities"
+	@[ -x build/audit/bin/pip-audit ] || { $(PYTHON) -m venv build/audit \
+	  && build/audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-audit.txt; }
+	@build/audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements-dev.txt
 
 bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write bench/latest.json
 	@echo "bench: figures and what they are compared with, measured in one run"

@@ -87,12 +87,15 @@ class PlainSink(_Sink):
             self._transport.write(END)
 
 
+_EVERY = "0.0.0.0"  # noqa: S104 - devices of the bench have 127.0.1.1, 127.0.1.2, ...
+
+
 async def main(port: int) -> None:
     """Serve until killed."""
     loop = asyncio.get_running_loop()
     async with (
-        await loop.create_server(MsrpSink, "0.0.0.0", port, backlog=1_000),
-        await loop.create_server(PlainSink, "0.0.0.0", port + 1, backlog=1_000) as plain,
+        await loop.create_server(MsrpSink, _EVERY, port, backlog=1_000),
+        await loop.create_server(PlainSink, _EVERY, port + 1, backlog=1_000) as plain,
     ):
         print("ready", flush=True)
         await plain.serve_forever()

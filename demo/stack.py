@@ -153,7 +153,8 @@ def _handset(settings: Config) -> int:
     host, port = standin_address(settings)
     applications = [word for ari in APPLICATIONS for word in ("--app", ari)]
     receiver = [sys.executable, "-m", "omapush.cli.main", "receiver", "run", "--uri", HANDSET]
-    with subprocess.Popen([*receiver, "--proxy", f"sip:{host}:{port}", *applications]) as child:
+    words = [*receiver, "--proxy", f"sip:{host}:{port}", *applications]
+    with subprocess.Popen(words) as child:  # noqa: S603 - our own receiver
         signal.signal(signal.SIGTERM, lambda *_: child.kill())
         return abs(child.wait())
 

@@ -88,7 +88,7 @@ def api(context: typer.Context) -> None:
     import uvloop
 
     from omapush.pap_http.app import create
-    from omapush.pap_http.connection import BoundedConnection
+    from omapush.pap_http.connection import bounded
 
     config = terminal.settings(context)
     log.setup("api", level=config.log.level, form=config.log.format)
@@ -98,7 +98,7 @@ def api(context: typer.Context) -> None:
     audit_note.started(config, "api")
     app = create(config)
     common: dict[str, Any] = {
-        "http": BoundedConnection,
+        "http": bounded(config.api),
         "access_log": False,
         "log_config": None,
         "server_header": False,

@@ -27,6 +27,16 @@ class Api(Section, frozen=True):
     PEM file with the CAs that certificates of initiators come from: private ones, no public ones. Who shows
     one of another CA does not get through the handshake; who shows none needs a password or a token.
     """
+    connections_per_address: Annotated[int, Meta(ge=1, le=100_000), restart("api")] = 256
+    """
+    Connections that one address may have open; one more is answered 429 and closed. Those of
+    `trusted_proxies` are not counted.
+    """
+    request_s: Annotated[float, Meta(ge=1, le=3_600), restart("api")] = 30.0
+    """
+    A request that has not come to its end so long after its beginning gets 408; each 64 KiB of its body give
+    it a second more.
+    """
     trusted_proxies: Annotated[tuple[str, ...], restart("api")] = ("127.0.0.1", "::1")
     """Addresses or networks of proxies whose `X-Forwarded-For` says where a request comes from."""
     max_body_bytes: Annotated[Bytes, restart("api")] = 100_663_296

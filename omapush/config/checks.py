@@ -42,6 +42,7 @@ def check(config: Config) -> None:
     for value in config.sip.listen:
         _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
     check_api(config)
+    check_networks(f"{config.path}: notify.networks", config.notify.networks)
     check_tokens(config)
     _require(config, "sip.uri", config.sip.uri, SIP_URI, '"sip:psa@home1.example"')
     _check_next_hop(config)
@@ -260,7 +261,7 @@ def _check_msrp(config: Config) -> None:
         )
     if int(msrp.listen.rpartition(":")[2]) + msrp.workers > 65_536:
         raise BadConfiguration(f"{config.path}: msrp.listen", f"leaves no ports for {msrp.workers} workers")
-    if not msrp.public_host and msrp.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104
+    if not msrp.public_host and msrp.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104 - read, not bound
         raise BadConfiguration(
             f"{config.path}: msrp.public_host", "is needed: devices cannot connect to every address"
         )

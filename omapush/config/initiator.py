@@ -50,6 +50,11 @@ class Initiator(Section, frozen=True):
     and push to them; `cancel` and replace; ask for the `status` of its pushes; ask about `users`
     (registrations, subscriptions, capabilities); end `subscriptions` of devices.
     """
+    notify_hosts: tuple[str, ...] = ()
+    """
+    Hosts that its results may be posted to, or `*.provider.example` for all below one; empty: any. What
+    `notify.targets` says holds for these, too.
+    """
     trusted: bool = True
     """Assert an identity (P-Asserted-Identity) for its pushes."""
     identity: str = ""

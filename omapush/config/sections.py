@@ -138,8 +138,13 @@ class Notify(Section, frozen=True):
     """A notification older than this is given up; the push keeps its result."""
     concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 32
     """Notifications under way at once."""
-    targets: Literal["any", "public"] = "any"
-    """Hosts that get results: any, or those with public addresses only, so none of the operator's network."""
+    targets: Literal["any", "public"] = "public"
+    """
+    Hosts that get results: those with public addresses only, so none of the operator's network, or any. A
+    host is looked up for each post, all its addresses are judged, and the connection goes to one that was.
+    """
+    networks: tuple[str, ...] = ()
+    """With `public`, further addresses or networks that get results, such as that of an MMSC."""
 
 
 class RegistrationSection(Section, frozen=True):

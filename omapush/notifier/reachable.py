@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -21,12 +22,12 @@ class NotReachable(PushError):
     """A host without an address, or with one that is not to be reached."""
 
 
-async def address_of(target: httpx.URL, *, allow_private: bool) -> str:
+async def address_of(target: httpx.URL, allow: Callable[[str], bool] = is_public) -> str:
     """
     Return one address of the host of `target`; when any of them is not allowed, none is.
 
     Raises:
-        NotReachable: loopback, link-local, private and other special addresses, unless they are allowed.
+        NotReachable: `allow` does not take an address: by default loopback, link-local, private and others.
         OSError: the name is not known.
     """
     port = target.port or (443 if target.scheme == "https" else 80)
@@ -35,7 +36,7 @@ async def address_of(target: httpx.URL, *, allow_private: bool) -> str:
     if not addresses:
         raise NotReachable("the host has no address")
     for address in addresses:
-        if not (allow_private or is_public(address)):
+        if not allow(address):
             raise NotReachable(f"address {address} is not public")
     return addresses[0]
 

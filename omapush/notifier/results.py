@@ -28,6 +28,7 @@ from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
 from omapush.push import spans
 from omapush.push.alarm_rules import Failing
+from omapush.push.callback import Callbacks
 from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
 from omapush.store import owed
@@ -56,6 +57,7 @@ class Notifications:
         export: SpanExport | None = None,
     ) -> None:
         self._settings: Notify = config.notify
+        self._callbacks = Callbacks(config.notify.targets, config.notify.networks)
         self._secrets = {name: one.signing_secrets() for name, one in config.initiator.items()}
         self._timeout_ms = int(config.notify.timeout_s * 1000)
         self._store = store
@@ -213,9 +215,9 @@ class Notifications:
 
     async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
         where: dict[str, Any] = {"url": url, "headers": headers}
-        if self._settings.targets == "public":
+        if not self._callbacks.are_all:
             target = httpx.URL(url)
-            address = await reachable.address_of(target, allow_private=False)
+            address = await reachable.address_of(target, self._callbacks.allow)
             pin = reachable.pinned(target, address)
             where = {
                 "url": pin["url"],

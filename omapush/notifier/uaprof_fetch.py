@@ -20,6 +20,7 @@ from omapush.notifier import reachable
 from omapush.protocol import uaprof
 from omapush.push import profile_document
 from omapush.push.profile_document import Profile
+from omapush.push.public_address import is_public
 from omapush.store import profiles
 from omapush.store.client import Store
 
@@ -40,6 +41,7 @@ class ProfileFetcher:
 
     def __init__(self, config: Config, store: Store, client: httpx.AsyncClient) -> None:
         self._settings: Capabilities = config.capabilities
+        self._allow = (lambda _: True) if config.capabilities.allow_private else is_public
         self._store = store
         self._client = client
 
@@ -101,7 +103,7 @@ class ProfileFetcher:
         if target.scheme not in ("http", "https") or not target.host or target.userinfo:
             raise NotFetched("not a plain http or https URL")
         try:
-            address = await reachable.address_of(target, allow_private=self._settings.allow_private)
+            address = await reachable.address_of(target, self._allow)
         except reachable.NotReachable as error:
             raise NotFetched(f"{error}, and capabilities.allow_private is false") from None
         request = self._client.build_request(

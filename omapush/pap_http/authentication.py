@@ -13,9 +13,9 @@ from typing import Final
 from omapush import clock
 from omapush.config import Config, Initiator
 from omapush.pap_http.lockout import Try
-from omapush.pap_http.networks import Networks
 from omapush.pap_http.passwords import PasswordChecks, decoy
 from omapush.push.account import Account
+from omapush.push.networks import Networks
 
 LONGEST_CREDENTIALS = 512
 REMEMBERED_S: Final = 900.0
@@ -31,6 +31,7 @@ def account_of(name: str, initiator: Initiator) -> Account:
         signs=bool(initiator.webhook_secrets or initiator.webhook_secret_files),
         methods=initiator.methods,
         operations=initiator.operations,
+        notify_hosts=initiator.notify_hosts,
     )
 
 

@@ -3,27 +3,72 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from omapush.config import Api
 from omapush.pap_http import tls
+from omapush.push.networks import Networks
 
 CERTIFICATE_NAMES: Final = "omapush.certificate_names"
 "Extension of a request's scope: whom the verified certificate of the connection is for."
 LARGEST_HEAD: Final = 16_384
-"Bytes of request line and header fields together; above it the answer is 400."
+"Bytes of request line and header fields together; above it the answer is 431."
+MOST_FIELDS: Final = 100
+"Header fields of a request, its trailer fields included; above it the answer is 431."
 REQUEST_WITHIN_S: Final = 30.0
-"A request that has not come to its end so long after its first byte ends with its connection."
+"A request that has not come to its end so long after its first byte gets 408 and loses its connection."
 SLOWEST_BODY: Final = 65_536
 "Bytes of a body for each of which, whole, its request has a second more."
+
+
+_PHRASES: Final = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+}
+
+
+class Crowd:
+    """How many connections each address has; those of proxies are many people's."""
+
+    def __init__(self, most: int, proxies: Iterable[str]) -> None:
+        self._most = most
+        self._proxies = Networks(proxies)
+        self._open: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Count one more; False when that is too many, and it is counted all the same."""
+        self._open[address] += 1
+        return self._open[address] <= self._most or self._proxies.holds(address)
+
+    def leave(self, address: str) -> None:
+        """Count one less."""
+        self._open[address] -= 1
+        if self._open[address] <= 0:
+            del self._open[address]
 
 
 class BoundedConnection(HttpToolsProtocol):
     """Refuses a head that is too long and hangs up on a request that does not end."""
 
+    crowd = Crowd(1_000_000, ())
+    "Shared by all connections of a server."
+    within_s = REQUEST_WITHIN_S
+
     _head = 0
     "Bytes of the current request's URL and fields, its trailer fields included."
+    _fields = 0
+    _begun = False
+    "Whether anything of the current request has come."
+    _is_taken = False
+    "Whether its head has come to its end, so that the application has it."
+    _refusal = 0
+    "Why the current request is not read to its end; 0: because it is broken (400)."
     _unread = 0
     "Bytes that came since the parser last had something whole to tell: it keeps them all."
     _body = 0
@@ -32,6 +77,7 @@ class BoundedConnection(HttpToolsProtocol):
     _granted = 0.0
     "Seconds that the current request has in all, as far as the timer knows."
 
+    _address = ""
     _names: tuple[str, ...] = ()
     "Whom the peer's verified certificate is for; none without one."
 
@@ -39,20 +85,34 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self._names = tls.names(transport.get_extra_info("peercert"))
         self._await_end()
+        self._address = self.client[0] if self.client else ""
+        if not self.crowd.enter(self._address):
+            self._refuse(429, "too many connections from your address")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended()
+        self.crowd.leave(self._address)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
         self._await_end()
+        self._begun = True
         self._unread += len(data)
         super().data_received(data)
         if self._unread > LARGEST_HEAD and not self.transport.is_closing():
-            self.send_400_response("Request head too long.")
+            self._refuse(431, "request head too long")
+
+    def send_400_response(self, msg: str) -> None:
+        if self._refusal:
+            self._refuse(self._refusal, "request head too long, or of too many fields")
+        else:
+            self._refuse(400, msg)
 
     def on_message_begin(self) -> None:
-        self._head = self._unread = self._body = 0
+        self._head = self._fields = self._unread = self._body = self._refusal = 0
+        self._begun, self._is_taken = True, False
         self._await_end()
         super().on_message_begin()
         if self._names:
@@ -63,8 +123,13 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
         self._count(len(name) + len(value) + len(b": \r\n"))
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._is_taken = True
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -73,19 +138,21 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._unread = 0
+        self._begun = False
         self._ended()
         super().on_message_complete()
 
     def _count(self, size: int) -> None:
         self._unread = 0
         self._head += size
-        if self._head > LARGEST_HEAD:  # the parser turns it into the 400 that any broken request gets
+        if self._head > LARGEST_HEAD or self._fields > MOST_FIELDS:
+            self._refusal = 431  # the parser turns what is raised into a call of send_400_response
             raise ValueError("request head too long")
 
     def _await_end(self) -> None:
         if self._overdue is None:
-            self._granted = REQUEST_WITHIN_S
-            self._overdue = self.loop.call_later(REQUEST_WITHIN_S, self._hang_up)
+            self._granted = self.within_s
+            self._overdue = self.loop.call_later(self.within_s, self._hang_up)
 
     def _ended(self) -> None:
         if self._overdue is not None:
@@ -93,9 +160,44 @@ class BoundedConnection(HttpToolsProtocol):
             self._overdue = None
 
     def _hang_up(self) -> None:
-        earned = REQUEST_WITHIN_S + self._body // SLOWEST_BODY
+        earned = self.within_s + self._body // SLOWEST_BODY
         if earned > self._granted:
             self._overdue = self.loop.call_later(earned - self._granted, self._hang_up)
             self._granted = earned
         elif not self.transport.is_closing():
-            self.transport.close()
+            if self._begun and self._is_unanswered():
+                self._refuse(408, "the request did not come to its end in time")
+            else:
+                self.transport.close()
+
+    def _is_unanswered(self) -> bool:
+        """Whether an answer now would be that of the current request, and its first."""
+        if self._is_taken:
+            return not self.cycle.response_started and not self.pipeline
+        return self.cycle is None or self.cycle.response_complete
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Answer without the application, and hang up."""
+        body = f"{why}\n"
+        lines = [
+            f"HTTP/1.1 {status} {_PHRASES[status]}",
+            "content-type: text/plain; charset=utf-8",
+            f"content-length: {len(body)}",
+            "connection: close",
+            "x-content-type-options: nosniff",
+            "cache-control: no-store",
+        ]
+        if status == 429:
+            lines.append("retry-after: 5")
+        self.transport.write("\r\n".join([*lines, "", body]).encode())
+        self.transport.close()
+
+
+def bounded(settings: Api) -> type[BoundedConnection]:
+    """Return the connections of one server, with the bounds of its configuration."""
+
+    class Connection(BoundedConnection):
+        crowd = Crowd(settings.connections_per_address, settings.trusted_proxies)
+        within_s = settings.request_s
+
+    return Connection

@@ -17,6 +17,7 @@ from omapush.protocol.trace_context import TraceContext
 from omapush.push import acceptance, policy, replacing
 from omapush.push.acceptance import Accepted, ContentRules, NotPossible, NotTaken, Offer, PushIdUsed
 from omapush.push.account import Account
+from omapush.push.callback import Callbacks
 from omapush.push.fingerprint import fingerprint
 from omapush.push.limits import LimitReached
 from omapush.push.outcome import TAKEN_CODE
@@ -48,6 +49,7 @@ class Intake:
         self._tracing = tracing
         self._count = count
         self._policy = policy.rules_of(config.policy)
+        self._callbacks = Callbacks(config.notify.targets, config.notify.networks)
         self.under_way = 0
         "Pushes that it is taking."
 
@@ -162,6 +164,7 @@ class Intake:
             order_us=clock.order_us(),
             lifetime_s=self._config.delivery.lifetime_s,
         )
+        self._callbacks.check(account, accepted.push.notify_url)
         return policy.applied(self._policy, accepted) if self._policy else accepted
 
     def _submission(self, account: Account, offer: Offer, accepted: Accepted) -> pushes.Submission:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from litestar import Litestar, Request
 
 from omapush.errors import MalformedAddress, PeerIsWrong, PushError
+from omapush.pap_http.secure_headers import careful
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
 
@@ -29,6 +30,8 @@ class EscapedPaths(Litestar):
         raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
         if raw.startswith(_PREFIX):
             scope["path"] = raw.decode("latin-1")
+        if scope["type"] == "http":
+            send = careful(scope, send)
         at_end: list[Callable[[], None]] = []
         scope[_AT_END] = at_end
         try:

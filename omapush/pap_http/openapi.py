@@ -14,6 +14,12 @@ DESCRIPTION = OpenAPIConfig(
     openapi_router=Router("/schema", route_handlers=[], include_in_schema=False),
     use_handler_docstrings=True,
     render_plugins=(JsonRenderPlugin(),),
-    security=[{"basic": []}],
-    components=Components(security_schemes={"basic": SecurityScheme(type="http", scheme="basic")}),
+    security=[{"basic": []}, {"bearer": []}, {"certificate": []}],
+    components=Components(
+        security_schemes={
+            "basic": SecurityScheme(type="http", scheme="basic"),
+            "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+            "certificate": SecurityScheme(type="mutualTLS"),
+        }
+    ),
 )

@@ -29,6 +29,8 @@ class Account:
     methods: tuple[str, ...] = get_args(Method)
     "Methods that it may ask for."
     operations: tuple[str, ...] = OPERATIONS
+    notify_hosts: tuple[str, ...] = ()
+    "Hosts that its results may be posted to, or `*.` and the end of their names; none: any."
 
     def may_use(self, application: str) -> bool:
         """Tell whether it may push to an application."""

@@ -41,6 +41,8 @@ DEFAULTS: Settings = {
     "core": {"trusted_peers": ["127.0.0.1/32"]},
     "redis": {"user_shards": 4, "push_shards": 4, "timeout_ms": 500},
     "delivery": {"transaction_s": 40, "lease_ms": 2000},
+    # Initiators of tests take their results on this machine.
+    "notify": {"networks": ["127.0.0.0/8"]},
     # Most tests are not about sessions, and start no media worker.
     "sessions": {"enabled": False},
     # Most tests are not about the reg event: they count what reaches the core.

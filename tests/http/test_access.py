@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -24,6 +27,7 @@ SECRET = "correct horse battery"
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An installation that has only a hash of one initiator's password."""
     settings: Settings = {
+        "api": {"connections_per_address": 5, "request_s": 1},
         "audit": {"folder": str(tmp_path_factory.mktemp("audit") / "record")},
         "initiator.sealed": {"password_hash": hashed(SECRET)},
         "initiator.meek": {"password": PASSWORD, "operations": ["submit"], "methods": ["MESSAGE"]},
@@ -182,3 +186,159 @@ def test_an_initiator_does_nothing_by_pap_that_it_is_not_allowed(guarded: Stack)
         trust_env=False,
     )
     assert (asks.status_code, asks.json()["field"]) == (403, "method")
+
+
+def test_results_go_into_no_network_of_ours_that_the_operator_has_not_named(guarded: Stack) -> None:
+    """127.0.0.0/8 is named for the tests; what else is inside is refused with the push."""
+
+    def asks(push_id: str, url: str) -> httpx.Response:
+        return httpx.post(
+            f"{guarded.http}/v1/pushes",
+            json=body(push_id, notify_url=url),
+            auth=("trusted", PASSWORD),
+            trust_env=False,
+        )
+
+    assert asks("1@inside", "http://127.0.0.1:9/").status_code == 201
+    for number, host in enumerate(("10.0.0.1", "[::1]", "169.254.169.254")):
+        refused = asks(f"{number}@refused", f"http://{host}/")
+        assert (refused.status_code, refused.json()["field"]) == (403, "notify_url")
+    with PushInitiator(guarded.http, "trusted", PASSWORD) as provider:
+        answer = provider.push("2@inside", ["sip:alice@home1.example"], b"x", notify_to="http://10.0.0.1/")
+    assert answer.code == "2001"
+
+
+def connected(front: Stack, address: str = "127.0.0.1") -> socket.socket:
+    """A connection to the api, as far as TCP goes."""
+    there = ("127.0.0.1", int(front.http.rpartition(":")[2]))
+    return socket.create_connection(there, 10, source_address=(address, 0))
+
+
+def heard(connection: socket.socket) -> bytes:
+    """All that is said until the other side closes."""
+    said = b""
+    with suppress(ConnectionResetError):
+        while more := connection.recv(65_536):
+            said += more
+    return said
+
+
+BASIC = base64.b64encode(f"trusted:{PASSWORD}".encode())
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /healthz HTTP/1.1\r\nX: y",
+        b"POST /v1/pushes HTTP/1.1\r\nContent-Length: 100\r\nContent-Type: application/json\r\n"
+        b"Authorization: Basic " + BASIC + b"\r\n\r\n{",
+    ],
+    ids=["head", "body"],
+)
+def test_a_request_that_comes_too_slowly_is_told_so_and_cut_off(guarded: Stack, begun: bytes) -> None:
+    with connected(guarded) as connection:
+        connection.sendall(begun)
+        assert heard(connection).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+def test_a_request_that_was_refused_before_its_end_is_not_answered_twice(guarded: Stack) -> None:
+    with connected(guarded) as connection:
+        connection.sendall(b"POST /v1/pushes HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+        assert heard(connection).count(b"HTTP/1.1 ") == 1
+
+
+def test_a_silent_connection_is_closed_without_a_word(guarded: Stack) -> None:
+    with connected(guarded) as connection:
+        assert heard(connection) == b""
+
+
+def test_too_many_fields_are_refused(guarded: Stack) -> None:
+    for fields, status in ((90, b" 200 "), (101, b" 431 ")):
+        with connected(guarded) as connection:
+            connection.sendall(
+                b"GET /healthz HTTP/1.1\r\nConnection: close\r\n" + b"X: y\r\n" * fields + b"\r\n"
+            )
+            assert status in heard(connection).split(b"\r\n", 1)[0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Content-Length: -1\r\n",
+        b"X : y\r\n",
+        b"X: a\r\n b\r\n",
+    ],
+    ids=["both lengths", "two lengths", "not chunked last", "negative", "blank in a name", "folded"],
+)
+def test_a_request_that_two_servers_may_read_differently_is_refused(guarded: Stack, fields: bytes) -> None:
+    """What would be a second request to one of them must not be carried out."""
+    hidden = b"0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n"
+    with connected(guarded) as connection:
+        connection.sendall(b"POST /healthz HTTP/1.1\r\n" + fields + b"\r\n" + hidden)
+        said = heard(connection)
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b" 200 " not in said
+
+
+def test_one_address_has_so_many_connections_and_others_have_theirs(guarded: Stack) -> None:
+    with ExitStack() as opened:
+        for _ in range(5):
+            opened.enter_context(connected(guarded, "127.0.0.9"))
+        one_more = opened.enter_context(connected(guarded, "127.0.0.9"))
+        refused = heard(one_more)
+        assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+        assert b"retry-after: 5" in refused
+        with connected(guarded, "127.0.0.10") as other:
+            other.sendall(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
+            assert heard(other).startswith(b"HTTP/1.1 200 ")
+
+
+CAREFUL = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/schema/openapi.json", 200),
+        ("GET", "/v1/pushes", 401),
+        ("GET", "/nowhere", 404),
+        ("DELETE", "/healthz", 405),
+        ("POST", "/pap", 401),
+        ("GET", "/content/x", 404),
+    ],
+)
+def test_every_answer_tells_browsers_to_be_careful(
+    guarded: Stack, method: str, path: str, status: int
+) -> None:
+    answer = httpx.request(method, guarded.http + path, trust_env=False)
+
+    assert answer.status_code == status
+    assert {name: answer.headers.get(name) for name in CAREFUL} == CAREFUL
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert policy.startswith("sandbox;") == path.startswith("/content/")
+    assert "strict-transport-security" not in answer.headers
+    assert len(answer.headers.get_list("x-content-type-options")) == 1
+
+
+def test_a_proxy_that_speaks_tls_makes_browsers_stay_with_it(guarded: Stack) -> None:
+    by_tls = httpx.get(f"{guarded.http}/healthz", headers={"X-Forwarded-Proto": "https"}, trust_env=False)
+    assert by_tls.headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_what_the_application_never_sees_is_answered_carefully_too(guarded: Stack) -> None:
+    with connected(guarded) as connection:
+        connection.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
+        said = heard(connection).lower()
+    assert said.startswith(b"http/1.1 400 ")
+    assert b"x-content-type-options: nosniff" in said

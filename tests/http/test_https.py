@@ -67,7 +67,9 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 
 def test_passwords_come_in_by_tls_and_nothing_comes_in_without(front: Front) -> None:
     with front.client() as client:
-        assert client.post("/v1/pushes", json=body("1@tls"), auth=("trusted", PASSWORD)).status_code == 201
+        answer = client.post("/v1/pushes", json=body("1@tls"), auth=("trusted", PASSWORD))
+    assert answer.status_code == 201
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
     with pytest.raises(httpx.HTTPError):
         httpx.get(front.stack.http.replace("https:", "http:") + "/healthz", trust_env=False)
 

@@ -1,6 +1,7 @@
 """Telling initiators results, with a Redis that is only written down and initiators on loopback."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -88,7 +89,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def told(redis: FakeRedis, done: Callable[[], bool], **notify: Any) -> None:
     """Run the notifications until `done`, then stop them as a SIGTERM does."""
     stop = asyncio.Event()
-    settings = config.parse({"notify": {"timeout_s": 5, **notify}}, "omapush.toml")
+    settings = config.parse({"notify": {"timeout_s": 5, **HERE, **notify}}, "omapush.toml")
     async with httpx.AsyncClient(trust_env=False, timeout=settings.notify.timeout_s) as http:
         work = asyncio.create_task(
             Notifications(settings, client.connect(settings.redis), http, NotifierMetrics()).run(stop)
@@ -110,6 +111,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[tuple[str, Due]]
 
 
 Fake = Callable[[Iterable[tuple[str, Due]]], FakeRedis]
+HERE = {"networks": ["127.0.0.0/8"]}
 BAD_URLS = [
     "http://127.0.0.1:99999/",
     "http://[::1/",
@@ -217,7 +219,7 @@ def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_new(fake: Fake) -
         writer.write(OK)
 
     async def run() -> None:
-        settings = config.parse({"notify": {"concurrency": 2, "timeout_s": 20}}, "omapush.toml")
+        settings = config.parse({"notify": {"concurrency": 2, "timeout_s": 20, **HERE}}, "omapush.toml")
         server, url = await served(held)
         redis.owed += [("r.0", due(url)), ("r.1", due(url))]  # one slot for one host: r.1 waits
         async with server, httpx.AsyncClient(trust_env=False) as http:
@@ -259,7 +261,7 @@ def test_nothing_is_posted_into_our_own_network_where_only_public_hosts_are_targ
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         redis = fake([("r.0", due(f"http://{host}:{port}/"))])
-        await told(redis, lambda: len(redis.settled) == 1, targets=targets)
+        await told(redis, lambda: len(redis.settled) == 1, targets=targets, networks=[])
         server.close()
         return redis
 
@@ -269,3 +271,88 @@ def test_nothing_is_posted_into_our_own_network_where_only_public_hosts_are_targ
     assert len(came) == (1 if event == "notified" else 0)
     if event == "notify-failed":
         assert "is not public" in redis.settled[0].event.text
+
+
+class Internal:
+    """A server in our own network, and a DNS that the attacker keeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: list[str], reply: bytes = OK) -> None:
+        self.came: list[bytes] = []
+        self.asked = 0
+        self._answers = answers
+        self._reply = reply
+        self._monkeypatch = monkeypatch
+
+    async def posted(self, fake: Fake, url: str, **notify: Any) -> FakeRedis:
+        """Let one result be posted to `url`, in which `PORT` is the server's."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        known = loop.getaddrinfo
+
+        async def getaddrinfo(host: str, *rest: Any, **more: Any) -> Any:
+            if not host.endswith(".example"):
+                return await known(host, *rest, **more)
+            answer = self._answers[min(self.asked, len(self._answers) - 1)]
+            self.asked += 1
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
+
+        self._monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        redis = fake([("r.0", due(url.replace("PORT", str(port))))])
+        await told(redis, lambda: len(redis.settled) == 1, **{"networks": [], **notify})
+        server.close()
+        return redis
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self._reply)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "0", "[::ffff:7f00:1]"])
+def test_loopback_however_it_is_written_is_not_posted_to(
+    fake: Fake, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    internal = Internal(monkeypatch)
+    redis = asyncio.run(internal.posted(fake, f"http://{host}:PORT/"))
+
+    assert redis.named("notify-failed") == ["r.0"]
+    assert internal.came == []
+
+
+def test_one_address_inside_among_public_ones_spoils_a_name(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    internal = Internal(monkeypatch, ["8.8.8.8", "127.0.0.1"])
+    redis = asyncio.run(internal.posted(fake, "http://results.example:PORT/"))
+
+    assert redis.named("notify-failed") == ["r.0"]
+    assert internal.came == []
+
+
+def test_a_name_that_changes_its_mind_is_looked_up_once_and_leads_where_it_was_judged(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """127.0.0.1 stands for the judged host here; a second look-up would give another."""
+    internal = Internal(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
+    redis = asyncio.run(internal.posted(fake, "http://results.example:PORT/", networks=["127.0.0.1/32"]))
+
+    assert redis.named("notified") == ["r.0"]
+    assert internal.asked == 1
+    assert len(internal.came) == 1
+    assert b"host: results.example:" in internal.came[0].lower()
+
+
+def test_a_redirection_is_a_failed_try_and_is_not_followed(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = (
+        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1/internal\r\nContent-Length: 0\r\n\r\n"
+    )
+    internal = Internal(monkeypatch, reply=away)
+    redis = asyncio.run(internal.posted(fake, "http://127.0.0.1:PORT/", networks=["127.0.0.0/8"]))
+
+    assert redis.named("notify-failed") == ["r.0"]
+    assert "307" in redis.settled[0].event.text
+    assert len(internal.came) == 1
