@@ -15,7 +15,7 @@ from typing import Final
 import KSR
 
 from omapush import clock, log
-from omapush.push.admission import INTERVAL_S, Level, observed
+from omapush.push.admission import Level, observed
 
 _TABLE: Final = "overload"
 _LOOK_AGAIN_S: Final = 0.02
@@ -94,18 +94,19 @@ class Steering:
         self._level = Level()
         self._seen = 0
         self._told = 1.0
+        self._backlog_s = 0.0
+        "Wait in the sockets' buffers when the interval began; it is on top of every wait in the queue."
 
     def waited(self, since_s: float) -> None:
         """Note that a request which came at `since_s` is being taken from the queue now."""
         now = clock.monotonic()
         self._seen += 1
         before = self._level
-        wait_s = now - since_s
-        if now - before.since_s >= INTERVAL_S:
-            rate = max(self._seen / (now - before.since_s), _DRAINED_S)
-            wait_s += backlog_bytes(self._ports) / _BYTES_EACH / rate
+        wait_s = now - since_s + self._backlog_s
         self._level = observed(before, wait_s, now, self._target_s)
         if self._level.since_s != before.since_s:
+            rate = max(self._seen / (now - before.since_s), _DRAINED_S)
+            self._backlog_s = backlog_bytes(self._ports) / _BYTES_EACH / rate
             self._seen = 0
             self._tell(now, wait_s)
 

@@ -1,0 +1,91 @@
+"""What is let in follows how long requests wait, in the sockets' buffers as well as in the queue."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+TARGET_S = 0.25
+MUCH = 2_304 * 2_000
+"Bytes of datagrams that take a second."
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Kamailio's shared table."""
+    known: dict[str, Any] = {}
+    fake = MagicMock(name="KSR")
+    fake.htable.sht_get.side_effect = lambda _, key: known.get(key)
+    fake.htable.sht_sets.side_effect = lambda _, key, value: known.__setitem__(key, value)
+    fake.htable.sht_seti.side_effect = lambda _, key, value: known.__setitem__(key, value)
+    monkeypatch.setitem(sys.modules, "KSR", fake)
+    monkeypatch.delitem(sys.modules, "overload", raising=False)
+    return known
+
+
+@pytest.fixture
+def overload(table: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    _ = table
+    made = importlib.import_module("overload")
+    monkeypatch.setattr(made.log, "get", MagicMock())
+    yield made
+    sys.modules.pop("overload", None)
+
+
+@pytest.fixture
+def carry(overload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Take requests from a queue for some seconds, a hundred of them each."""
+    steering = overload.Steering("registers", TARGET_S, frozenset({5070}))
+    time = {"now": 1_000.0}
+    monkeypatch.setattr(overload.clock, "monotonic", lambda: time["now"])
+
+    def run(seconds: int, *, backlog: int, wait_s: float = 0.001) -> None:
+        monkeypatch.setattr(overload, "backlog_bytes", lambda _: backlog)
+        for _ in range(seconds * 100):
+            time["now"] += 0.01
+            steering.waited(time["now"] - wait_s)
+
+    return run
+
+
+def test_what_stands_in_the_sockets_is_overload_though_the_queue_behind_is_short(
+    table: dict[str, Any], carry: Callable[..., None]
+) -> None:
+    carry(5, backlog=MUCH)
+
+    assert table["shed_lets_in"] < 500
+    assert table["shed_until"] > 0
+
+
+def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
+    table: dict[str, Any], carry: Callable[..., None]
+) -> None:
+    carry(5, backlog=MUCH)
+    carry(10, backlog=0)
+
+    assert table["shed_until"] == 0
+
+
+def test_a_short_wait_in_both_is_none(table: dict[str, Any], carry: Callable[..., None]) -> None:
+    carry(5, backlog=MUCH // 10, wait_s=0.1)
+
+    assert table == {}
+
+
+def test_a_peer_is_shed_natively_from_its_second_register_on(
+    overload: ModuleType, table: dict[str, Any]
+) -> None:
+    asked = [overload.is_shed_natively("192.0.2.1", by_address=True) for _ in range(2)]
+
+    assert asked == [False, True]
+    assert table["192.0.2.1"] == 1
+
+
+def test_a_peer_that_a_certificate_makes_trusted_is_not(overload: ModuleType, table: dict[str, Any]) -> None:
+    assert not overload.is_shed_natively("192.0.2.1", by_address=False)
+    assert not overload.is_shed_natively("192.0.2.1", by_address=False)
+    assert table == {}
