@@ -24,7 +24,7 @@ from omapush.errors import PushError
 from omapush.store import node_metrics
 from omapush.store.client import Store
 
-_EVERY_S: Final = 5.0
+_EVERY_S: Final = 2.0
 _SPANS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3_600.0)
 
 
