@@ -50,6 +50,8 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "redis_bytes_per_user": redis_bytes.measure_user,
     "redis_bytes_registration": redis_bytes.measure_registration,
     "redis_bytes_watch": redis_bytes.measure_watch,
+    "redis_bytes_waiting": redis_bytes.measure_waiting,
+    "redis_bytes_finished": redis_bytes.measure_finished,
     "msrp_stream": msrp_stream.measure(1, 10, "msrp_stream"),
     "msrp_streams_50": msrp_stream.measure(50, 1, "msrp_streams_50"),
     "msrp_stream_again": msrp_stream.measure(1, 10, "msrp_stream_again", again=True),

@@ -13,6 +13,7 @@ from omapush.cli import (
     audit,
     books,
     capabilities,
+    capacity,
     configuration,
     doctor,
     hosted,
@@ -58,6 +59,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(policy.app, name="policy")
 app.command(name="books")(books.books)
+app.command(name="capacity")(capacity.capacity)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="nodes")(nodes.show_nodes)
 app.command(name="reload")(reload.reload)
