@@ -111,15 +111,15 @@ class _CaptureServer:
         self._agent = settings.config.trace.hep_agent
         self._key = settings.config.trace.hep_key
         self._socket: socket.socket | None = None
-        if address := settings.config.trace.hep_address:
-            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._address = settings.config.trace.hep_address
+        if self._address is not None:
+            family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
             self._socket = socket.socket(family, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
-            self._socket.connect(address)
 
     def show(self, batch: list[_Seen]) -> None:
         """Send what was seen; what the network does not take now is lost, as with any mirror."""
-        if self._socket is None:
+        if self._socket is None or self._address is None:
             return
         for one in batch:
             correlation = f"{one.ref}.{one.kept.recipient}"
@@ -127,6 +127,6 @@ class _CaptureServer:
                 one.kept.message.packet, agent=self._agent, correlation=correlation, key=self._key
             )
             try:
-                self._socket.send(data)
-            except OSError:  # nobody listens, or the buffer is full
+                self._socket.sendto(data, self._address)
+            except OSError:  # no way there, or the buffer is full
                 continue

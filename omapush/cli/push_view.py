@@ -8,7 +8,8 @@ from rich.table import Table
 
 from omapush import clock
 from omapush.cli import terminal
-from omapush.push.values import Result
+from omapush.push import spans
+from omapush.push.values import Push, Result
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Known
 
@@ -29,9 +30,16 @@ def as_dict(known: Known) -> dict[str, Any]:
         "replaces": push.replaces,
         "priority": push.priority,
         "notify_url": push.notify_url,
+        "trace_id": trace_id(push),
         **outcome_of(known),
         "events": [{**event._asdict(), "at": clock.iso(event.at_ms)} for event in known.events],
     }
+
+
+def trace_id(push: Push) -> str:
+    """Return the trace that a push belongs to, as tracing systems name it; empty: none."""
+    context = spans.context_of(push)
+    return context.trace_id if context else ""
 
 
 def outcome_of(known: Known) -> dict[str, Any]:
@@ -101,5 +109,6 @@ def summary(known: Known) -> Table:
             ("deliver before", clock.iso(push.deliver_before_ms) if push.deadline_given else ""),
             ("replaces", push.replaces),
             ("results to", push.notify_url),
+            ("trace", trace_id(push)),
         )
     )

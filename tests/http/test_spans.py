@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from omapush import clock
+from omapush.cli.push_view import as_dict
 from omapush.push import spans
 from omapush.push.values import push_ref
 from omapush.store import traces
@@ -105,6 +106,8 @@ def test_all_steps_of_a_push_are_spans_of_its_initiators_trace(
     assert headers["traceparent"] == f"00-{trace(1)}-{by_name['push result'].span_id}-01"
     assert headers["tracestate"] == "theirs=1"
     assert collector.paths == {"/v1/traces"}
+    shown = as_dict(stack.known(push_ref("trusted", "s1")))
+    assert shown["trace_id"] == trace(1)
 
 
 def test_what_fails_is_an_error_in_the_spans(stack: Stack, core: SipPeer, collector: Collector) -> None:
