@@ -26,6 +26,7 @@ from omapush.push.tracing import Captured
 from omapush.push.values import Delivery, Event, Push, Recipient, Result
 from omapush.push.watch import Watch
 from omapush.push.watch_rules import FinalAnswer, Notified
+from omapush.store.later_records import known_part
 
 _T = TypeVar("_T")
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -263,5 +264,16 @@ def _decode(kind: type[_T], data: bytes) -> _T:
     try:
         record: _T = _DECODERS[kind].decode(data)
     except msgspec.MsgspecError as error:
-        raise BrokenRecord(f"{kind.__name__}: {error}") from error
+        later = _of_later_release(kind, data)
+        if later is None:
+            raise BrokenRecord(f"{kind.__name__}: {error}") from error
+        return later
     return record
+
+
+def _of_later_release(kind: type[_T], data: bytes) -> _T | None:
+    """Return the record without fields that we do not know; None when that is not what is the matter."""
+    try:
+        return msgspec.convert(known_part(kind, msgspec.msgpack.decode(data)), kind)
+    except msgspec.MsgspecError:
+        return None
