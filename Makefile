@@ -6,6 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 CONFIG ?=
+NODES ?= 1
 STANDIN ?= yes
 # Most tests wait for clocks more than for processors; each file stays in one process.
 TEST_PROCESSES ?= 2
@@ -39,8 +40,8 @@ demo: deps ## start everything on free loopback ports, deliver pushes, show the 
 	@echo "demo: a content provider, omapush, a stand-in S-CSCF and a push receiver, all on this machine"
 	@python -m demo.deliver
 
-run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS, STANDIN=no: no S-CSCF and handset
-	@python -m demo.stack run $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
+run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS, NODES=2 nodes, STANDIN=no: no S-CSCF and handset
+	@python -m demo.stack run --nodes $(NODES) $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
 
 test: deps $(VENV)/.browser ## prove everything: units, store, wire, browser
 	@echo "test: pytest over tests/, in $(TEST_PROCESSES) processes"

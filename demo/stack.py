@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from demo import nodes as several
 from demo import secured
 from omapush import config
 from omapush.cli import launch, processes
@@ -47,17 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=("run", *_STANDIN))
     parser.add_argument("--config", metavar="FILE", help="configuration; with it, no stand-in is started")
     parser.add_argument("--no-standin", action="store_true", help="leave out S-CSCF and handset")
+    parser.add_argument("--nodes", type=int, default=1, help="so many nodes behind one address")
     parser.add_argument("--tls", action="store_true", help="SIP by TLS, with a CA made for it")
     arguments = parser.parse_args(argv)
     try:
-        if arguments.tls and arguments.config:
-            raise PushRefused("--tls makes a configuration of its own; leave out --config")
+        if arguments.tls and (arguments.config or arguments.nodes > 1):
+            raise PushRefused("--tls makes a configuration of its own; leave out --config and --nodes")
         file = arguments.config
         if arguments.tls:
             file = str(secured.prepare(_TLS, launch.ROOT / config.DEFAULT_FILE))
         settings = config.load(file)
         if arguments.what == "run":
-            _run(settings, standin=not (arguments.config or arguments.no_standin))
+            _run(settings, standin=not (arguments.config or arguments.no_standin), nodes=arguments.nodes)
         elif arguments.what == "scscf":
             _become_scscf(settings)
         else:
@@ -108,7 +110,7 @@ def _by_tls(settings: Config) -> bool:
     return ";transport=tls" in settings.core.next_hop
 
 
-def _run(settings: Config, *, standin: bool) -> None:
+def _run(settings: Config, *, standin: bool, nodes: int) -> None:
     parts = chosen(settings, standin=standin)
     environment = {**os.environ, "OMAPUSH_RUN_DIR": str(processes.run_directory(settings))}
     if Path(settings.path).exists():
@@ -118,11 +120,14 @@ def _run(settings: Config, *, standin: bool) -> None:
         print(_TRY.format(handset=HANDSET, bin=Path(sys.executable).parent), file=sys.stderr)
     if settings.operator:
         print(_console(settings), file=sys.stderr)
-    procfile = str(launch.ROOT / "Procfile")
     os.chdir(launch.ROOT)
+    honcho = [sys.executable, "-m", "honcho", "-f"]
+    if nodes > 1:
+        procfile = several.prepare(launch.ROOT / "var" / "nodes", settings, nodes, parts)
+        print(several.EXPLAINED.format(folder=procfile.parent), file=sys.stderr)
+        launch.become([*honcho, str(procfile), "start"], environment)
     workers = f"msrp={settings.msrp.workers}"
-    honcho = [sys.executable, "-m", "honcho", "-f", procfile, "start", "-c", workers]
-    launch.become([*honcho, *parts], environment)
+    launch.become([*honcho, str(launch.ROOT / "Procfile"), "start", "-c", workers, *parts], environment)
 
 
 def _console(settings: Config) -> str:

@@ -226,7 +226,9 @@ _is_trusted = lru_cache(maxsize=4096)(trust.is_trusted)
 
 
 def _contact(values: Config, udp: str) -> str:
-    """Where the core reaches us: by TLS when that is how we reach it."""
+    """Where the core reaches us: at the front, or by TLS when that is how we reach it."""
+    if values.sip.contact:
+        return values.sip.contact
     if ";transport=tls" not in values.core.next_hop.lower():
         return udp
     tls = next(listen for listen in values.sip.listen if listen.startswith("tls:"))

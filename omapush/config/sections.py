@@ -35,6 +35,11 @@ class Sip(Section, frozen=True):
     """Public service identity of the sender: From and, for trusted initiators, P-Asserted-Identity."""
     aliases: Annotated[tuple[str, ...], restart("sip")] = ()
     """Other names of this server in Route and Request-URI, such as the server name in the filter criteria."""
+    contact: Annotated[str, restart("sip")] = ""
+    """
+    Host and port, with `;transport=` if wanted, that Contact names in our dialogs: the front of several
+    nodes. Empty: the first `udp:` address of `listen`, or the `tls:` one towards a core by TLS.
+    """
     workers: Annotated[Annotated[int, Meta(ge=1, le=64)], restart("sip")] = 4
     """SIP worker processes for each listen address."""
     senders: Annotated[Annotated[int, Meta(ge=1, le=64)], restart("sip")] = 2
