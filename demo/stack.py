@@ -21,7 +21,7 @@ import httpx
 from demo import nodes as several
 from demo import secured
 from omapush import config
-from omapush.cli import launch, processes
+from omapush.cli import api_client, launch, processes
 from omapush.config import Config
 from omapush.errors import PushError, PushRefused
 from omapush.protocol.sip_uri import SipUri
@@ -134,7 +134,7 @@ def _console(settings: Config) -> str:
     """Where the console is, and what to enter where that may be said."""
     plain = next(((name, one.password) for name, one in settings.operator.items() if one.password), None)
     entry = f", user {plain[0]}, password {plain[1]}" if plain else ""
-    return f"run: console at http://{settings.api.listen}/console/{entry}"
+    return f"run: console at {api_client.url(settings, '/console/')}{entry}"
 
 
 def _become_scscf(settings: Config) -> None:
@@ -166,7 +166,9 @@ def _handset(settings: Config) -> int:
 
 def _is_ready(settings: Config) -> bool:
     try:
-        return httpx.get(f"http://{settings.api.listen}/readyz", trust_env=False, timeout=2).is_success
+        own = api_client.verification(settings)
+        ready = api_client.url(settings, "/readyz")
+        return httpx.get(ready, trust_env=False, timeout=2, verify=own).is_success
     except httpx.HTTPError:
         return False
 

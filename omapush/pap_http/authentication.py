@@ -8,7 +8,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from omapush import clock
 from omapush.config import Config, Initiator
@@ -33,6 +33,13 @@ def account_of(name: str, initiator: Initiator) -> Account:
         operations=initiator.operations,
         notify_hosts=initiator.notify_hosts,
     )
+
+
+class Credentials(NamedTuple):
+    """What HTTP Basic shows."""
+
+    name: str
+    password: str
 
 
 class Accounts:
@@ -87,9 +94,9 @@ class Accounts:
         home = self._homes.get(name or "")
         return None if name is None or (home and not home.holds(address)) else self._accounts[name]
 
-    async def authenticate(self, authorization: str | None, source: str = "") -> Account | None:
+    async def authenticate(self, shown: Credentials, source: str = "") -> Account | None:
         """
-        Return the account whose name and password the Authorization header has, or None.
+        Return the account whose name and password these are, or None.
 
         Once any account has a hash, all that is refused takes one check of a hash: an unknown name as long as
         a wrong password, and as one for an account without a hash.
@@ -97,7 +104,7 @@ class Accounts:
         Raises:
             TooManyChecks: it could not be checked now.
         """
-        name, password = _credentials(authorization)
+        name, password = shown
         digest = self._digest(password)
         home = self._homes.get(name)
         is_away = home is not None and not home.holds(source)
@@ -106,7 +113,7 @@ class Accounts:
             return self._accounts.get(name)
         stored = self._hashes.get(name)
         if stored is None or is_away:
-            if self._decoys and authorization:
+            if self._decoys:
                 await self._fits(digest, self._decoy_for(name), password, source)
             return None
         if not await self._fits(digest, stored, password, source):
@@ -135,15 +142,16 @@ class Accounts:
 
 def claimed_name(authorization: str | None) -> str:
     """Return the user name that the Authorization header claims; empty when it claims none."""
-    return _credentials(authorization)[0]
+    return credentials(authorization).name
 
 
-def _credentials(authorization: str | None) -> tuple[str, str]:
+def credentials(authorization: str | None) -> Credentials:
+    """Return name and password of an Authorization header; both empty when it has none."""
     scheme, _, value = (authorization or "").partition(" ")
     if scheme.lower() != "basic" or len(value) > LONGEST_CREDENTIALS:
-        return "", ""
+        return Credentials("", "")
     try:
         name, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
     except ValueError:  # neither base64 nor UTF-8
-        return "", ""
-    return name, password
+        return Credentials("", "")
+    return Credentials(name, password)

@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 
 from omapush import log
-from omapush.pap_http.authentication import Accounts, claimed_name
+from omapush.pap_http.authentication import Accounts, credentials
 from omapush.pap_http.connection import CERTIFICATE_NAMES
 from omapush.pap_http.limiter import Limiter
 from omapush.pap_http.lockout import Lockout
@@ -54,9 +54,10 @@ class Door:
         return await self._by_password(authorization, address)
 
     async def _by_password(self, authorization: str, address: str) -> Account:
-        tried = self._accounts.tried(claimed_name(authorization), address)
+        shown = credentials(authorization)
+        tried = self._accounts.tried(shown.name, address)
         await self._lockout.check(tried)
-        account = await self._accounts.authenticate(authorization, address)
+        account = await self._accounts.authenticate(shown, address)
         if account is None:
             await self._lockout.failed(tried)
             raise self._refusal(_WRONG)

@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from omapush import config
-from omapush.pap_http.authentication import REMEMBERED_S, Accounts
+from omapush.pap_http.authentication import REMEMBERED_S, Accounts, credentials
 from omapush.pap_http.passwords import PasswordChecks, hashed
 from omapush.push.account import Account
 
@@ -36,11 +36,13 @@ class House:
         parsed = config.parse({"initiator": initiators or INITIATORS}, "omapush.toml")
         self.accounts = Accounts(parsed, self.checks, lambda: self.now)
 
-    def asks(self, *credentials: str) -> list[str | None]:
+    def asks(self, *shown: str) -> list[str | None]:
         """Whom each `name:password` that comes at the same time is taken for."""
 
         async def run() -> list[Account | None]:
-            return await asyncio.gather(*(self.accounts.authenticate(basic(one)) for one in credentials))
+            return await asyncio.gather(
+                *(self.accounts.authenticate(credentials(basic(one))) for one in shown)
+            )
 
         return [account.name if account else None for account in asyncio.run(run())]
 
@@ -113,7 +115,7 @@ def test_without_any_hash_nothing_is_slow(house: House) -> None:
     "header", [None, "", "Basic", "Basic !", "Basic \xff", "Bearer x", "Basic " + "A" * 600]
 )
 def test_what_is_no_basic_header_speaks_for_nobody(house: House, header: str | None) -> None:
-    assert asyncio.run(house.accounts.authenticate(header)) is None
+    assert asyncio.run(house.accounts.authenticate(credentials(header))) is None
 
 
 def test_what_the_process_keeps_does_not_hold_a_password(house: House) -> None:
