@@ -23,6 +23,8 @@ from omapush.store.client import Store, store_errors
 State = Literal["ok", "wrong", "skipped"]
 
 OLDEST_KAMAILIO: Final = (5, 6)
+_REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "AuthenticationError", "NoPermission", "invalid username")
+"How Redis, or its client library, says that a password or its absence is wrong."
 _LARGEST_CLOCK_OFFSET_MS: Final = 500
 _LEAST_FREE_MEMORY: Final = 0.1
 _OVERDUE_MS: Final = 30_000
@@ -32,6 +34,7 @@ _KAMCMD_WITHIN_S: Final = 10
 
 _VERSION: Final = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)(\S*)")
 _MODULES: Final = re.compile(r"Default paths to modules: (\S+)")
+_LIBPYTHON: Final = re.compile(rb"libpython([0-9])\.([0-9]{1,2})")
 _LOADMODULE: Final = re.compile(r'^loadmodule "([^"]+)"', re.MULTILINE)
 _MEMORY: Final = re.compile(r"(total|free): ([0-9]+)")
 
@@ -47,15 +50,18 @@ class Finding(NamedTuple):
     action: str = ""
 
 
-def _ok(check: str, found: str) -> Finding:
+def found_ok(check: str, found: str) -> Finding:
+    """Return that all is well."""
     return Finding(check, "ok", found)
 
 
-def _skipped(check: str, why: str) -> Finding:
+def skipped(check: str, why: str) -> Finding:
+    """Return that there is nothing to be checked."""
     return Finding(check, "skipped", why)
 
 
-def _wrong(check: str, cause: str, effect: str, action: str) -> Finding:
+def found_wrong(check: str, cause: str, effect: str, action: str) -> Finding:
+    """Return what is wrong, what follows from it, and what to do."""
     return Finding(check, "wrong", cause, effect, action)
 
 
@@ -68,38 +74,53 @@ def installed() -> Iterator[Finding]:
     said = _output(["kamailio", "-v"])
     version = _VERSION.search(said)
     if version is None:
-        yield _wrong(
+        yield found_wrong(
             "kamailio", said.strip() or "does not say its version", effect, "apt-get install kamailio"
         )
         return
     text = f"{version[1]}.{version[2]}{version[3]}"
     if (int(version[1]), int(version[2])) < OLDEST_KAMAILIO:
-        yield _wrong("kamailio", f"version {text}", effect, "install Kamailio 5.6 or later")
+        yield found_wrong("kamailio", f"version {text}", effect, "install Kamailio 5.6 or later")
     else:
-        yield _ok("kamailio", f"version {text}")
+        yield found_ok("kamailio", f"version {text}")
     yield _modules()
 
 
-def _modules() -> Finding:
+def _module_folders() -> list[Path]:
     where = _MODULES.search(_output(["kamailio", "-I"]))
-    if where is None:
-        return _skipped("modules", "this Kamailio does not say where its modules are")
+    return [Path(folder) for folder in where[1].split(":")] if where else []
+
+
+def embedded_python() -> tuple[int, int] | None:
+    """Return the version of the interpreter that Kamailio's module is linked with; None: not known."""
+    for folder in _module_folders():
+        module = folder / "app_python3.so"
+        if module.exists() and (linked := _LIBPYTHON.search(module.read_bytes())):
+            return int(linked[1]), int(linked[2])
+    return None
+
+
+def _modules() -> Finding:
+    folders = _module_folders()
+    if not folders:
+        return skipped("modules", "this Kamailio does not say where its modules are")
     wanted = _LOADMODULE.findall((launch.ROOT / "kamailio.cfg").read_text(encoding="utf-8"))
-    folders = [Path(folder) for folder in where[1].split(":")]
     missing = [name for name in wanted if not any((folder / name).exists() for folder in folders)]
     if missing:
         action = "apt-get install kamailio kamailio-python3-modules kamailio-tls-modules"
-        return _wrong("modules", f"missing: {', '.join(missing)}", "the SIP side cannot start", action)
-    return _ok("modules", f"all {len(wanted)} of kamailio.cfg")
+        return found_wrong("modules", f"missing: {', '.join(missing)}", "the SIP side cannot start", action)
+    return found_ok("modules", f"all {len(wanted)} of kamailio.cfg")
 
 
 def private_redis(config: Config) -> Finding:
     """Check that the Redis that we would start is installed."""
     if not config.redis.url.startswith("unix:"):
-        return _skipped("redis-server", "redis.url names a Redis of yours")
+        return skipped("redis-server", "redis.url names a Redis of yours")
     if shutil.which("redis-server") is None:
-        return _wrong("redis-server", "not installed", "there is no store", "apt-get install redis-server")
-    return _ok("redis-server", "installed")
+        return found_wrong(
+            "redis-server", "not installed", "there is no store", "apt-get install redis-server"
+        )
+    return found_ok("redis-server", "installed")
 
 
 def _output(command: list[str]) -> str:
@@ -121,9 +142,9 @@ def ports(config: Config) -> Iterator[Finding]:
         problem = processes.why_taken(*processes.endpoint(listen))
         if problem:
             action = f"stop the program that has it, or change {key}"
-            yield _wrong(listen, problem, "this address cannot be listened on", action)
+            yield found_wrong(listen, problem, "this address cannot be listened on", action)
         else:
-            yield _ok(listen, "free")
+            yield found_ok(listen, "free")
 
 
 # ---- Redis ----------------------------------------------------------------------------------------------
@@ -132,11 +153,15 @@ def ports(config: Config) -> Iterator[Finding]:
 def redis(config: Config, store: Store) -> Finding:
     """Check that Redis answers."""
     problem = asyncio.run(probes.problem_of_redis(store))
+    if any(word in problem for word in _REFUSED):
+        effect = "no process can do anything"
+        action = "correct redis.url or redis.password_file, or the user in Redis (ACL)"
+        return found_wrong("redis", f"{config.redis.shown} refuses us: {problem}", effect, action)
     if problem:
         effect = "PAP answers 503, SIP 503; nothing is lost and nothing moves"
         finding = f"{config.redis.shown}: {problem}"
-        return _wrong("redis", finding, effect, f"start it: {launch.how_to_start('redis')}")
-    return _ok("redis", config.redis.shown)
+        return found_wrong("redis", finding, effect, f"start it: {launch.how_to_start('redis')}")
+    return found_ok("redis", config.redis.shown)
 
 
 def redis_settings(store: Store) -> Iterator[Finding]:
@@ -150,13 +175,13 @@ def redis_settings(store: Store) -> Iterator[Finding]:
             with store_errors(name):
                 values = {str(one.config_get(name).get(name, "")) for one in client.servers(store)}
         except PushError as error:
-            yield _skipped(name, f"Redis does not tell: {error}")
+            yield skipped(name, f"Redis does not tell: {error}")
             continue
         found = ", ".join(sorted(values))
         if found == right:
-            yield _ok(name, found)
+            yield found_ok(name, found)
         else:
-            yield _wrong(name, found, effect, f"redis-cli config set {name} {right}, and in redis.conf")
+            yield found_wrong(name, found, effect, f"redis-cli config set {name} {right}, and in redis.conf")
 
 
 def functions(store: Store) -> Finding:
@@ -166,8 +191,8 @@ def functions(store: Store) -> Finding:
     there = set.intersection(*({_library(answer) for answer in one} for one in lists))
     missing = ", ".join(name for name in client.libraries() if name not in there)
     if missing:
-        return _skipped("functions", f"{missing}: not in Redis yet, loaded by the first call")
-    return _ok("functions", ", ".join(client.libraries()))
+        return skipped("functions", f"{missing}: not in Redis yet, loaded by the first call")
+    return found_ok("functions", ", ".join(client.libraries()))
 
 
 def _library(answer: Iterable[Any]) -> str:
@@ -185,8 +210,8 @@ def clocks(store: Store) -> Finding:
     offset_ms = seconds * 1000 + microseconds // 1000 - (before_ms + clock.now_ms()) // 2
     if abs(offset_ms) > _LARGEST_CLOCK_OFFSET_MS:
         effect = "retries and expiry come at the wrong time, results show wrong times"
-        return _wrong("clock", f"{offset_ms} ms from that of Redis", effect, "run NTP on both machines")
-    return _ok("clock", f"{offset_ms} ms from that of Redis")
+        return found_wrong("clock", f"{offset_ms} ms from that of Redis", effect, "run NTP on both machines")
+    return found_ok("clock", f"{offset_ms} ms from that of Redis")
 
 
 # ---- Kamailio -------------------------------------------------------------------------------------------
@@ -196,13 +221,13 @@ def sip(config: Config) -> Finding:
     """Check that a SIP worker answers."""
     problem = asyncio.run(probes.problem_of_kamailio(config))
     if problem:
-        return _wrong(
+        return found_wrong(
             "sip",
             problem,
             "nothing is delivered, registrations are missed",
             f"start it: {launch.how_to_start('sip')}",
         )
-    return _ok("sip", f"answers OPTIONS at {config.sip.listen[0]}")
+    return found_ok("sip", f"answers OPTIONS at {config.sip.listen[0]}")
 
 
 def memory_manager(control: Path) -> Finding:
@@ -213,10 +238,10 @@ def memory_manager(control: Path) -> Finding:
         return _no_control("memory manager", control)
     if managers != {"tlsf"}:
         found = ", ".join(sorted(managers)) or "the default of this build"
-        return _wrong(
+        return found_wrong(
             "memory manager", found, "several times the CPU for each request", "start it by omapush sip"
         )
-    return _ok("memory manager", "tlsf")
+    return found_ok("memory manager", "tlsf")
 
 
 def shared_memory(control: Path) -> Finding:
@@ -228,12 +253,12 @@ def shared_memory(control: Path) -> Finding:
     text = f"{free_mb} of {total_mb} MB free"
     if found["free"] < found["total"] * _LEAST_FREE_MEMORY:
         action = "make sip.shared_memory_mb larger or sip.window smaller"
-        return _wrong("shared memory", text, "requests fail for want of memory", action)
-    return _ok("shared memory", text)
+        return found_wrong("shared memory", text, "requests fail for want of memory", action)
+    return found_ok("shared memory", text)
 
 
 def _no_control(check: str, control: Path) -> Finding:
-    return _skipped(check, f"no answer on {control}; is this the --run-dir of omapush sip?")
+    return skipped(check, f"no answer on {control}; is this the --run-dir of omapush sip?")
 
 
 def _ask(control: Path, command: str) -> str:
@@ -252,8 +277,8 @@ def shards(config: Config, store: Store) -> Finding:
     if free:
         cause = f"{len(free)} of {len(owners)} have no owner: {', '.join(map(str, free))}"
         action = f"wait {config.delivery.lease_ms} ms; if they stay, look into the log of omapush sip"
-        return _wrong("user shards", cause, "pushes to their users wait", action)
-    return _ok("user shards", f"all {len(owners)} have an owner")
+        return found_wrong("user shards", cause, "pushes to their users wait", action)
+    return found_ok("user shards", f"all {len(owners)} have an owner")
 
 
 # ---- api and notifier -----------------------------------------------------------------------------------
@@ -270,10 +295,10 @@ def api(config: Config) -> Finding:
     except httpx.HTTPError as error:
         problem = str(error)
     if problem:
-        return _wrong(
+        return found_wrong(
             "api", f"{url}: {problem}", "no push is taken", f"start it: {launch.how_to_start('api')}"
         )
-    return _ok("api", f"answers at {config.api.listen}")
+    return found_ok("api", f"answers at {config.api.listen}")
 
 
 def media_workers(config: Config, store: Store) -> Finding:
@@ -283,7 +308,7 @@ def media_workers(config: Config, store: Store) -> Finding:
     live = msrp_workers.live(store)
     if not live:
         effect = "pushes that need a session are tried again by plan, and then end"
-        return _wrong(
+        return found_wrong(
             "media workers",
             "none lives",
             effect,
@@ -293,8 +318,10 @@ def media_workers(config: Config, store: Store) -> Finding:
     if not any(one.has_room for one in live):
         cause = f"all {len(live)} are full: {streams} contents"
         effect = "further pushes that need a session are tried again by plan, and then end"
-        return _wrong("media workers", cause, effect, "more workers (msrp.workers), or more msrp.streams")
-    return _ok("media workers", f"{len(live)} live and carry {streams} of {room} contents")
+        return found_wrong(
+            "media workers", cause, effect, "more workers (msrp.workers), or more msrp.streams"
+        )
+    return found_ok("media workers", f"{len(live)} live and carry {streams} of {room} contents")
 
 
 def notifier(store: Store) -> Finding:
@@ -307,5 +334,5 @@ def notifier(store: Store) -> Finding:
     text = ", ".join(f"{number} {what}" for what, number in late.items() if number)
     if text:
         effect = "retries and result notifications do not happen"
-        return _wrong("notifier", text, effect, f"start it: {launch.how_to_start('notifier')}")
-    return _ok("notifier", "none of its work is overdue")
+        return found_wrong("notifier", text, effect, f"start it: {launch.how_to_start('notifier')}")
+    return found_ok("notifier", "none of its work is overdue")

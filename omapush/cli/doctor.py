@@ -8,10 +8,19 @@ from typing import Final
 
 import typer
 
-from omapush.cli import access_checks, checks, launch, processes, terminal
+from omapush.cli import (
+    access_checks,
+    checks,
+    core_checks,
+    file_checks,
+    launch,
+    processes,
+    redis_checks,
+    terminal,
+)
 from omapush.cli.checks import Finding
 from omapush.config import Config
-from omapush.store import client
+from omapush.store import client, nodes
 from omapush.store.client import Store
 
 _MARKS: Final = {"ok": "ok", "wrong": "WRONG", "skipped": "-"}
@@ -20,11 +29,10 @@ _MARKS: Final = {"ok": "ok", "wrong": "WRONG", "skipped": "-"}
 def doctor(
     context: typer.Context, run_dir: processes.RunDir = None, as_json: terminal.AsJson = False
 ) -> None:
-    """Check installation, Redis, Kamailio, api, notifier and media workers; 1 when something is wrong."""
+    """Check installation, files, Redis, our processes and the core; ends with 1 when something is wrong."""
     config = terminal.settings(context)
     control = processes.run_directory(config, run_dir) / "kamailio.ctl"
-    findings = [*checks.installed(), checks.private_redis(config), access_checks.passwords(config)]
-    findings += _stack(config, control)
+    findings = look(config, control)
     wrong = [finding for finding in findings if finding.state == "wrong"]
     if as_json:
         terminal.print_json([finding._asdict() for finding in findings])
@@ -34,6 +42,15 @@ def doctor(
         raise terminal.fail(
             f"{len(wrong)} of {len(findings)} checks failed: {', '.join(one.check for one in wrong)}"
         )
+
+
+def look(config: Config, control: Path) -> list[Finding]:
+    """Return what all checks find; `control` is Kamailio's control socket."""
+    findings = [*checks.installed(), file_checks.interpreter(checks.embedded_python())]
+    findings += [checks.private_redis(config), access_checks.passwords(config)]
+    findings += [file_checks.secret_files(config), file_checks.folders(config), file_checks.disks(config)]
+    findings += [*file_checks.certificates(config), file_checks.open_files(), core_checks.domains(config)]
+    return [*findings, *_stack(config, control)]
 
 
 def show(findings: list[Finding]) -> None:
@@ -59,7 +76,7 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
         return
     yield redis
     if redis.state == "ok":
-        yield from _with_redis(store)
+        yield from _with_redis(config, store)
     yield sip
     if sip.state == "ok":
         yield checks.memory_manager(control)
@@ -70,9 +87,16 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
     if redis.state == "ok":
         yield checks.notifier(store)
         yield checks.media_workers(config, store)
+    yield from core_checks.next_hop(config)
+    yield from core_checks.back_ends(config)
 
 
-def _with_redis(store: Store) -> Iterator[Finding]:
+def _with_redis(config: Config, store: Store) -> Iterator[Finding]:
+    yield from redis_checks.itself(store)
     yield from checks.redis_settings(store)
     yield checks.functions(store)
     yield checks.clocks(store)
+    signs = nodes.live(store)
+    yield from core_checks.processes(config, signs)
+    yield core_checks.node_clocks(signs)
+    yield core_checks.configurations(signs)

@@ -11,6 +11,25 @@ _SIP_ANSWER_S = 1.0
 DRAINED = "SIP/2.0 503 Being Drained"
 
 
+async def ask(host: str, port: int, uri: str) -> str:
+    """Return the status line's end of the answer to an OPTIONS over UDP, such as `200 OK`; empty: none."""
+    answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    try:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Ping(answered), remote_addr=(host, port)
+        )
+    except OSError:
+        return ""
+    try:
+        transport.sendto(_options(uri, transport.get_extra_info("sockname")))
+        status = await asyncio.wait_for(answered, _SIP_ANSWER_S)
+    except (TimeoutError, OSError):
+        return ""
+    finally:
+        transport.close()
+    return status.removeprefix("SIP/2.0 ")
+
+
 async def problem_of_kamailio(config: Config) -> str:
     """Return why the SIP side does not answer an OPTIONS over UDP, or an empty text."""
     listen = next(listen for listen in config.sip.listen if listen.startswith("udp:"))[len("udp:") :]
