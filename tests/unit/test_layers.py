@@ -48,7 +48,7 @@ LIBRARIES: dict[str, set[str]] = {
     "msrp_agent": set(),
     "receiver": {"cryptography", "httpx"},
     "kemi": {"KSR"},
-    "cli": {"typer", "rich", "uvicorn", "uvloop", "httpx", "redis", "msgspec"},
+    "cli": {"cryptography", "typer", "rich", "uvicorn", "uvloop", "httpx", "redis", "msgspec"},
     "config": {"msgspec"},
     "errors": set(),
     "log": {"structlog"},
