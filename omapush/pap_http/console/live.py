@@ -100,18 +100,19 @@ class Live:
         self._put("recent", self._pages.render("now_recent.html", pushes=rows))
 
     def _put(self, name: str, html: str) -> None:
-        if self._pieces.get(name, (0, ""))[1] != html:
+        known = self._pieces.get(name)
+        if known is None or known[1] != html:
             self._changes += 1
             self._pieces[name] = (self._changes, html)
 
     async def pieces(self) -> dict[str, str]:
         """Return all pieces as they are now, for a page that is loaded."""
-        if not self._watchers:  # nobody kept them fresh
+        if not self._watchers or "rates" not in self._pieces:  # nobody kept them fresh
             self._seconds = 0
             await self.refresh()
         return {name: html for name, (_, html) in self._pieces.items()}
 
-    async def events(self, is_welcome: Callable[[], Awaitable[bool]]) -> AsyncIterator[str]:
+    def events(self, is_welcome: Callable[[], Awaitable[bool]]) -> AsyncIterator[str]:
         """
         Give server-sent events until the watcher goes away, or `is_welcome` says no.
 
@@ -120,6 +121,9 @@ class Live:
         """
         if self._watchers >= MOST_WATCHERS:
             raise Overloaded("too many watch already", retry_after_s=30)
+        return self._events(is_welcome)
+
+    async def _events(self, is_welcome: Callable[[], Awaitable[bool]]) -> AsyncIterator[str]:
         self._watchers += 1
         sent, asked_at = 0, clock.monotonic()
         try:
@@ -135,7 +139,7 @@ class Live:
                 for number, name, html in sorted(newer):
                     sent = number
                     yield f"event: {name}\n" + "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
-                yield "event: beat\ndata: \n\n"
+                yield "event: beat\ndata: .\n\n"  # browsers drop an event without data
                 async with self._changed:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._changed.wait(), 5 * _EVERY_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from litestar import Controller, Request, Response, get
@@ -36,9 +35,5 @@ class Now(Controller):
             except PushError:  # Redis is away: that is the very time to go on looking
                 return True
 
-        async def given() -> AsyncIterator[str]:
-            async for event in live.events(is_welcome):
-                yield event
-
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Stream(given(), media_type="text/event-stream", headers=headers)
+        return Stream(live.events(is_welcome), media_type="text/event-stream", headers=headers)
