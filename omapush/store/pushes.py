@@ -166,9 +166,9 @@ def _accepting(
 
 
 def _states(submission: Submission) -> str:
-    """How many recipients start in each state."""
-    counts = Counter(result.state for result in submission.results)
-    return " ".join(f"{state} {number}" for state, number in counts.items())
+    """How many recipients there are, and how many start in each state that is final."""
+    final = Counter(result.state for result in submission.results if result.state != PENDING)
+    return " ".join([str(len(submission.results)), *(f"{state} {number}" for state, number in final.items())])
 
 
 def handed_over(store: Store, handed: Iterable[Push | str]) -> None:

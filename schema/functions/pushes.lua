@@ -116,16 +116,17 @@ local function is_taken(push, own, ref, now_ms, kept_ms)
   return accepted_ms and accepted_ms + kept_ms > tonumber(now_ms)
 end
 
--- Count the recipients of a push that was accepted: "<state> <number> ...", each in one of the states.
-local function count_accepted(totals, states)
-  local accepted = 0
-  for state, number in string.gmatch(states, '(%a+) (%d+)') do
-    accepted = accepted + number
-    if state ~= 'pending' then
+-- Count the recipients of a push that was accepted, and those of them that are final from the start: "<number>", and
+-- then "<state> <number> ...", which most have not.
+local function count_accepted(totals, recipients)
+  local accepted = tonumber(recipients)
+  if not accepted then
+    accepted = string.match(recipients, '%d+')
+    for state, number in string.gmatch(recipients, '(%a+) (%d+)') do
       redis.call('HINCRBY', totals, state, number)
     end
   end
-  if accepted > 0 then
+  if accepted ~= 0 then
     redis.call('HINCRBY', totals, 'accepted', accepted)
   end
 end
@@ -133,7 +134,7 @@ end
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
 -- KEYS push, log, handover, notify, own, totals, records, and upload, content for content that was uploaded
 -- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay taken ms, retention s when no recipient
--- is open or 0, recipients in each state, field, value ...
+-- is open or 0, how many recipients and which are final, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was uploaded has run out.
 local function accept(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
@@ -157,7 +158,7 @@ end
 -- The same for a push whose many recipients were staged before, page by page: it is there as a whole, or not at all.
 -- KEYS push, log, handover, notify, own, totals, records, staged, and upload, content for content that was uploaded
 -- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay taken ms, retention s when no recipient
--- is open or 0, recipients in each state, number of fields staged, field, value ...
+-- is open or 0, how many recipients and which are final, number of fields staged, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was staged or uploaded has run out.
 local function accept_staged(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
