@@ -10,7 +10,10 @@ import pytest
 from redis.crc import key_slot
 
 from omapush.errors import StoreUnavailable
-from omapush.store import client, health, keys, outbox, registrations
+from omapush.push.alarm_rules import NodeSeen
+from omapush.push.alarms import Alarm, AlarmChange
+from omapush.push.values import Event, ticket
+from omapush.store import alarms, books, client, health, keys, outbox, pushes, records, registrations
 from omapush.store.client import Store
 from tests.harness.redis_servers import RedisCluster
 from tests.harness.stack import Stack
@@ -77,6 +80,42 @@ def test_scans_and_questions_about_the_server_go_to_every_master(stack: Stack, s
     assert set(aors) <= set(registrations.known_aors(store))
     assert health.look(store, 0).appends
     assert len(client.servers(store)) >= 3
+
+
+def test_alarms_records_and_the_books_find_their_slots(stack: Stack, store: Store) -> None:
+    alarm = Alarm(1, "sip-down", "n1", "critical", "no answer", 1, 1)
+    assert alarms.keep(store, "a", 60_000)
+    assert alarms.change(store, "a", [AlarmChange(1, 1, True, alarm)], [alarm])
+    alarms.report(store, NodeSeen(1, "n1", 1, 0))
+    assert alarms.standing(store, 1) == [alarm]
+    assert [one.node for one in alarms.nodes(store, 1)] == ["n1"]
+    assert [one.alarm for one in alarms.history(store)] == [alarm]
+    alarms.leave(store, "a", "n1")
+
+    assert records.borrow(store, "a", lease_ms=1_000, age_ms=0, most=10) == []
+    ref = stack.submit([next(users_of(stack, shard)) for shard in range(4)])
+    result = stack.known(ref).results[0]._replace(state="delivered", code="1000")
+    ended = pushes.Stored(ref, 0, result, True, Event(1, 0, "final", ""))
+    pushes.store_results(store, [ended], now_ms=1, retention_s=60)
+    waiting = records.borrow(store, "a", lease_ms=1_000, age_ms=0, most=10)
+    assert [one.ref for one in waiting] == [ref]
+    assert [one is not None for one in records.read(store, waiting)] == [True]
+    records.settle(store, waiting)
+    assert records.oldest_ms(store) == 0
+
+    found = books.balance(store, from_ms=0, to_ms=2**52, forgotten_before_ms=0, rest=lambda: None)
+    assert found.accepted >= 4
+    assert found.accepted == found.final + found.waiting
+    assert [one.text for one in found.shown] == ["in the outbox, and its result is final"]  # not completed
+    outbox.complete(store, [outbox.Finished(place, 0) for place in tickets_of(stack, ref)[:1]])
+
+
+def tickets_of(stack: Stack, ref: str) -> list[str]:
+    """Tickets of the recipients of a push."""
+    known = stack.known(ref)
+    return [
+        ticket(pushes.delivery_of(known.push, index, one, b"")) for index, one in enumerate(known.recipients)
+    ]
 
 
 @pytest.mark.timeout(60)
