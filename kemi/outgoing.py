@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Final
 
 import ksr_writer
 import metrics
@@ -17,10 +18,12 @@ from omapush.push import outcome
 from omapush.push.method_choice import has_another
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.request import Request
-from omapush.push.values import Event
+from omapush.push.values import Event, Method
 from omapush.store import finish
 from omapush.store.outbox import Taken
 
+_UNCONFIRMED: Final = frozenset({"unconfirmed", "preferconfirmed"})
+"Delivery methods for which a 202 is enough."
 REFUSED = "it refuses TCP connections"
 _LATE_S = 10
 "How long after its transaction an answer is still kept of a push that is traced."
@@ -64,23 +67,21 @@ class Outgoing:
     ) -> bool:
         """Send one push, its content or a `link` to it; False when Kamailio could not even try."""
         hop = hop_of(request.next_hop)
+        delivery, application = one.delivery, one.delivery.application
+        way: Method = "INDIRECT" if link else "NOTIFY" if notify else "MESSAGE"
         reference = Sent(
-            ticket=one.ticket,
-            attempt=one.attempt,
-            plans=self._settings.retry_index(one.delivery.application),
-            sent_ms=now_ms,
-            sender=self._sender,
-            hop=hop,
-            deliver_before_ms=one.delivery.deliver_before_ms,
-            unconfirmed=one.delivery.delivery_method in ("unconfirmed", "preferconfirmed"),
-            notify=notify,
-            link=link,
-            another=has_another(
-                one.delivery,
-                "INDIRECT" if link else "NOTIFY" if notify else "MESSAGE",
-                self._settings.rules(one.delivery.application),
-            ),
-            fetch=link and self._settings.config.profile(one.delivery.application).link_delivered == "fetch",
+            one.ticket,
+            one.attempt,
+            self._settings.retry_index(application),
+            now_ms,
+            self._sender,
+            hop,
+            delivery.deliver_before_ms,
+            delivery.delivery_method in _UNCONFIRMED,
+            notify,
+            link and self._settings.config.profile(application).link_delivered == "fetch",
+            link,
+            has_another(delivery, way, self._settings.rules(application)),
         )
         delivery, lifetime_s = one.delivery, self._settings.config.delivery.transaction_s + _LATE_S
         marks.mark(request.call_id, delivery.ref, delivery.recipient, delivery.aor, lifetime_s)

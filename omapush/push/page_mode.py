@@ -102,7 +102,8 @@ def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, a
     frame = _frame(sender, profile, s_cscf)
     body_headers, body = body_of(delivery, wrapped=profile.wrapped, compress=profile.gzip)
     aor, call_id = delivery.aor, f"{delivery.id}.{attempt}@{frame.host}"
-    own = _CRLF.join([*marks(delivery, profile), *body_headers])
+    told = marks(delivery, profile)
+    own = _CRLF.join([*told, *body_headers] if told else body_headers)
     headers = f"{frame.head}{call_id}{frame.behind}{own}{_CRLF}"
     size = frame.size + len(aor) * 2 + len(call_id) + length_of(headers) + len(body)
     return Request("MESSAGE", aor, sender.uri, aor, frame.next_hop, call_id, headers, body, size)

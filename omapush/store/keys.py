@@ -51,7 +51,7 @@ class Layout:
 
     def user_shard(self, aor: str) -> int:
         """Return the shard of a user."""
-        return _slot(target(aor), self.user_shards)
+        return _user_slot(aor, self.user_shards)
 
     def ticket_shard(self, ticket: str) -> int:
         """Return the user shard in whose outbox the ticket is; a ticket begins with its target."""
@@ -70,6 +70,11 @@ def _slot(hexadecimal: str, shards: int) -> int:
 def node_metrics(node: str) -> str:
     """Metrics of the notifier of one node; in a slot of its own."""
     return f"notifier-metrics:{node}"
+
+
+@lru_cache(maxsize=4_096)  # asked several times about each user of a batch
+def _user_slot(aor: str, shards: int) -> int:
+    return _slot(target(aor), shards)
 
 
 def push(shard_number: int, ref: str) -> str:

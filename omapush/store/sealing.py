@@ -91,8 +91,9 @@ def delivery(ring: KeyRing, record: bytes) -> Delivery:
         BrokenRecord: it is none.
     """
     sealed = codec.delivery(record)
-    content = ring.open(sealed.ref, sealed.content)
-    return sealed if content is sealed.content else sealed._replace(content=content)
+    if not sealed.content.startswith(_MARK):
+        return sealed
+    return sealed._replace(content=ring.open(sealed.ref, sealed.content))
 
 
 def fan_out_record(ring: KeyRing, fan_out: FanOut) -> bytes:
