@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from omapush import clock
+from omapush.protocol.packet import Endpoint
+from omapush.protocol.redaction import Redacted
 from omapush.push.hosted import HostedPush
 from omapush.push.registration import Registration
+from omapush.push.tracing import Kept, captured
 from omapush.push.values import Event, Recipient, Result, target, ticket
 from omapush.store import (
     codec,
@@ -20,6 +23,7 @@ from omapush.store import (
     owed,
     push_pages,
     pushes,
+    traces,
     user_data,
 )
 from omapush.store.client import Store
@@ -248,3 +252,23 @@ def test_a_push_that_runs_out_meanwhile_does_not_come_back(store: Store, make: M
 
     assert not user_data.erase_part(store, part)
     assert store.db.exists(key) == 0
+
+
+def test_traces_of_a_user_go_and_those_of_others_stay(store: Store, make: Make) -> None:
+    one = accepted(store, make, ALICE, BOB)
+    ended(store, one, 0)
+    ended(store, one, 1)
+    here, there = Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 2)
+    message = captured(Redacted(b"MESSAGE sip:somebody"), 1, "udp", here, there)
+    kept = [(one.push.ref, Kept(index, message)) for index in (0, 1)]
+    traces.keep(store, kept, most=9, keep_s=60)
+    now_ms = clock.now_ms()
+    for aor in (ALICE, BOB):
+        traces.switch_on(store, traces.user_switch(aor), until_ms=now_ms + 60_000, now_ms=now_ms)
+    alice = user_data.known_as(store, ALICE)
+    assert [found["ref"] for found in erasing.everything(store, alice)["traces"]] == [one.push.ref]
+
+    list(erasing.erase(store, alice, now_ms=now_ms, retention_s=KEEP_S))
+
+    assert [left.recipient for left in traces.read(store, one.push.ref)] == [1]
+    assert traces.wanted(store, now_ms, share=0).users == {BOB}
