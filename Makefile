@@ -29,7 +29,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-package check audit bench fuzz lab conformance doctor config-check stubs deb clean
+.PHONY: help deps demo run test test-alone test-package check audit bench fuzz lab conformance doctor config-check stubs deb docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -43,7 +43,7 @@ demo: deps ## start everything on free loopback ports, deliver pushes, show the 
 run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS, NODES=2 nodes, STANDIN=no: no S-CSCF and handset
 	@python -m demo.stack run --nodes $(NODES) $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
 
-test: deps $(VENV)/.browser ## prove everything: units, store, wire, browser
+test: deps $(VENV)/.browser $(VENV)/.docs-libraries ## prove everything: units, store, wire, browser
 	@echo "test: pytest over tests/, in $(TEST_PROCESSES) processes"
 	@python -m pytest -n $(TEST_PROCESSES) --dist loadfile || { [ $$? = 1 ] && $(MAKE) test-alone; }
 
@@ -98,6 +98,10 @@ deb: deps ## build the Debian package into build/; VERSION=1.2.3 for another tha
 	@echo "deb: the code, and the libraries of requirements.txt for $(PYTHON)"
 	@python -m deploy.package $(if $(VERSION),--version $(VERSION))
 
+docs: $(VENV)/.docs-libraries ## build the documents as a site into build/site, readable without a network
+	@echo "docs: pages of docs/ and schema/, every link checked"
+	@python -m deploy.site
+
 clean: ## remove the virtual environment, caches and var/, the state of make run
 	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -126,6 +130,13 @@ $(VENV)/.libraries: requirements-dev.txt $(VENV)/.packages
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/omapush.pth"
 	@printf '#!%s\nfrom omapush.cli.main import main\n\nmain()\n' $(BIN)/python > $(BIN)/omapush
 	@chmod +x $(BIN)/omapush
+	@touch $@
+
+# In an environment of its own: it pins other versions of what we run with.
+$(VENV)/.docs-libraries: requirements-docs.txt $(VENV)/.libraries
+	@echo "deps: what builds the site of documents into $(VENV)/docs"
+	@[ -x $(VENV)/docs/bin/python ] || $(PYTHON) -m venv $(VENV)/docs
+	@$(VENV)/docs/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-docs.txt
 	@touch $@
 
 $(VENV)/.browser: requirements-browser.txt $(VENV)/.libraries $(VENV)/.browser-packages
