@@ -193,7 +193,7 @@ def load(path: str | None = None) -> Config:
     """
     named = path or os.environ.get("OMAPUSH_CONFIG", "")
     file = Path(named or DEFAULT_FILE)
-    if not file.exists() and not named:
+    if not named and not file.exists():
         return parse({}, str(file))
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -95,6 +95,12 @@ def test_nobody_but_root_and_the_services_reads_the_configuration(machine: Machi
     ]
 
 
+def test_another_user_is_told_in_one_line_that_it_is_not_for_him(machine: Machine) -> None:
+    said = machine.run("omapush config check", user="nobody", check=False)
+
+    assert said == "omapush: /etc/omapush/omapush.toml: cannot be read: Permission denied\n"
+
+
 def test_the_first_push_is_delivered(machine: Machine) -> None:
     device = "omapush receiver run --uri sip:alice@home1.example --proxy sip:127.0.0.1:6060 --app mms.ua"
     machine.run(f"systemd-run -q --unit=device {device} --listen 127.0.0.1:6060 --no-register")

@@ -48,6 +48,8 @@ def test_a_file_is_read_by_name_by_environment_or_from_the_folder(
 def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match="cannot be read"):
         config.load(str(tmp_path / "absent.toml"))
+    with pytest.raises(BadConfiguration, match="cannot be read"):  # as is one that this user may not look for
+        config.load(str(tmp_path / ("a" * 300)))
     for wrong in (b"[sip", b"\xff\xfe", b"a = 1\na = 2"):
         (tmp_path / "wrong.toml").write_bytes(wrong)
         with pytest.raises(BadConfiguration, match="is not TOML"):
