@@ -28,6 +28,7 @@ from omapush.cli import (
     reload,
     route,
     subscriptions,
+    support_bundle,
     terminal,
     trace,
     user,
@@ -61,6 +62,7 @@ app.add_typer(policy.app, name="policy")
 app.command(name="books")(books.books)
 app.command(name="capacity")(capacity.capacity)
 app.command(name="doctor")(doctor.doctor)
+app.command(name="support-bundle")(support_bundle.support_bundle)
 app.command(name="nodes")(nodes.show_nodes)
 app.command(name="reload")(reload.reload)
 app.command(name="drain")(nodes.drain)

@@ -65,7 +65,6 @@ class Metrics:
     def __init__(self, config: Config, store: Store, gate: OutboxGate) -> None:
         self._store = store
         self._gate = gate
-        self._config = config
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each of ours
         self._registry = CollectorRegistry()
         self.pushes = PushMetrics(self._registry)
@@ -141,6 +140,7 @@ class Metrics:
 
     def take(self, config: Config) -> None:
         """Show what counts for the initiators that have limits in another configuration."""
+        self._config = config
         self._limited = list(limits.limits_of(config))
         self.pushes.take(config)
 
