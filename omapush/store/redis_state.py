@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from omapush.store.client import Store, store_errors
+from omapush.store.client import Store, servers, store_errors
 
 
 class RedisState(NamedTuple):
-    """One look at Redis."""
+    """One look at one server."""
 
     version: str
     role: str
@@ -22,10 +22,14 @@ class RedisState(NamedTuple):
     uptime_s: int
 
 
-def read(store: Store) -> RedisState:
-    """Return what Redis says of itself."""
+def read(store: Store) -> list[RedisState]:
+    """Return what Redis says of itself: one server, or the masters of a cluster."""
     with store_errors("info"):
-        info: Any = store.db.info()
+        found: list[Any] = [server.info() for server in servers(store)]
+    return [_state(info) for info in found]
+
+
+def _state(info: dict[str, Any]) -> RedisState:
     return RedisState(
         version=str(info.get("redis_version", "")),
         role=str(info.get("role", "")),

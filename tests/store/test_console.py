@@ -1,7 +1,7 @@
 """What the console keeps in Redis, and what it looks at each second."""
 
 from omapush.push.values import Event, Result
-from omapush.store import console_sessions, outbox, pulse, pushes
+from omapush.store import console_sessions, outbox, pulse, pushes, redis_state
 from omapush.store.client import Store
 from omapush.store.outbox import Finished, Owner
 from omapush.store.pushes import Stored
@@ -59,3 +59,19 @@ def test_a_look_sees_when_the_first_retry_is_due(store: Store, make: Make) -> No
     outbox.complete(store, [Finished(taken.ticket, NOW_MS + 5)])
 
     assert pulse.read(store).due_since_ms == NOW_MS + 5
+
+
+def test_redis_says_what_it_is(store: Store) -> None:
+    (state,) = redis_state.read(store)
+
+    assert (state.role, state.persistence, state.replicas) == ("master", "", 0)
+    assert state.version.startswith("7.")
+    assert state.used_bytes > 0
+
+
+def test_a_redis_that_forgets_is_told_apart(store: Store) -> None:
+    store.db.config_set("appendonly", "no")
+    try:
+        assert redis_state.read(store)[0].persistence == "append-only file is off"
+    finally:
+        store.db.config_set("appendonly", "yes")

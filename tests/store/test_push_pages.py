@@ -68,7 +68,7 @@ def test_pages_that_ran_out_before_the_last_step_make_no_push(
 ) -> None:
     one = many(make)
 
-    def ran_out(store: Store, call_: Call) -> int:
+    def ran_out(store: Store, call_: Call, **_: bool) -> int:
         store.db.delete(*staged_keys(store))
         return int(call(store, call_))
 

@@ -17,6 +17,7 @@ from omapush.push.alarms import Alarm
 from omapush.store import alarms, msrp_workers, outbox_views, redis_state
 from omapush.store import nodes as node_store
 from omapush.store.client import Store
+from omapush.store.redis_state import RedisState
 from omapush.views.words import span
 
 Health = Literal["good", "warn", "bad"]
@@ -78,20 +79,29 @@ def _hop(hop: Hop, now_ms: int) -> Part:
 
 def _from_redis(config: Config, store: Store) -> list[Part]:
     now_ms = clock.now_ms()
-    return [_redis(store), *_nodes(store), *_senders(store, now_ms), *_media(config, store)]
+    return [*_redis(store), *_nodes(store), *_senders(store, now_ms), *_media(config, store)]
 
 
-def _redis(store: Store) -> Part:
+def _redis(store: Store) -> list[Part]:
     asked = clock.monotonic()
-    state = redis_state.read(store)
-    took_ms = (clock.monotonic() - asked) * 1000
+    states = redis_state.read(store)
+    took_ms = (clock.monotonic() - asked) * 1000 / len(states)
+    return [
+        _server(state, took_ms, number if len(states) > 1 else 0) for number, state in enumerate(states, 1)
+    ]
+
+
+def _server(state: RedisState, took_ms: float, number: int) -> Part:
+    """One Redis; `number` tells masters of a cluster apart, 0: there is one."""
+    name = f"{state.version}, master {number}" if number else state.version
     limit = f" of {_mb(state.limit_bytes)}" if state.limit_bytes else ""
     facts = [f"{took_ms:.1f} ms", f"{_mb(state.used_bytes)}{limit}", f"{state.clients} clients"]
+    facts.append(f"up for {span(state.uptime_s * 1000)}")
     if state.replicas:
         facts.append(f"{state.replicas} replicas")
     if state.persistence:
-        return Part("Redis", state.version, "warn", state.persistence, ", ".join(facts))
-    return Part("Redis", state.version, "good", state.role or "answers", ", ".join(facts))
+        return Part("Redis", name, "warn", state.persistence, ", ".join(facts))
+    return Part("Redis", name, "good", state.role or "answers", ", ".join(facts))
 
 
 def _nodes(store: Store) -> list[Part]:
