@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -37,8 +36,9 @@ class Recorder:
     def __init__(self, config: Config, store: Store, metrics: NotifierMetrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._node = config.node
-        self._who = f"{self._node}/{secrets.token_hex(4)}"
+        self._node = (
+            config.node
+        )  # a lease of the node: started again it goes on at once, and the lock file holds one
         self._ioi = config.core.ioi
         self._age_ms = int(config.records.delay_s * 1000)
         self._files = RecordFiles(
@@ -73,7 +73,7 @@ class Recorder:
             return 0
         if self._written is None:
             self._written = {name for line in self._files.last_lines() if (name := _id_of(line))}
-        waiting = records.borrow(self._store, self._who, lease_ms=_LEASE_MS, age_ms=self._age_ms, most=_MOST)
+        waiting = records.borrow(self._store, self._node, lease_ms=_LEASE_MS, age_ms=self._age_ms, most=_MOST)
         if waiting:
             lines = [_line(one) for one in self._records(waiting)]
             self._files.append(lines)

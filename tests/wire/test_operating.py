@@ -168,7 +168,6 @@ def test_killing_the_notifier_loses_no_record_and_the_books_balance(watched: Sta
         for turn in range(2):
             refs += [watched.submit(f"sip:u{turn}.{number}@home1.example") for number in range(40)]
             watched.kill("notifier")
-            watched.db.delete(*(f"recorder:{{p{number}}}" for number in range(4)))  # its lease is over
             watched.start("notifier")
         for ref in refs:
             watched.finished(ref, 20)
