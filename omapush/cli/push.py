@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from omapush import clock
-from omapush.cli import json_submission, ladder, push_send, terminal, trace_view
+from omapush.cli import audit_note, json_submission, ladder, push_send, terminal, trace_view
 from omapush.cli.push_send import Name
 from omapush.cli.push_view import as_dict, reached, summary
 from omapush.store import client, fanouts, traces
@@ -119,6 +119,8 @@ def explain(
     config = terminal.settings(context)
     store = client.connect(config.redis)
     known = find(store, config, push, initiator)
+    if with_trace:
+        audit_note.note(config, "trace-read", known.push.ref)
     standings = explanation.standings(config, store, known, clock.now_ms())
     if as_json:
         shown = {**as_dict(known), "standings": [standing._asdict() for standing in standings]}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -158,7 +159,9 @@ def _write(file: str, kept: list[Kept]) -> None:
     print(f"{file}: {len(kept)} messages")
 
 
-def _names(store: Store, config: Config, pushes: Any, users: Any, initiator: str | None) -> list[str]:
+def _names(
+    store: Store, config: Config, pushes: Iterable[str], users: Iterable[str], initiator: str | None
+) -> list[str]:
     names = [traces.push_switch(_ref(store, config, one, initiator)) for one in pushes]
     return names + [traces.user_switch(address_of_record(one, "--user")) for one in users]
 
@@ -174,7 +177,7 @@ def _ref(store: Store, config: Config, push: str, initiator: str | None) -> str:
         return push_ref(names[0], push)
 
 
-def _pseudonyms(names: Any) -> str:
+def _pseudonyms(names: Iterable[str]) -> str:
     """The audit record names no users, but the names they queue under."""
     return ", ".join(
         f"user {target(name.removeprefix('user:'))}" if name.startswith("user:") else name for name in names
