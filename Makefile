@@ -12,6 +12,8 @@ STANDIN ?= yes
 TEST_PROCESSES ?= 2
 TLS ?=
 SECONDS ?= 600
+MINUTES ?= 5
+SEED ?=
 
 # Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
 PYTHON := /usr/bin/python3
@@ -29,7 +31,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-package check audit bench fuzz lab conformance doctor config-check stubs deb docs clean
+.PHONY: help deps demo run test test-alone test-package check audit bench fuzz lab chaos conformance doctor config-check stubs deb docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +75,9 @@ bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write 
 fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 in all; TARGETS="sdp pap" for some
 	@echo "fuzz: $(SECONDS) seconds over $(or $(TARGETS),all targets)"
 	@python -m fuzz --seconds $(SECONDS) $(TARGETS)
+
+chaos: deps ## kill, stop and starve a stack under load for MINUTES=5, then prove that nothing is missing; SEED=n repeats a run
+	@python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lab: deps ## the push story through a real IMS core: Kamailio as S-CSCF, an HSS behind it, devices with digest and AKA
 	@echo "lab: S-CSCF, HSS, omapush as its application server, two devices, all on this machine"

@@ -98,6 +98,10 @@ class Process:
         """Send a signal to the process alone; LookupError before the start."""
         os.kill(self.pid, number)
 
+    def signal_group(self, number: int) -> None:
+        """Send a signal to it and its children; LookupError before the start."""
+        os.killpg(self.pid, number)
+
     def kill(self) -> None:
         """End it and its children at once, as a power cut would."""
         if self._child is None or self._child.returncode is not None:

@@ -21,7 +21,7 @@ NOT_YET: set[tuple[str, str]] = set()
 "Commands that the README names as still to come."
 
 _PATH = re.compile(
-    r"(?<![\w/.-])(?:\.ci|bench|demo|docs|kemi|lab|omapush|schema|stubs|tests)/[\w.*/-]*[\w*/]"
+    r"(?<![\w/.-])(?:\.ci|bench|chaos|demo|docs|kemi|lab|omapush|schema|stubs|tests)/[\w.*/-]*[\w*/]"
 )
 _ROOT_FILE = re.compile(r"[\w-]+\.(?:md|toml|cfg|txt)|Makefile|Procfile|LICENSE")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")

@@ -1,0 +1,1 @@
+"""Random faults under load, and the proof afterwards that nothing that was accepted is missing."""

@@ -1,0 +1,38 @@
+"""The report of a run, as Markdown."""
+
+from __future__ import annotations
+
+from chaos.run import Run
+
+
+def written(run: Run) -> str:
+    """Return the page: what was done, what came of it, and each thing that should not be so."""
+    verdict = run.verdict
+    states = ", ".join(f"{number:,} {state}" for state, number in sorted(verdict.states.items()))
+    lines = [
+        "# Chaos",
+        "",
+        f"Seed {run.seed}, {run.seconds:g} s, {run.providers} content providers, {len(run.struck)} faults.",
+        f"**{'Nothing is missing' if verdict.faultless else 'SOMETHING IS MISSING'}.**",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| accepted | {verdict.accepted:,} |",
+        f"| final | {states} |",
+        f"| answers that were not yet an acceptance | {run.refused:,} |",
+        f"| MESSAGEs that a device got once more | {verdict.repeated:,} |",
+        f"| notifications that came once more | {verdict.told_again:,} |",
+        f"| settled after the last fault in | {run.settled_s:.1f} s |",
+        "",
+    ]
+    for title, entries in (
+        ("Accepted, but without a final state", verdict.missing),
+        ("Not told to the provider", verdict.untold),
+        ("Told otherwise than stored", verdict.told_otherwise),
+        ("Books that do not balance", verdict.unbalanced),
+    ):
+        if entries:
+            lines += [f"## {title}", "", *(f"- {entry}" for entry in entries), ""]
+    lines += ["## Faults", "", "| s | fault |", "|---|---|"]
+    lines += [f"| {one.at_s:.1f} | {one.fault} |" for one in run.struck]
+    return "\n".join([*lines, ""])
