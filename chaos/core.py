@@ -33,13 +33,13 @@ class Core:
     def __init__(self, seed: int) -> None:
         self.mood = Mood.WELL
         self._random = random.Random(seed)
-        self._reached: Counter[str] = Counter()
+        self._reached: set[tuple[str, str]] = set()
         self._pause = threading.Event()
 
     @property
     def reached(self) -> Counter[str]:
-        """Reference of a push -> requests that were answered 200."""
-        return Counter(self._reached)
+        """Reference of a push -> MESSAGEs that got 200; what Kamailio repeats by itself counts once."""
+        return Counter(ref for ref, _ in list(self._reached))
 
     def __call__(self, request: SipText) -> Says | None:
         match self.mood:
@@ -52,5 +52,5 @@ class Core:
             case Mood.SLOW:
                 self._pause.wait(self._random.random() * _DELAY_S / 20)
         if request.method == "MESSAGE":
-            self._reached[request.header("Call-ID").partition(".")[0]] += 1
+            self._reached.add((request.header("Call-ID").partition(".")[0], request.branch))
         return OK
