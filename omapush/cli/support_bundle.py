@@ -97,7 +97,9 @@ def _versions() -> str:
 
 def _said(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - commands of this module, without a shell
+            command, capture_output=True, text=True, timeout=_ANSWER_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{command[0]}: {error}"
     return done.stdout.strip() or done.stderr.strip()
