@@ -42,9 +42,10 @@ class DeviceDocuments(Controller):
     include_in_schema = False
 
     @get("/device-documents/{token:str}", name="device-document")
-    async def document(self, request: Request[Any, Any, Any], token: str) -> Response[bytes]:
+    async def document(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give the document; 404 for what is no link of ours, 304 when the device has it already."""
         parts = parts_of(request)
+        token: str = request.path_params["token"]
         address = request.client.host if request.client else ""
         wrong: Limiter = request.app.state.wrong_documents
         key: bytes = request.app.state.document_key
