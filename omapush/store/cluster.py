@@ -160,6 +160,8 @@ class Cluster(redis.Redis):
         return [] if is_last else again
 
     def _node_of(self, words: Words) -> ClusterNode:
+        if words[0] in _WITHOUT_KEY:
+            return self.library.get_random_primary_node()  # whichever: the answer is that of any
         key = words[3] if words[0] == "FCALL" else words[1]
         packed = key if isinstance(key, bytes) else str(key).encode()
         try:

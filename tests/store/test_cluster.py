@@ -80,6 +80,7 @@ def test_scans_and_questions_about_the_server_go_to_every_master(stack: Stack, s
     assert set(aors) <= set(registrations.known_aors(store))
     assert health.look(store, 0).appends
     assert len(client.servers(store)) >= 3
+    assert client.ask_all(store, "look", [("GET", "x:{p0}"), ("TIME",), ("PING",)])[2] in (b"PONG", "PONG")
 
 
 def test_alarms_records_and_the_books_find_their_slots(stack: Stack, store: Store) -> None:
