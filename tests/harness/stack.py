@@ -33,7 +33,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 PARTS = ("redis", "sip", "api", "notifier")
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "loopback only"
-START_S = 20.0
+START_S = 60.0
 
 # Small windows and few shards: the same code in less memory and less time.
 DEFAULTS: Settings = {
