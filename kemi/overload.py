@@ -15,7 +15,7 @@ from typing import Final
 import KSR
 
 from omapush import clock, log
-from omapush.push.admission import Level, observed
+from omapush.push.admission import INTERVAL_S, Level, observed
 
 _TABLE: Final = "overload"
 _LOOK_AGAIN_S: Final = 0.02
@@ -102,11 +102,14 @@ class Steering:
         now = clock.monotonic()
         self._seen += 1
         before = self._level
-        wait_s = now - since_s + self._backlog_s
-        self._level = observed(before, wait_s, now, self._target_s)
-        if self._level.since_s != before.since_s:
+        stands_s = self._backlog_s
+        if now - before.since_s >= INTERVAL_S:
             rate = max(self._seen / (now - before.since_s), _DRAINED_S)
             self._backlog_s = backlog_bytes(self._ports) / _BYTES_EACH / rate
+            stands_s = min(stands_s, self._backlog_s)  # what is gone by now did not stand
+        wait_s = now - since_s + stands_s
+        self._level = observed(before, wait_s, now, self._target_s)
+        if self._level.since_s != before.since_s:
             self._seen = 0
             self._tell(now, wait_s)
 

@@ -43,8 +43,14 @@ def carry(overload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     time = {"now": 1_000.0}
     monkeypatch.setattr(overload.clock, "monotonic", lambda: time["now"])
 
-    def run(seconds: int, *, backlog: int, wait_s: float = 0.001) -> None:
+    def run(
+        seconds: int, *, backlog: int, wait_s: float = 0.001, pause_s: float = 0, last: bool = False
+    ) -> None:
         monkeypatch.setattr(overload, "backlog_bytes", lambda _: backlog)
+        time["now"] += pause_s
+        if last:  # one request, with which an interval ends
+            time["now"] += 0.2
+            steering.waited(time["now"] - wait_s)
         for _ in range(seconds * 100):
             time["now"] += 0.01
             steering.waited(time["now"] - wait_s)
@@ -68,6 +74,16 @@ def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
     carry(10, backlog=0)
 
     assert table["shed_until"] == 0
+
+
+def test_what_stood_there_before_a_pause_is_forgotten(
+    table: dict[str, Any], carry: Callable[..., None]
+) -> None:
+    carry(1, backlog=0)
+    carry(0, backlog=MUCH, last=True)
+    carry(1, backlog=0, pause_s=60)
+
+    assert table == {}
 
 
 def test_a_short_wait_in_both_is_none(table: dict[str, Any], carry: Callable[..., None]) -> None:
