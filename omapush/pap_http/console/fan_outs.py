@@ -55,7 +55,7 @@ def _jobs(store: Store) -> list[Job]:
         if known is None or known.subscribers is None or reach is None:
             continue
         whole = max(reach.subscribed, reach.made)
-        percent = 100 * known.subscribers.ended // whole if whole else 100
+        percent = 100 * known.subscribers.ended // whole if whole else 0
         found.append(
             Job(known, reach, len(of_shards), sum(job.backlog for job in of_shards), min(percent, 100))
         )

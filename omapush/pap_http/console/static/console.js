@@ -20,6 +20,9 @@
     }
   });
 
+  // On a phone the navigation is wider than the screen: show where one is.
+  document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   document.addEventListener("htmx:sseMessage", () => {
     heard = Date.now();
   });
