@@ -19,7 +19,8 @@ from omapush.cli.checks import Finding, found_ok, found_wrong, skipped
 from omapush.config import Config, keys
 from omapush.health import files
 
-_OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
+_OTHERS_READ: Final = stat.S_IROTH
+"A group that may read is the services' own: so the package sets it up."
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _LEAST_FREE: Final = 0.05
 _EXPIRES_SOON: Final = timedelta(days=14)
@@ -42,7 +43,7 @@ def secret_files(config: Config) -> Finding:
         return found_wrong(
             "secret files", f"others can read or write: {', '.join(open_ones)}", effect, "chmod 600, or 640"
         )
-    return found_ok("secret files", f"{len(named)}, only for their owner")
+    return found_ok("secret files", f"{len(named)}, only for their owner and group")
 
 
 def _secret_files(config: Config) -> Iterator[str]:

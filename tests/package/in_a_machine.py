@@ -4,6 +4,7 @@ The Debian package from installation to purge, on a Debian 12 with systemd and a
 Its tests follow each other on one machine: install, use, break, upgrade, remove, purge.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from deploy import package
 from tests.harness.machine import Machine, make_root, why_impossible
+from tests.harness.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -58,7 +60,13 @@ def property_of(machine: Machine, unit: str, name: str) -> str:
 
 
 def wait_for_stack(machine: Machine) -> None:
-    machine.wait_for("omapush doctor; echo code=$?", "code=0", 60)
+    """Until nothing is wrong but that there is no core, which shows when no device plays one."""
+    wait_until(lambda: wrong(machine) <= {"next hop"}, 60, lambda: machine.run("omapush doctor", check=False))
+
+
+def wrong(machine: Machine) -> set[str]:
+    findings = json.loads(machine.run("omapush doctor --json 2>/dev/null", check=False) or "[]")
+    return {one["check"] for one in findings if one["state"] == "wrong"} if findings else {"doctor"}
 
 
 @pytest.mark.timeout(600)

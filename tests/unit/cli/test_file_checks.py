@@ -28,13 +28,14 @@ def with_secret_file(folder: Path, mode: int) -> Config:
     return config.parse({"initiator": {"mmsc": {"password_file": str(secret)}}}, "none.toml")
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o622])
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o622, 0o660])
 def test_a_password_file_that_others_can_read_is_found(tmp_path: Path, mode: int) -> None:
     assert_found(file_checks.secret_files(with_secret_file(tmp_path, mode)), "password")
 
 
-def test_a_password_file_of_ours_alone_is_ok(tmp_path: Path) -> None:
-    assert file_checks.secret_files(with_secret_file(tmp_path, 0o600)).state == "ok"
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_password_file_of_ours_or_of_root_and_our_group_is_ok(tmp_path: Path, mode: int) -> None:
+    assert file_checks.secret_files(with_secret_file(tmp_path, mode)).state == "ok"
 
 
 def test_a_configuration_that_others_can_change_is_found(tmp_path: Path) -> None:
