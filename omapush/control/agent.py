@@ -214,4 +214,7 @@ async def follow(agent: Agent) -> None:
         except PushError as error:
             log.get().debug("orders_not_read", problem=str(error))
             rest_s = _REST_S
+        except Exception:  # noqa: BLE001 - a defect: the process has work to do, steered or not
+            log.get().exception("orders_crashed")
+            rest_s = _REST_S
         await asyncio.sleep(rest_s)

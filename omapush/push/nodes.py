@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 RECORD_VERSION: Final = 1
@@ -61,7 +61,7 @@ class Sign(NamedTuple):
     "What of that it has done: `checked`, `taking`, `taken` or `refused`."
     problem: str = ""
     "Why it refused."
-    changes: Sequence[Change] = ()
+    changes: tuple[Change, ...] = ()
     release: str = ""
 
 

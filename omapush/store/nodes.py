@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from omapush.errors import StoreUnavailable
 from omapush.push.nodes import Orders, Sign, orders_of
-from omapush.store import codec, keys
-from omapush.store.client import Store, ask_all
+from omapush.store import client, codec, keys
+from omapush.store.client import Store, ask_all, store_errors
 
 LEASE_MS: Final = 5_000
 "A process that gave no sign of life for so long counts as gone."
 
 
 def look(store: Store, node: str) -> tuple[Orders, int]:
-    """Return the orders to a node, and what Redis' clock says, in ms; one round trip."""
-    fields, time = ask_all(store, "orders", [("HGETALL", keys.orders(node)), ("TIME",)])
+    """Return the orders to a node, and what Redis' clock says, in ms; of a Cluster, one master's clock."""
+    fields = ask_all(store, "orders", [("HGETALL", keys.orders(node))])[0]
+    with store_errors("time"):
+        servers = client.servers(store)
+        time: tuple[int, int] = servers[0].time() if servers else (0, 0)
+    if not servers:
+        raise StoreUnavailable("time: no master of the Cluster is known")
     if isinstance(fields, list):
         fields = dict(zip(fields[::2], fields[1::2], strict=True))
     words = {name.decode(): value.decode() for name, value in fields.items()}

@@ -12,8 +12,9 @@ from redis.crc import key_slot
 from omapush.errors import StoreUnavailable
 from omapush.push.alarm_rules import NodeSeen
 from omapush.push.alarms import Alarm, AlarmChange
+from omapush.push.nodes import Sign
 from omapush.push.values import Event, ticket
-from omapush.store import alarms, books, client, health, keys, outbox, pushes, records, registrations
+from omapush.store import alarms, books, client, health, keys, nodes, outbox, pushes, records, registrations
 from omapush.store.client import Store
 from tests.harness.redis_servers import RedisCluster
 from tests.harness.stack import Stack
@@ -109,6 +110,22 @@ def test_alarms_records_and_the_books_find_their_slots(stack: Stack, store: Stor
     assert found.accepted == found.final + found.waiting
     assert [one.text for one in found.shown] == ["in the outbox, and its result is final"]  # not completed
     outbox.complete(store, [outbox.Finished(place, 0) for place in tickets_of(stack, ref)[:1]])
+
+
+def test_orders_and_signs_of_life_find_their_slots(stack: Stack, store: Store) -> None:
+    node = stack.config.node
+    nodes.drain(store, node, 1_800_000_000_000)
+    orders, redis_ms = nodes.look(store, node)
+    sign = Sign(1, "api:1:a", node, "api", 1, 0, 0, "draining", "", "info", 0, {})
+    nodes.announce(store, sign)
+
+    assert orders.drain_ms == 1_800_000_000_000
+    assert redis_ms > 1_700_000_000_000
+    assert nodes.live(store) == [sign]
+    nodes.undrain(store, node)
+    nodes.retire(store, sign.name)
+    assert nodes.look(store, node)[0].drain_ms == 0
+    assert nodes.live(store) == []
 
 
 def tickets_of(stack: Stack, ref: str) -> list[str]:

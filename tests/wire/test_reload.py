@@ -168,8 +168,7 @@ def test_no_push_is_lost_while_it_is_reloaded_again_and_again(
     loader.start()
     try:
         for number in (3, 4):
-            lines = ("[notify]", f"timeout_s = {number}.0")
-            rewritten.with_lines(*lines, delivery__lifetime_s=f"{number}00000")
+            rewritten.with_lines(delivery__lifetime_s=f"{number}00000", delivery__log_s=f"{number}0000")
             rewritten.reload()
     finally:
         ended.set()
