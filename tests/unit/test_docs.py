@@ -146,3 +146,10 @@ def test_every_event_of_the_log_is_described_with_its_level() -> None:
     }
 
     assert written == {pair for file in SOURCES for pair in logged(file)}
+
+
+def test_every_page_is_named_on_the_first_one() -> None:
+    folder = ROOT / "docs"
+    named = {path for path, _ in markdown.links((folder / "index.md").read_text())}
+
+    assert {path.name for path in folder.glob("*.md")} - named == {"index.md"}
