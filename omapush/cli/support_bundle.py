@@ -60,9 +60,7 @@ def support_bundle(
     hidden = sorted(secrets_of(config), key=len, reverse=True)
     parts = {name: _without(hidden, _made(make)) for name, make in makers.items()}
     _write(file, parts)
-    print(
-        f"{file}: {', '.join(parts)}. No contents and no secrets; logs name users."
-    )
+    print(f"{file}: {', '.join(parts)}. No contents and no secrets; logs name users.")
 
 
 def _made(make: Callable[[], str]) -> str:

@@ -57,7 +57,7 @@ class Console:
         return found[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All processes, running."""
     folder = tmp_path_factory.mktemp("console")
@@ -72,16 +72,16 @@ def console(front: Stack) -> Console:
     return Console(front.http)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def core(front: Stack) -> Iterator[SipPeer]:
     """The next hop: it takes every push."""
     with SipPeer(front.core_port) as peer:
         yield peer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Debian's chromium."""
+    """Debian's chromium, to the end of this folder: while it lives nobody else can run an event loop."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="`make test` installs what drives it")
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
