@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import (
     accept_rate,
+    beside_console,
     beside_large,
     fanout_notify,
     match_decisions,
@@ -32,6 +33,7 @@ LATEST = Path(__file__).with_name("latest.json")
 FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "message_push": message_push.measure,
     "message_push_beside_large": beside_large.measure,
+    "message_push_beside_console": beside_console.measure,
     "pap_to_delivered": pap_to_delivered.measure,
     "accept_rate_1": accept_rate.measure(1),
     "accept_rate_1000": accept_rate.measure(1_000),

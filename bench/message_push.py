@@ -20,7 +20,7 @@ from omapush.push.values import Event, Push, Recipient, Result, push_ref
 from omapush.store import outbox, pushes
 from omapush.store.pushes import Submission
 from tests.harness.ports import free_port
-from tests.harness.stack import Stack
+from tests.harness.stack import Settings, Stack
 
 DELIVERIES = int(os.environ.get("OMAPUSH_BENCH_DELIVERIES", "60000"))
 CONTENT = b"1234567890" * 6
@@ -58,19 +58,24 @@ def measure(folder: Path, rounds: int) -> Figure:
 
 
 def from_outbox(
-    folder: Path, beside: Callable[[Stack], AbstractContextManager[None]] = lambda _: nullcontext()
+    folder: Path,
+    beside: Callable[[Stack], AbstractContextManager[None]] = lambda _: nullcontext(),
+    *,
+    parts: Sequence[str] = ("redis", "sip", "notifier"),
+    more: Settings | None = None,
 ) -> Drained:
     """Return how many deliveries a second leave a full outbox and come back as stored results.
 
-    `beside`: what goes on meanwhile.
+    `beside`: what goes on meanwhile; `parts` may name the api as well, `more` are settings.
     """
-    stack = full_size.stack(folder, ("redis", "sip", "notifier"))
+    stack = full_size.stack(folder, parts, more)
     with sipp_rate.receiver(folder, stack.core_port) as receiver:
         try:
             stack.start("redis")
             fill(stack, range(DELIVERIES))
-            stack.start("notifier")
-            stack.start("sip")
+            for part in ("notifier", "sip", "api"):
+                if part in parts:
+                    stack.start(part)
             with beside(stack):
                 return drained(stack, DELIVERIES, {"SIPp": receiver.pid})
         finally:
