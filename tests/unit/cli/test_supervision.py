@@ -55,7 +55,7 @@ def test_a_manager_that_is_gone_or_does_not_read_stops_nobody(manager: socket.so
     ("usec", "pid", "seconds"),
     [
         ("30000000", "", 30.0),
-        ("500000", str(os.getpid()), 0.5),
+        pytest.param("500000", str(os.getpid()), 0.5, id="own"),
         ("30000000", "1", 0.0),
         ("", "", 0.0),
         ("soon", "", 0.0),

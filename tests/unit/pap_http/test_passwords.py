@@ -21,6 +21,7 @@ from omapush.pap_http.passwords import (
 
 FOREIGN = "$argon2id$v=19$m=8192,t=2,p=1$c29tZXNhbHQ$"
 OURS = hashed("correct horse")
+"New at each start: tests that take it need names of their own, for two processes share them out by name."
 
 
 def fits(stored: str, password: str) -> bool:
@@ -56,7 +57,9 @@ def test_a_password_that_is_too_long_fits_nothing_and_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["", "correct horse", "$argon2id$", OURS[:-5], OURS.replace("v=19", "v=1")]
+    "stored",
+    ["", "correct horse", "$argon2id$", OURS[:-5], OURS.replace("v=19", "v=1")],
+    ids=("nothing", "password", "prefix", "cut", "version"),
 )
 def test_what_is_no_hash_fits_nothing(stored: str) -> None:
     assert not fits(stored, "correct horse")
@@ -116,7 +119,7 @@ def test_one_address_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("text", "is_one"),
     [
-        (OURS, True),
+        pytest.param(OURS, True, id="ours"),
         (FOREIGN + "A" * 43, True),
         (FOREIGN + "A" * 41, False),
         (FOREIGN.replace("m=8192", "m=8191") + "A" * 43, False),
@@ -125,7 +128,7 @@ def test_one_address_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch)
         (FOREIGN.replace("t=2", "t=0") + "A" * 43, False),
         (FOREIGN.replace("p=1", "p=9") + "A" * 43, False),
         (FOREIGN.replace("argon2id", "argon2i") + "A" * 43, False),
-        (OURS + "\n", False),
+        pytest.param(OURS + "\n", False, id="line end"),
         ("$2b$12$" + "A" * 53, False),
         ("plain", False),
     ],
