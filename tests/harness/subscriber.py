@@ -77,7 +77,7 @@ class Subscriber:
         self.to_tag = answer.header("To").rpartition(";tag=")[2]
         return answer
 
-    def notifies(self, count: int) -> list[SipText]:
+    def notifies(self, count: int, deadline_s: float = 10.0) -> list[SipText]:
         """The NOTIFYs of the dialog, once there are so many."""
 
         def found() -> list[SipText]:
@@ -87,7 +87,7 @@ class Subscriber:
                 if one.method == "NOTIFY" and one.header("Call-ID") == self.call_id
             ]
 
-        wait_until(lambda: len(found()) >= count, 10, lambda: f"{count} NOTIFYs: {found()}")
+        wait_until(lambda: len(found()) >= count, deadline_s, lambda: f"{count} NOTIFYs: {found()}")
         return found()
 
     def place(self, part: str) -> str:
