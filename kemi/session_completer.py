@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import ksr_reader
 import ksr_writer
@@ -24,7 +26,7 @@ from omapush.errors import PushError
 from omapush.push.inbound import Answer
 from omapush.push.session import Session, id_of_call
 from omapush.push.session_answers import Said, end_of_fork, on_answer
-from omapush.push.session_requests import Asked, on_request
+from omapush.push.session_requests import Asked, comes_early, on_request
 from omapush.store import client, codec, sessions
 from omapush.store.sessions import Change, Moved
 
@@ -33,8 +35,19 @@ FORKS = "session_forks"
 OF_A_FORK = "if|"
 "Reference of what ends the dialog of a fork: its answer is of no interest."
 _MOST_AT_ONCE = 128
+_EARLY_S = 0.5
+"How long a request waits for the answer to our INVITE that came before it: one repetition by the device."
 _CARRIED_MS = 86_400_000
 "A transfer that has begun goes on past deliver-before: its session ends it, after this time at the latest."
+
+
+class Waiting(NamedTuple):
+    """A request of a device whose transaction is suspended."""
+
+    transaction: str
+    asked: Asked
+    until_s: float
+    "It is answered by then, monotonic."
 
 
 def pack_asked(asked: Asked) -> str:
@@ -50,6 +63,7 @@ class SessionCompleter:
         self._counts = metrics.Counts()
         self._effects = Effects(self._store, self._counts)
         self._pace = Pace()
+        self._early: list[Waiting] = []
 
     def take(self, _settings: Settings) -> None:
         """Nothing of what it does is configured."""
@@ -94,32 +108,44 @@ class SessionCompleter:
     # Requests ------------------------------------------------------------------------------------
 
     def _take_requests(self) -> int:
+        early, self._early = self._early, []
+        for request in early:
+            self._complete(request)
         taken = 0
         while taken < _MOST_AT_ONCE and (queued := suspended.next_waiting(REQUESTS)):
-            transaction, asked = queued[0], codec.asked(base64.b64decode(queued[1]))
+            asked = codec.asked(base64.b64decode(queued[1]))
+            self._complete(Waiting(queued[0], asked, time.monotonic() + _EARLY_S))
             taken += 1
-            try:
-                answer, seen = self._asked(asked)
-            except PushError as error:
-                log.get().warning("session_not_stored", problem=str(error), number=1)
-                suspended.refuse(transaction)
-                continue
-            suspended.resume(transaction, answer)
-            self._follow(seen)
         return taken
 
-    def _asked(self, asked: Asked) -> tuple[Answer, list[Seen]]:
-        answer = Answer(500, "Server Internal Error")
+    def _complete(self, request: Waiting) -> None:
+        try:
+            answer, seen, is_early = self._asked(request.asked)
+        except PushError as error:
+            log.get().warning("session_not_stored", problem=str(error), number=1)
+            suspended.refuse(request.transaction)
+            return
+        if is_early and time.monotonic() < request.until_s:
+            self._early.append(request)
+            return
+        suspended.resume(request.transaction, answer)
+        self._follow(seen)
+
+    def _asked(self, asked: Asked) -> tuple[Answer, list[Seen], bool]:
+        """The answer, what changed, and whether the answer to our INVITE has to be stored first."""
+        answer, is_early = Answer(500, "Server Internal Error"), False
         before: list[Session] = []
 
         def rule(old: Session | None) -> Change | None:
-            nonlocal answer
+            nonlocal answer, is_early
+            is_early = comes_early(old, asked)
             answer, new = on_request(old, asked)
             before[:] = [old] if old else []
             return Change(new) if new else None
 
         changed = sessions.change(self._store, id_of_call(asked.call_id), rule)
-        return answer, [Seen(before[0], changed.session)] if changed and before else []
+        seen = [Seen(before[0], changed.session)] if changed and before else []
+        return answer, seen, is_early
 
     def _follow(self, seen: list[Seen]) -> None:
         try:

@@ -49,6 +49,17 @@ def on_request(session: Session | None, asked: Asked) -> tuple[Answer, Session |
     return _renegotiated(counted, asked)
 
 
+def comes_early(session: Session | None, asked: Asked) -> bool:
+    """
+    Tell whether the dialog is not known yet because the device's answer to our INVITE is still on its way.
+
+    The ACK to that answer leaves before the answer is stored: what the device says next may be read first.
+    """
+    if session is None or session.state != "inviting":
+        return False
+    return (asked.call_id, asked.our_tag) == (session.dialog.call_id, session.dialog.local_tag)
+
+
 _OK: Final = Answer(200, "OK")
 _NO_DIALOG: Final = Answer(481, "Call/Transaction Does Not Exist")
 

@@ -79,7 +79,7 @@ def test_a_push_reaches_every_contact_of_the_user_with_what_it_carried(start: St
     with handset_in_thread(ALICE, scscf.address) as phone, handset_in_thread(ALICE, scscf.address) as tablet:
         outcome = send(scscf, ALICE)
 
-        assert outcome.exit_code == 0, outcome
+        assert outcome.exit_code == 0, str(outcome)
         for device in (phone, tablet):
             (push,) = device.wait_for_pushes(1)
             message = push.message
@@ -128,7 +128,7 @@ def test_the_as_is_told_of_registering_and_of_leaving(
             pass
         outcome = server.finish()
 
-    assert outcome.exit_code == 0, outcome
+    assert outcome.exit_code == 0, str(outcome)
     told = outcome.messages.split("REGISTER sip:127.0.0.1:")[1:]
     # Two workers: leaving may be told before registering, which is told after its answer.
     first, last = sorted(told, key=lambda text: "Expires: 0" in text.partition("message/sip")[0])
@@ -153,7 +153,7 @@ def test_who_cannot_be_reached_gets_the_code_of_the_real_one(
 ) -> None:
     outcome = send(start(), to, expect=code)
 
-    assert outcome.exit_code == 0, outcome
+    assert outcome.exit_code == 0, str(outcome)
 
 
 def test_the_answer_of_the_handset_comes_back(start: StartScscf, send: Send) -> None:
@@ -162,7 +162,7 @@ def test_the_answer_of_the_handset_comes_back(start: StartScscf, send: Send) -> 
     with handset_in_thread(ALICE, scscf.address, answer=refusal):
         outcome = send(scscf, ALICE, expect=415)
 
-    assert outcome.exit_code == 0, outcome
+    assert outcome.exit_code == 0, str(outcome)
     assert "Accept: text/plain" in outcome.messages
 
 
@@ -218,7 +218,7 @@ def test_what_comes_back_with_the_mark_goes_on_and_is_not_triggered_again(
     with handset_in_thread(BOB, scscf.address) as bob:
         outcome = send(scscf, BOB, sender=ALICE, route="iscmark@", params=TERM_MARK)
 
-        assert outcome.exit_code == 0, outcome
+        assert outcome.exit_code == 0, str(outcome)
         (push,) = bob.wait_for_pushes(1)
         assert push.message.all("Route") == []
 
@@ -255,7 +255,7 @@ def test_a_request_inside_a_dialog_goes_to_its_contact(start: StartScscf, send: 
         host, port = alice.handset.address
         outcome = send(scscf, f"sip:alice@{host}:{port}", edit=("To: <[field0]>", "To: <sip:a@b>;tag=1"))
 
-        assert outcome.exit_code == 0, outcome
+        assert outcome.exit_code == 0, str(outcome)
         (push,) = alice.wait_for_pushes(1)
         assert push.message.header("P-Called-Party-ID") == ""
 
@@ -272,5 +272,5 @@ def test_the_scscf_serves_tcp_as_well(start: StartScscf, tmp_path: Path) -> None
             tcp=True,
         )
 
-        assert outcome.exit_code == 0, outcome
+        assert outcome.exit_code == 0, str(outcome)
         assert len(alice.wait_for_pushes(1)) == 1

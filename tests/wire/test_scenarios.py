@@ -104,7 +104,7 @@ def test_the_behaviour_in_the_folders_name_happens(
                 ref = stack.submit(content=content + b"." * number, **wanted["push"])
         if "register" in wanted:
             told = registered(wanted["register"], stack, tmp_path)
-            assert told.exit_code == 0, told
+            assert told.exit_code == 0, str(told)
         if (folder / "uac.xml").exists():
             uac = Sipp(
                 folder / "uac.xml",
@@ -119,7 +119,7 @@ def test_the_behaviour_in_the_folders_name_happens(
             transferred(stack, wanted["push"]["to"], wanted["push"]["app"], *report)
         for peer in peers:
             outcome = peer.finish()
-            assert outcome.exit_code == 0, outcome
+            assert outcome.exit_code == 0, str(outcome)
 
     if ref:
         result = stack.result(ref)

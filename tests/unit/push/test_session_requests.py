@@ -8,7 +8,7 @@ from omapush.push.dialog import Heard
 from omapush.push.session import LOST, Ending, Session, ended
 from omapush.push.session_answers import on_answer
 from omapush.push.session_offer import described
-from omapush.push.session_requests import Asked, on_request
+from omapush.push.session_requests import Asked, comes_early, on_request
 from tests.unit.push.sessions import CONTACT, NOW, TAG, after, gathering, inviting, said, sdp, stepped
 
 
@@ -58,6 +58,18 @@ def test_a_bye_that_crosses_ours_is_answered() -> None:
     assert closing.state == "closing"
     assert status(closing, asked(closing, "BYE")) == 200
     assert status(closing, asked(closing, "INVITE", sdp([7394]))) == 481
+
+
+def test_what_comes_before_the_answer_to_our_invite_is_stored_waits_for_it() -> None:
+    session = inviting(1)
+    request = asked(session, "BYE")
+    known = opened(1)
+
+    assert comes_early(session, request)
+    assert not comes_early(session, request._replace(our_tag="other"))
+    assert not comes_early(None, request)
+    assert not comes_early(known, asked(known, "BYE"))
+    assert status(known, asked(known, "BYE")) == 200
 
 
 @pytest.mark.parametrize("method", ["BYE", "INVITE", "UPDATE"])
