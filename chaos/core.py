@@ -11,8 +11,8 @@ from typing import Final
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import OK, Says
 
-_DELAY_S: Final = 1.2
-"Longer than two repeats of a request by T1."
+_DELAY_S: Final = 0.06
+"Longest time for one answer. They are given one after the other, so what comes meanwhile waits much longer."
 _LOSS: Final = 0.4
 _OVERLOADED: Final = Says(503, "Service Unavailable", {"Retry-After": "1"})
 
@@ -50,7 +50,7 @@ class Core:
             case Mood.LOSSY if self._random.random() < _LOSS:
                 return None
             case Mood.SLOW:
-                self._pause.wait(self._random.random() * _DELAY_S / 20)
+                self._pause.wait(self._random.random() * _DELAY_S)
         if request.method == "MESSAGE":
             self._reached.add((request.header("Call-ID").partition(".")[0], request.branch))
         return OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -63,7 +63,7 @@ class SessionCompleter:
         self._counts = metrics.Counts()
         self._effects = Effects(self._store, self._counts)
         self._pace = Pace()
-        self._early: list[Waiting] = []
+        self._early: deque[Waiting] = deque()
 
     def take(self, _settings: Settings) -> None:
         """Nothing of what it does is configured."""
@@ -108,9 +108,8 @@ class SessionCompleter:
     # Requests ------------------------------------------------------------------------------------
 
     def _take_requests(self) -> int:
-        early, self._early = self._early, []
-        for request in early:
-            self._complete(request)
+        for _ in range(len(self._early)):  # one that fails takes no other with it
+            self._complete(self._early.popleft())
         taken = 0
         while taken < _MOST_AT_ONCE and (queued := suspended.next_waiting(REQUESTS)):
             asked = codec.asked(base64.b64decode(queued[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -131,12 +132,8 @@ def _assumptions(demand: Demand, plant: Plant, figures: Measured) -> list[str]:
 
 def _as_json(demand: Demand, plant: Plant, figures: Measured, sizing: Sizing) -> dict[str, Any]:
     return {
-        "demand": _fields(demand),
-        "plant": _fields(plant),
+        "demand": asdict(demand),
+        "plant": asdict(plant),
         "measured": figures._asdict(),
-        "sizing": _fields(sizing),
+        "sizing": asdict(sizing),
     }
-
-
-def _fields(value: Demand | Plant | Sizing) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__slots__}

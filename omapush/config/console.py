@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
 from omapush.config.forms import NAME, is_password_hash
+from omapush.config.secret_files import first_line
 from omapush.config.sections import Section
 from omapush.errors import BadConfiguration, shortened
 
@@ -50,14 +50,7 @@ class Operator(Section, frozen=True):
         """
         if not self.password_file:
             return self.password
-        where = f"{where}.password_file"
-        try:
-            first_line = Path(self.password_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadConfiguration(where, f"cannot be read: {error}") from error
-        if not first_line:
-            raise BadConfiguration(where, "is empty")
-        return first_line
+        return first_line(self.password_file, f"{where}.password_file")
 
     def __repr__(self) -> str:
         return f"Operator(role={self.role}, password=***)"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta
 
+from omapush.config.secret_files import first_line
 from omapush.config.sections import Count, Section
-from omapush.errors import BadConfiguration
 
 SipMethod = Literal["NOTIFY", "REFER", "MESSAGE", "INVITE", "INDIRECT"]
 Operation = Literal["submit", "subscribers", "lists", "cancel", "status", "users", "subscriptions"]
@@ -88,7 +87,7 @@ class Initiator(Section, frozen=True):
             BadConfiguration: the file cannot be read or is empty; `where` is the key that the text names.
         """
         return (
-            _first_line(self.password_file, f"{where}.password_file") if self.password_file else self.password
+            first_line(self.password_file, f"{where}.password_file") if self.password_file else self.password
         )
 
     def signing_secrets(self, where: str = "initiator") -> tuple[str, ...]:
@@ -98,18 +97,8 @@ class Initiator(Section, frozen=True):
         Raises:
             BadConfiguration: a file cannot be read or is empty.
         """
-        files = [_first_line(file, f"{where}.webhook_secret_files") for file in self.webhook_secret_files]
+        files = [first_line(file, f"{where}.webhook_secret_files") for file in self.webhook_secret_files]
         return (*self.webhook_secrets, *files)
 
     def __repr__(self) -> str:
         return f"Initiator(applications={self.applications}, trusted={self.trusted}, password=***)"
-
-
-def _first_line(file: str, where: str) -> str:
-    try:
-        first_line = Path(file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(where, f"cannot be read: {error}") from error
-    if not first_line:
-        raise BadConfiguration(where, "is empty")
-    return first_line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
@@ -11,8 +10,8 @@ from msgspec import Meta
 from omapush.config import redis_url
 from omapush.config.keys import restart
 from omapush.config.redis_url import RedisUrl
+from omapush.config.secret_files import first_line
 from omapush.config.sections import Milliseconds, Section
-from omapush.errors import BadConfiguration
 
 _PASSWORD: Final = re.compile(r"(?<=://)([^/:@]*):[^/]*@")
 Shards = Annotated[int, Meta(ge=1, le=1024)]
@@ -73,7 +72,7 @@ class RedisSection(Section, frozen=True):
             BadConfiguration: its file cannot be read or is empty.
         """
         file = self.sentinel_password_file
-        return _first_line(file, "redis.sentinel_password_file") if file else ""
+        return first_line(file, "redis.sentinel_password_file") if file else ""
 
     @property
     def shown(self) -> str:
@@ -89,18 +88,8 @@ class RedisSection(Section, frozen=True):
         """
         words = {theirs: getattr(self, ours) for ours, theirs in _TLS_FILES.items() if getattr(self, ours)}
         if self.password_file:
-            words["password"] = _first_line(self.password_file, "redis.password_file")
+            words["password"] = first_line(self.password_file, "redis.password_file")
         return words
 
     def __repr__(self) -> str:
         return f"RedisSection(url={self.shown})"
-
-
-def _first_line(file: str, where: str) -> str:
-    try:
-        first_line = Path(file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(where, f"cannot be read: {error}") from error
-    if not first_line:
-        raise BadConfiguration(where, "is empty")
-    return first_line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,7 +24,7 @@ MAY: Final = "~* &* +@all -@admin -@dangerous +info +config|get +keys"
 "What docs/security.md says the user needs; KEYS is for the tests alone."
 
 
-class _Servers:
+class _Servers(ABC):
     """Processes that are started and stopped together."""
 
     def __init__(self) -> None:
@@ -44,9 +45,9 @@ class _Servers:
         for node in self.nodes:
             node.kill()
 
+    @abstractmethod
     def _join(self) -> None:
         """Make one of them all."""
-        raise NotImplementedError
 
 
 def _is_up(node: Process) -> bool:
