@@ -16,6 +16,7 @@ from omapush.push.profile_document import Profile
 from omapush.push.watch import PRESENCE
 from omapush.store import capabilities as store
 from omapush.store import client, profiles, registrations, watches
+from omapush.views.device_facts import listed
 
 
 def capabilities(
@@ -101,14 +102,7 @@ def _print(facts: tuple[Facts, ...], documents: dict[str, Profile | None], now_m
 
 
 def _says(facts: Facts) -> list[str]:
-    lists = (
-        ("takes", facts.types),
-        ("refuses", facts.refused or None),
-        ("encodings", facts.encodings),
-        ("applications", facts.applications),
-        ("methods", facts.methods),
-    )
-    lines = [f"{name}: {', '.join(values) or 'none'}" for name, values in lists if values is not None]
+    lines = [f"{name}: {value}" for name, value in listed(facts)]
     if facts.largest_bytes is not None:
         lines.append(f"at most {facts.largest_bytes} bytes")
     if facts.application:

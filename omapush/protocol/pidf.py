@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 from omapush.errors import MalformedMime, MalformedXml, shortened
 from omapush.protocol import reginfo_xml
 from omapush.protocol.multipart import media_type
-from omapush.protocol.reginfo_xml import Element
+from omapush.protocol.reginfo_xml import Element, child_of, text_of
 
 PIDF_TYPE: Final = "application/pidf+xml"
 MOST_TUPLES: Final = 64
@@ -85,30 +85,20 @@ def _service(element: Element) -> Service:
     identifier = element.attributes.get("id", "")
     if not identifier:
         raise MalformedXml("tuple@id", "missing")
-    capabilities = _child(element, "servcaps")
-    types = _texts(_child(capabilities, "type"), "supported")
-    methods = _child(_child(capabilities, "methods"), "supported")
-    basic = _text(_child(element, "status"), "basic")
+    capabilities = child_of(element, "servcaps")
+    types = _texts(child_of(capabilities, "type"), "supported")
+    methods = child_of(child_of(capabilities, "methods"), "supported")
+    basic = text_of(child_of(element, "status"), "basic")
     return Service(
         id=identifier,
         open=basic in ("", "open"),
-        contact=_text(element, "contact"),
-        device=_text(element, "deviceID"),
-        service_id=_text(_child(element, "service-description"), "service-id"),
+        contact=text_of(element, "contact"),
+        device=text_of(element, "deviceID"),
+        service_id=text_of(child_of(element, "service-description"), "service-id"),
         types=types,
-        refused=_texts(_child(capabilities, "type"), "notsupported") or (),
+        refused=_texts(child_of(capabilities, "type"), "notsupported") or (),
         methods=None if methods is None else tuple(one.name for one in methods.children),
     )
-
-
-def _child(element: Element | None, name: str) -> Element | None:
-    children = element.children if element is not None else ()
-    return next((child for child in children if child.name == name), None)
-
-
-def _text(element: Element | None, name: str) -> str:
-    child = _child(element, name)
-    return "" if child is None else child.text()
 
 
 def _texts(element: Element | None, name: str) -> tuple[str, ...] | None:
@@ -117,7 +107,7 @@ def _texts(element: Element | None, name: str) -> tuple[str, ...] | None:
         return None
     if name == "supported" and not element.children:
         return _ranges(element) or None
-    wanted = _child(element, name)
+    wanted = child_of(element, name)
     if wanted is None:
         return None
     holders = wanted.children or [wanted]

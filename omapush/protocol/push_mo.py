@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from omapush.errors import MalformedMime, MalformedXml, shortened
 from omapush.protocol import reginfo_xml
 from omapush.protocol.feature_tags import application_id_of_ari, ari_of_application_id
-from omapush.protocol.reginfo_xml import Element
+from omapush.protocol.reginfo_xml import Element, child_of, text_of
 
 PUSH_MO_TYPE: Final = "application/vnd.syncml.dmtnds+xml"
 PUSH_MO: Final = "urn:oma:mo:oma-push:1.1"
@@ -109,20 +109,10 @@ def _named(node: _Node, name: str) -> Iterator[_Node]:
 
 
 def _node(element: Element) -> _Node:
-    properties = _child(element, "RTProperties")
-    kind = _child(properties, "Type")
+    properties = child_of(element, "RTProperties")
+    kind = child_of(properties, "Type")
     children = tuple(_node(child) for child in element.children if child.name == "Node")
-    return _Node(_text(element, "NodeName"), _text(element, "Value"), _text(kind, "DDFName"), children)
-
-
-def _child(element: Element | None, name: str) -> Element | None:
-    children = element.children if element is not None else ()
-    return next((child for child in children if child.name == name), None)
-
-
-def _text(element: Element | None, name: str) -> str:
-    child = _child(element, name)
-    return "" if child is None else child.text()
+    return _Node(text_of(element, "NodeName"), text_of(element, "Value"), text_of(kind, "DDFName"), children)
 
 
 def _sender(node: _Node) -> TrustedSender:

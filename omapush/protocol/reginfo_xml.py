@@ -58,6 +58,23 @@ class Element:
         return text
 
 
+def child_of(element: Element | None, name: str) -> Element | None:
+    """Return the first child of that name; None when there is none, or no element."""
+    children = element.children if element is not None else ()
+    return next((child for child in children if child.name == name), None)
+
+
+def text_of(element: Element | None, name: str) -> str:
+    """
+    Return the text of that child, empty when there is none.
+
+    Raises:
+        MalformedXml: as `Element.text` does.
+    """
+    child = child_of(element, name)
+    return "" if child is None else child.text()
+
+
 def parse(data: bytes, names: Mapping[str, str]) -> tuple[Element, tuple[str, ...]]:
     """
     Return the tree of the elements in `names`, and what had to be mended to get it.

@@ -17,6 +17,7 @@ from omapush.store import capabilities, outbox_views, registrations, subscriptio
 from omapush.store.client import Store
 from omapush.store.user_data import User
 from omapush.views import push_search
+from omapush.views.device_facts import listed
 from omapush.views.push_search import LOOKED_AT, Wanted
 
 SOURCES: Final[Mapping[str, str]] = {
@@ -85,14 +86,7 @@ def _waiting(store: Store, delivery: Delivery) -> Waiting:
 
 def says(facts: Facts) -> list[tuple[str, str]]:
     """Return what one source says about a device, name by name."""
-    lists = (
-        ("takes", facts.types),
-        ("refuses", facts.refused or None),
-        ("encodings", facts.encodings),
-        ("applications", facts.applications),
-        ("methods", facts.methods),
-    )
-    found = [(name, ", ".join(values) or "none") for name, values in lists if values is not None]
+    found = listed(facts)
     if facts.largest_bytes is not None:
         found.append(("at most", f"{facts.largest_bytes} bytes"))
     if facts.profile_url:
