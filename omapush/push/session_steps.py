@@ -52,7 +52,12 @@ class Step(NamedTuple):
 
 
 def step(session: Session, here: Here, limits: Limits, *, worker_lives: bool, now_ms: int) -> Step:
-    """Return what is to be done about a session now."""
+    """
+    Return what is to be done about a session that was found due, which it may not be any more.
+
+    Whoever changes it between the look at what is due and this one makes it due later: that only matters for
+    one that has just ended, whose results are still to be read.
+    """
     match session.state:
         case "gathering":
             return _invite(session, here, limits, worker_lives=worker_lives, now_ms=now_ms)
@@ -65,7 +70,7 @@ def step(session: Session, here: Here, limits: Limits, *, worker_lives: bool, no
                 return Step(over(session, "BYE sent, its answer was not seen", now_ms))
             return Step(session._replace(due_ms=now_ms + ASKED_LOOK_MS, at_ms=now_ms))
         case "ended":
-            return Step(None)
+            return Step(session if now_ms < session.due_ms else None)
 
 
 def over(session: Session, why: str, now_ms: int) -> Session:

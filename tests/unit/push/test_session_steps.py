@@ -4,7 +4,7 @@ import pytest
 
 from omapush.push.session import LOST, Ending, Session, ended
 from omapush.push.session_answers import on_answer
-from omapush.push.session_steps import ASKED_LOOK_MS, KEPT_MS, LOOK_MS, Here
+from omapush.push.session_steps import ASKED_LOOK_MS, KEPT_MS, LOOK_MS, Here, over
 from tests.unit.push.sessions import (
     AOR,
     HERE,
@@ -213,3 +213,11 @@ def test_a_bye_whose_answer_never_comes_ends_the_session_all_the_same(here: Here
 
     assert (session.state, session.due_ms) == ("ended", at_ms + KEPT_MS)
     assert stepped(session, at_ms + KEPT_MS).session is None
+
+
+def test_what_ends_between_the_look_and_its_turn_keeps_its_results() -> None:
+    found_due = opened()  # by its answer; then the device's BYE is stored before its turn
+    just_ended = over(found_due, "the device ended the session", NOW)
+
+    assert stepped(just_ended, NOW + 1).session == just_ended
+    assert stepped(just_ended, NOW + KEPT_MS - 1).session == just_ended
