@@ -14,6 +14,8 @@ TLS ?=
 SECONDS ?= 600
 MINUTES ?= 5
 SEED ?=
+VALKEY ?=
+TESTS ?=
 
 # Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
 PYTHON := /usr/bin/python3
@@ -31,7 +33,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-package check audit bench fuzz lab chaos conformance doctor config-check stubs deb docs clean
+.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench fuzz lab chaos conformance doctor config-check stubs deb docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +54,10 @@ test: deps $(VENV)/.browser $(VENV)/.docs-libraries ## prove everything: units, 
 test-alone: deps ## try once more, one after the other, what failed in the last `make test`
 	@echo "test-alone: what failed beside other tests has to pass alone"
 	@python -m pytest --last-failed --last-failed-no-failures none
+
+test-valkey: deps ## the store's tests and some on the wire with Valkey; VALKEY=FILE for a server of yours
+	@echo "test-valkey: Valkey where Redis is meant"
+	@python -m tests.on_valkey $(if $(VALKEY),--server $(VALKEY)) $(TESTS)
 
 test-package: deps $(VENV)/.package-test-packages ## install the Debian package in a machine of its own, use, upgrade, purge it; root
 	@echo "test-package: a Debian 12 in a folder, booted by systemd-nspawn without a network"

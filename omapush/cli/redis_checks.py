@@ -20,17 +20,24 @@ def itself(store: Store) -> Iterator[Finding]:
     """Check version, memory, and how quickly it answers."""
     with store_errors("info"):
         told = [one.info() for one in client.servers(store)]
-    yield _version([str(one["redis_version"]) for one in told])
+    yield _version(told)
     yield _latency(store)
     yield _memory(told)
 
 
-def _version(versions: list[str]) -> Finding:
-    text = ", ".join(sorted(set(versions)))
-    if any(int(one.partition(".")[0]) < OLDEST_REDIS for one in versions):
+def _version(told: list[dict[str, Any]]) -> Finding:
+    """Valkey says which Redis it speaks as, and its own version beside it."""
+    text = ", ".join(sorted({_name_of(one) for one in told}))
+    if any(int(str(one["redis_version"]).partition(".")[0]) < OLDEST_REDIS for one in told):
         effect = "it has no functions: nothing works"
         return found_wrong("redis version", text, effect, f"install Redis {OLDEST_REDIS} or later")
     return found_ok("redis version", text)
+
+
+def _name_of(told: dict[str, Any]) -> str:
+    if "valkey_version" in told:
+        return f"Valkey {told['valkey_version']}, speaks as Redis {told['redis_version']}"
+    return str(told["redis_version"])
 
 
 def _latency(store: Store) -> Finding:

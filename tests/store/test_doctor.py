@@ -69,6 +69,16 @@ def test_a_redis_that_is_too_old_is_found(store: Store, monkeypatch: pytest.Monk
     assert_found(itself(store)["redis version"], "6.2.14")
 
 
+def test_a_valkey_is_named_as_what_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*_: object) -> dict[str, Any]:
+        return {"redis_version": "7.2.4", "valkey_version": "8.0.1", "used_memory": 1}
+
+    monkeypatch.setattr(store.db, "info", told)
+    finding = itself(store)["redis version"]
+    assert finding.state == "ok"
+    assert "Valkey 8.0.1" in finding.cause
+
+
 def test_a_redis_that_answers_slowly_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_checks, "_ping_ms", lambda _: 30.0)
     assert_found(itself(store)["redis latency"], "30.0 ms")
