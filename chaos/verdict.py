@@ -78,19 +78,19 @@ def judge(stack: Stack, core: Core, accepted: Sequence[str], told: Sequence[Noti
         missing=missing[:_SHOWN],
         untold=untold[:_SHOWN],
         told_otherwise=otherwise[:_SHOWN],
-        unbalanced=_unbalanced(stack),
+        unbalanced=unbalanced(stack),
         repeated=reached.total() - len(reached),
         told_again=len(taken) - len(heard),
     )
 
 
-def _unbalanced(stack: Stack) -> list[str]:
-    now_ms = clock.now_ms()
+def unbalanced(stack: Stack) -> list[str]:
+    """Return what `omapush books` finds wrong."""
     found = books.balance(
         stack.store,
         from_ms=0,
-        to_ms=now_ms + 1,
-        forgotten_before_ms=now_ms - stack.config.delivery.retention_s * 1000,
+        to_ms=clock.now_ms() + 1,
+        forgotten_before_ms=lambda: clock.now_ms() - stack.config.delivery.retention_s * 1000,
         rest=lambda: time.sleep(0.2),
     )
     return [] if found.balance else [f"{found}"]

@@ -33,7 +33,7 @@ def books(
         client.connect(config.redis),
         from_ms=_moment_ms("--from", since, 0),
         to_ms=_moment_ms("--to", until, _EVER_MS),
-        forgotten_before_ms=clock.now_ms() - config.delivery.retention_s * 1000,
+        forgotten_before_ms=lambda: clock.now_ms() - config.delivery.retention_s * 1000,
         rest=lambda: time.sleep(_REST_S),
     )
     if as_json:

@@ -53,12 +53,18 @@ class _Open(NamedTuple):
 
 
 def balance(
-    store: Store, *, from_ms: int, to_ms: int, forgotten_before_ms: int, rest: Callable[[], None]
+    store: Store,
+    *,
+    from_ms: int,
+    to_ms: int,
+    forgotten_before_ms: Callable[[], int],
+    rest: Callable[[], None],
 ) -> Books:
     """
     Return the books of the pushes accepted from `from_ms` on and before `to_ms`.
 
     A push that is not there any more must have been accepted before `forgotten_before_ms`, and is in no book.
+    It is asked anew for each page: pushes go on being forgotten while many are looked at.
     `rest` is called before what did not balance is looked at again: work under way goes on meanwhile.
     """
     total = Sum()
@@ -81,7 +87,12 @@ def balance(
 
 
 def _again(
-    store: Store, suspects: Sequence[_Accepted], forgotten_before_ms: int, total: Sum, *, is_last: bool
+    store: Store,
+    suspects: Sequence[_Accepted],
+    forgotten_before_ms: Callable[[], int],
+    total: Sum,
+    *,
+    is_last: bool,
 ) -> list[_Accepted]:
     """Add those that balance now, or all of them; returns the others."""
     left: list[_Accepted] = []
@@ -126,9 +137,12 @@ def _of_list(store: Store, name: str, from_ms: int, to_ms: int) -> Iterator[_Acc
             return
 
 
-def _look(store: Store, page: Sequence[_Accepted], forgotten_before_ms: int) -> list[PushBalance | None]:
+def _look(
+    store: Store, page: Sequence[_Accepted], forgotten_before_ms: Callable[[], int]
+) -> list[PushBalance | None]:
     """Look at pushes once; None for each that is forgotten as it should be."""
     heads = _heads(store, [one.ref for one in page])
+    may_be_gone_ms = forgotten_before_ms()
     states: dict[str, Counter[str]] = {one.ref: Counter() for one in page}
     wrong: dict[str, list[Wrong]] = {one.ref: [] for one in page}
     number_open: Counter[str] = Counter()
@@ -150,7 +164,7 @@ def _look(store: Store, page: Sequence[_Accepted], forgotten_before_ms: int) -> 
         if isinstance(head, str):
             found.append(PushBalance(ref, 0, {}, 0, (Wrong(ref, -1, head),)))
         elif head is None:
-            is_due = one.at_ms < forgotten_before_ms
+            is_due = one.at_ms < may_be_gone_ms
             gone = Wrong(ref, -1, "accepted, and not there any more")
             found.append(None if is_due else PushBalance(ref, 0, {}, 0, (gone,)))
         elif head.shards is not None:

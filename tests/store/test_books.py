@@ -27,7 +27,7 @@ EVER = {"from_ms": 0, "to_ms": 2 * NOW_MS}
 def balance(
     store: Store, rest: Callable[[], None] = lambda: None, *, from_ms: int = 0, to_ms: int = 2 * NOW_MS
 ) -> Books:
-    return books.balance(store, from_ms=from_ms, to_ms=to_ms, forgotten_before_ms=0, rest=rest)
+    return books.balance(store, from_ms=from_ms, to_ms=to_ms, forgotten_before_ms=lambda: 0, rest=rest)
 
 
 def accept(store: Store, *submissions: Submission, hand_over: bool = True) -> list[Delivery]:
@@ -139,7 +139,24 @@ def test_a_push_that_is_gone_before_its_time_is_named_and_a_forgotten_one_is_not
     ]
     after = submission.push.accepted_ms + 1
     store.db.delete(*(keys.outbox(number, "expiry") for number in range(4)))
-    assert books.balance(store, **EVER, forgotten_before_ms=after, rest=lambda: None).balance
+    assert books.balance(store, **EVER, forgotten_before_ms=lambda: after, rest=lambda: None).balance
+
+
+def test_what_is_forgotten_while_the_books_are_read_is_not_missed(store: Store, make: Make) -> None:
+    submission = make.submission()
+    (delivery,) = accept(store, submission)
+    end(store, [delivery])
+    ref = submission.push.ref
+    began_ms = submission.push.accepted_ms
+    moments = iter((began_ms, began_ms + 1))
+
+    def moment() -> int:
+        return next(moments)
+
+    moment()  # the push may not be gone when it begins, and is when it is looked at
+    store.db.delete(keys.push(store.layout.push_shard(ref), ref))
+
+    assert books.balance(store, **EVER, forgotten_before_ms=moment, rest=lambda: None).balance
 
 
 def test_a_final_result_with_a_delivery_that_would_still_be_sent_is_named(store: Store, make: Make) -> None:

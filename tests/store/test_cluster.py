@@ -105,7 +105,7 @@ def test_alarms_records_and_the_books_find_their_slots(stack: Stack, store: Stor
     records.settle(store, waiting)
     assert records.oldest_ms(store) == 0
 
-    found = books.balance(store, from_ms=0, to_ms=2**52, forgotten_before_ms=0, rest=lambda: None)
+    found = books.balance(store, from_ms=0, to_ms=2**52, forgotten_before_ms=lambda: 0, rest=lambda: None)
     assert found.accepted >= 4
     assert found.accepted == found.final + found.waiting
     assert [one.text for one in found.shown] == ["in the outbox, and its result is final"]  # not completed

@@ -177,7 +177,9 @@ def test_killing_the_notifier_loses_no_record_and_the_books_balance(watched: Sta
 
     times = Counter(one["id"] for one in lines(folder))
     assert set(times.values()) == {1}  # one machine, one folder: it finds what it wrote
-    found = books.balance(watched.store, from_ms=0, to_ms=2**52, forgotten_before_ms=0, rest=lambda: None)
+    found = books.balance(
+        watched.store, from_ms=0, to_ms=2**52, forgotten_before_ms=lambda: 0, rest=lambda: None
+    )
     assert (found.balance, found.waiting) == (True, 0)
     assert found.final >= len(refs)
 
