@@ -16,6 +16,9 @@ MINUTES ?= 5
 SEED ?=
 VALKEY ?=
 TESTS ?=
+HOURS ?=
+RECEIVERS ?= 1000
+RATE ?=
 
 # Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
 PYTHON := /usr/bin/python3
@@ -33,7 +36,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench fuzz lab chaos conformance doctor config-check stubs deb docs clean
+.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench fuzz lab chaos soak conformance doctor config-check stubs deb docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +87,9 @@ fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 
 
 chaos: deps ## kill, stop and starve a stack under load for MINUTES=5, then prove that nothing is missing; SEED=n repeats a run
 	@python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+soak: deps ## half load for HOURS=n (or MINUTES=60), then prove that nothing grows or is missing; RECEIVERS=1000, RATE=n
+	@python -m soak --minutes $(if $(HOURS),$$(awk 'BEGIN { print 60 * $(HOURS) }'),$(if $(filter command line,$(origin MINUTES)),$(MINUTES),60)) --receivers $(RECEIVERS) $(if $(RATE),--rate $(RATE))
 
 lab: deps ## the push story through a real IMS core: Kamailio as S-CSCF, an HSS behind it, devices with digest and AKA
 	@echo "lab: S-CSCF, HSS, omapush as its application server, two devices, all on this machine"

@@ -25,6 +25,7 @@ DOCUMENT = """<?xml version="1.0"?>
 <pap product-name="content-provider/1">{operation}</pap>
 """
 BOUNDARY = "asdlfkjiurwghasf"
+MULTIPART = f'multipart/related; boundary={BOUNDARY}; type="application/xml"'
 # What a connection that goes away without an answer looks like in `NotificationSink.fail_next`.
 Failure = Literal["drop"] | int
 
@@ -52,6 +53,32 @@ class PapAnswer(NamedTuple):
 def user_address(uri: str, gateway: str = "ppg.home1.example") -> str:
     """The PAP address of a SIP identity: `sip:alice@home1.example` with its `@` escaped."""
     return f"WAPPUSH={quote(uri.removeprefix('sip:'), safe='')}/TYPE=USER@{gateway}"
+
+
+def push_document(
+    push_id: str,
+    to: str | Sequence[str],
+    *,
+    notify_to: str | None = None,
+    qos: dict[str, str] | None = None,
+    **attributes: str,
+) -> str:
+    """The control document of one push; `attributes` as in `PushInitiator.push`."""
+    named = {"push-id": push_id, **({"ppg-notify-requested-to": notify_to} if notify_to else {})}
+    named |= {name.replace("_", "-"): value for name, value in attributes.items()}
+    children = _addresses([to] if isinstance(to, str) else to)
+    children += _element("quality-of-service", qos) if qos else ""
+    return DOCUMENT.format(operation=_element("push-message", named, children))
+
+
+def multipart(control: str, content_headers: Sequence[tuple[str, str]], content: bytes) -> bytes:
+    """The body of a submission, whose type is `MULTIPART`."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in content_headers)
+    body = (
+        f"--{BOUNDARY}\r\nContent-Type: application/xml; charset=UTF-8\r\n\r\n{control}\r\n"
+        f"--{BOUNDARY}\r\n{head}\r\n"
+    ).encode() + content
+    return body + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 class PushInitiator:
@@ -96,13 +123,9 @@ class PushInitiator:
         `attributes` are further attributes of push-message with `_` for `-`, such as
         `deliver_before_timestamp="2030-01-01T10:00:00Z"`; `qos` those of quality-of-service.
         """
-        named = {"push-id": push_id, **({"ppg-notify-requested-to": notify_to} if notify_to else {})}
-        named |= {name.replace("_", "-"): value for name, value in attributes.items()}
-        children = _addresses([to] if isinstance(to, str) else to)
-        children += _element("quality-of-service", qos) if qos else ""
         app_header = [("X-Wap-Application-Id", app)] if app else []
         return self.send_parts(
-            DOCUMENT.format(operation=_element("push-message", named, children)),
+            push_document(push_id, to, notify_to=notify_to, qos=qos, **attributes),
             [("Content-Type", content_type), *app_header, *content_headers],
             content,
         )
@@ -111,15 +134,7 @@ class PushInitiator:
         self, control: str, content_headers: Sequence[tuple[str, str]], content: bytes
     ) -> PapAnswer:
         """Post any control document with any content part, right or wrong."""
-        head = "".join(f"{name}: {value}\r\n" for name, value in content_headers)
-        body = (
-            f"--{BOUNDARY}\r\nContent-Type: application/xml; charset=UTF-8\r\n\r\n{control}\r\n"
-            f"--{BOUNDARY}\r\n{head}\r\n"
-        ).encode() + content
-        return self.post(
-            body + f"\r\n--{BOUNDARY}--\r\n".encode(),
-            f'multipart/related; boundary={BOUNDARY}; type="application/xml"',
-        )
+        return self.post(multipart(control, content_headers, content), MULTIPART)
 
     def status(self, push_id: str, *addresses: str) -> PapAnswer:
         """Ask for the state of the push, of all its addresses when none is named."""
@@ -190,14 +205,14 @@ class NotificationSink(HttpServer):
         raw = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         with self._changed:
             outcome = self._failures.pop(0) if self._failures else 202
-            notification = _notification(raw, outcome)
+            notification = notification_of(raw, outcome)
             self._received.append(notification)
             self._changed.notify_all()
         if notification.answered == "drop":
             request.close_connection = True
             request.connection.close()
             return
-        document = _accepting(notification) if notification.answered == 202 else b""
+        document = accepting(notification) if notification.answered == 202 else b""
         request.send_response(int(notification.answered))
         request.send_header("Content-Type", "application/xml")
         request.send_header("Content-Length", str(len(document)))
@@ -205,7 +220,7 @@ class NotificationSink(HttpServer):
         request.wfile.write(document)
 
 
-def _notification(raw: bytes, outcome: Failure) -> Notification:
+def notification_of(raw: bytes, outcome: Failure = 202) -> Notification:
     """What the document says; answered 400 when it is no result notification."""
     try:
         root = ElementTree.fromstring(raw)
@@ -226,7 +241,8 @@ def _notification(raw: bytes, outcome: Failure) -> Notification:
     )
 
 
-def _accepting(notification: Notification) -> bytes:
+def accepting(notification: Notification) -> bytes:
+    """The document that says that a result was taken."""
     named = {"push-id": notification.push_id, "code": "1000"}
     element = _element("resultnotification-response", named, _addresses([notification.address]))
     return DOCUMENT.format(operation=element).encode()

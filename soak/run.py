@@ -1,0 +1,215 @@
+"""One run: a stack with devices and a provider, a load, samples of everything, and what they show."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chaos import verdict as promises
+from omapush.store import outbox
+from soak import redis_probe
+from soak.ledger import Kept
+from soak.mix import LATE_S, PLATEAU_S, SETTINGS, Mix
+from soak.probes import Processes
+from soak.provider import Provider
+from soak.series import Samples, Series
+from soak.trend import Trend
+from tests.harness.processes import Process
+from tests.harness.scscf import Scscf
+from tests.harness.stack import ROOT, Stack
+from tests.harness.wait import wait_until
+
+PARTS: Final = ("redis", "sip", "api", "notifier", "msrp")
+_REGISTERED_S: Final = 120.0
+_SETTLE_S: Final = 180.0
+_STEP_S: Final = 5.0
+"How long each rate is tried while the highest one is looked for."
+_FIRST_RATE: Final = 50.0
+_STEP: Final = 1.3
+_KEPT_UP: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a run is asked for."""
+
+    seconds: float
+    "Of load, warm-up included."
+    receivers: int
+    rate: float
+    "Pushes a second; 0: half of the highest that is found."
+    every_s: float = 10.0
+    "From one sample to the next; keys of Redis are counted a third as often."
+
+    @property
+    def warm_up_s(self) -> float:
+        """A third of it, an hour at most, and where there is time for it until Redis has its plateau."""
+        return min(max(min(self.seconds / 3, 3_600), PLATEAU_S), self.seconds / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that a report needs."""
+
+    wish: Wish
+    rate: float
+    reached: float
+    "Pushes accepted a second while it was measured."
+    samples: Samples
+    measured_from_s: float
+    "When the warm-up was over, on the clock of the samples."
+    trends: dict[Series, Trend]
+    kept: Kept
+    refused: int
+    settled_s: float
+    unbalanced: list[str]
+    ended: list[str]
+    "Processes that ended during the run."
+    devices: dict[str, Any]
+    "What they counted, at the end."
+    delivered: int
+    "Results `delivered`."
+
+    @property
+    def grows(self) -> list[Series]:
+        """What grows."""
+        return [series for series, trend in self.trends.items() if trend.grows]
+
+    @property
+    def taken(self) -> int:
+        """Pushes that applications on devices took."""
+        return sum(number for name, number in self.devices["taken"].items() if name != "refused")
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether nothing grew, nothing ended by itself and every promise was kept."""
+        promised = self.kept.faultless and not self.unbalanced and self.taken == self.delivered
+        return promised and not self.grows and not self.ended
+
+
+def run(folder: Path, wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Run:
+    """
+    Load a stack, let it settle, and judge; `tell` hears how far it is.
+
+    Raises:
+        TimeoutError: It did not start, or did not settle; the text has the logs' ends.
+        ProcessEnded: A part did not start.
+    """
+    stack = Stack(folder / "stack", SETTINGS, PARTS)
+    with ExitStack() as running:
+        running.enter_context(stack)
+        scscf = running.enter_context(_core(folder, stack))
+        devices = running.enter_context(_devices(folder, scscf, wish.receivers))
+        provider = running.enter_context(Provider(stack.http, Mix(wish.receivers)))
+        _wait_for_devices(devices, wish.receivers)
+        rate = wish.rate or _half_of_highest(stack, provider, tell)
+        tell(f"{rate:.0f} pushes a second to {wish.receivers:,} receivers")
+        leaders = {part: process.pid for part, process in stack.parts.items()}
+        processes = Processes(leaders | {"receivers": devices.pid}, stack.control)
+        samples = Samples()
+        provider.push_at(rate)
+        reached = _measure(stack, provider, processes, samples, wish, tell)
+        provider.push_at(0)
+        began = time.monotonic()
+        _settle(stack, provider)
+        settled_s = time.monotonic() - began
+        unbalanced = promises.unbalanced(stack)
+        devices.stop(patience_s=60)
+        kept = provider.ledger.close()
+        return Run(
+            wish=wish,
+            rate=rate,
+            reached=reached,
+            samples=samples,
+            measured_from_s=wish.warm_up_s,
+            trends=samples.trends(wish.warm_up_s),
+            kept=kept,
+            refused=provider.refused,
+            settled_s=settled_s,
+            unbalanced=unbalanced,
+            ended=processes.ended,
+            devices=told_by(devices),
+            delivered=sum(number for name, number in kept.states.items() if name.endswith(" delivered")),
+        )
+
+
+def _core(folder: Path, stack: Stack) -> Scscf:
+    (folder / "scscf").mkdir(parents=True, exist_ok=True)
+    as_uri = f"sip:127.0.0.1:{stack.sip[1]}"
+    return Scscf(folder / "scscf", as_uri=as_uri, port=stack.core_port, criteria=["WITH_ISC_SUBSCRIBE"])
+
+
+def _devices(folder: Path, scscf: Scscf, count: int) -> Process:
+    command = [sys.executable, "-m", "soak.devices", str(count), scscf.uri]
+    return Process(command, log=folder / "devices.log", cwd=ROOT)
+
+
+def told_by(devices: Process) -> dict[str, Any]:
+    """Return what the devices said last; nothing yet: they are not registered."""
+    lines = [line for line in devices.log_text().splitlines() if line.startswith("{")]
+    told: dict[str, Any] = json.loads(lines[-1]) if lines else {"registered": 0, "failed": 0, "taken": {}}
+    return told
+
+
+def _wait_for_devices(devices: Process, count: int) -> None:
+    devices.wait_until(
+        lambda: told_by(devices)["registered"] == count, _REGISTERED_S, f"{count} registered devices"
+    )
+
+
+def _half_of_highest(stack: Stack, provider: Provider, tell: Callable[[str], None]) -> float:
+    """Return half of the highest rate that is accepted and delivered without a queue."""
+    rate, best = _FIRST_RATE, 0.0
+    while True:
+        before, began = provider.ledger.accepted, time.monotonic()
+        provider.push_at(rate)
+        time.sleep(_STEP_S)
+        reached = (provider.ledger.accepted - before) / (time.monotonic() - began)
+        queued = outbox.depth(stack.store).ready
+        provider.push_at(0)
+        _settle(stack, provider)
+        tell(f"tried {rate:.0f} pushes a second: {reached:.0f} accepted, {queued} queued")
+        if reached < rate * _KEPT_UP or queued > rate:
+            return max(best, _FIRST_RATE) / 2
+        best, rate = rate, rate * _STEP
+
+
+def _settle(stack: Stack, provider: Provider) -> None:
+    ledger = provider.ledger
+    wait_until(lambda: ledger.accepted == ledger.begun, _SETTLE_S, "answers to all pushes")
+    promises.settle(stack, _SETTLE_S)
+
+
+def _measure(
+    stack: Stack,
+    provider: Provider,
+    processes: Processes,
+    samples: Samples,
+    wish: Wish,
+    tell: Callable[[str], None],
+) -> float:
+    """Sample until the time is over; returns how many pushes were accepted a second after the warm-up."""
+    began = time.monotonic()
+    accepted_before, warm_at = 0, math.nan
+    for number in range(int(wish.seconds / wish.every_s) + 1):
+        time.sleep(max(0.0, began + number * wish.every_s - time.monotonic()))
+        at_s = time.monotonic() - began
+        values = processes.sample() | redis_probe.memory(stack.db)
+        if number % 3 == 0:
+            values |= redis_probe.keys(stack.db)
+        samples.add(at_s, values)
+        late = provider.ledger.look(at_s, LATE_S)
+        if math.isnan(warm_at) and at_s >= wish.warm_up_s:
+            accepted_before, warm_at = provider.ledger.accepted, at_s
+        if number % 30 == 0:
+            told = f"{provider.ledger.accepted:,} accepted, {provider.ledger.told:,} told, {late} late"
+            tell(f"{at_s:.0f} s: {told}")
+    ended_s = time.monotonic() - began
+    return (provider.ledger.accepted - accepted_before) / max(ended_s - warm_at, 1.0)

@@ -1,0 +1,99 @@
+"""A report tells what held and what did not, and its pictures are XML."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from soak import plot, report
+from soak.ledger import Kept
+from soak.run import Run, Wish
+from soak.series import Kind, Samples, Series
+
+LEAKS = Series(Kind.MEMORY, "api")
+STAYS = Series(Kind.MEMORY, "notifier")
+
+
+def a_run(leak_mb_an_hour: float = 0.0) -> Run:
+    samples = Samples()
+    for at_s in range(0, 7_200, 10):
+        leak = leak_mb_an_hour * at_s / 3_600 * 1_048_576
+        samples.add(float(at_s), {LEAKS: 5e7 + leak, STAYS: 5e7})
+    wish = Wish(7_200, 100, 50.0)
+    kept = Kept(10, 10, Counter({"message delivered": 10}))
+    return Run(
+        wish=wish,
+        rate=50.0,
+        reached=50.0,
+        samples=samples,
+        measured_from_s=wish.warm_up_s,
+        trends=samples.trends(wish.warm_up_s),
+        kept=kept,
+        refused=0,
+        settled_s=1.0,
+        unbalanced=[],
+        ended=[],
+        devices={"taken": {"mms.ua": 10, "refused": 3}},
+        delivered=10,
+    )
+
+
+def test_a_run_that_held_says_so(tmp_path: Path) -> None:
+    text = report.write(a_run(), tmp_path)
+
+    assert "**All held.**" in text
+    assert "grows**" not in text
+    stored = json.loads((tmp_path / "report.json").read_text())
+    assert stored["holds"] is True
+    assert {one["name"] for one in stored["series"]} == {"api", "notifier"}
+
+
+def test_what_leaks_is_named_and_what_stays_is_not(tmp_path: Path) -> None:
+    run = a_run(leak_mb_an_hour=5)
+    text = report.write(run, tmp_path)
+
+    assert not run.holds
+    assert run.grows == [LEAKS]
+    assert "SOMETHING DID NOT HOLD" in text
+    assert "- memory of a process, api" in text
+    assert "- memory of a process, notifier" not in text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kept": Kept(10, 9, untold=["push 3"])},
+        {"unbalanced": ["one"]},
+        {"ended": ["sip: sender 0"]},
+        {"delivered": 11},
+    ],
+)
+def test_each_thing_that_is_wrong_fails_the_run_and_is_told(wrong: dict[str, object]) -> None:
+    run = replace(a_run(), **wrong)  # type: ignore[arg-type]
+
+    assert not run.holds
+    assert report.written(run).count("\n## ") == report.written(a_run()).count("\n## ") + 1
+
+
+def test_a_picture_is_xml_with_a_line_for_each_series_and_escaped_names() -> None:
+    lines = {"a <b>": [(0.0, 1.0), (60.0, 3.0)], "flat": [(0.0, 0.0), (60.0, 0.0)], "nothing": []}
+
+    root = ElementTree.fromstring(plot.svg("memory & more", lines, from_s=20.0))
+
+    assert len(root.findall("{*}polyline")) == 2
+    texts = [node.text for node in root.findall("{*}text")]
+    assert {"memory & more", "a <b>", "flat"} <= set(texts)
+
+
+def test_the_warm_up_leaves_time_to_measure() -> None:
+    assert [Wish(seconds, 1, 1.0).warm_up_s for seconds in (60, 1_800, 7_200, 86_400)] == [
+        30,
+        720,
+        2_400,
+        3_600,
+    ]
