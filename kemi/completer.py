@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import holding
 import in_subscriptions
-import KSR
 import ksr_reader
 import learning
 import links
 import metrics
 import refusing
-import suspended
 import watching
 import window
 from hop_watch import HopWatch
@@ -30,17 +26,13 @@ from omapush.errors import PushError
 from omapush.push import outcome
 from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.event_record import Carried
-from omapush.push.inbound import Answer
 from omapush.push.outcome import Reply
-from omapush.push.registration import Report
 from omapush.push.retry import RetryPlans
 from omapush.push.values import TARGET_LENGTH
-from omapush.store import client, codec, finish, outbox, registrations
+from omapush.store import client, finish, outbox
 
 RESULTS = "results"
-REGISTERS = "registers"
 _MOST_RESULTS = 256
-_MOST_REGISTERS = 128
 _REST_S = 0.25
 _LONGEST_RETRY_AFTER_S = 86_400
 
@@ -224,60 +216,3 @@ def _seconds(retry_after: str) -> int | None:
         return None
     digits = retry_after.split(";")[0].split("(")[0].strip()
     return min(int(digits), _LONGEST_RETRY_AFTER_S) if digits.isascii() and digits.isdigit() else None
-
-
-class RegisterCompleter:
-    """Stores captured REGISTERs and lets their suspended transactions answer."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._store = client.connect(settings.config.redis)
-        self._pace = Pace()
-        self.take(settings)
-
-    def take(self, settings: Settings) -> None:
-        """Watch users as these settings say from now on."""
-        plans = settings.watch_plans.items()
-        self._packages = tuple(package for package, plan in plans if not plan.standing)
-
-    def run_once(self) -> None:
-        """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
-        while batch := self._fetch():
-            try:
-                reports = [report for _, _, report in batch]
-                changed = registrations.capture(self._store, reports)
-                if self._packages:
-                    watching.after_registers(self._store, reports, changed, self._packages)
-            except PushError as error:
-                log.get().warning("register_not_stored", problem=str(error), refused=len(batch))
-                for transaction, _, _ in batch:
-                    suspended.refuse(transaction)
-            else:
-                KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
-                for transaction, headers, _ in batch:
-                    suspended.resume(transaction, Answer(200, "OK", headers))
-                holding.wake(self._store, changed.devices)
-                holding.wake(self._store, _returned(reports, changed.devices), only_tried=True)
-            self._pace.worked()
-        self._pace.rest()
-
-    def _fetch(self) -> list[tuple[str, tuple[tuple[str, str], ...], Report]]:
-        """Return up to one batch of (transaction, answer headers, report)."""
-        batch: list[tuple[str, tuple[tuple[str, str], ...], Report]] = []
-        while len(batch) < _MOST_REGISTERS and (queued := suspended.next_waiting(REGISTERS)):
-            batch.append((queued[0], *unpack_register(queued[1])))
-        return batch
-
-
-def _returned(reports: Sequence[Report], changed: Collection[str]) -> set[str]:
-    """Users who registered, with the devices that they had: one may be back from where nothing reached it."""
-    return {report.aor for report in reports if report.expires_s > 0}.difference(changed)
-
-
-def pack_register(headers: tuple[tuple[str, str], ...], report: Report) -> str:
-    """Return a report, and the headers of the answer to it, as text for the queue."""
-    return base64.b64encode(codec.encode_capture(headers, report)).decode()
-
-
-def unpack_register(packed: str) -> tuple[tuple[tuple[str, str], ...], Report]:
-    """Return what `pack_register` packed."""
-    return codec.capture(base64.b64decode(packed))

@@ -19,6 +19,7 @@ import metrics
 import overload
 import profiling
 import referring
+import registering
 import route_set
 import session_completer
 import session_keeper
@@ -27,9 +28,10 @@ import subscription_completer
 import subscription_notifier
 import suspended
 import watcher
-from completer import RegisterCompleter, ResultCompleter
+from completer import ResultCompleter
 from hosting import HostedCompleter
 from profiling import Worker
+from registering import RegisterCompleter
 from sender import SenderProcess
 from session_completer import SessionCompleter
 from settings import Settings
@@ -40,7 +42,7 @@ from watcher import WatchCompleter
 
 from omapush import clock, log
 from omapush.errors import BadConfiguration, PushError
-from omapush.push import hosted, inbound, referral, registrar, session, subscribe, watch_rules
+from omapush.push import hosted, inbound, referral, session, subscribe, watch_rules
 from omapush.push.inbound import (
     Answer,
     Capture,
@@ -158,11 +160,11 @@ class PushAs:
         by_address = not self._settings.inside.domain.names
         if overload.is_shed_natively(ksr_reader.source_address(), by_address=by_address):
             return None
-        if not overload.sheds(completer.REGISTERS):
+        if not overload.sheds(registering.REGISTERS):
             return None
         if KSR.tmx.t_precheck_trans() > 0 or ksr_reader.has_several_routes():
             return None
-        return suspended.refusal(completer.REGISTERS)
+        return suspended.refusal(registering.REGISTERS)
 
     def _decide(self, *, onward: bool) -> Decision:
         request = ksr_reader.request(self._settings, onward=onward)
@@ -186,14 +188,8 @@ class PushAs:
             return Answer(error.sip_status, error.sip_reason)
 
     def _capture(self) -> Decision:
-        """Suspend a third-party REGISTER until it is stored; the completer lets it answer."""
-        register = ksr_reader.third_party_register()
-        report = registrar.read_report(register, clock.now_ms())
-        headers = registrar.answer_headers(register, self._settings.config.core.ioi)
-        if report.problems:
-            log.get().warning("register_body_unread", aor=report.aor, problems="; ".join(report.problems))
-        packed = completer.pack_register(headers, report)
-        return suspended.hand_over(completer.REGISTERS, packed, is_admitted=True) or Capture()
+        """Suspend a third-party REGISTER until it is read and stored; the completer lets it answer."""
+        return registering.hand_over() or Capture()
 
     def _subscribe(self) -> Decision:
         """Refuse a SUBSCRIBE, or suspend it until it is stored; the completer lets it answer."""

@@ -62,7 +62,7 @@ def hand_over(queue: str, packed: str, *, is_admitted: bool = False) -> Decision
     if KSR.tmx.t_suspend() < 0:
         return Answer(500, "Server Internal Error")
     names = ksr_reader.number("$T(id_index)"), ksr_reader.number("$T(id_label)")
-    transaction = f"{names[0]}:{names[1]}:{clock.monotonic():.4f}"
+    transaction = f"{names[0]}:{names[1]}:{clock.now_us() / 1e6:.6f}"
     KSR.mqueue.mq_add(queue, transaction, packed)
     return None
 
@@ -74,7 +74,9 @@ def next_waiting(queue: str) -> tuple[str, str] | None:
         steering = _steering.get(queue)
         if steering is None:
             steering = _steering[queue] = Steering(queue, _target_s, _ports)
-        steering.waited(float(queued[0].rpartition(":")[2]))
+        # By the wall clock, which is all that Kamailio itself can write.
+        wait_s = max(clock.now_us() / 1e6 - float(queued[0].rpartition(":")[2]), 0.0)
+        steering.waited(clock.monotonic() - wait_s)
     return queued
 
 

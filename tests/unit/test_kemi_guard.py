@@ -13,6 +13,7 @@ from omapush.config import parse
 
 KEMI = (
     "completer",
+    "registering",
     "hosting",
     "ksr_reader",
     "ksr_writer",

@@ -116,7 +116,16 @@ def test_the_processes_of_kamailio_hold_nothing_of_the_configuration_before(
     monkeypatch.setitem(sys.modules, "KSR", MagicMock(name="KSR"))
     for file in (ROOT / "kemi").glob("*.py"):
         monkeypatch.delitem(sys.modules, file.stem, raising=False)
-    names = ("push_as", "settings", "sender", "completer", "hosting", "watcher", "subscription_completer")
+    names = (
+        "push_as",
+        "settings",
+        "sender",
+        "completer",
+        "registering",
+        "hosting",
+        "watcher",
+        "subscription_completer",
+    )
     module = {name: importlib.import_module(name) for name in names}
     old, new = read_anew(), read_anew()
     settings = module["settings"].Settings.of(old, "run", {})
@@ -124,7 +133,7 @@ def test_the_processes_of_kamailio_hold_nothing_of_the_configuration_before(
     agent._workers = {
         "sender": module["sender"].SenderProcess(settings, 0),
         "results": module["completer"].ResultCompleter(settings),
-        "registers": module["completer"].RegisterCompleter(settings),
+        "registers": module["registering"].RegisterCompleter(settings),
         "hosted": module["hosting"].HostedCompleter(settings),
         "watches": module["watcher"].WatchCompleter(settings),
         "subscribes": module["subscription_completer"].SubscriptionCompleter(settings),

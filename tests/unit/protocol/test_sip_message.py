@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.errors import MalformedSip
-from omapush.protocol.sip_message import MessageLimits, SipMessage
+from omapush.protocol import sip_message
+from omapush.protocol.sip_message import DEFAULT_LIMITS, MessageLimits, SipMessage
 
 CORPORA = Path(__file__).parents[2] / "corpora"
 VALID = sorted((CORPORA / "valid/sip").glob("*.sip"))
@@ -171,3 +172,26 @@ def test_every_header_that_is_written_is_read(fields: list[tuple[str, str]]) -> 
     headers = SipMessage.parse(REGISTER + lines.encode() + b"\r\n").headers[1:]
 
     assert [value.strip(" \t") for _, value in fields] == [value for _, value in headers]
+
+
+LINES = st.lists(
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from(["Via", "Contact", "contact", "m", "Expires ", "X", ""]),
+        st.sampled_from([":", ": ", ""]),
+        st.text(" \t:ab<\x00\x7fé", max_size=6),
+    ),
+    max_size=4,
+)
+
+
+@given(lines=LINES)
+def test_the_quick_way_finds_what_the_long_way_finds(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    quick = sip_message._plain_headers(text, "", DEFAULT_LIMITS)
+
+    assert not quick or quick == sip_message._any_headers(text, "", DEFAULT_LIMITS)
+
+
+def test_what_nearly_everybody_writes_goes_the_quick_way() -> None:
+    assert len(sip_message._plain_headers("Via: a\nContact:<sip:a@b>\nExpires:", "", DEFAULT_LIMITS)) == 3

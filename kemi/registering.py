@@ -1,0 +1,170 @@
+"""
+Third-party REGISTERs: read, stored and answered in batches, by processes that do nothing else.
+
+Kamailio itself suspends most of them and queues what it reads out of them (kamailio.cfg), so no SIP worker
+runs Python for them; those on which it does not decide alone come the same way by `hand_over`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+import holding
+import KSR
+import ksr_reader
+import suspended
+import watching
+from pace import Pace
+from settings import Settings
+
+from omapush import clock, log
+from omapush.errors import PushError
+from omapush.push import registrar
+from omapush.push.inbound import Answer, Decision
+from omapush.push.registrar import ThirdPartyRegister
+from omapush.push.registration import Report
+from omapush.store import client, registrations
+
+REGISTERS = "registers"
+_MOST_REGISTERS: Final = 128
+_NOT_TRUSTED: Final = Answer(403, "Not a Trusted Peer")
+_DEFECT: Final = Answer(500, "Server Internal Error")
+
+_BETWEEN: Final = b"\n\n"
+"Ends a header section, so that no value has it inside."
+_VALUES: Final = 11
+"How many there are before the body."
+
+
+class Stored(NamedTuple):
+    """One REGISTER that is to be stored, and how its sender is answered then."""
+
+    transaction: str
+    headers: tuple[tuple[str, str], ...]
+    report: Report
+
+
+def hand_over() -> Decision | None:
+    """In a SIP worker: suspend and queue the REGISTER in hand, as `suspended.hand_over`; it may come in."""
+    return suspended.hand_over(REGISTERS, _pack(ksr_reader.third_party_register()), is_admitted=True)
+
+
+def _pack(register: ThirdPartyRegister) -> str:
+    """As kamailio.cfg does it; without the peer, whom the worker has looked at already."""
+    values = (
+        "",
+        str(len(register.body)),
+        register.to,
+        register.from_uri,
+        register.contact,
+        register.expires,
+        register.path,
+        register.associated,
+        register.charging_vector,
+        register.charging_functions,
+        register.content_type,
+    )
+    return base64.b64encode(b"\n\n".join((*(value.encode() for value in values), register.body))).decode()
+
+
+def unpack(packed: str) -> tuple[str, ThirdPartyRegister]:
+    """Return what was queued: the peer's address, empty when it was looked at already, and the REGISTER."""
+    peer, length, *values, body = base64.b64decode(packed).split(_BETWEEN, _VALUES)
+    to, from_uri, contact, expires, path, associated, vector, functions, content_type = map(_text, values)
+    register = ThirdPartyRegister(
+        to,
+        from_uri,
+        contact,
+        expires,
+        path,
+        associated,
+        vector,
+        functions,
+        content_type,
+        body[: int(length)],
+    )
+    return _text(peer), register
+
+
+def _text(value: bytes) -> str:
+    """As `ksr_reader.text`: empty for what is absent, not UTF-8, or has a NUL."""
+    if b"\0" in value:
+        return ""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+class RegisterCompleter:
+    """Reads and stores REGISTERs and lets their suspended transactions answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = client.connect(settings.config.redis)
+        self._pace = Pace()
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Watch users, and trust peers, as these settings say from now on."""
+        self._settings = settings
+        plans = settings.watch_plans.items()
+        self._packages = tuple(package for package, plan in plans if not plan.standing)
+
+    def run_once(self) -> None:
+        """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
+        while batch := self._fetch():
+            self._store_batch(batch)
+            self._pace.worked()
+        self._pace.rest()
+
+    def _store_batch(self, batch: list[Stored]) -> None:
+        reports = [one.report for one in batch]
+        try:
+            changed = registrations.capture(self._store, reports)
+            if self._packages:
+                watching.after_registers(self._store, reports, changed, self._packages)
+        except PushError as error:
+            log.get().warning("register_not_stored", problem=str(error), refused=len(batch))
+            for one in batch:
+                suspended.refuse(one.transaction)
+            return
+        KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
+        for one in batch:
+            suspended.resume(one.transaction, Answer(200, "OK", one.headers))
+        holding.wake(self._store, changed.devices)
+        holding.wake(self._store, _returned(reports, changed.devices), only_tried=True)
+
+    def _fetch(self) -> list[Stored]:
+        """Return up to one batch of what is to be stored; what is refused is answered here."""
+        batch: list[Stored] = []
+        while len(batch) < _MOST_REGISTERS and (queued := suspended.next_waiting(REGISTERS)):
+            read = self._read(*queued)
+            if isinstance(read, Stored):
+                batch.append(read)
+            else:
+                suspended.resume(queued[0], read)
+        return batch
+
+    def _read(self, transaction: str, packed: str) -> Stored | Answer:
+        try:
+            peer, register = unpack(packed)
+            if peer and not self._settings.is_trusted(peer):
+                return _NOT_TRUSTED  # a reload has taken the trust away
+            report = registrar.read_report(register, clock.now_ms())
+            headers = registrar.answer_headers(register, self._settings.config.core.ioi)
+        except PushError as error:
+            log.get().warning("request_refused", problem=str(error), status=error.sip_status)
+            return Answer(error.sip_status, error.sip_reason)
+        except Exception:  # noqa: BLE001 - one must not take the others of its batch along
+            log.get().exception("route_crashed", onward=False)
+            return _DEFECT
+        if report.problems:
+            log.get().warning("register_body_unread", aor=report.aor, problems="; ".join(report.problems))
+        return Stored(transaction, headers, report)
+
+
+def _returned(reports: Iterable[Report], changed: Collection[str]) -> set[str]:
+    """Users who registered, with the devices that they had: one may be back from where nothing reached it."""
+    return {report.aor for report in reports if report.expires_s > 0}.difference(changed)
