@@ -1,14 +1,14 @@
-"""`omapush initiators`: who may push, how much, what is under way; `omapush initiator`: a password's hash."""
+"""`omapush initiators`: who may push, how much, what is under way; `omapush initiator`: its password."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from omapush import clock
-from omapush.cli import terminal
+from omapush.cli import lock_outs, terminal
 from omapush.config import Config, Initiator
 from omapush.errors import PushRefused
 from omapush.pap_http import passwords
@@ -23,6 +23,12 @@ app = typer.Typer(help="Prepare the account of a push initiator.", no_args_is_he
 def hash_password() -> None:
     """Ask for a password, or read the first line of standard input; print what goes into password_hash."""
     print(passwords.hashed(_new_password()))
+
+
+@app.command()
+def unlock(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Have passwords of an initiator tried again after many wrong ones: `omapush unlock initiator/NAME`."""
+    lock_outs.lift(terminal.settings(context), f"initiator/{name}")
 
 
 def _new_password() -> str:

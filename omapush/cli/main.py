@@ -19,6 +19,7 @@ from omapush.cli import (
     hosted,
     initiators,
     lists,
+    lock_outs,
     nodes,
     policy,
     processes,
@@ -49,6 +50,8 @@ app.command(name="route")(route.route)
 app.command(name="hosted")(hosted.hosted)
 app.command(name="initiators")(initiators.initiators)
 app.add_typer(initiators.app, name="initiator")
+app.command(name="locked")(lock_outs.locked)
+app.command(name="unlock")(lock_outs.unlock)
 app.add_typer(receiver.app, name="receiver")
 app.command(name="subscriptions")(subscriptions.subscriptions)
 app.add_typer(subscriptions.app, name="subscription")

@@ -3,7 +3,8 @@ Wrong passwords: after some of them nothing more is tried for a while, in all pr
 
 Redis counts (omapush/store/guesses.py), and is asked only after a failure and while something is locked: who
 comes in rightly never waits for it. While Redis is away each process counts for itself. A process learns of a
-lock with the first failure that it sees itself, so a guesser has one try for each further process.
+lock with the first failure that it sees itself, so a guesser has one try for each further process. What an
+operator lifts (omapush/store/lock_outs.py) it learns before it refuses somebody, within a second.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -18,13 +20,15 @@ from omapush import clock, log
 from omapush.errors import PushError, PushRefused, shortened
 from omapush.push import guessing
 from omapush.push.guessing import Counter
-from omapush.store import guesses
+from omapush.store import guesses, lock_outs
 from omapush.store.client import Store
 
 _MOST_COUNTERS: Final = 10_000
 "What was counted longest ago is forgotten for one more; Redis still knows."
 _NOTED_AGAIN_S: Final = 3_600.0
 _LONGEST_SOURCE: Final = 64
+_LIFTED_AGAIN_S: Final = 1.0
+"How often Redis is asked what was lifted, however many are refused."
 
 
 class LockedOut(PushRefused):
@@ -63,6 +67,8 @@ class _Count(NamedTuple):
     failures: int
     until: float
     "When something may be tried again."
+    at_ms: int
+    "Of the last failure."
 
 
 Told = Callable[[Locked], Awaitable[None]]
@@ -79,6 +85,7 @@ class Lockout:
         self._usual: OrderedDict[tuple[str, str], float] = OrderedDict()
         "Which pairs came in rightly here, and when that was last noted in Redis."
         self._noting: set[asyncio.Task[None]] = set()
+        self._asked_lifted_at = -_LIFTED_AGAIN_S
 
     async def check(self, one: Try) -> None:
         """
@@ -90,7 +97,11 @@ class Lockout:
         if not self._counts or not self._wait_s(one):
             return
         is_usual = self._is_usual_here(one) or (one.is_known and await self._is_usual(one))
-        if wait_s := max(map(self._left_s, _counters(one, is_usual=is_usual))):
+        counters = _counters(one, is_usual=is_usual)
+        if not any(map(self._left_s, counters)):
+            return
+        await self._forget_lifted()
+        if wait_s := max(map(self._left_s, counters)):
             raise LockedOut(wait_s)
 
     async def failed(self, one: Try) -> None:
@@ -105,6 +116,7 @@ class Lockout:
             tried = _counters(one, is_usual=True)
             begun = self._count(tried)
         begun |= self._merge(tried, await self._shared(tried))
+        await self._show([counter for counter in tried if self._left_s(counter)])
         for locked in begun:
             for_s = self._left_s(locked)
             log.get().warning("authentication_locked", what=locked.kind, value=locked.value, for_s=for_s)
@@ -141,7 +153,9 @@ class Lockout:
 
     def _set(self, one: Counter, failures: int) -> None:
         self._counts.pop(one, None)
-        self._counts[one] = _Count(failures, self._now() + guessing.lock_s(one.kind, failures))
+        self._counts[one] = _Count(
+            failures, self._now() + guessing.lock_s(one.kind, failures), clock.now_ms()
+        )
         if len(self._counts) > _MOST_COUNTERS:
             self._counts.popitem(last=False)
 
@@ -170,6 +184,29 @@ class Lockout:
             return await asyncio.to_thread(guesses.failed, self._store, tried)
         except PushError:
             return [0] * len(tried)
+
+    async def _show(self, locked: list[Counter]) -> None:
+        """Have operators see what is locked."""
+        now_ms = clock.now_ms()
+        until = [(one, now_ms + self._left_s(one) * 1000) for one in locked]
+        with suppress(PushError):
+            if until:
+                await asyncio.to_thread(lock_outs.note, self._store, until)
+
+    async def _forget_lifted(self) -> None:
+        """Begin anew with what an operator has lifted since."""
+        if self._now() - self._asked_lifted_at < _LIFTED_AGAIN_S:
+            return
+        self._asked_lifted_at = self._now()
+        try:
+            lifted = await asyncio.to_thread(lock_outs.lifted, self._store)
+        except PushError:
+            return
+        for one, lifted_ms in lifted.items():
+            count = self._counts.get(one)
+            if count is not None and count.at_ms <= lifted_ms:
+                del self._counts[one]
+                log.get().info("authentication_unlocked", what=one.kind, value=one.value)
 
     async def _note(self, name: str, source: str, pair: Counter | None) -> None:
         try:

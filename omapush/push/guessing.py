@@ -9,6 +9,7 @@ and the account for other strangers; never an account for the addresses that it 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 FORGOTTEN_S: Final = 3_600
@@ -20,7 +21,7 @@ MOST_USUAL: Final = 64
 _FREE: Final = {"address": 10, "pair": 10, "name": 50}
 "Failures before the first lock."
 _FIRST_LOCK_S: Final = 30
-_LONGEST_LOCK_S: Final = 900
+LONGEST_LOCK_S: Final = 900
 _V6_NETWORK: Final = 64
 
 Kind = Literal["address", "name", "pair"]
@@ -32,6 +33,16 @@ class Counter(NamedTuple):
     kind: Kind
     value: str
     "Address; name of the account; or both with a space between."
+
+
+class LockOut(NamedTuple):
+    """Something for which nothing is tried now."""
+
+    counter: Counter
+    failures: int
+    since_ms: int
+    "The last wrong password, with which this lock began."
+    until_ms: int
 
 
 def source_of(address: str) -> str:
@@ -59,9 +70,14 @@ def counters(name: str, source: str, *, is_known: bool, is_usual: bool) -> tuple
     return (of_source, Counter("name", name)) if is_known else (of_source,)
 
 
+def of_account(name: str, sources: Iterable[str]) -> tuple[Counter, ...]:
+    """Return all that may lock an account, anywhere or at one of these."""
+    return (Counter("name", name), *(Counter("pair", f"{name} {source}") for source in sources))
+
+
 def lock_s(kind: Kind, failures: int) -> int:
     """Return for how long nothing more is tried after so many failures; 0: it may be tried at once."""
     above = failures - _FREE[kind]
     if above < 0:
         return 0
-    return min(_LONGEST_LOCK_S, _FIRST_LOCK_S << min(above, 10))
+    return min(LONGEST_LOCK_S, _FIRST_LOCK_S << min(above, 10))

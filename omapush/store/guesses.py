@@ -28,6 +28,11 @@ def is_usual(store: Store, name: str, source: str, now_ms: int) -> bool:
     return seen_ms is not None and now_ms - float(seen_ms) < USUAL_S * 1000
 
 
+def usual_of(store: Store, name: str) -> list[str]:
+    """Return the addresses that an account has come in from of late."""
+    return [source.decode() for source in ask_all(store, "usual", [("ZRANGE", keys.usual(name), 0, -1)])[0]]
+
+
 def remember(store: Store, name: str, source: str, now_ms: int) -> None:
     """Note that an account has come in from here."""
     key = keys.usual(name)

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
 
+from omapush.cli import main
 from omapush.pap_http.passwords import hashed
 from tests.fakes.initiator import PushInitiator
 from tests.harness.stack import PASSWORD, Settings, Stack
+from tests.harness.wait import wait_until
 from tests.http.test_command import omapush
 from tests.http.test_json import body
 
@@ -135,6 +138,44 @@ def test_a_restart_does_not_open_the_door_again(guarded: Stack) -> None:
 
     assert submit(guarded, "2@again", "nobody", "wrong", guesser) == 401
     assert submit(guarded, "3@again", "nobody", "wrong", guesser) == 429
+
+
+def commanded(front: Stack, *words: str) -> Result:
+    """The same command without a process of its own."""
+    return CliRunner().invoke(main.app, ["--config", front.config.path, *words])
+
+
+def test_an_operator_sees_who_is_locked_out_and_lifts_it(guarded: Stack) -> None:
+    """The initiator's own mistake, from where it usually comes from; and a guesser's address beside it."""
+    usual, guesser = "192.0.2.88", "198.51.100.88"
+    assert submit(guarded, "1@lift", "sealed", SECRET, usual) == 201
+    assert {submit(guarded, "2@lift", "sealed", "wrong", usual) for _ in range(10)} == {401}
+    assert {submit(guarded, "3@lift", "nobody", "wrong", guesser) for _ in range(10)} == {401}
+    assert submit(guarded, "4@lift", "sealed", SECRET, usual) == 429
+
+    found = {one["locked"]: one for one in json.loads(commanded(guarded, "locked", "--json").stdout)}
+    assert (found["initiator/sealed"]["from"], found["initiator/sealed"]["wrong_passwords"]) == (usual, 10)
+    assert found["initiator/sealed"]["since"] < found["initiator/sealed"]["until"]
+    assert f"address/{guesser}" in found
+
+    lifted = commanded(guarded, "initiator", "unlock", "sealed")
+    assert lifted.exit_code == 0, lifted
+    assert f"initiator/sealed: unlocked from {usual}, was locked since" in lifted.stdout
+    wait_until(
+        lambda: submit(guarded, "5@lift", "sealed", SECRET, usual) == 201, 5, "the initiator is let in"
+    )
+    assert submit(guarded, "6@lift", "nobody", "wrong", guesser) == 429
+    recorded = json.loads(commanded(guarded, "audit", "show", "--json", "--did", "unlock").stdout)
+    assert [(one["what"], one["result"]) for one in recorded] == [("initiator/sealed", "done")]
+
+
+def test_what_cannot_be_unlocked_is_named(guarded: Stack) -> None:
+    for what, why in (
+        ("initiator/nobody", "the configuration has no such initiator"),
+        ("address/home1", "no IP address"),
+        ("sealed", "right would be initiator/NAME"),
+    ):
+        assert why in str(commanded(guarded, "unlock", what).exception)
 
 
 def test_an_account_with_addresses_is_let_in_from_there_alone(guarded: Stack) -> None:

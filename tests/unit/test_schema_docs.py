@@ -136,6 +136,8 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.recorder(0).replace("0", "N"),
         keys.guesses("KIND", "VALUE"),
         keys.usual("NAME"),
+        keys.LOCK_OUTS,
+        keys.LIFTED,
         keys.registration(0, "aor").replace("0", "N"),
         keys.alias(0, "tel:...").replace("0", "N"),
         *(keys.outbox(0, part).replace("0", "N") for part, _ in parts),

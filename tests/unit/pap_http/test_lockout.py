@@ -8,10 +8,11 @@ from typing import cast
 import pytest
 import structlog
 
+from omapush import clock
 from omapush.errors import StoreUnavailable
 from omapush.pap_http.lockout import Locked, LockedOut, Lockout, Try
 from omapush.push.guessing import Counter
-from omapush.store import guesses
+from omapush.store import guesses, lock_outs
 from omapush.store.client import Store
 
 HOME, STRANGE = "192.0.2.7", "198.51.100.66"
@@ -24,10 +25,14 @@ class Redis:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.counts: dict[Counter, int] = {}
         self.usual: set[tuple[str, str]] = set()
+        self.shown: dict[Counter, int] = {}
+        self.lifts: dict[Counter, int] = {}
         self.is_away = False
         self.asked = 0
         for name in ("failed", "forget", "is_usual", "remember"):
             monkeypatch.setattr(guesses, name, getattr(self, name))
+        monkeypatch.setattr(lock_outs, "note", self.note)
+        monkeypatch.setattr(lock_outs, "lifted", self.lifted)
 
     def _ask(self) -> None:
         self.asked += 1
@@ -48,6 +53,19 @@ class Redis:
     def is_usual(self, _store: Store, name: str, source: str, _now_ms: int) -> bool:
         self._ask()
         return (name, source) in self.usual
+
+    def note(self, _store: Store, locked: list[tuple[Counter, int]]) -> None:
+        self._ask()
+        self.shown.update(locked)
+
+    def lifted(self, _store: Store) -> dict[Counter, int]:
+        self._ask()
+        return self.lifts
+
+    def lift(self, counter: Counter) -> None:
+        """What `omapush unlock` does."""
+        self.counts.pop(counter, None)
+        self.lifts[counter] = clock.now_ms()
 
     def remember(self, _store: Store, name: str, source: str, _now_ms: int) -> None:
         self._ask()
@@ -229,3 +247,62 @@ def test_a_name_is_cut_before_it_is_logged(node: Node) -> None:
     with structlog.testing.capture_logs() as lines:
         asyncio.run(node.lockout.failed(by("n" * 500, STRANGE, known=False)))
     assert len(lines[0]["initiator"]) == 80
+
+
+def test_what_is_locked_is_shown_to_operators(redis: Redis, node: Node) -> None:
+    for _ in range(FREE - 1):
+        node.fails(GUESS)
+    assert redis.shown == {}
+
+    node.fails(GUESS)
+
+    [(counter, until_ms)] = redis.shown.items()
+    assert counter == Counter("address", STRANGE)
+    assert 29_000 <= until_ms - clock.now_ms() <= 31_000
+
+
+def test_what_an_operator_lifts_is_tried_again_in_all_processes(redis: Redis, node: Node) -> None:
+    other = Node()
+    node.fails(*[GUESS] * FREE)
+    other.fails(GUESS)
+    assert node.wait_s(GUESS) > 0
+    assert other.wait_s(GUESS) > 0
+
+    redis.lift(Counter("address", STRANGE))
+    node.now += 1
+    other.now += 1
+
+    with structlog.testing.capture_logs() as lines:
+        assert (node.wait_s(GUESS), other.wait_s(GUESS)) == (0, 0)
+    assert [line["event"] for line in lines] == ["authentication_unlocked"] * 2
+
+
+def test_a_lift_is_for_what_was_locked_before_it(redis: Redis, node: Node) -> None:
+    redis.lifts[Counter("address", STRANGE)] = clock.now_ms() - 1
+    node.fails(*[GUESS] * FREE)
+    assert node.wait_s(GUESS) > 0
+    node.now += 1
+    assert node.wait_s(GUESS) > 0
+
+
+def test_lifts_are_asked_for_once_a_second_and_only_while_something_is_locked(
+    redis: Redis, node: Node
+) -> None:
+    stranger = by("nobody", STRANGE, known=False)
+    assert node.wait_s(stranger) == 0
+    assert redis.asked == 0
+    node.fails(*[stranger] * FREE)
+    asked = redis.asked
+
+    assert min(node.wait_s(stranger) for _ in range(100)) > 0
+    assert redis.asked == asked + 1
+
+
+def test_while_redis_is_away_a_lock_stands_until_its_time(redis: Redis, node: Node) -> None:
+    node.fails(*[GUESS] * FREE)
+    redis.is_away = True
+    node.now += 1
+
+    assert node.wait_s(GUESS) > 0
+    node.now += 31
+    assert node.wait_s(GUESS) == 0
