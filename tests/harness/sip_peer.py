@@ -40,6 +40,7 @@ class SipPeer:
         self._socket.settimeout(0.1)
         self.address: Address = self._socket.getsockname()
         self._received: list[SipText] = []
+        self._forgotten: set[tuple[str, str]] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -63,7 +64,13 @@ class SipPeer:
         for message in list(self._received):
             if message.is_request:
                 first.setdefault((message.branch, message.method), message)
-        return list(first.values())
+        return [message for key, message in first.items() if key not in self._forgotten]
+
+    def forget(self) -> None:
+        """Begin anew: neither what came so far is shown any more, nor what is repeated of it from now on."""
+        came = list(self._received)
+        self._forgotten |= {(message.branch, message.method) for message in came if message.is_request}
+        del self._received[: len(came)]
 
     @property
     def arrived(self) -> int:

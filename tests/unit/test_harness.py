@@ -11,8 +11,10 @@ import pytest
 from tests.harness import sipp
 from tests.harness.ports import free_port, free_ports, is_bound
 from tests.harness.processes import Process, ProcessEnded
+from tests.harness.sip_peer import SipPeer
 from tests.harness.sip_ping import answers_options
 from tests.harness.wait import wait_until
+from tests.wire.requests import request
 
 SHARED = Path(__file__).parent.parent / "sipp-scenarios" / "_shared"
 WAIT_FOREVER = "import signal; print('up', flush=True); signal.pause()"
@@ -172,3 +174,18 @@ def test_an_injection_field_with_a_semicolon_is_refused(tmp_path: Path) -> None:
 
 def test_nobody_answers_options_on_a_free_port() -> None:
     assert not answers_options(("127.0.0.1", free_port()))
+
+
+def test_a_peer_that_forgets_does_not_show_what_is_repeated_from_before() -> None:
+    """A server repeats a request for want of an answer, and may do so when the next test looks."""
+    with SipPeer(policy=lambda _: None) as peer, SipPeer() as server:
+        before, after = (request("MESSAGE", "sip:alice@home1.example", server.address) for _ in range(2))
+        server.send(before, peer.address)
+        wait_until(lambda: len(peer.requests) == 1, 5, "the request")
+        peer.forget()
+        assert peer.requests == []
+        for raw in (before, after):
+            server.send(raw, peer.address)
+        wait_until(lambda: peer.arrived == 2, 5, "a repetition and a new one")
+
+        assert [one.raw for one in peer.requests] == [after]

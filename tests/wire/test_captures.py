@@ -64,7 +64,7 @@ def _nothing_known(lab: Stack, scscf: SipPeer) -> None:
     for kind in ("reg", "watch", "watch-due", "core", "alias"):
         for name in lab.db.scan_iter(f"{kind}:*"):
             lab.db.delete(name)
-    scscf._received.clear()
+    scscf.forget()
     # A SUBSCRIBE is repeated until the test has said how it is answered.
     scscf.policy = lambda request: None if request.method == "SUBSCRIBE" else OK
 
@@ -283,7 +283,8 @@ def test_other_peoples_requests_go_on_with_the_mark_of_the_s_cscf(
     """capture 05 of a user, capture 06 to one, capture 15 to one who is not there: our Route off, no more."""
     frame = to_us(number, "MESSAGE")[0]
     answer = play(lab, scscf, again(frame.raw))
-    (sent,) = scscf.requests
+    # Not all that came: a watch that a test before began may still ask for its user.
+    (sent,) = (one for one in scscf.requests if one.header("Call-ID") == frame.sip.header("Call-ID"))
 
     assert answer.status == 200
     assert sent.all("Route") == [frame.sip.header("Route").partition(", ")[2]]
