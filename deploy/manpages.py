@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,13 +34,13 @@ def write(folder: Path, version: str) -> None:
     """Write omapush(1), a page for each command such as omapush-push(1), and omapush.toml(5)."""
     root: Any = typer.main.get_command(app)
     context = type(root).context_class(root, info_name="omapush")
-    names = sorted(root.commands)
+    commands = {name: root.get_command(context, name) for name in sorted(root.list_commands(context))}
     (folder / "man1").mkdir(parents=True, exist_ok=True)
     (folder / "man5").mkdir(exist_ok=True)
-    for name in names:
-        page = "".join(_page_of(root.commands[name], context, name, version))
+    for name, command in commands.items():
+        page = "".join(_page_of(command, context, name, version))
         (folder / "man1" / f"omapush-{name}.1").write_text(page, encoding="utf-8")
-    first = "".join(_first_page(root, context, names, version))
+    first = "".join(_first_page(root, context, commands, version))
     (folder / "man1" / "omapush.1").write_text(first, encoding="utf-8")
     (folder / "man5" / "omapush.toml.5").write_text("".join(_of_configuration(version)), encoding="utf-8")
 
@@ -57,15 +57,15 @@ def _head(name: str, number: int, version: str, what: str) -> str:
     )
 
 
-def _first_page(root: Any, context: Any, names: list[str], version: str) -> Iterator[str]:
+def _first_page(root: Any, context: Any, commands: Mapping[str, Any], version: str) -> Iterator[str]:
     yield _head("omapush", 1, version, "OMA Push using SIP: run it, push with it, see what it does")
     yield ".SH SYNOPSIS\n.B omapush\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]\n"
     yield f".SH DESCRIPTION\n{escaped(root.help)}\n"
     yield ".SH OPTIONS\n"
     yield from _options(root, context)
     yield ".SH COMMANDS\n"
-    for name in names:
-        yield _item(f"omapush-{name}(1)", _sentence(root.commands[name].help))
+    for name, command in commands.items():
+        yield _item(f"omapush-{name}(1)", _sentence(command.help))
     for title, items in (("FILES", _FILES), ("ENVIRONMENT", _VARIABLES), ("EXIT STATUS", _EXIT)):
         yield f".SH {title}\n"
         yield from (_item(*item) for item in items)

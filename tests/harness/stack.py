@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -110,8 +110,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         try:
-            for part in self.parts:
-                self.start(part)
+            self._start_all()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -123,20 +122,32 @@ class Stack:
             process.stop()
         shutil.rmtree(self._run_dir, ignore_errors=True)
 
+    def _start_all(self) -> None:
+        """Redis first, for the others ask it; these beside each other, for each waits more than it works."""
+        if "redis" in self.parts:
+            self.start("redis")
+        begun = [self._begin(part) for part in self.parts if part != "redis"]
+        for wait in begun:
+            wait()
+
     def start(self, part: str) -> None:
         """Start a part and return when it does its work."""
+        self._begin(part)()
+
+    def _begin(self, part: str) -> Callable[[], None]:
+        """Start a part; what is returned waits until it does its work."""
         process = self.parts[part]
         former_runs = self._runs() if part == "sip" else set()
         former_workers = self.media_workers() if part == "msrp" else set()
         process.start()
-        ready = {
+        ready: Callable[[], bool] = {
             "redis": self._redis_answers,
             "sip": lambda: answers_options(self.sip) and not self._runs(live=True) & ({""} | former_runs),
             "api": self._api_answers,
             "notifier": lambda: True,
             "msrp": lambda: bool(self.media_workers() - former_workers),
         }[part]
-        process.wait_until(ready, START_S, f"{part} ready")
+        return lambda: process.wait_until(ready, START_S, f"{part} ready")
 
     def kill(self, part: str) -> None:
         """End a part as `kill -9` does; Redis alone by its own process, for its file is written on."""

@@ -1,13 +1,13 @@
 """What README and documents name is there: files, headings, make targets, commands, configuration keys."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
-import typer
 
 from omapush.cli import configuration
-from omapush.cli.main import app
+from omapush.cli.commands import COMMANDS, loaded
 from tests.harness import markdown
 from tests.harness.markdown import DOCUMENTS, ROOT
 
@@ -33,23 +33,13 @@ _SETTING = re.compile(
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def names_of(group: typer.Typer) -> set[str]:
-    """Names of a group's own commands."""
-    return {
-        command.name or command.callback.__name__
-        for command in group.registered_commands
-        if command.callback is not None
-    }
-
-
-def commands() -> set[tuple[str, ...]]:
+@cache
+def commands() -> frozenset[tuple[str, ...]]:
     """Every command as its words, such as ("push", "send")."""
-    found: set[tuple[str, ...]] = {(name,) for name in names_of(app)}
-    for group in app.registered_groups:
-        assert group.name
-        assert group.typer_instance
-        found |= {(group.name,), *((group.name, inner) for inner in names_of(group.typer_instance))}
-    return found
+    found: set[tuple[str, ...]] = {(name,) for name in COMMANDS}
+    for name in COMMANDS:
+        found |= {(name, inner) for inner in getattr(loaded(name), "commands", {})}
+    return frozenset(found)
 
 
 def test_the_configuration_table_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
