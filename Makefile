@@ -36,7 +36,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench fuzz lab chaos soak conformance doctor config-check stubs deb docs clean
+.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench bench-page fuzz lab chaos soak conformance doctor config-check stubs deb docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -77,9 +77,12 @@ audit: $(VENV)/.packages ## known vulnerabilities of the libraries; asks the pac
 	  && build/audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-audit.txt; }
 	@build/audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements-dev.txt
 
-bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write bench/latest.json
+bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write bench/results, bench/latest.json and a page with plots
 	@echo "bench: figures and what they are compared with, measured in one run"
-	@python -m bench
+	@measured=0; python -m bench || measured=$$?; python -m bench.page --no-documents; exit $$measured
+
+bench-page: deps ## plots of all runs of the bench in build/bench/index.html, and the table in docs/performance.md
+	@python -m bench.page
 
 fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 in all; TARGETS="sdp pap" for some
 	@echo "fuzz: $(SECONDS) seconds over $(or $(TARGETS),all targets)"

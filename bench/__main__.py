@@ -1,10 +1,10 @@
-"""`make bench`: measure, print one line a figure, and write bench/latest.json."""
+"""`make bench`: measure, print one line a figure, and write the run to files (bench/results.py)."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +23,16 @@ from bench import (
     redis_bytes,
     reg_event,
     register_capture,
+    results,
     scheduled,
     sip_latency,
     subscribe_notify,
 )
-from bench.figure import Figure, machine
+from bench.figure import Figure
+from bench.machine import machine
+from bench.results import Failed
+from tests.harness.processes import ProcessEnded
 
-LATEST = Path(__file__).with_name("latest.json")
 FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "message_push": message_push.measure,
     "message_push_beside_large": beside_large.measure,
@@ -65,22 +68,30 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
 }
 
 
-def main() -> None:
-    """Measure the figures named, or all."""
+def main() -> int:
+    """Measure the figures named, or all; 1 when one of them could not be measured."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("figure", nargs="*", choices=[[], *FIGURES], help="figures to measure; none: all")
     parser.add_argument("--rounds", type=int, default=3)
     wanted = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended, too
-    described = machine()
-    figures = []
+    run = results.begun(wanted.rounds, machine())
     with tempfile.TemporaryDirectory(prefix="omapush-bench-") as folder:
         for name in wanted.figure or FIGURES:
-            figure = FIGURES[name](Path(folder) / name, wanted.rounds)
-            print(figure.line(), flush=True)
-            figures.append(figure._asdict())
-    LATEST.write_text(json.dumps({"machine": described, "figures": figures}, indent=2) + "\n")
+            try:
+                figure = FIGURES[name](Path(folder) / name, wanted.rounds)
+            except (AssertionError, ProcessEnded, TimeoutError) as error:
+                # The others are measured all the same: a run takes long.
+                failed = Failed(name, str(error).partition("\n")[0])
+                print(f"{name:20} not measured: {error}", file=sys.stderr, flush=True)
+                run = run._replace(failed=(*run.failed, failed))
+            else:
+                print(figure.line(), flush=True)
+                run = run._replace(figures=(*run.figures, figure))
+            file = results.write(run)
+    print(f"bench: written to {file.relative_to(Path.cwd())}")
+    return 1 if run.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

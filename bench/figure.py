@@ -1,14 +1,12 @@
-"""One measured figure, and what is said about the machine it was measured on."""
+"""One measured figure: median and spread of its rounds, and the other side of its ratio."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
+
+from bench.targets import TARGETS
 
 
 class Figure(NamedTuple):
@@ -27,14 +25,29 @@ class Figure(NamedTuple):
     cpu_us: Mapping[str, Mapping[str, float]] = {}
     "What one costs in us of a processor, by side and kind of process; empty where it is not measured."
 
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The ratio of each round; empty when there is no other side."""
+        if len(self.rounds) != len(self.other_rounds):
+            return ()
+        return tuple(own / other for own, other in zip(self.rounds, self.other_rounds, strict=True))
+
     def line(self) -> str:
         """Return the figure as people read it, and below it what one costs."""
-        ratio = f"{self.ratio:5.2f} of" if self.ratio is not None else "        "
-        spread = f"[{min(self.rounds):,.0f} .. {max(self.rounds):,.0f}]"
-        line = f"{self.name:20} {self.value:12,.0f} {self.unit:12} {ratio} {self.against} {spread}"
+        line = f"{self.name:20} {self.value:12,.0f} {self.unit:12} {spread(self.rounds)}"
+        if self.ratio is not None:
+            line += f" {self.ratio:5.2f}{' ' + spread(self.ratios, '.2f') if self.ratios else ''} of"
+        line += f" {self.against}"
+        if target := TARGETS.get(self.name):
+            line += f"; {target}: {target.verdict(self.value, self.ratio)}"
         for side, kinds in self.cpu_us.items():
             line += f"\n    cpu us, {side}: " + ", ".join(f"{kind} {us:.1f}" for kind, us in kinds.items())
         return line
+
+
+def spread(rounds: Sequence[float], form: str = ",.0f") -> str:
+    """Return the lowest and the highest of some rounds, as people read it."""
+    return f"[{min(rounds):{form}} .. {max(rounds):{form}}]"
 
 
 def compared(
@@ -55,28 +68,3 @@ def compared(
 def alone(name: str, unit: str, against: str, rounds: list[float]) -> Figure:
     """Return a figure that is only measured against a number to reach."""
     return Figure(name, median(rounds), unit, None, against, tuple(rounds))
-
-
-def machine() -> dict[str, str]:
-    """Return what a reader needs to know to compare: processors, memory, versions, load."""
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        "unknown",
-    )
-    kamailio = subprocess.run(["kamailio", "-v"], capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )[0]
-    redis = subprocess.run(["redis-server", "-v"], capture_output=True, text=True, check=True).stdout.strip()
-    return {
-        "cpu": cpu,
-        "cpus": str(os.cpu_count()),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "kamailio": kamailio,
-        "redis": redis,
-        "load_before": f"{os.getloadavg()[0]:.2f}",
-    }

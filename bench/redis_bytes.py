@@ -31,7 +31,7 @@ def measure_user(folder: Path, rounds: int) -> Figure:
     for number in range(rounds):
         registered, _, subscribed = _round(folder / str(number))
         values.append(registered + subscribed)
-    return alone("redis_bytes_per_user", "bytes", "(at most 2,000, aim 1,200)", values)
+    return alone("redis_bytes_per_user", "bytes", "a registration and an idle subscription", values)
 
 
 def measure_waiting(folder: Path, rounds: int) -> Figure:

@@ -21,7 +21,7 @@ _BUCKET = re.compile(r'accepted_to_sent_seconds_bucket\{le="([0-9.]+|\+Inf)"\} (
 def measure(folder: Path, rounds: int) -> Figure:
     """Measure; the value is the upper bound of the histogram bucket in which the percentile lies."""
     values = [_round(folder / str(number)) for number in range(rounds)]
-    return alone("sip_latency_p99", "ms", "(at most 50, aim 15)", values)
+    return alone("sip_latency_p99", "ms", f"upper bound of a bucket, at {RATE:,} pushes/s", values)
 
 
 def _round(folder: Path) -> float:
