@@ -38,6 +38,8 @@ COMPLETERS: Final = ("results", "registers", "subscribes", "watches", "hosted", 
 _TABLE: Final = "control"
 _STATE: Final = "state"
 _CONFIG: Final = "config"
+_RELOAD_TLS: Final = '{"jsonrpc":"2.0","method":"tls.reload","id":1}'
+"Certificate, key, CAs and revocation lists, for connections that begin from then on."
 _LOOK_AGAIN_S: Final = 0.02
 _REST_S: Final = 2.0
 
@@ -130,7 +132,9 @@ class SipSteering:
         self._publish()
 
     def take(self, config: Config) -> None:
-        """Have all processes go on with another configuration."""
+        """Have all processes go on with another configuration; files of TLS are read again."""
+        if any(listen.startswith("tls:") for listen in config.sip.listen):
+            KSR.jsonrpcs.exec(_RELOAD_TLS)
         KSR.htable.sht_sets(_TABLE, _CONFIG, packed(config))
         self._generation += 1
         self._publish()

@@ -49,7 +49,12 @@ def look(config: Config, control: Path) -> list[Finding]:
     findings = [*checks.installed(), file_checks.interpreter(checks.embedded_python())]
     findings += [checks.private_redis(config), access_checks.passwords(config)]
     findings += [file_checks.secret_files(config), file_checks.folders(config), file_checks.disks(config)]
-    findings += [*file_checks.certificates(config), file_checks.open_files(), core_checks.domains(config)]
+    findings += [
+        *file_checks.certificates(config),
+        *file_checks.revocation_lists(config),
+        file_checks.open_files(),
+        core_checks.domains(config),
+    ]
     return [*findings, *_stack(config, control)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import ssl
 import stat
@@ -24,6 +25,7 @@ _OTHERS_READ: Final = stat.S_IROTH
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _LEAST_FREE: Final = 0.05
 _EXPIRES_SOON: Final = timedelta(days=14)
+_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 _OPEN_FILES: Final = 4_096
 "Sockets of the api and the media worker, with some room."
 _EVERYWHERE: Final = ("0.0.0.0", "::", "[::]")  # noqa: S104 - compared with, not listened on
@@ -136,6 +138,30 @@ def _certificate(pair: _Pair) -> Finding:
     if left < _EXPIRES_SOON:
         return found_wrong(check, f"expires in {left.days} days", f"from then on {effect}", action)
     return found_ok(check, f"for {', '.join(names)} until {read.not_valid_after_utc:%Y-%m-%d}")
+
+
+def revocation_lists(config: Config) -> Iterator[Finding]:
+    """Check that lists of revoked certificates can be read, and will be good for a while."""
+    for table, file in (("tls", config.tls.crl), ("api", config.api.crl)):
+        if not file:
+            continue
+        check = f"revoked certificates {table}"
+        effect = "no certificate of that CA is taken there"
+        action = f"put the newest lists into {file} ({table}.crl)"
+        try:
+            lists = [x509.load_pem_x509_crl(one) for one in _CRL.findall(Path(file).read_bytes())]
+        except (OSError, ValueError) as error:
+            yield found_wrong(check, f"{file}: {error}", effect, action)
+            continue
+        ends = [one.next_update_utc for one in lists if one.next_update_utc is not None]
+        number = sum(len(one) for one in lists)
+        if not lists:
+            yield found_wrong(check, f"{file}: has no list", effect, action)
+        elif ends and min(ends) < datetime.now(UTC):
+            yield found_wrong(check, f"a list should have been renewed {min(ends):%Y-%m-%d}", effect, action)
+        else:
+            until = f", good until {min(ends):%Y-%m-%d}" if ends else ""
+            yield found_ok(check, f"{number} in {len(lists)} lists{until}")
 
 
 def _names(read: x509.Certificate) -> list[str]:

@@ -90,14 +90,15 @@ def tls_profile(config: Config) -> str:
 
 def profile_of(tls: Tls) -> str:
     """Return the same for files that are named: the other side of a link has its own."""
-    lines = (
+    lines = [
         "method = TLSv1.2+",
         "verify_certificate = yes",
         "require_certificate = yes",
         f"certificate = {Path(tls.certificate).resolve()}",
         f"private_key = {Path(tls.private_key).resolve()}",
         f"ca_list = {Path(tls.trusted_certificates).resolve()}",
-    )
+        *([f"crl = {Path(tls.crl).resolve()}"] if tls.crl else []),
+    ]
     profile = "".join(f"{line}\n" for line in lines)
     return f"[server:default]\n{profile}[client:default]\n{profile}"
 

@@ -27,6 +27,12 @@ class Api(Section, frozen=True):
     PEM file with the CAs that certificates of initiators come from: private ones, no public ones. Who shows
     one of another CA does not get through the handshake; who shows none needs a password or a token.
     """
+    crl: Annotated[str, restart("api")] = ""
+    """
+    PEM file with certificate revocation lists of those CAs, one for each of them: certificates on them do not
+    get through the handshake. New lists are used within 10 s; once one of them is past its next update, no
+    client certificate of that CA is taken. Empty: nothing is looked up.
+    """
     connections_per_address: Annotated[int, Meta(ge=1, le=100_000), restart("api")] = 256
     """
     Connections that one address may have open; one more is answered 429 and closed. Those of

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from omapush.config.forms import HTTP_LISTEN, require
 from omapush.config.initiator_checks import check_networks
+from omapush.config.tls import check_revocation_lists
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ def check_api(config: Config) -> None:
         raise BadConfiguration(f"{where}.certificate", "goes with api.private_key")
     if api.trusted_certificates and not api.certificate:
         raise BadConfiguration(f"{where}.trusted_certificates", "needs api.certificate")
+    if api.crl and not api.trusted_certificates:
+        raise BadConfiguration(f"{where}.crl", "needs api.trusted_certificates")
+    if api.crl:
+        check_revocation_lists(f"{where}.crl", api.crl)
     for key in ("certificate", "private_key", "trusted_certificates"):
         file = getattr(api, key)
         if file and not os.access(file, os.R_OK):

@@ -23,6 +23,7 @@ from omapush.config.forms import (
     require,
 )
 from omapush.config.initiator_checks import check_identities, check_initiator, check_networks
+from omapush.config.tls import check_revocation_lists
 from omapush.config.tokens import check_tokens
 from omapush.errors import BadConfiguration, shortened
 
@@ -179,6 +180,8 @@ def _check_tls(config: Config) -> None:
                 'TLS needs an address in sip.listen, such as "tls:192.0.2.9:5061"',
             )
         return
+    if config.tls.crl:
+        check_revocation_lists(f"{config.path}: tls.crl", config.tls.crl)
     for key in ("certificate", "private_key", "trusted_certificates"):
         file = getattr(config.tls, key)
         if not file:

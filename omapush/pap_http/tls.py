@@ -11,7 +11,7 @@ from omapush import log
 from omapush.config import Api
 
 LOOKED_AT_S: Final = 5.0
-"The certificate's files are looked at so often."
+"The certificate's files, and revocation lists, are looked at so often."
 
 
 def context(settings: Api) -> ssl.SSLContext:
@@ -28,11 +28,17 @@ def context(settings: Api) -> ssl.SSLContext:
     if settings.trusted_certificates:
         made.load_verify_locations(settings.trusted_certificates)
         made.verify_mode = ssl.CERT_OPTIONAL
+    if settings.crl:
+        made.load_verify_locations(settings.crl)
+        made.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+        # A session that is resumed is not verified anew.
+        made.options |= ssl.OP_NO_TICKET
+        made.num_tickets = 0
     return made
 
 
 async def watch(made: ssl.SSLContext, settings: Api) -> None:
-    """Give new connections the certificate that lies in the files now; runs until it is cancelled."""
+    """Have new connections use what lies in the files now; runs until it is cancelled."""
     before = _stamps(settings)
     while True:
         await asyncio.sleep(LOOKED_AT_S)
@@ -43,6 +49,8 @@ async def watch(made: ssl.SSLContext, settings: Api) -> None:
         try:  # certificate and key are two files: between the two writes they do not fit
             context(settings)
             made.load_cert_chain(settings.certificate, settings.private_key)
+            if settings.crl:  # beside those that are known; of one CA the newest counts
+                made.load_verify_locations(settings.crl)
         except OSError as error:
             log.get().error("certificate_not_read", problem=str(error))
         else:
@@ -67,7 +75,7 @@ def names(certificate: dict[str, Any] | None) -> tuple[str, ...]:
 
 def _stamps(settings: Api) -> list[tuple[int, int]]:
     stamps = []
-    for file in (settings.certificate, settings.private_key):
+    for file in filter(None, (settings.certificate, settings.private_key, settings.crl)):
         try:
             found = os.stat(file)
         except OSError:

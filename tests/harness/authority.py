@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_LIFETIME: Final = datetime.timedelta(days=30)
+_LIFETIME: Final = datetime.timedelta(days=365)
+"Far beyond the days for which a certificate that runs out is an alarm."
 _SLACK: Final = datetime.timedelta(hours=1)
 "Clocks of two machines may differ."
 
@@ -37,9 +38,36 @@ class TestCa:
         self._name = _name(name)
         self.certificate = folder / f"{name.replace(' ', '-')}.pem"
         "What peers have to trust."
+        self._lists = 0
         only_ca = x509.BasicConstraints(ca=True, path_length=0)
         builder = _begun(self._name, self._name, self._key).add_extension(only_ca, critical=True)
         self.certificate.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
+
+    def revoke(self, *certificates: Path, for_s: float = 86_400) -> Path:
+        """
+        Write a revocation list that has these and no other, in place of the last one; returns the file.
+
+        `for_s`: until it has to be renewed.
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - _SLACK + datetime.timedelta(seconds=self._lists))
+            .next_update(now + datetime.timedelta(seconds=for_s))
+            .add_extension(x509.CRLNumber(self._lists), critical=False)
+        )
+        self._lists += 1
+        for file in certificates:
+            serial = x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - _SLACK)
+            builder = builder.add_revoked_certificate(revoked.build())
+        made = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        file = self.certificate.with_suffix(".crl")
+        beside = file.with_suffix(".new")
+        beside.write_bytes(made)
+        os.replace(beside, file)
+        return file
 
     def issue(self, host: str, *, expired: bool = False) -> Issued:
         """

@@ -56,6 +56,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
             "certificate": str(server.certificate),
             "private_key": str(server.private_key),
             "trusted_certificates": str(ca.certificate),
+            "crl": str(ca.revoke()),
         },
         "tokens": {"keys": str(issuer.file), "issuer": ISSUER, "audience": AUDIENCE},
         "initiator.mmsc": {"certificate_names": [MMSC]},
@@ -98,6 +99,25 @@ def test_certificates_of_others_and_old_ones_end_in_the_handshake(front: Front, 
     for shown in (foreign.issue(MMSC), front.ca.issue(MMSC, expired=True)):
         with pytest.raises(httpx.HTTPError):
             front.submit("5@cert", shown)
+
+
+def test_a_certificate_that_is_revoked_ends_in_the_handshake_once_the_list_has_it(front: Front) -> None:
+    stolen, kept = front.ca.issue(MMSC), front.ca.issue("other.provider.example")
+    assert front.submit("1@revoked", stolen).status_code == 201
+
+    front.ca.revoke(stolen.certificate)
+
+    wait_until(lambda: not gets_through(front, stolen), 15, "the revoked certificate is refused")
+    assert gets_through(front, kept)
+    assert gets_through(front, front.ca.issue(MMSC))
+    assert "event=certificate_read" in front.stack.parts["api"].log_text()
+
+
+def gets_through(front: Front, shown: Issued) -> bool:
+    try:
+        return front.submit("2@revoked", shown).status_code in (200, 201, 401)
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the client's old version, which is meant

@@ -1,5 +1,6 @@
 """SIP over mutual TLS: peers are trusted by the names in their certificates, and so are we."""
 
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.tls_peer import TlsPeer, client_context
 from tests.harness.wait import wait_until
+from tests.http.test_command import omapush
 from tests.wire.requests import register, request
 
 pytestmark = pytest.mark.req("SEC-6", "SEC-7", "SEC-9", "SEC-12")
@@ -46,6 +48,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     udp_port, tls_port = free_ports(2)
     with TlsPeer(scscf, ca.certificate) as core:
         settings = speaking_tls(psa, ca.certificate, udp_port, tls_port, core.address[1])
+        settings = with_list(settings, ca.revoke())
         stack = Stack(tmp_path_factory.mktemp("secured"), settings, PARTS)
         stack.sip = ("127.0.0.1", udp_port)
         with stack:
@@ -68,6 +71,11 @@ def speaking_tls(ours: Issued, trusted: Path, udp_port: int, tls_port: int, core
             "trusted_certificates": str(trusted),
         },
     }
+
+
+def with_list(settings: Settings, revoked: Path) -> Settings:
+    """The same, and who is on the list is refused."""
+    return {**settings, "tls": {**settings["tls"], "crl": str(revoked)}}
 
 
 def by_tls(raw: bytes) -> bytes:
@@ -110,6 +118,34 @@ def test_who_has_no_certificate_of_the_ca_gets_no_answer_at_all(secured: Secured
     for issued in (None, other.issue(SCSCF), secured.ca.issue("late.edge.home1.example", expired=True)):
         with pytest.raises(OSError, match=r"(?i)alert|reset|closed|eof"):
             tls_peer.ask(message(), secured.tls, client_context(secured.ca.certificate, issued))
+
+
+def test_a_peer_whose_certificate_is_revoked_gets_no_answer_after_a_reload(secured: Secured) -> None:
+    """And those that are not on the list do, as before."""
+    stolen, kept = (secured.ca.issue(f"{name}.edge.home1.example") for name in ("stolen", "kept"))
+    context = client_context(secured.ca.certificate, stolen)
+    assert tls_peer.ask(message(), secured.tls, context).status == 405
+
+    ours = shown_by(secured)
+
+    secured.ca.revoke(stolen.certificate)
+    secured.ca.issue("psa.home1.example")
+    reloaded = omapush(secured.stack, "reload")
+
+    assert (reloaded.returncode, reloaded.stderr) == (0, "")
+    with pytest.raises(OSError, match=r"(?i)alert|reset|closed|eof"):
+        tls_peer.ask(message(), secured.tls, client_context(secured.ca.certificate, stolen))
+    assert tls_peer.ask(message(), secured.tls, client_context(secured.ca.certificate, kept)).status == 405
+    assert shown_by(secured) != ours  # our own new certificate is used, too
+
+
+def shown_by(secured: Secured) -> str:
+    """Serial number of the certificate that the server shows."""
+    context = client_context(secured.ca.certificate, secured.scscf)
+    with socket.create_connection(secured.tls, 5) as plain, context.wrap_socket(plain) as connection:
+        certificate = connection.getpeercert()
+        assert certificate is not None
+        return str(certificate["serialNumber"])
 
 
 def test_our_own_certificate_is_that_of_the_configuration_and_old_tls_is_refused(secured: Secured) -> None:

@@ -102,6 +102,28 @@ def test_a_certificate_that_is_not_there_is_found(tmp_path: Path) -> None:
     assert_found(next(file_checks.certificates(Config(path="", msrp=settings))), "none.pem")
 
 
+def with_lists(file: Path) -> Config:
+    return Config(path="", tls=Tls(crl=str(file)))
+
+
+def test_revocation_lists_that_are_good_are_ok(tmp_path: Path) -> None:
+    ca = TestCa(tmp_path)
+    [found] = file_checks.revocation_lists(with_lists(ca.revoke(ca.issue("a.example").certificate)))
+    assert (found.state, found.cause.partition(",")[0]) == ("ok", "1 in 1 lists")
+    assert list(file_checks.revocation_lists(Config(path=""))) == []
+
+
+def test_a_revocation_list_that_should_have_been_renewed_is_found(tmp_path: Path) -> None:
+    file = TestCa(tmp_path).revoke(for_s=-60)
+    assert_found(next(file_checks.revocation_lists(with_lists(file))), "should have been renewed")
+
+
+@pytest.mark.parametrize("content", ["", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"])
+def test_a_file_without_a_revocation_list_is_found(tmp_path: Path, content: str) -> None:
+    (tmp_path / "crl.pem").write_text(content)
+    assert_found(next(file_checks.revocation_lists(with_lists(tmp_path / "crl.pem"))), "crl.pem")
+
+
 def test_too_few_open_files_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
     assert_found(file_checks.open_files(), "1024")
