@@ -8,8 +8,8 @@ runs Python for them; those on which it does not decide alone come the same way 
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, NamedTuple, cast
 
 import holding
 import KSR
@@ -72,20 +72,14 @@ def _pack(register: ThirdPartyRegister) -> str:
 def unpack(packed: str) -> tuple[str, ThirdPartyRegister]:
     """Return what was queued: the peer's address, empty when it was looked at already, and the REGISTER."""
     peer, length, *values, body = base64.b64decode(packed).split(_BETWEEN, _VALUES)
-    to, from_uri, contact, expires, path, associated, vector, functions, content_type = map(_text, values)
-    register = ThirdPartyRegister(
-        to,
-        from_uri,
-        contact,
-        expires,
-        path,
-        associated,
-        vector,
-        functions,
-        content_type,
-        body[: int(length)],
-    )
-    return _text(peer), register
+    return _text(peer), ThirdPartyRegister(*_texts(values), body[: int(length)])
+
+
+_Texts = tuple[str, str, str, str, str, str, str, str, str]
+
+
+def _texts(values: Sequence[bytes]) -> _Texts:
+    return cast(_Texts, tuple([_text(value) for value in values]))
 
 
 def _text(value: bytes) -> str:

@@ -103,9 +103,9 @@ def refuse(transaction: str) -> None:
 
 def reply() -> None:
     """Within the resumed transaction: send the answer that `resume` was given."""
-    for name, value in _answer.headers:
-        if not (_answer.body and name == "Content-Type"):
-            KSR.hdr.append_to_reply(f"{name}: {value}\r\n")
+    kept = (one for one in _answer.headers if not (_answer.body and one[0] == "Content-Type"))
+    if lines := "".join([f"{name}: {value}\r\n" for name, value in kept]):
+        KSR.hdr.append_to_reply(lines)
     if _answer.body:
         KSR.textops.set_reply_body(_answer.body, dict(_answer.headers)["Content-Type"])
     KSR.tm.t_reply(_answer.status, _answer.reason)

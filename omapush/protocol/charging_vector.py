@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from omapush.errors import MalformedSip
@@ -15,6 +16,11 @@ LONGEST_VALUE: Final = 1024
 _FIELD: Final = "P-Charging-Vector"
 # The IOI between S-CSCF and AS carries its type in front   TS 24.229 5.7.1.1
 _TYPE_3: Final = "Type 3"
+# What most S-CSCFs write: both values, in quotes or without, and nothing in them that needs a second look
+_PLAIN: Final = r"[A-Za-z0-9\-.!%*_+`'~@:/]++"
+_USUAL: Final = re.compile(
+    rf'icid-value=(?:"({_PLAIN})"|({_PLAIN}));orig-ioi=(?:"((?:{_PLAIN} )?{_PLAIN})"|({_PLAIN}))'
+)
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 
 
@@ -64,6 +70,9 @@ def answer_to(received: str, own_ioi: str) -> str | None:
     None when the received one cannot be read: the 200 then goes without. `own_ioi` may come with or
     without its `Type 3`.
     """
+    if len(received) <= LONGEST_VALUE and (usual := _USUAL.fullmatch(received)):
+        icid, orig = usual[1] or usual[2], usual[3] or usual[4]
+        return f'icid-value="{icid}";orig-ioi="{orig}"{_own_end(own_ioi)}'
     try:
         vector = ChargingVector.parse(received)
     except MalformedSip:
@@ -71,7 +80,12 @@ def answer_to(received: str, own_ioi: str) -> str | None:
     answer = f"icid-value={quote(vector.icid_value)}"
     if vector.orig_ioi is not None:
         answer += f";orig-ioi={quote(vector.orig_ioi)}"
-    return f"{answer};term-ioi={quote(_TYPE_3 + own_ioi.removeprefix(_TYPE_3))}"
+    return answer + _own_end(own_ioi)
+
+
+@lru_cache(maxsize=16)
+def _own_end(own_ioi: str) -> str:
+    return f";term-ioi={quote(_TYPE_3 + own_ioi.removeprefix(_TYPE_3))}"
 
 
 def _plain(text: str) -> str:

@@ -87,12 +87,16 @@ def push_applications(contact: NameAddr) -> tuple[str, ...]:
     Lower case with escapes in upper case, so that equal ARIs are equal texts. Negated terms, numbers and
     strings name no application. Accepts the tag without quotes, without `+` and in its misspelt form.
     """
-    found: dict[str, None] = {}
-    for name, value in contact.params:
-        if name in _PUSH_TAGS and value:
-            terms = (term.strip() for term in value.split(","))
-            found.update((_canonical(term), None) for term in terms if _TOKEN_NOBANG.fullmatch(term))
-    return tuple(found)
+    values = [value for name, value in contact.params if name in _PUSH_TAGS and value]
+    if len(values) == 1:
+        return _named_applications(values[0])
+    return tuple(dict.fromkeys(ari for value in values for ari in _named_applications(value)))
+
+
+@lru_cache(maxsize=1_024)  # a network has few models of devices, and each names the same ones
+def _named_applications(value: str) -> tuple[str, ...]:
+    terms = (term.strip() for term in value.split(","))
+    return tuple(dict.fromkeys(_canonical(term) for term in terms if _TOKEN_NOBANG.fullmatch(term)))
 
 
 def feature_params(contact: NameAddr) -> Params:

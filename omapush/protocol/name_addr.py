@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip, shortened
 from omapush.protocol.sip_uri import Params, address_of_record
@@ -42,8 +41,7 @@ _LOOSE_URI: Final = re.compile(rf'"{_QUOTED_TEXT}"?|((?:sips?|tel):[^\s<>",;]++)
 _BRACKETED: Final = re.compile(r"<[^<>\"\s]++>[^<>,\"]*+")
 
 
-@dataclass(frozen=True, slots=True)
-class NameAddr:
+class NameAddr(NamedTuple):
     """One address of a header, with the parameters that belong to the header and not to the URI."""
 
     display_name: str

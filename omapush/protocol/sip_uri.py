@@ -35,6 +35,10 @@ _SIP_URI: Final = re.compile(
     rf"([Ss][Ii][Pp][Ss]?):(?:({_USERINFO})@)?({_IPV4}|{_HOSTNAME}|{_IPV6_REFERENCE})"
     rf"(?::([0-9]{{1,5}}))?({_PARAMETERS})(?:\?({_HEADERS}))?"
 )
+# A SIP identity that is written as we keep it: nothing but user and host, no escape, nothing to lower
+_OWN_FORM: Final = re.compile(
+    rf"sips?:[{_UNRESERVED}&=+$,;?/]++@(?:{_IPV4}|(?:[a-z0-9_\-]++\.(?=[a-z0-9_]))*[a-z][a-z0-9_\-]*+)"
+)
 # telephone-uri = "tel:" telephone-subscriber             RFC 3966 3
 _TEL_URI: Final = re.compile(rf"([Tt][Ee][Ll]):(\+?[0-9A-Fa-f*#\-.()]{{1,64}})({_PARAMETERS})")
 # visual-separator = "-" / "." / "(" / ")"                RFC 3966 3
@@ -102,6 +106,8 @@ def address_of_record(text: str, field: str = "Request-URI") -> str:
     Raises:
         MalformedSip: naming `field`.
     """
+    if len(text) <= LONGEST_URI and _OWN_FORM.fullmatch(text):
+        return text
     uri = SipUri.parse(text, field)
     if uri.scheme == "tel":
         return _telephone_identity(uri, field)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from lxml import etree
 
@@ -36,8 +35,7 @@ _XML_PARSER: Final = etree.XMLParser(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ThirdPartyBodies:
+class ThirdPartyBodies(NamedTuple):
     """What could be read from the body; each part is None when it was not there or not readable."""
 
     request: SipMessage | None = None
@@ -56,8 +54,7 @@ class ThirdPartyBodies:
     "What could not be read, for the log; empty is the normal case."
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedContact:
+class EmbeddedContact(NamedTuple):
     """One binding of the user as the REGISTER asked for it and the 200 granted it."""
 
     uri: str
@@ -110,22 +107,27 @@ def embedded_contacts(bodies: ThirdPartyBodies) -> tuple[EmbeddedContact, ...]:
 def _embedded(
     contact: NameAddr, answer: NameAddr | None, granted_header: int | None, asked_header: int | None
 ) -> EmbeddedContact:
-    said = (answer, contact) if answer else (contact,)
-    expires = (
-        _seconds(answer.param("expires")) if answer else None,
-        granted_header,
-        _seconds(contact.param("expires")),
-        asked_header,
-    )
     return EmbeddedContact(
         uri=contact.uri,
-        expires=next((seconds for seconds in expires if seconds is not None), None),
-        instance=_unbracketed(_first_param(said, "+sip.instance")),
+        expires=_expires(contact, answer, granted_header, asked_header),
+        instance=_unbracketed(_first_param(answer, contact, "+sip.instance")),
         applications=push_applications(contact),
         feature_params=feature_params(contact),
-        pub_gruu=_gruu(_first_param(said, "pub-gruu")),
-        q=_qvalue(_first_param(said, "q")),
+        pub_gruu=_gruu(_first_param(answer, contact, "pub-gruu")),
+        q=_qvalue(_first_param(answer, contact, "q")),
     )
+
+
+def _expires(
+    contact: NameAddr, answer: NameAddr | None, granted_header: int | None, asked_header: int | None
+) -> int | None:
+    granted = _seconds(answer.param("expires")) if answer else None
+    if granted is None:
+        granted = granted_header
+    if granted is not None:
+        return granted
+    asked = _seconds(contact.param("expires"))
+    return asked_header if asked is None else asked
 
 
 class _Reader:
@@ -192,7 +194,7 @@ class _Reader:
         found: list[NameAddr] = []
         for value in message.all("contact") if message else ():
             try:
-                pieces = split_quoted(value, ",", "Contact")
+                pieces = [value] if _is_one(value) else split_quoted(value, ",", "Contact")
             except MalformedSip as error:
                 self._problems.append(str(error))
                 continue
@@ -261,8 +263,8 @@ def _binding_key(contact: NameAddr) -> str:
     return user + at + rest.lower()
 
 
-def _first_param(contacts: Iterable[NameAddr], name: str) -> str | None:
-    return next((value for contact in contacts if (value := contact.param(name))), None)
+def _first_param(answer: NameAddr | None, contact: NameAddr, name: str) -> str | None:
+    return (answer.param(name) if answer else None) or contact.param(name) or None
 
 
 def _gruu(text: str | None) -> str | None:
@@ -271,6 +273,11 @@ def _gruu(text: str | None) -> str | None:
         return None if text is None else str(SipUri.parse(text, "pub-gruu"))
     except MalformedSip:
         return None
+
+
+def _is_one(value: str) -> bool:
+    """Tell whether a header value holds one element for sure, and all is closed that is opened."""
+    return "," not in value and value.count('"') % 2 == 0 and value.count("<") == value.count(">")
 
 
 def _seconds(text: str | None) -> int | None:

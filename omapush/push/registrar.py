@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip
 from omapush.protocol.charging_vector import answer_to
@@ -18,8 +17,7 @@ from omapush.push.registration import LARGEST_EXPIRY_S, Report
 _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,32}")
 
 
-@dataclass(frozen=True, slots=True)
-class ThirdPartyRegister:
+class ThirdPartyRegister(NamedTuple):
     """The header values and the body of a REGISTER that an S-CSCF sent us."""
 
     to: str

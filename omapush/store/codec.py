@@ -16,7 +16,7 @@ from omapush.push.media_worker import MediaWorker
 from omapush.push.nodes import Sign
 from omapush.push.profile_document import Profile
 from omapush.push.referral import Referral, Told
-from omapush.push.registration import Registration, Report
+from omapush.push.registration import Registration
 from omapush.push.session import Session
 from omapush.push.session_answers import Said
 from omapush.push.session_requests import Asked
@@ -64,7 +64,6 @@ _DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
 }
 
 
-_CAPTURE: Final = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], Report])
 _HOSTED: Final = msgspec.msgpack.Decoder(tuple[tuple[tuple[str, str], ...], HostedPush])
 
 
@@ -233,16 +232,6 @@ def recipient(data: bytes) -> Recipient:
 def registration(data: bytes) -> Registration:
     """Read a registration record."""
     return _decode(Registration, data)
-
-
-def encode_capture(headers: tuple[tuple[str, str], ...], report: Report) -> bytes:
-    """Return what one SIP process hands to another for a REGISTER: headers of the answer, and the report."""
-    return _ENCODER.encode((headers, report))
-
-
-def capture(data: bytes) -> tuple[tuple[tuple[str, str], ...], Report]:
-    """Read what `encode_capture` wrote; it is never stored."""
-    return _CAPTURE.decode(data)
 
 
 def encode_hosted(headers: tuple[tuple[str, str], ...], push: HostedPush) -> bytes:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.errors import MalformedSip
+from omapush.protocol import charging_vector
 from omapush.protocol.charging_vector import ChargingVector, answer_to
 
 QUOTED = (
@@ -80,3 +81,11 @@ def test_a_charging_vector_cut_anywhere_is_read_or_refused() -> None:
     for end in range(len(QUOTED)):
         answer = answer_to(QUOTED[:end], "home1.example")
         assert answer is None or answer.startswith('icid-value="1a;2b"')
+
+
+@given(st.from_regex(charging_vector._USUAL, fullmatch=True))
+def test_the_usual_form_is_answered_as_any_other(value: str) -> None:
+    vector = ChargingVector.parse(value)
+    ours = ChargingVector(vector.icid_value, None, vector.orig_ioi, "Type 3home1.example")
+
+    assert answer_to(value, "home1.example") == str(ours)

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omapush.errors import MalformedSip
+from omapush.protocol import sip_uri
 from omapush.protocol.sip_uri import LONGEST_URI, SipUri, address_of_record
 
 VALID = (
@@ -157,3 +158,11 @@ def test_a_uri_cut_anywhere_is_read_or_refused(text: str) -> None:
         except MalformedSip:
             continue
         assert text[:end] == str(uri)
+
+
+@given(st.from_regex(sip_uri._OWN_FORM, fullmatch=True))
+def test_an_identity_in_our_own_form_is_one_and_stays_as_it_is(text: str) -> None:
+    uri = SipUri.parse(text)
+
+    assert address_of_record(text) == text == f"{uri.scheme}:{uri.user}@{uri.host}"
+    assert (uri.host.lower().removesuffix("."), uri.port, uri.params) == (uri.host, None, ())
