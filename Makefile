@@ -14,6 +14,7 @@ TLS ?=
 SECONDS ?= 600
 MINUTES ?= 5
 SEED ?=
+REDIS ?=
 VALKEY ?=
 TESTS ?=
 HOURS ?=
@@ -30,6 +31,8 @@ PACKAGES := kamailio kamailio-python3-modules kamailio-tls-modules sip-tester re
 BENCH_PACKAGES := mariadb-server-core mariadb-client-core kamailio-mysql-modules
 # The browser that tests of the console look through, for `make test` alone.
 BROWSER_PACKAGES := chromium
+# What `make chaos` steps clocks with and, as root, loses packets with.
+CHAOS_PACKAGES := gcc libc6-dev iproute2 nftables
 # For `make test-package` alone: a Debian in a folder, and systemd in it.
 PACKAGE_TEST_PACKAGES := debootstrap systemd-container lintian
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -50,7 +53,7 @@ demo: deps ## start everything on free loopback ports, deliver pushes, show the 
 run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS, NODES=2 nodes, STANDIN=no: no S-CSCF and handset
 	@python -m demo.stack run --nodes $(NODES) $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
 
-test: deps $(VENV)/.browser $(VENV)/.docs-libraries ## prove everything: units, store, wire, browser
+test: deps $(VENV)/.browser $(VENV)/.chaos-packages $(VENV)/.docs-libraries ## prove everything: units, store, wire, browser
 	@echo "test: pytest over tests/, in $(TEST_PROCESSES) processes"
 	@python -m pytest -n $(TEST_PROCESSES) --dist loadfile || { [ $$? = 1 ] && $(MAKE) test-alone; }
 
@@ -88,8 +91,8 @@ fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 
 	@echo "fuzz: $(SECONDS) seconds over $(or $(TARGETS),all targets)"
 	@python -m fuzz --seconds $(SECONDS) $(TARGETS)
 
-chaos: deps ## kill, stop and starve a stack under load for MINUTES=5, then prove that nothing is missing; SEED=n repeats a run
-	@python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+chaos: deps $(VENV)/.chaos-packages ## strike a stack under load for MINUTES=5, then prove that nothing is missing; SEED=n repeats a run, REDIS=sentinel|cluster
+	@python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(REDIS),--redis $(REDIS))
 
 soak: deps ## half load for HOURS=n (or MINUTES=60), then prove that nothing grows or is missing; RECEIVERS=1000, RATE=n
 	@python -m soak --minutes $(if $(HOURS),$$(awk 'BEGIN { print 60 * $(HOURS) }'),$(if $(filter command line,$(origin MINUTES)),$(MINUTES),60)) --receivers $(RECEIVERS) $(if $(RATE),--rate $(RATE))
@@ -98,7 +101,7 @@ lab: deps ## the push story through a real IMS core: Kamailio as S-CSCF, an HSS 
 	@echo "lab: S-CSCF, HSS, omapush as its application server, two devices, all on this machine"
 	@python -m lab.story
 
-conformance: deps $(VENV)/.browser ## run the tests, then list every requirement with its tests and result
+conformance: deps $(VENV)/.browser $(VENV)/.chaos-packages ## run the tests, then list every requirement with its tests and result
 	@echo "conformance: pytest, then requirement -> tests -> result"
 	@mkdir -p build
 	@python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile || echo "conformance: some tests failed; the table shows which requirements they prove"
@@ -130,7 +133,8 @@ $(VENV)/.packages: WANTED := $(PACKAGES)
 $(VENV)/.bench-packages: WANTED := $(BENCH_PACKAGES)
 $(VENV)/.browser-packages: WANTED := $(BROWSER_PACKAGES)
 $(VENV)/.package-test-packages: WANTED := $(PACKAGE_TEST_PACKAGES)
-$(VENV)/.packages $(VENV)/.bench-packages $(VENV)/.browser-packages $(VENV)/.package-test-packages: Makefile
+$(VENV)/.chaos-packages: WANTED := $(CHAOS_PACKAGES)
+$(VENV)/.packages $(VENV)/.bench-packages $(VENV)/.browser-packages $(VENV)/.package-test-packages $(VENV)/.chaos-packages: Makefile
 	@missing=""; \
 	for package in $(WANTED); do \
 	  [ "$$(dpkg-query -Wf '$${db:Status-Abbrev}' $$package 2>/dev/null)" = "ii " ] || missing="$$missing $$package"; \

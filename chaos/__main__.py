@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from chaos import report
+from chaos import network, report, scene
 from chaos.run import run
 from tests.harness.processes import ProcessEnded
 
@@ -22,9 +22,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="the same seed gives the same faults")
     parser.add_argument("--providers", type=int, default=4)
     parser.add_argument("--rate", type=float, default=40.0, help="pushes a second, all providers together")
+    parser.add_argument("--redis", default=scene.ONE, choices=scene.PLACES)
+    parser.add_argument("--only", nargs="*", default=[], help="these kinds of faults, such as 'kill -9'")
     asked = parser.parse_args()
+    network.enter()
+    network.kinds()
     seed = random.SystemRandom().randrange(2**31) if asked.seed is None else asked.seed
-    print(f"chaos: seed {seed}, {asked.minutes:g} minutes", flush=True)
+    print(f"chaos: seed {seed}, {asked.minutes:g} minutes, Redis: {asked.redis}", flush=True)
     try:
         with tempfile.TemporaryDirectory(prefix="omapush-chaos-") as folder:
             done = run(
@@ -33,6 +37,8 @@ def main() -> int:
                 seconds=asked.minutes * 60,
                 providers=asked.providers,
                 rate=asked.rate,
+                place=asked.redis,
+                only=asked.only,
             )
     except (ProcessEnded, TimeoutError) as error:
         print(f"chaos: seed {seed}: {error}", file=sys.stderr)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from chaos.faults import NETWORK, STEPPED
 from chaos.run import Run
+
+_OPTIONAL: Final = {STEPPED: "a C compiler", NETWORK: "root, ip, tc and nft"}
+"Faults that not every machine can have."
 
 
 def written(run: Run) -> str:
@@ -12,7 +18,8 @@ def written(run: Run) -> str:
     lines = [
         "# Chaos",
         "",
-        f"Seed {run.seed}, {run.seconds:g} s, {run.providers} content providers, {len(run.struck)} faults.",
+        f"Seed {run.seed}, {run.seconds:g} s, {run.providers} content providers, {len(run.struck)} faults, "
+        f"Redis: {run.place}.",
         f"**{'Nothing is missing' if verdict.faultless else 'SOMETHING IS MISSING'}.**",
         "",
         "| | |",
@@ -33,6 +40,8 @@ def written(run: Run) -> str:
     ):
         if entries:
             lines += [f"## {title}", "", *(f"- {entry}" for entry in entries), ""]
+    if absent := sorted(_OPTIONAL.keys() - run.possible):
+        lines += [f"Not struck here: {one}, for want of {_OPTIONAL[one]}." for one in absent] + [""]
     lines += ["## Faults", "", "| s | fault |", "|---|---|"]
     lines += [f"| {one.at_s:.1f} | {one.fault} |" for one in run.struck]
     return "\n".join([*lines, ""])

@@ -68,6 +68,8 @@ class Notifications:
         self._tasks: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
         self._failing: dict[str, Failing] = {}
+        self._unsettled: dict[str, tuple[int, Event]] = {}
+        "What came of notifications, and is not noted yet; at most as many as are under way at a time."
 
     def failing(self) -> list[Failing]:
         """Return the initiators whose last notifications were not taken."""
@@ -81,6 +83,7 @@ class Notifications:
         """
         while not stop.is_set():
             try:
+                await self._settle_left()
                 rest_s = 0.0 if await self._borrow(stop) else _IDLE_S
             except PushError as error:
                 log.get().warning("store_trouble", problem=str(error), action="trying again")
@@ -169,10 +172,22 @@ class Notifications:
         return int(wait_s * 1000 * (0.5 + random.random() / 2))
 
     async def _settle(self, member: str, again_ms: int, event: Event) -> None:
+        """Note what came of it, or remember to: Redis may not take it now."""
         try:
             await asyncio.to_thread(owed.settle, self._store, member, again_ms=again_ms, event=event)
         except PushError as error:
-            log.get().warning("notification_not_settled", member=member, problem=str(error))
+            if member not in self._unsettled:
+                log.get().warning("notification_not_settled", member=member, problem=str(error))
+            self._unsettled[member] = (again_ms, event)
+        else:
+            self._unsettled.pop(member, None)
+
+    async def _settle_left(self) -> None:
+        """Note what could not be noted, before it is borrowed and told once more."""
+        for member, (again_ms, event) in list(self._unsettled.items()):
+            await self._settle(member, again_ms, event)
+            if member in self._unsettled:
+                return
 
     def _call(self, due: Due, index: int) -> Call:
         """The exchange as part of the push's trace, which it mostly has not."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import redis
+from redis.crc import key_slot
 
 from tests.harness.authority import TestCa
 from tests.harness.ports import free_ports
@@ -17,6 +19,8 @@ from tests.harness.processes import Process
 from tests.harness.wait import wait_until
 
 PROGRAM: Final = shutil.which("redis-server") or "redis-server"
+# A file that may not grow is a write that fails, as on a full disk, and not the end of the process.
+_START: Final = ("env", "--ignore-signal=XFSZ", PROGRAM)
 SLOTS: Final = 16_384
 NODE_TIMEOUT_MS: Final = 1_000
 "A master that is silent for so long is replaced."
@@ -24,7 +28,15 @@ MAY: Final = "~* &* +@all -@admin -@dangerous +info +config|get +keys"
 "What docs/security.md says the user needs; KEYS is for the tests alone."
 
 
-class _Servers(ABC):
+Environment = Callable[[str], Mapping[str, str]]
+"What the process of `redis0`, `redis1` ... finds in its environment."
+
+
+def _nothing_more(_: str) -> Mapping[str, str]:
+    return {}
+
+
+class Servers(ABC):
     """Processes that are started and stopped together."""
 
     def __init__(self) -> None:
@@ -49,6 +61,22 @@ class _Servers(ABC):
     def _join(self) -> None:
         """Make one of them all."""
 
+    @abstractmethod
+    def is_master(self, index: int) -> bool:
+        """Whether it is one now, in its own eyes."""
+
+    @abstractmethod
+    def master(self) -> int:
+        """The index of the master that has the most to do: the only one, or that of the first user shard."""
+
+    @abstractmethod
+    def replica_of(self, master: int) -> int:
+        """The index of the replica that has what a master has."""
+
+    @abstractmethod
+    def is_whole(self) -> bool:
+        """Whether each master serves, and has a replica that has what it has."""
+
 
 def _is_up(node: Process) -> bool:
     return node.log.exists() and any(
@@ -57,15 +85,24 @@ def _is_up(node: Process) -> bool:
     )
 
 
-class RedisCluster(_Servers):
+class RedisCluster(Servers):
     """
     Three masters, 0 or 3 replicas, and masters without slots, in this order; each process by its index.
 
     `guarded`: with TLS between all, for clients with a certificate and the user `psa` alone.
     """
 
-    def __init__(self, folder: Path, *, replicas: int = 3, spare: int = 0, guarded: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        replicas: int = 3,
+        spare: int = 0,
+        guarded: bool = False,
+        environment: Environment = _nothing_more,
+    ) -> None:
         super().__init__()
+        self._environment = environment
         self._replicas = replicas
         count = 3 + replicas + spare
         numbers = free_ports(2 * count)
@@ -112,11 +149,11 @@ class RedisCluster(_Servers):
     def _node(self, folder: Path, own: list[str | Path], bus: int) -> Process:
         folder.mkdir(parents=True)
         command: list[str | Path] = [
-            PROGRAM, *own, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "yes",
+            *_START, *own, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "yes",
             "--cluster-enabled", "yes", "--cluster-port", str(bus), "--repl-diskless-sync-delay", "0",
             "--cluster-node-timeout", str(NODE_TIMEOUT_MS),
         ]  # fmt: skip
-        return Process(command, log=folder / "redis.log")
+        return Process(command, log=folder / "redis.log", env=self._environment(f"redis{len(self.nodes)}"))
 
     def client(self, index: int) -> Any:
         """One node, for the operator."""
@@ -161,6 +198,22 @@ class RedisCluster(_Servers):
         """Whether it is one now, in its own eyes."""
         return bool(self.client(index).info("replication")["role"] == "master")
 
+    def master(self) -> int:
+        """The one of the first user shard."""
+        return self.owner_of(key_slot(b"u0"))
+
+    def replica_of(self, master: int) -> int:
+        """Of two that have the same slots, one is the master at a time."""
+        return (master + 3) % 6
+
+    def is_whole(self) -> bool:
+        """All of them, three of which are masters, see all slots served."""
+        try:
+            masters = [index for index in range(len(self.nodes)) if self.is_master(index)]
+            return len(masters) == 3 and all(map(self.is_well, range(len(self.nodes))))
+        except redis.RedisError:
+            return False
+
     def owner_of(self, slot: int) -> int:
         """The index of the master that serves a slot."""
         shown = self.client(self._alive()).execute_command("CLUSTER SLOTS")
@@ -194,12 +247,12 @@ class RedisCluster(_Servers):
         wait_until(lambda: self.is_master(index + 3), 20, "the replica takes over")
 
 
-class Watched(_Servers):
+class Watched(Servers):
     """A master, its replica, and three Sentinels that agree when the master is gone."""
 
     NAME: Final = "omapush"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, environment: Environment = _nothing_more) -> None:
         super().__init__()
         self.ports = free_ports(2)
         self._watchers = free_ports(3)
@@ -207,11 +260,11 @@ class Watched(_Servers):
             own = folder / f"redis{index}"
             own.mkdir(parents=True)
             command: list[str | Path] = [
-                PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--dir", own, "--save", "",
+                *_START, "--port", str(port), "--bind", "127.0.0.1", "--dir", own, "--save", "",
                 "--appendonly", "yes", "--repl-diskless-sync-delay", "0",
             ]  # fmt: skip
             command += ["--replicaof", f"127.0.0.1 {self.ports[0]}"] if index else []
-            self.nodes.append(Process(command, log=own / "redis.log"))
+            self.nodes.append(Process(command, log=own / "redis.log", env=environment(f"redis{index}")))
         for index, port in enumerate(self._watchers):
             own = folder / f"sentinel{index}"
             own.mkdir(parents=True)
@@ -248,6 +301,30 @@ class Watched(_Servers):
     def is_master(self, index: int) -> bool:
         """Whether it is the master now."""
         return bool(self.client(index).info("replication")["role"] == "master")
+
+    def master(self) -> int:
+        """The one that the Sentinels name."""
+        return self.ports.index(self._named(0))
+
+    def replica_of(self, master: int) -> int:
+        """The other one."""
+        return 1 - master
+
+    def _named(self, index: int) -> int:
+        """The port of the master in the eyes of one Sentinel."""
+        shown: Any = self._sentinel(index).sentinel_master(self.NAME)
+        return int(shown["port"])
+
+    def is_whole(self) -> bool:
+        """The master that all Sentinels name has the other one behind it."""
+        try:
+            named = {self._named(index) for index in range(3)}
+            if len(named) != 1 or not self.is_master(master := self.ports.index(named.pop())):
+                return False
+            other = self.client(1 - master).info("replication")
+            return bool(other["role"] == "slave" and other["master_link_status"] == "up")
+        except redis.RedisError:
+            return False
 
     def kill_master(self) -> None:
         """End the master as a power cut does, and return when the replica has taken over."""

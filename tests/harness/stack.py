@@ -30,6 +30,8 @@ from tests.harness.sip_ping import answers_options
 from tests.harness.wait import wait_until
 
 Settings = Mapping[str, Mapping[str, Any]]
+Environment = Callable[[str], Mapping[str, str]]
+"What the process of a part finds in its environment."
 PARTS = ("redis", "sip", "api", "notifier")
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "loopback only"
@@ -52,6 +54,10 @@ DEFAULTS: Settings = {
 }
 
 
+def _nothing_more(_: str) -> Mapping[str, str]:
+    return {}
+
+
 class Stack:
     """
     One private installation on free loopback ports; a context manager that starts its parts and ends them.
@@ -60,12 +66,23 @@ class Stack:
     and win over `DEFAULTS` key by key.
     """
 
-    def __init__(self, folder: Path, settings: Settings | None = None, parts: Sequence[str] = PARTS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings | None = None,
+        parts: Sequence[str] = PARTS,
+        *,
+        environment: Environment = _nothing_more,
+        root: Path = ROOT,
+    ) -> None:
+        """`environment`: what a part gets more than the tests have; `root`: the checkout whose code runs."""
+        self._environment, self._root = environment, root
         sip_port, http_port, self.core_port, msrp_port = free_ports(4)
         self.folder = folder
         self.sip = ("127.0.0.1", sip_port)
-        self._run_dir = Path(tempfile.mkdtemp(prefix="push-"))  # a unix socket's path is short
-        self.control = self._run_dir / "kamailio.ctl"
+        self.run_dir = Path(tempfile.mkdtemp(prefix="push-"))  # a unix socket's path is short
+        "Sockets, pid files, and the files of the stack's own Redis."
+        self.control = self.run_dir / "kamailio.ctl"
         self.config_file = folder / "omapush.toml"
         folder.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(_toml(self._tables(sip_port, http_port, msrp_port, settings or {})))
@@ -82,7 +99,7 @@ class Stack:
             "sip": {"listen": [f"udp:127.0.0.1:{sip_port}", f"tcp:127.0.0.1:{sip_port}"]},
             "core": {"next_hop": f"sip:127.0.0.1:{self.core_port};lr"},
             "api": {"listen": f"127.0.0.1:{http_port}"},
-            "redis": {"url": f"unix://{self._run_dir / 'redis.sock'}"},
+            "redis": {"url": f"unix://{self.run_dir / 'redis.sock'}"},
             "msrp": {"listen": f"127.0.0.1:{msrp_port}", "workers": 1},
         }
         tables: dict[str, dict[str, Any]] = {}
@@ -102,8 +119,8 @@ class Stack:
         return Process(
             [*command, "--config", self.config_file, part],
             log=self.folder / f"{part}.log",
-            env={"OMAPUSH_RUN_DIR": str(self._run_dir)},
-            cwd=ROOT,
+            env={"OMAPUSH_RUN_DIR": str(self.run_dir), **self._environment(part)},
+            cwd=self._root,
         )
 
     # Life ----------------------------------------------------------------------------------------
@@ -120,7 +137,7 @@ class Stack:
         self.db.close()
         for process in reversed(self.parts.values()):
             process.stop()
-        shutil.rmtree(self._run_dir, ignore_errors=True)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
 
     def _start_all(self) -> None:
         """Redis first, for the others ask it; these beside each other, for each waits more than it works."""
