@@ -36,7 +36,7 @@ class CpuTime:
         control socket of a Kamailio among them, whose processes are told apart.
         """
         self._by_session = {leader: kind for kind, leader in leaders.items()}
-        self._by_process = _kinds_of(control) if control else {}
+        self._by_process = kinds_of(control) if control else {}
         self._before = self._ticks()
 
     def per_one_us(self, number: float) -> dict[str, float]:
@@ -67,7 +67,7 @@ def middle(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {kind: median(one.get(kind, 0.0) for one in rounds) for kind in kinds}
 
 
-def _kinds_of(control: Path) -> dict[int, str]:
+def kinds_of(control: Path) -> dict[int, str]:
     """Process id -> kind, as Kamailio itself tells."""
     command = ["kamcmd", "-s", f"unixs:{control}", "core.psx"]
     said = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - words of ours

@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable
 
 import completer
+import heartbeat
 import hosting
 import KSR
 import ksr_reader
@@ -350,6 +351,7 @@ class PushAs:
     def _work(self, name: str, make: Callable[[], Worker]) -> None:
         """Let the one worker of this process work; made here, for its connection opens after the fork."""
         self._look()
+        heartbeat.beat(name, ksr_reader.number("$rtimer_worker"))
         worker = self._workers.get(name)
         if worker is None:
             worker = self._workers[name] = profiling.watched(name, make)
@@ -363,6 +365,7 @@ class PushAs:
         try:
             if self._steering is None:
                 self._steering = SipSteering(self._settings)
+            heartbeat.beat("control", 0)
             self._steering.run_once()
         except Exception:
             log.get().exception("completer_crashed", queue="control")

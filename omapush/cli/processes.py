@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import typer
 
 from omapush import log
-from omapush.cli import audit_note, launch, supervision, terminal
+from omapush.cli import audit_note, launch, sip_supervisor, supervision, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
 
@@ -79,7 +79,13 @@ def sip(context: typer.Context, run_dir: RunDir = None) -> None:
     make_private(run)
     if profile := launch.tls_profile(config):
         launch.tls_file(run).write_text(profile, encoding="utf-8")
-    _become(launch.kamailio_command(config, run), launch.kamailio_environment(config))
+    log.setup("sip", level=config.log.level, form=config.log.format)
+    command, environment = launch.kamailio_command(config, run), launch.kamailio_environment(config)
+    try:
+        code = asyncio.run(supervision.supervised(sip_supervisor.run(config, command, environment)))
+    except FileNotFoundError as error:
+        raise _missing(command[0], error) from error
+    raise typer.Exit(code)
 
 
 def api(context: typer.Context) -> None:
@@ -237,11 +243,13 @@ def _answers(sock: Path) -> bool:
     return True
 
 
-def _become(command: list[str], environment: dict[str, str] | None = None) -> None:
+def _become(command: list[str]) -> None:
     try:
-        launch.become(command, environment)
+        launch.become(command)
     except OSError as error:
-        missing = (
-            "the package omapush needs it" if launch.PACKAGED else "`make deps` installs what is missing"
-        )
-        raise PushRefused(f"{command[0]}: {error.strerror}; {missing}") from error
+        raise _missing(command[0], error) from error
+
+
+def _missing(program: str, error: OSError) -> PushRefused:
+    action = "the package omapush needs it" if launch.PACKAGED else "`make deps` installs what is missing"
+    return PushRefused(f"{program}: {error.strerror}; {action}")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LONGEST_CONTENT_URL = 200
 "Characters before a token, so that the link fits into a MESSAGE."
+_SHORTEST_HANG_S = 3.0
 _IN_FLIGHT_BYTES = 45_000
 "Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
 _SHARED_MEMORY_IN_FLIGHT = 0.75
@@ -50,6 +51,8 @@ def check(config: Config) -> None:
     _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')
     if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
         raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
+    if 0 < config.sip.hang_s < _SHORTEST_HANG_S:
+        raise BadConfiguration(f"{config.path}: sip.hang_s", f"is below {_SHORTEST_HANG_S:g}, and not 0")
     check_networks(f"{config.path}: core.trusted_peers", config.core.trusted_peers)
     _check_tls(config)
     _check_memory(config)

@@ -58,6 +58,11 @@ class Sip(Section, frozen=True):
     """Relayed requests larger than this leave by TCP; 0 leaves the transport of users' traffic alone."""
     record_route: bool = False
     """Stay in the route of dialogs that filter criteria bring through us."""
+    hang_s: Annotated[Annotated[float, Meta(ge=0, le=3_600)], restart("sip")] = 30.0
+    """
+    Kamailio is killed and started again when OPTIONS gets no answer for so long, or one of its processes does
+    nothing; 3 at least. 0: never.
+    """
     log_level: Annotated[Literal["error", "warning", "info", "debug"], restart("sip")] = "warning"
     """How much Kamailio's own core logs."""
 

@@ -12,6 +12,7 @@ from omapush.push.alarm_rules import Hop
 
 _ANSWER_S: Final = 1.0
 _SAMPLE: Final = re.compile(r'^omapush_(\w+?)(?:\{hop="([^"]*)"\})? ([0-9.e+]+)(?: [0-9]+)?$', re.MULTILINE)
+_ROUND: Final = re.compile(r'^omapush_process_seen_seconds\{process="([^"]*)"\} (\S+)', re.MULTILINE)
 _PAUSED: Final = "next_hop_paused_until_seconds"
 _DOWN: Final = "next_hop_down_until_seconds"
 
@@ -59,3 +60,8 @@ def read(text: str) -> SipState:
         int(plain.get("shmem_total_size", 0)),
         tuple(Hop(hop, until.get((_PAUSED, hop), 0), until.get((_DOWN, hop), 0)) for hop in names),
     )
+
+
+def rounds(text: str) -> dict[str, str]:
+    """Return when senders, completers and their like went round last, by process, as the metrics say it."""
+    return dict(_ROUND.findall(text))

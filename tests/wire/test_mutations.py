@@ -96,7 +96,7 @@ def whole_messages(stack: Stack, core: SipPeer) -> list[bytes]:
 
 def processes(stack: Stack) -> dict[int, int]:
     """Each process of Kamailio, with its private memory in KB."""
-    pid = stack.parts["sip"].pid
+    pid = int((stack.control.parent / "kamailio.pid").read_text())
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return {one: _private_kb(one) for one in (pid, *map(int, children))}
 

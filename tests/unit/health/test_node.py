@@ -44,6 +44,18 @@ def test_memory_and_next_hops_are_read_from_the_metrics() -> None:
     )
 
 
+def test_when_each_process_went_round_is_read_from_the_metrics() -> None:
+    text = (
+        'omapush_process_seen_seconds{process="sender 0"} 1800000000.250000 1800000000300\n'
+        'omapush_process_seen_seconds{process="results 0"} 1800000001.000000 1800000001300\n'
+    )
+    assert kamailio.rounds(EXPOSITION + text) == {
+        "sender 0": "1800000000.250000",
+        "results 0": "1800000001.000000",
+    }
+    assert kamailio.rounds(EXPOSITION) == {}
+
+
 @given(st.text())
 def test_whatever_is_not_our_metrics_says_nothing(text: str) -> None:
     assert kamailio.read(text) == SipState()

@@ -1,0 +1,108 @@
+"""The process that `omapush sip` is: it starts Kamailio, ends with it, and starts it anew when it hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from omapush import log
+from omapush.cli import supervision
+from omapush.config import Config
+from omapush.health import kamailio, sip_ping
+from omapush.push.liveness import LOOKS, Liveness, Look
+
+_PR_SET_PDEATHSIG: Final = 1
+_READY_LOOK_S: Final = 0.25
+"How often it is asked whether it serves, until it does."
+_START_S: Final = 120.0
+"How long it may take until it serves, or `sip.hang_s` when that is longer."
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_FAILED: Final = 1
+
+
+async def run(config: Config, command: Sequence[str], environment: dict[str, str]) -> int:
+    """
+    Run Kamailio until it ends by itself or a signal ends us; returns its exit code, 1 for death by a signal.
+
+    One that hangs (`sip.hang_s`) is killed with all its processes and started again, as often as it takes.
+    """
+    stopping = asyncio.Event()
+    while True:
+        child = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdin=asyncio.subprocess.DEVNULL, preexec_fn=_end_with_us
+        )
+        _pass_signals_on(child, stopping)
+        ended = asyncio.create_task(child.wait())
+        watch = asyncio.create_task(_watched(config))
+        await asyncio.wait((ended, watch), return_when=asyncio.FIRST_COMPLETED)
+        if watch.done() and not stopping.is_set() and not ended.done():
+            log.get().error("sip_hangs", what=watch.result(), action="killed and started again")
+            _kill(child.pid)
+            await ended
+            continue
+        code = await ended
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        return code if code >= 0 else _FAILED
+
+
+def _end_with_us() -> None:
+    """In Kamailio before it begins: it is told to end when we are gone, for nobody watches it then."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _pass_signals_on(child: asyncio.subprocess.Process, stopping: asyncio.Event) -> None:
+    def end() -> None:
+        stopping.set()
+        with suppress(ProcessLookupError):
+            child.send_signal(signal.SIGTERM)
+
+    for number in _STOPS:
+        asyncio.get_running_loop().add_signal_handler(number, end)
+
+
+async def _watched(config: Config) -> str:
+    """Return what hangs, once something does; the service manager is told when Kamailio serves."""
+    patience_s = config.sip.hang_s
+    begun = asyncio.get_running_loop().time()
+    while await sip_ping.problem_of_kamailio(config):
+        if patience_s and asyncio.get_running_loop().time() - begun > max(_START_S, patience_s):
+            return "it has not begun to serve"
+        await asyncio.sleep(_READY_LOOK_S)
+    supervision.ready()
+    if not patience_s:
+        await asyncio.Event().wait()
+    seen = Liveness()
+    while not (what := seen.hang()):
+        await asyncio.sleep(patience_s / LOOKS)
+        problem, metrics = await asyncio.gather(
+            sip_ping.problem_of_kamailio(config), kamailio.exposition(config)
+        )
+        rounds = kamailio.rounds(metrics.decode("utf-8", "replace")) if metrics else None
+        seen = seen.after(Look(not problem, rounds))
+    return what
+
+
+def _kill(main: int) -> None:
+    """End Kamailio with all its processes; stopped first, so that it makes no new ones meanwhile."""
+    with suppress(ProcessLookupError):
+        os.kill(main, signal.SIGSTOP)
+        for process in (*_children(main), main):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found

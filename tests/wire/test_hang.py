@@ -1,0 +1,39 @@
+"""A Kamailio that hangs is killed and started again; one whose supervisor is gone ends."""
+
+import os
+import signal
+from pathlib import Path
+
+from bench.cpu import kinds_of
+from tests.harness.sip_peer import SipPeer
+from tests.harness.stack import Settings, Stack
+from tests.harness.wait import wait_until
+
+
+def test_a_process_that_stands_still_has_kamailio_started_again(tmp_path: Path) -> None:
+    """Then a push that came meanwhile is delivered; and nothing stays behind when the supervisor dies."""
+    with SipPeer() as core:
+        settings: Settings = {"sip": {"hang_s": 3}, "core": {"next_hop": f"sip:127.0.0.1:{core.port};lr"}}
+        with Stack(tmp_path, settings, ("redis", "sip", "notifier")) as stack:
+            assert stack.result(stack.submit("sip:before@home1.example")).state == "delivered"
+            before = kinds_of(stack.control)
+            [completer] = [process for process, kind in before.items() if kind == "completer results"]
+            os.kill(completer, signal.SIGSTOP)
+            ref = stack.submit("sip:meanwhile@home1.example")
+
+            line = stack.parts["sip"].wait_for_line("event=sip_hangs", 30)
+
+            assert 'what="results 0"' in line
+            wait_until(lambda: not any(map(is_alive, before)), 5, "end of all its processes")
+            assert stack.result(ref, 30).state == "delivered"
+
+            after = kinds_of(stack.control)
+            stack.parts["sip"].send_signal(signal.SIGKILL)
+            wait_until(lambda: not any(map(is_alive, after)), 15, "end of Kamailio without a supervisor")
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
