@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from omapush.push.values import Event, Push, Recipient, Result
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
+
+_TRY_MS: Final = 600_000
+"How long after the time of its next try a result is still known: notifiers may be late."
 
 
 class Due(NamedTuple):
@@ -62,7 +65,7 @@ def settle(store: Store, member: str, *, again_ms: int, event: Event) -> None:
         Call(
             "omapush_settle",
             [keys.notify(number), keys.push(number, ref), keys.push_log(number, ref)],
-            [member, again_ms, codec.encode(event)],
+            [member, again_ms, codec.encode(event), max(again_ms - event.at_ms, 0) + _TRY_MS],
         ),
     )
 

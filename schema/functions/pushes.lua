@@ -344,16 +344,19 @@ local function borrow(keys, args)
   return due
 end
 
--- Close one notification: done (or given up), or put off.
--- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event
+-- Close one notification: done (or given up), or put off. The push is not forgotten before that try.
+-- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event, how long the push is needed yet in ms
 local function settle(keys, args)
+  -- A log may be over before its push: a line must not begin another, which would stay.
+  redis.call('RPUSHX', keys[3], args[3])
   if args[2] == '0' then
     redis.call('ZREM', keys[1], args[1])
-  else
-    redis.call('ZADD', keys[1], 'XX', args[2], args[1])
+    return 1
   end
-  if redis.call('EXISTS', keys[2]) == 1 then
-    redis.call('RPUSH', keys[3], args[3])
+  redis.call('ZADD', keys[1], 'XX', args[2], args[1])
+  redis.call('PEXPIRE', keys[2], args[4], 'GT')
+  if redis.call('HEXISTS', keys[2], 'logs') == 0 then
+    redis.call('PEXPIRE', keys[3], args[4], 'GT')
   end
   return 1
 end

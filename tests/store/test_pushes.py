@@ -249,3 +249,48 @@ def test_a_push_whose_recipients_are_all_final_from_the_start_has_ended(
     key = push_key(store, one.push.ref)
     assert (int(store.db.ttl(key)), store.db.hexists(key, "body")) == (KEEP_S, False)
     assert owed.count(store) == 2
+
+
+def test_a_push_is_not_forgotten_before_the_next_try_to_tell_its_result(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+    number = store.layout.push_shard(one.push.ref)
+    names = push_key(store, one.push.ref), keys.push_log(number, one.push.ref)
+    later_s = 3 * KEEP_S
+    failed = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
+
+    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
+    soon = [int(store.db.ttl(name)) for name in names]
+    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + later_s * 1_000, event=failed)
+
+    assert all(int(store.db.ttl(name)) > later_s for name in names)
+    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
+    assert all(int(store.db.ttl(name)) > later_s for name in names), "never sooner than before"
+    assert all(left >= KEEP_S - 10 for left in soon)
+
+
+def test_a_push_that_goes_on_gets_no_end_by_a_notification_that_failed(store: Store, make: Make) -> None:
+    one = make.submission("sip:a@home1.example", "sip:b@home1.example")
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref, 0)
+
+    failed = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
+    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
+
+    assert store.db.ttl(push_key(store, one.push.ref)) == -1
+
+
+@pytest.mark.parametrize("again_ms", [0, NOW_MS + 1_000])
+def test_a_notification_after_the_end_of_the_event_log_does_not_begin_another(
+    store: Store, make: Make, again_ms: int
+) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+    log = keys.push_log(store.layout.push_shard(one.push.ref), one.push.ref)
+    store.db.delete(log)
+
+    owed.settle(store, f"{one.push.ref}.0", again_ms=again_ms, event=Event(NOW_MS, 0, "notified", ""))
+
+    assert store.db.exists(log) == 0
