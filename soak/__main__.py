@@ -7,7 +7,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
+from types import FrameType
 
 from soak import report
 from soak.run import Wish, run
@@ -27,11 +29,19 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=10.0, help="seconds from one sample to the next")
     asked = parser.parse_args()
     wish = Wish(asked.minutes * 60, asked.receivers, asked.rate, asked.every)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended, too
+    over = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if over.is_set():
+            signal.default_int_handler(number, frame)
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     shutil.rmtree(REPORT, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="omapush-soak-") as folder:
         try:
-            done = run(Path(folder), wish, lambda text: print(f"soak: {text}", flush=True))
+            done = run(Path(folder), wish, over, lambda text: print(f"soak: {text}", flush=True))
         except (ProcessEnded, TimeoutError) as error:
             print(f"soak: {error}", file=sys.stderr)
             _keep_logs(Path(folder))

@@ -11,7 +11,7 @@ from tests.harness.stack import PASSWORD, Settings
 PSA: Final = "sip:psa@push.home1.example"
 "A public service identity: the core brings to us what goes to this domain."
 SECRET: Final = "signs results on loopback only"
-RETENTION_S: Final = 60
+RETENTION_S: Final = 120
 "Short, so that Redis reaches its plateau within a warm-up."
 PLATEAU_S: Final = 720
 "Until all that Redis keeps is as much as it becomes: a session is remembered ten minutes after its end."

@@ -39,11 +39,11 @@ def written(run: Run) -> str:
 
 def _summary(run: Run) -> list[str]:
     wish, kept = run.wish, run.kept
-    measured_s = wish.seconds - run.measured_from_s
+    measured_s = max(run.seconds - run.measured_from_s, 0.0)
     return [
         "# Soak",
         "",
-        f"{wish.seconds / 3600:.2f} hours, of which the first {run.measured_from_s / 60:.0f} minutes "
+        f"{run.seconds / 3600:.2f} hours, of which the first {run.measured_from_s / 60:.0f} minutes "
         f"are warm-up; {wish.receivers:,} receivers, {run.rate:.0f} pushes a second asked for.",
         f"**{'All held' if run.holds else 'SOMETHING DID NOT HOLD'}.**",
         "",
@@ -119,7 +119,7 @@ def as_json(run: Run) -> dict[str, Any]:
     """Return all of it, with at most 240 points a series."""
     return {
         "holds": run.holds,
-        "seconds": run.wish.seconds,
+        "seconds": run.seconds,
         "warm_up_s": run.measured_from_s,
         "receivers": run.wish.receivers,
         "rate": run.rate,

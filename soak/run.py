@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaos import verdict as promises
-from omapush.store import outbox
+from omapush.store import outbox, owed
 from soak import redis_probe
 from soak.ledger import Kept
 from soak.mix import LATE_S, PLATEAU_S, SETTINGS, Mix
@@ -59,6 +60,8 @@ class Run:
     """All that a report needs."""
 
     wish: Wish
+    seconds: float
+    "Of load: as many as were asked for, unless somebody ended it."
     rate: float
     reached: float
     "Pushes accepted a second while it was measured."
@@ -94,9 +97,11 @@ class Run:
         return promised and not self.grows and not self.ended
 
 
-def run(folder: Path, wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Run:
+def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], None]) -> Run:
     """
     Load a stack, let it settle, and judge; `tell` hears how far it is.
+
+    `over`: set by who wants the load to end now, and what there is to be judged.
 
     Raises:
         TimeoutError: It did not start, or did not settle; the text has the logs' ends.
@@ -109,13 +114,13 @@ def run(folder: Path, wish: Wish, tell: Callable[[str], None] = lambda _: None) 
         devices = running.enter_context(_devices(folder, scscf, wish.receivers))
         provider = running.enter_context(Provider(stack.http, Mix(wish.receivers)))
         _wait_for_devices(devices, wish.receivers)
-        rate = wish.rate or _half_of_highest(stack, provider, tell)
+        rate = wish.rate or _half_of_highest(stack, provider, over, tell)
         tell(f"{rate:.0f} pushes a second to {wish.receivers:,} receivers")
         leaders = {part: process.pid for part, process in stack.parts.items()}
         processes = Processes(leaders | {"receivers": devices.pid}, stack.control)
         samples = Samples()
         provider.push_at(rate)
-        reached = _measure(stack, provider, processes, samples, wish, tell)
+        seconds, reached = _measure(stack, provider, processes, samples, wish, over, tell)
         provider.push_at(0)
         began = time.monotonic()
         _settle(stack, provider)
@@ -125,6 +130,7 @@ def run(folder: Path, wish: Wish, tell: Callable[[str], None] = lambda _: None) 
         kept = provider.ledger.close()
         return Run(
             wish=wish,
+            seconds=seconds,
             rate=rate,
             reached=reached,
             samples=samples,
@@ -164,19 +170,21 @@ def _wait_for_devices(devices: Process, count: int) -> None:
     )
 
 
-def _half_of_highest(stack: Stack, provider: Provider, tell: Callable[[str], None]) -> float:
-    """Return half of the highest rate that is accepted and delivered without a queue."""
+def _half_of_highest(
+    stack: Stack, provider: Provider, over: threading.Event, tell: Callable[[str], None]
+) -> float:
+    """Return half of the highest rate that is accepted, delivered and told without a queue."""
     rate, best = _FIRST_RATE, 0.0
     while True:
         before, began = provider.ledger.accepted, time.monotonic()
         provider.push_at(rate)
-        time.sleep(_STEP_S)
+        over.wait(_STEP_S)
         reached = (provider.ledger.accepted - before) / (time.monotonic() - began)
-        queued = outbox.depth(stack.store).ready
+        queued = outbox.depth(stack.store).ready + owed.count(stack.store)
         provider.push_at(0)
         _settle(stack, provider)
         tell(f"tried {rate:.0f} pushes a second: {reached:.0f} accepted, {queued} queued")
-        if reached < rate * _KEPT_UP or queued > rate:
+        if reached < rate * _KEPT_UP or queued > rate or over.is_set():
             return max(best, _FIRST_RATE) / 2
         best, rate = rate, rate * _STEP
 
@@ -193,13 +201,15 @@ def _measure(
     processes: Processes,
     samples: Samples,
     wish: Wish,
+    over: threading.Event,
     tell: Callable[[str], None],
-) -> float:
-    """Sample until the time is over; returns how many pushes were accepted a second after the warm-up."""
+) -> tuple[float, float]:
+    """Sample until it is over; returns how long that was, and the rate of acceptance after the warm-up."""
     began = time.monotonic()
     accepted_before, warm_at = 0, math.nan
     for number in range(int(wish.seconds / wish.every_s) + 1):
-        time.sleep(max(0.0, began + number * wish.every_s - time.monotonic()))
+        if over.wait(max(0.0, began + number * wish.every_s - time.monotonic())):
+            break
         at_s = time.monotonic() - began
         values = processes.sample() | redis_probe.memory(stack.db)
         if number % 3 == 0:
@@ -212,4 +222,5 @@ def _measure(
             told = f"{provider.ledger.accepted:,} accepted, {provider.ledger.told:,} told, {late} late"
             tell(f"{at_s:.0f} s: {told}")
     ended_s = time.monotonic() - began
-    return (provider.ledger.accepted - accepted_before) / max(ended_s - warm_at, 1.0)
+    measured_s = 0.0 if math.isnan(warm_at) else ended_s - warm_at
+    return ended_s, (provider.ledger.accepted - accepted_before) / max(measured_s, 1.0)

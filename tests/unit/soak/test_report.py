@@ -28,6 +28,7 @@ def a_run(leak_mb_an_hour: float = 0.0) -> Run:
     kept = Kept(10, 10, Counter({"message delivered": 10}))
     return Run(
         wish=wish,
+        seconds=wish.seconds,
         rate=50.0,
         reached=50.0,
         samples=samples,
