@@ -20,6 +20,7 @@ TESTS ?=
 HOURS ?=
 RECEIVERS ?= 1000
 RATE ?=
+USERS ?= 1000000
 
 # Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
 PYTHON := /usr/bin/python3
@@ -39,7 +40,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench bench-page fuzz lab chaos soak conformance doctor config-check stubs deb docs clean
+.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench bench-page bench-million fuzz lab chaos soak conformance doctor config-check stubs deb docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +87,10 @@ bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write 
 
 bench-page: deps ## plots of all runs of the bench in build/bench/index.html, and the table in docs/performance.md
 	@python -m bench.page
+
+bench-million: deps ## what USERS=1000000 cost and do to the rest: memory, rates, restarts, their end at one moment
+	@echo "bench-million: $(USERS) users in Redis"
+	@OMAPUSH_BENCH_USERS=$(USERS) python -m bench --rounds 1 --only million_users --only million_dialogs --only million
 
 fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 in all; TARGETS="sdp pap" for some
 	@echo "fuzz: $(SECONDS) seconds over $(or $(TARGETS),all targets)"

@@ -11,13 +11,15 @@ from redis.client import Pipeline
 
 from omapush import clock
 from omapush.config import Application, Routing
-from omapush.push import registrar, watch, watch_rules
+from omapush.push import capabilities, registrar, watch, watch_rules
 from omapush.push import subscription as rules
+from omapush.push.capabilities import ANY_DEVICE, Facts
 from omapush.push.dialog import Heard
 from omapush.push.registrar import ThirdPartyRegister
 from omapush.push.registration import Registration, merge
 from omapush.push.subscribe import Subscribe, Terms, Wanted, admit, subscription_id
 from omapush.push.subscription import Subscription
+from omapush.push.values import target
 from omapush.push.watch import Core, Plan, Watch
 from omapush.push.watch_rules import Notified
 from omapush.store import codec, keys, registrations, subscriptions, watches
@@ -186,6 +188,19 @@ def put_subscriptions(store: Store, number: int, application: str, port: int) ->
 
 def _placed(new: Subscription, _old: Subscription | None) -> Placed[None]:
     return Placed(new, None, None)
+
+
+def put_capabilities(store: Store, number: int) -> None:
+    """Have a device of each of the first users be known to refuse a type: what a push to it taught."""
+    now_ms = clock.now_ms()
+    facts = Facts(ANY_DEVICE, "answer", now_ms, now_ms + _HOUR_S * 1000, "news.ua", refused=("video/mp4",))
+
+    def put(pipe: Pipeline, user: User) -> None:
+        record = capabilities.merge(None, user.aor, [facts], now_ms)
+        name = keys.capabilities(store.layout.user_shard(user.aor), target(user.aor))
+        pipe.set(name, codec.encode(record), px=_HOUR_S * 1000)
+
+    _for_each(store, number, 0, put)
 
 
 def put_watches(store: Store, number: int, s_cscf: str, call_ids: Callable[[int], str] | None = None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import FIGURES
+from bench.million import NAMES
 from omapush.push.outcome import TABLE, TRANSFERS, Reply, Row, row_of
 from omapush.push.retry import DEFAULTS, REASONS
 from tests.harness import markdown
@@ -114,6 +115,13 @@ def test_every_figure_of_the_bench_is_described_and_no_other() -> None:
     written = [row[0].strip("`") for row in markdown.rows(markdown.section(page, "Performance"))]
 
     assert written == list(FIGURES)
+
+
+def test_every_figure_of_the_million_is_described_and_no_other() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    written = [row[0].strip("`") for row in markdown.rows(markdown.section(page, "A million users"))]
+
+    assert written == list(NAMES)
 
 
 def test_every_runtime_dependency_has_its_reason_and_no_other() -> None:
