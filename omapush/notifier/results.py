@@ -60,6 +60,7 @@ class Notifications:
         self._callbacks = Callbacks(config.notify.targets, config.notify.networks)
         self._secrets = {name: one.signing_secrets() for name, one in config.initiator.items()}
         self._timeout_ms = int(config.notify.timeout_s * 1000)
+        self._lease_ms = 2 * self._timeout_ms + _SETTLE_MS
         self._store = store
         self._client = client
         self._export = export
@@ -103,7 +104,7 @@ class Notifications:
             owed.borrow_due,
             self._store,
             now_ms=now_ms,
-            lease_ms=2 * self._timeout_ms + _SETTLE_MS,
+            lease_ms=self._lease_ms,
             most=max(1, most),
         )
         for member, one in due:
@@ -117,13 +118,32 @@ class Notifications:
     async def _when_free(
         self, member: str, due: Due | None, host: str, borrowed_ms: int, stop: asyncio.Event
     ) -> None:
-        """Tell one result, unless no slot was free in time: the lease must outlast the exchange."""
+        """Tell one result when a slot is free, unless it is ours no more."""
         try:
             async with self._slots.exchange(host):
-                if not stop.is_set() and clock.now_ms() - borrowed_ms <= self._timeout_ms:
+                if not stop.is_set() and await self._is_ours(member, borrowed_ms):
                     await self._tell(member, due)
         finally:
             self._slots.let_go(host)
+
+    async def _is_ours(self, member: str, borrowed_ms: int) -> bool:
+        """
+        Tell whether the lease outlasts an exchange, after a long wait for a slot by having it renewed.
+
+        Who gave up instead would leave the result to itself until the lease is over: where more is owed to
+        one host than it takes in one timeout, most of the time for most of them.
+        """
+        now_ms = clock.now_ms()
+        if now_ms - borrowed_ms <= self._timeout_ms:
+            return True
+        until_ms, to_ms = borrowed_ms + self._lease_ms, now_ms + self._lease_ms
+        try:
+            return await asyncio.to_thread(
+                owed.borrow_on, self._store, member, until_ms=until_ms, to_ms=to_ms
+            )
+        except PushError as error:
+            log.get().warning("store_trouble", problem=str(error), action="trying again")
+            return False
 
     async def _tell(self, member: str, due: Due | None) -> None:
         index = owed.split_member(member)[1]

@@ -56,6 +56,17 @@ def split_member(member: str) -> tuple[str, int]:
     return ref, int(index)
 
 
+def borrow_on(store: Store, member: str, *, until_ms: int, to_ms: int) -> bool:
+    """
+    Have a result that is lent until `until_ms` lent until `to_ms`.
+
+    False when it is ours no more: somebody borrowed it after its time, or has settled it.
+    """
+    number = store.layout.push_shard(split_member(member)[0])
+    answer = call(store, Call("omapush_borrow_on", [keys.notify(number)], [member, until_ms, to_ms]))
+    return bool(answer)
+
+
 def settle(store: Store, member: str, *, again_ms: int, event: Event) -> None:
     """End one notification try: 0 closes it for good, else it is due again at `again_ms`."""
     ref = split_member(member)[0]

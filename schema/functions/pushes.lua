@@ -344,6 +344,18 @@ local function borrow(keys, args)
   return due
 end
 
+-- Borrow one result for longer, if it is still lent as its borrower knows it: not lent anew, put off or closed.
+-- KEYS notify    ARGV member, until when it is lent in ms, until when it is to be
+-- Answers 1, or 0 when it is not.
+local function borrow_on(keys, args)
+  local until_ms = redis.call('ZSCORE', keys[1], args[1])
+  if not until_ms or tonumber(until_ms) ~= tonumber(args[2]) then
+    return 0
+  end
+  redis.call('ZADD', keys[1], args[3], args[1])
+  return 1
+end
+
 -- Close one notification: done (or given up), or put off. The push is not forgotten before that try.
 -- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event, how long the push is needed yet in ms
 local function settle(keys, args)
@@ -371,4 +383,5 @@ redis.register_function('omapush_link', link)
 redis.register_function('omapush_erase_recipient', erase_recipient)
 redis.register_function('omapush_note', note)
 redis.register_function('omapush_borrow', borrow)
+redis.register_function('omapush_borrow_on', borrow_on)
 redis.register_function('omapush_settle', settle)

@@ -251,6 +251,22 @@ def test_a_push_whose_recipients_are_all_final_from_the_start_has_ended(
     assert owed.count(store) == 2
 
 
+def test_a_result_is_lent_for_longer_to_who_has_it_and_to_nobody_else(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+    ((member, _),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
+
+    assert owed.borrow_on(store, member, until_ms=NOW_MS + 50, to_ms=NOW_MS + 90)
+    assert owed.borrow_due(store, now_ms=NOW_MS + 89, lease_ms=50, most=10) == []
+    assert not owed.borrow_on(store, member, until_ms=NOW_MS + 50, to_ms=NOW_MS + 900), "a lease before that"
+    assert len(owed.borrow_due(store, now_ms=NOW_MS + 90, lease_ms=50, most=10)) == 1
+    assert not owed.borrow_on(store, member, until_ms=NOW_MS + 90, to_ms=NOW_MS + 900), "another has it"
+    owed.settle(store, member, again_ms=0, event=Event(NOW_MS, 0, "notified", ""))
+    assert not owed.borrow_on(store, member, until_ms=NOW_MS + 140, to_ms=NOW_MS + 900), "it is closed"
+    assert owed.count(store) == 0
+
+
 def test_a_push_is_not_forgotten_before_the_next_try_to_tell_its_result(store: Store, make: Make) -> None:
     one = make.submission()
     pushes.accept_all(store, [one])

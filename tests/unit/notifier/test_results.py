@@ -36,10 +36,17 @@ class FakeRedis:
     def __init__(self, owed: Iterable[tuple[str, Due]]) -> None:
         self.owed = list(owed)
         self.settled: list[Settled] = []
+        self.renewed: list[str] = []
+        self.taken_by_others: set[str] = set()
 
     def borrow_due(self, _store: Store, **_: int) -> list[tuple[str, Due]]:
         taken, self.owed = self.owed, []
         return taken
+
+    def borrow_on(self, _store: Store, member: str, *, until_ms: int, to_ms: int) -> bool:
+        assert clock.now_ms() < until_ms < to_ms
+        self.renewed.append(member)
+        return member not in self.taken_by_others
 
     def settle(self, _store: Store, member: str, *, again_ms: int, event: Event) -> None:
         self.settled.append(Settled(member, again_ms, event))
@@ -104,6 +111,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[tuple[str, Due]]
     def put(owed: Iterable[tuple[str, Due]]) -> FakeRedis:
         redis = FakeRedis(owed)
         monkeypatch.setattr(owed_results, "borrow_due", redis.borrow_due)
+        monkeypatch.setattr(owed_results, "borrow_on", redis.borrow_on)
         monkeypatch.setattr(owed_results, "settle", redis.settle)
         return redis
 
@@ -208,6 +216,25 @@ def test_an_initiator_that_never_answers_leaves_slots_to_the_others(fake: Fake) 
     redis = fake([])
     asyncio.run(run())
     assert sorted(redis.named("notified")) == [f"fast.{n}" for n in range(5)]
+
+
+def test_what_waited_long_for_a_slot_is_told_in_its_turn_while_it_is_still_ours(fake: Fake) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"</pap>")
+        await asyncio.sleep(0.4)
+        writer.write(OK)
+
+    async def run() -> None:
+        server, url = await served(slow)
+        async with server:
+            redis.owed += [(f"r.{n}", due(url)) for n in range(4)]  # one slot: the last two wait too long
+            await told(redis, lambda: len(redis.renewed) == 2, concurrency=2, timeout_s=0.6)
+
+    redis = fake([])
+    redis.taken_by_others = {"r.3"}
+    asyncio.run(run())
+    assert redis.named("notified") == ["r.0", "r.1", "r.2"]
+    assert redis.renewed == ["r.2", "r.3"]
 
 
 def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_new(fake: Fake) -> None:
