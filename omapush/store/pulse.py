@@ -19,21 +19,25 @@ class Pulse(NamedTuple):
     "Since when the oldest delivery is ready that no sender has taken; 0: there is none."
     due_since_ms: int
     "Since when the first retry or scheduled delivery is due; 0: there is none that waits for its time."
+    refused: int
+    "Submissions that apis have refused, since ever."
 
 
-def read(store: Store) -> Pulse:
-    """Return what is so now; one round trip."""
+def read(store: Store, newly_refused: int = 0) -> Pulse:
+    """Return what is so now; one round trip. `newly_refused`: here, and not told to the others before."""
     push_shards, user_shards = range(store.layout.push_shards), range(store.layout.user_shards)
     parts: tuple[list[Command], ...] = (
         [("HGETALL", keys.totals(number)) for number in push_shards],
         [("ZCARD", keys.notify(number)) for number in push_shards],
         [("ZRANGE", keys.outbox(number, "later"), 0, 0, "WITHSCORES") for number in user_shards],
         health.ready_commands(store),
+        [("INCRBY", keys.REFUSED, newly_refused) if newly_refused else ("GET", keys.REFUSED)],
     )
     answers = iter(ask_all(store, "pulse", [command for part in parts for command in part]))
-    totals, owed, later, ready = ([next(answers) for _ in part] for part in parts)
+    totals, owed, later, ready, refused = ([next(answers) for _ in part] for part in parts)
     due = [score for row in later for score in _scores(row)]
-    return Pulse(sum_of(totals), sum(owed), health.oldest_ready_ms(ready), min(due, default=0))
+    ready_ms = health.oldest_ready_ms(ready)
+    return Pulse(sum_of(totals), sum(owed), ready_ms, min(due, default=0), int(refused[0] or 0))
 
 
 def _scores(row: list[Any]) -> list[int]:

@@ -1,7 +1,10 @@
 """What the console keeps in Redis, and what it looks at each second."""
 
+from omapush import clock, config
+from omapush.pap_http.console import system
+from omapush.push.alarm_rules import Hop, NodeSeen
 from omapush.push.values import Event, Result
-from omapush.store import console_sessions, outbox, pulse, pushes, redis_state
+from omapush.store import alarms, console_sessions, outbox, pulse, pushes, redis_state
 from omapush.store.client import Store
 from omapush.store.outbox import Finished, Owner
 from omapush.store.pushes import Stored
@@ -32,7 +35,13 @@ def test_a_session_ends_by_itself(store: Store) -> None:
 
 
 def test_a_look_at_an_empty_redis_sees_nothing(store: Store) -> None:
-    assert pulse.read(store) == pulse.Pulse(Totals(0, {}), 0, 0, 0)
+    assert pulse.read(store) == pulse.Pulse(Totals(0, {}), 0, 0, 0, 0)
+
+
+def test_what_one_api_refused_is_seen_by_all(store: Store) -> None:
+    assert pulse.read(store, 3).refused == 3
+    assert pulse.read(store).refused == 3
+    assert pulse.read(store, 2).refused == 5
 
 
 def test_a_look_sees_totals_what_is_owed_and_what_waits_longest(store: Store, make: Make) -> None:
@@ -75,3 +84,18 @@ def test_a_redis_that_forgets_is_told_apart(store: Store) -> None:
         assert redis_state.read(store)[0].persistence == "append-only file is off"
     finally:
         store.db.config_set("appendonly", "yes")
+
+
+def test_next_hops_of_other_nodes_are_seen_with_their_troubles(store: Store) -> None:
+    now_ms = clock.now_ms()
+    hops = (Hop("192.0.2.1:6060", 0, now_ms + 60_000), Hop("192.0.2.2:6060", now_ms + 60_000, 0))
+    alarms.report(store, NodeSeen(1, "node-2", now_ms, 0, hops=hops))
+    here = config.parse({}, "test.toml")
+    alarms.report(store, NodeSeen(1, here.node, now_ms, 0, hops=(Hop("192.0.2.9:6060", 0, 0),)))
+
+    parts = system._from_redis(here, store)
+
+    assert [(one.name, one.state) for one in parts if one.kind == "Next hop"] == [
+        ("192.0.2.1:6060 of node-2", "down"),
+        ("192.0.2.2:6060 of node-2", "paused"),
+    ]

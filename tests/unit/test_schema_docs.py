@@ -136,6 +136,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.recorder(0).replace("0", "N"),
         keys.guesses("KIND", "VALUE"),
         keys.usual("NAME"),
+        keys.REFUSED,
         keys.LOCK_OUTS,
         keys.LIFTED,
         keys.registration(0, "aor").replace("0", "N"),

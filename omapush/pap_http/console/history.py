@@ -21,8 +21,6 @@ class Sample(NamedTuple):
     "Monotonic, in seconds."
     pulse: Pulse
     depth: Depth
-    refused: float
-    "Submissions that this api refused since its start."
 
 
 class History:
@@ -71,8 +69,8 @@ def failed(sample: Sample) -> float:
 
 
 def refused(sample: Sample) -> float:
-    """Submissions refused here."""
-    return sample.refused
+    """Submissions refused, since ever."""
+    return sample.pulse.refused
 
 
 def waiting(sample: Sample) -> float:

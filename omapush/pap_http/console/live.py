@@ -36,11 +36,14 @@ class Live:
         depth: Callable[[], outbox.Depth],
         refused: Callable[[], float],
     ) -> None:
+        """`refused`: how many submissions this api has refused since its start."""
         self._config = config
         self._store = store
         self._pages = pages
         self._depth = depth
         self._refused = refused
+        self._told_refused = 0
+        "How many of them all others know of."
         self._history = History()
         self._watchers = 0
         self._pieces: dict[str, tuple[int, str]] = {}
@@ -66,8 +69,10 @@ class Live:
 
     async def _second(self) -> None:
         try:
-            read = await asyncio.to_thread(pulse.read, self._store)
-            self._history.add(Sample(clock.monotonic(), read, self._depth(), self._refused()))
+            refused = int(self._refused())
+            read = await asyncio.to_thread(pulse.read, self._store, refused - self._told_refused)
+            self._told_refused = refused
+            self._history.add(Sample(clock.monotonic(), read, self._depth()))
         except PushError:
             self._history.add(None)
         if self._watchers:

@@ -61,7 +61,7 @@ def rates(known: History) -> Rates:
         _rate(known, "Accepted", "accent", history.accepted, "deliveries that were taken in, all nodes"),
         _rate(known, "Delivered", "good", history.delivered, "deliveries that reached a device, all nodes"),
         _rate(known, "Not delivered", "bad", history.failed, "deliveries that ended otherwise, all nodes"),
-        _rate(known, "Refused", "warn", history.refused, "submissions that this api did not take"),
+        _rate(known, "Refused", "warn", history.refused, "submissions that were not taken, all nodes"),
         _waiting(known),
     )
     ready_ms = _since(last.pulse.ready_since_ms, now_ms) if last else 0

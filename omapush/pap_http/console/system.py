@@ -68,18 +68,27 @@ async def _kamailio(config: Config) -> list[Part]:
     return [part, *(_hop(hop, clock.now_ms()) for hop in hops)]
 
 
-def _hop(hop: Hop, now_ms: int) -> Part:
+def _hop(hop: Hop, now_ms: int, node: str = "") -> Part:
+    """A next hop as a node has found it; without `node` that is this one."""
+    name = f"{hop.name} of {node}" if node else hop.name
     if hop.down_until_ms > now_ms:
-        return Part("Next hop", hop.name, "bad", "down", "nobody answers there; others are tried first")
+        return Part("Next hop", name, "bad", "down", "nobody answers there; others are tried first")
     if hop.paused_until_ms > now_ms:
         left = span(hop.paused_until_ms - now_ms)
-        return Part("Next hop", hop.name, "warn", "paused", f"it answered 503; nothing is sent for {left}")
-    return Part("Next hop", hop.name, "good", "no trouble", "")
+        return Part("Next hop", name, "warn", "paused", f"it answered 503; nothing is sent for {left}")
+    return Part("Next hop", name, "good", "no trouble", "")
 
 
 def _from_redis(config: Config, store: Store) -> list[Part]:
     now_ms = clock.now_ms()
-    return [*_redis(store), *_nodes(store), *_senders(store, now_ms), *_media(config, store)]
+    others = [one for one in alarms.nodes(store, now_ms) if one.node != config.node]
+    return [
+        *_redis(store),
+        *_nodes(store),
+        *_senders(store, now_ms),
+        *_media(config, store),
+        *(_hop(hop, now_ms, seen.node) for seen in others for hop in seen.hops),
+    ]
 
 
 def _redis(store: Store) -> list[Part]:

@@ -28,7 +28,7 @@ CSS = (HERE / "static" / "console.css").read_text()
 
 
 def sample(at: float, accepted: int = 0, **ended: int) -> Sample:
-    return Sample(at, Pulse(Totals(accepted, ended), 0, 0, 0), Depth(7, 0, 0, 0, 0), 0)
+    return Sample(at, Pulse(Totals(accepted, ended), 0, 0, 0, 0), Depth(7, 0, 0, 0, 0))
 
 
 # Charts and rates ---------------------------------------------------------------------------------

@@ -8,12 +8,15 @@ from typing import Any, cast
 import pytest
 
 from omapush import config
-from omapush.errors import Overloaded
-from omapush.pap_http.console import live
+from omapush.errors import Overloaded, StoreUnavailable
+from omapush.pap_http.console import history, live
 from omapush.pap_http.console.live import Live
 from omapush.pap_http.console.pages import Pages
+from omapush.store import pulse
 from omapush.store.client import Store
 from omapush.store.outbox import Depth
+from omapush.store.pulse import Pulse
+from omapush.store.totals import Totals
 
 
 def made() -> Live:
@@ -90,3 +93,31 @@ def test_no_more_watch_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -
         await anext(cast(Any, shown.events(always)))
 
     asyncio.run(two())
+
+
+def test_what_was_refused_here_is_told_to_all_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when Redis was away for a second: then with the next look."""
+    told: list[int] = []
+    answers = iter([True, False, True, True])
+
+    def read(_store: Store, newly: int) -> Pulse:
+        if not next(answers):
+            raise StoreUnavailable("away")
+        told.append(newly)
+        return Pulse(Totals(0, {}), 0, 0, 0, 100 + sum(told))
+
+    monkeypatch.setattr(pulse, "read", read)
+    refused = iter([2.0, 5.0, 6.0, 6.0])
+    nothing = Depth(0, 0, 0, 0, 0)
+    shown = Live(
+        config.parse({}, "x.toml"), cast(Store, None), Pages(), lambda: nothing, lambda: next(refused)
+    )
+
+    async def seconds() -> None:
+        for _ in range(4):
+            await shown._second()
+
+    asyncio.run(seconds())
+    assert told == [2, 4, 0]
+    assert shown._history.last is not None
+    assert history.refused(shown._history.last) == 106
