@@ -20,7 +20,7 @@ from omapush.pap_http import probes
 from omapush.store import client, msrp_workers, outbox, outbox_views, pushes
 from omapush.store.client import Store, store_errors
 
-State = Literal["ok", "wrong", "skipped"]
+State = Literal["ok", "wrong", "warning", "skipped"]
 
 OLDEST_KAMAILIO: Final = (5, 6)
 _REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "AuthenticationError", "NoPermission", "invalid username")
@@ -63,6 +63,11 @@ def skipped(check: str, why: str) -> Finding:
 def found_wrong(check: str, cause: str, effect: str, action: str) -> Finding:
     """Return what is wrong, what follows from it, and what to do."""
     return Finding(check, "wrong", cause, effect, action)
+
+
+def found_missing(check: str, cause: str, effect: str, action: str) -> Finding:
+    """Return what nobody has set up yet: it has an effect, and is no fault of what was."""
+    return Finding(check, "warning", cause, effect, action)
 
 
 # ---- what is installed ----------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from omapush.cli import launch
-from omapush.cli.checks import Finding, found_ok, found_wrong, skipped
-from omapush.config import Config
+from omapush.cli.checks import Finding, found_missing, found_ok, found_wrong, skipped
+from omapush.config import Config, Core
 from omapush.health import sip_ping
 from omapush.protocol.sip_uri import host_and_port
 from omapush.push import nodes as rules
@@ -38,7 +38,10 @@ def next_hop(config: Config) -> Iterator[Finding]:
         yield _by_tcp(host, port, effect)
         return
     status = asyncio.run(sip_ping.ask(host, port, config.sip.uri))
-    if not status:
+    if not status and config.core.next_hop == Core().next_hop:
+        cause = f"{host}:{port}: no answer to OPTIONS, and nobody has configured another address"
+        yield found_missing("next hop", cause, effect, "core.next_hop, once there is an S-CSCF or I-CSCF")
+    elif not status:
         action = f"is there an S-CSCF or I-CSCF at {host}:{port}, and does a firewall let UDP through?"
         yield found_wrong("next hop", f"{host}:{port}: no answer to OPTIONS", effect, action)
     else:

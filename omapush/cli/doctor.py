@@ -23,7 +23,7 @@ from omapush.config import Config
 from omapush.store import client, nodes
 from omapush.store.client import Store
 
-_MARKS: Final = {"ok": "ok", "wrong": "WRONG", "skipped": "-"}
+_MARKS: Final = {"ok": "ok", "wrong": "WRONG", "warning": "not yet", "skipped": "-"}
 
 
 def doctor(
@@ -59,11 +59,11 @@ def look(config: Config, control: Path) -> list[Finding]:
 
 
 def show(findings: list[Finding]) -> None:
-    """Print a line a check, and below a wrong one its effect and what to do."""
+    """Print a line a check, and below one that has them its effect and what to do."""
     listing = terminal.table("", "CHECK", "FOUND")
     for finding in findings:
         told = [finding.cause]
-        if finding.state == "wrong":
+        if finding.effect:
             told += [f"effect: {finding.effect}", f"action: {finding.action}"]
         listing.add_row(_MARKS[finding.state], finding.check, "\n".join(told))
     terminal.console().print(listing)

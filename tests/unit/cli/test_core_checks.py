@@ -51,6 +51,19 @@ def test_a_next_hop_that_is_not_there_is_found() -> None:
     assert_found(found(next_hop=f"sip:127.0.0.1:{free_port()};lr")["next hop"], "no answer")
 
 
+def test_a_next_hop_that_nobody_has_configured_yet_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(_host: str, _port: int, _uri: str) -> str:
+        return ""
+
+    monkeypatch.setattr("omapush.health.sip_ping.ask", silent)
+    finding = found()["next hop"]
+    assert (finding.state, "nobody has configured" in finding.cause, bool(finding.action)) == (
+        "warning",
+        True,
+        True,
+    )
+
+
 def test_a_next_hop_by_tcp_that_is_not_there_is_found() -> None:
     finding = found(next_hop=f"sip:127.0.0.1:{free_port()};transport=tcp;lr")["next hop"]
     assert_found(finding, "Connection refused")
