@@ -15,7 +15,7 @@ SHAPE = etree.RelaxNG(etree.parse(Path(__file__).with_name("service_profile.rng"
 CONNECT = (ROOT / "docs" / "connect.md").read_text()
 EXAMPLES = [
     (page, text)
-    for page in ("connect.md", "operate.md")
+    for page in ("connect.md", "core.md")
     for text in re.findall(
         r"^```xml\n(<(?:IMS|Initial).*?)^```$", (ROOT / "docs" / page).read_text(), re.M | re.S
     )
@@ -67,7 +67,7 @@ def test_the_shape_refuses_what_an_hss_would() -> None:
 
 
 def test_there_are_examples_on_both_pages() -> None:
-    assert [page for page, _ in EXAMPLES] == ["connect.md", "connect.md", "operate.md"]
+    assert [page for page, _ in EXAMPLES] == ["connect.md", "connect.md", "core.md"]
 
 
 @pytest.mark.parametrize(
