@@ -40,7 +40,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help deps demo run test test-alone test-valkey test-package check audit bench bench-page bench-million fuzz lab chaos soak conformance doctor config-check stubs deb docs clean
+# Every target with a line of help: none is a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +66,14 @@ test-alone: deps ## try once more, one after the other, what failed in the last 
 test-valkey: deps ## the store's tests and some on the wire with Valkey; VALKEY=FILE for a server of yours
 	@echo "test-valkey: Valkey where Redis is meant"
 	@python -m tests.on_valkey $(if $(VALKEY),--server $(VALKEY)) $(TESTS)
+
+test-long: deps $(VENV)/.browser ## prove what is left out of `make test`: chaos, a Cluster's failover, each page of the console
+	@echo "test-long: what is marked long"
+	@python -m pytest -m long
+
+pictures: deps $(VENV)/.browser ## what each page of the console looks like, by day, by night, on a phone: build/screenshots
+	@echo "pictures: the tests of the console, with pictures"
+	@OMAPUSH_PICTURES=1 python -m pytest tests/browser -m "long or not long"
 
 test-package: deps $(VENV)/.package-test-packages ## install the Debian package in a machine of its own, use, upgrade, purge it; root
 	@echo "test-package: a Debian 12 in a folder, booted by systemd-nspawn without a network"

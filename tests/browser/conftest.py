@@ -1,5 +1,6 @@
 """One installation with a console, and one browser, for all tests of this folder; a page for each test."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,6 +136,8 @@ def enter(page: Page, console: Console, name: str) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep what the page looks like."""
+    """Keep what the page looks like, when somebody wants to see it: `make pictures`."""
+    if "OMAPUSH_PICTURES" not in os.environ:
+        return
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=True)

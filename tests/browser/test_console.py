@@ -21,6 +21,7 @@ from tests.harness.stack import PASSWORD, Stack
 expect = pytest.importorskip("playwright.sync_api", reason="`make test` installs what drives it").expect
 expect.set_options(timeout=DEADLINE_MS)
 SECTIONS = ("/", "/pushes", "/users", "/fan-outs", "/applications", "/alarms", "/nodes", "/send")
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 def test_who_is_not_logged_in_goes_to_the_log_in_and_from_there_on(page: Page) -> None:
@@ -235,19 +236,28 @@ def test_a_node_is_drained_and_serves_again(page: Page, console: Console, front:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "options", "sections"),
     [
-        ("dark", {"color_scheme": "dark"}),
-        ("phone", {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}),
+        ("dark", {"color_scheme": "dark"}, ("/",)),
+        ("phone", PHONE, ("/pushes",)),
+        pytest.param("dark", {"color_scheme": "dark"}, SECTIONS, marks=pytest.mark.long),
+        pytest.param("phone", PHONE, SECTIONS, marks=pytest.mark.long),
     ],
+    ids=["dark", "phone", "all dark", "all on a phone"],
 )
 def test_every_page_is_made_for_the_night_and_for_a_phone(
-    new_page: Any, console: Console, front: Stack, name: str, options: dict[str, Any]
+    new_page: Any,
+    console: Console,
+    front: Stack,
+    name: str,
+    options: dict[str, Any],
+    sections: tuple[str, ...],
 ) -> None:
     page = new_page(**options)
     enter(page, console, "olga")
-    ref = front.submit("sip:frank@home1.example", push_id=f"{name}@provider.example", app="held.ua")
-    for path in (*SECTIONS, f"/push?ref={ref}", "/user?aor=sip:carol@home1.example"):
+    ref = front.submit("sip:frank@home1.example", app="held.ua")
+    more = (f"/push?ref={ref}", "/user?aor=sip:carol@home1.example") if len(sections) > 1 else ()
+    for path in (*sections, *more):
         page.goto(f"/console{path}")
         expect(page.locator("h1")).to_be_visible()
         wider = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -257,6 +267,7 @@ def test_every_page_is_made_for_the_night_and_for_a_phone(
     assert (sum(map(int, re.findall("[0-9]+", ground))) < 150) == (name == "dark")
 
 
+@pytest.mark.long
 def test_now_says_that_redis_is_away_and_goes_on_by_itself(
     page: Page, console: Console, front: Stack
 ) -> None:

@@ -25,6 +25,8 @@ class Says:
 
 
 OK = Says(200, "OK")
+_SO_FAR = b"read so far"
+"A datagram to oneself: those before it have been read when it is."
 Policy = Callable[[SipText], Says | None]
 "What to answer to a request; None: nothing."
 
@@ -41,6 +43,7 @@ class SipPeer:
         self.address: Address = self._socket.getsockname()
         self._received: list[SipText] = []
         self._forgotten: set[tuple[str, str]] = set()
+        self._caught_up = threading.Semaphore(0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -107,6 +110,12 @@ class SipPeer:
         wait_until(lambda: bool(final()), deadline_s, lambda: f"final response to {raw!r}")
         return final()[0]
 
+    def catch_up(self, deadline_s: float = 10.0) -> None:
+        """Return when all that had come is read, as it may not be when who sent it is dead."""
+        self._socket.sendto(_SO_FAR, self.address)
+        if not self._caught_up.acquire(timeout=deadline_s):
+            raise TimeoutError(f"after {deadline_s} s still not read what had come")
+
     def send(self, raw: bytes, to: Address) -> None:
         """Send any bytes."""
         self._socket.sendto(raw, to)
@@ -115,6 +124,9 @@ class SipPeer:
         while not self._ended.is_set():
             try:
                 raw, source = self._socket.recvfrom(65_535)
+                if raw == _SO_FAR:
+                    self._caught_up.release()
+                    continue
                 message = SipText.parse(raw)
             except (TimeoutError, NotSip):
                 continue

@@ -18,6 +18,7 @@ from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import PARTS
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_nothing_is_missing_after_faults_under_load(tmp_path: Path) -> None:
     kinds = (faults.KILLED, faults.FROZEN, faults.MOOD, faults.FULL, faults.STEPPED)

@@ -241,14 +241,14 @@ def test_other_failures_of_the_first_notify_leave_the_subscription(device: Subsc
     assert device.stored is not None
 
 
-DIALOGS = 5_000
+DIALOGS = 2_000
 
 
 def _wait_for_subscriptions(stack: Stack, number: int) -> None:
     wait_until(lambda: subscriptions.count(stack.store, APP) >= number, 20, f"{number} subscriptions")
 
 
-def test_kill_9_with_5000_dialogs_each_takes_its_next_notify_with_the_right_number(
+def test_kill_9_with_2000_dialogs_each_takes_its_next_notify_with_the_right_number(
     make_stack: MakeStack,
 ) -> None:
     settings: Settings = {

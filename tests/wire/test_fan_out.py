@@ -16,7 +16,6 @@ from omapush.protocol.sip_uri import SipUri
 from omapush.push.subscription import Subscription
 from omapush.store import fanouts, outbox, pushes, subscriptions
 from omapush.store.subscriptions import Placed
-from tests.conftest import MakeStack
 from tests.fakes.initiator import PushInitiator
 from tests.fakes.sip_text import SipText
 from tests.harness.records import subscription
@@ -25,19 +24,26 @@ from tests.harness.stack import PASSWORD, Stack
 from tests.harness.subscriber import Subscriber, wants
 from tests.harness.wait import wait_until
 
-APP = "mms.ua"
 MANY = 300
 
 
-@pytest.fixture
-def own(make_stack: MakeStack) -> Stack:
-    return make_stack()
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One for all tests, each of which has an application of its own."""
+    with Stack(tmp_path_factory.mktemp("fan-out")) as running:
+        yield running
 
 
 @pytest.fixture
 def core(own: Stack) -> Iterator[SipPeer]:
     with SipPeer(own.core_port) as peer:
         yield peer
+
+
+@pytest.fixture
+def app() -> str:
+    """To which nobody has subscribed before."""
+    return f"app-{secrets.token_hex(4)}.ua"
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def placed(new: Subscription, _old: Subscription | None) -> Placed[None]:
     return Placed(new, None, None)
 
 
-def subscribe_many(stack: Stack, core: SipPeer, number: int, application: str = APP) -> list[str]:
+def subscribe_many(stack: Stack, core: SipPeer, number: int, application: str) -> list[str]:
     """Store so many subscriptions as SUBSCRIBEs would have left them; returns their users."""
     now_ms = clock.now_ms()
     users = [f"sip:many{secrets.token_hex(4)}@home1.example" for _ in range(number)]
@@ -70,9 +76,9 @@ def subscribe_many(stack: Stack, core: SipPeer, number: int, application: str = 
     return users
 
 
-def pushed(api: httpx.Client, **members: Any) -> str:
+def pushed(api: httpx.Client, app: str, **members: Any) -> str:
     push_id = f"{secrets.token_hex(4)}@fan.example"
-    least = {"application": APP, "content_type": "text/plain", "content": "to all", "push_id": push_id}
+    least = {"application": app, "content_type": "text/plain", "content": "to all", "push_id": push_id}
     answer = api.post("/v1/pushes", json={**least, "subscribers": True, **members})
     assert answer.status_code == 201, answer.text
     return push_id
@@ -99,14 +105,14 @@ def notified(core: SipPeer, content: bytes = b"to all") -> Counter[str]:
     return Counter(one.header("To").partition("<")[2].partition(">")[0] for one in seen.values())
 
 
-def test_every_subscriber_gets_one_notify(own: Stack, core: SipPeer, api: httpx.Client) -> None:
-    users = subscribe_many(own, core, MANY)
+def test_every_subscriber_gets_one_notify(own: Stack, core: SipPeer, api: httpx.Client, app: str) -> None:
+    users = subscribe_many(own, core, MANY, app)
     real = Subscriber(own, core)
-    real.begin(**wants(APP))
+    real.begin(**wants(app))
     real.settle()
-    subscribe_many(own, core, 5, "ulp.ua")
+    subscribe_many(own, core, 5, f"other-{app}")
 
-    push_id = pushed(api)
+    push_id = pushed(api, app)
 
     shown = finished(api, push_id)
     assert notified(core) == Counter([*users, real.aor])
@@ -126,15 +132,17 @@ def test_every_subscriber_gets_one_notify(own: Stack, core: SipPeer, api: httpx.
     assert pushes.not_handed_over(own.store, clock.now_ms()) == []
 
 
-def test_who_does_not_take_it_is_counted_and_named(own: Stack, core: SipPeer, api: httpx.Client) -> None:
-    users = subscribe_many(own, core, 20)
+def test_who_does_not_take_it_is_counted_and_named(
+    own: Stack, core: SipPeer, api: httpx.Client, app: str
+) -> None:
+    users = subscribe_many(own, core, 20, app)
     gone, busy = users[0], users[1]
 
     def answer(one: SipText) -> Says:
         return Says(481) if gone in one.header("To") else Says(603) if busy in one.header("To") else OK
 
     core.policy = answer
-    shown = finished(api, pushed(api))
+    shown = finished(api, pushed(api, app))
 
     assert shown["counts"] == {"delivered": 18, "undeliverable": 1, "aborted": 1}
     said = {
@@ -146,11 +154,11 @@ def test_who_does_not_take_it_is_counted_and_named(own: Stack, core: SipPeer, ap
 
 
 def test_a_paused_push_sends_nothing_and_goes_on_when_resumed(
-    own: Stack, core: SipPeer, api: httpx.Client
+    own: Stack, core: SipPeer, api: httpx.Client, app: str
 ) -> None:
-    users = subscribe_many(own, core, MANY)
+    users = subscribe_many(own, core, MANY, app)
     core.policy = lambda _: None
-    push_id = pushed(api)
+    push_id = pushed(api, app)
     wait_until(lambda: len(notified(core)) >= 50, 20, "some NOTIFYs under way")
     for _ in range(2):
         assert api.post(f"/v1/pushes/{push_id}/pause").json()["state"] == "paused"
@@ -160,7 +168,7 @@ def test_a_paused_push_sends_nothing_and_goes_on_when_resumed(
     )
     before = len(notified(core))
     assert before < MANY
-    another = pushed(api, content="another", application="ulp.ua")
+    another = pushed(api, f"other-{app}", content="another")
     assert finished(api, another)["counts"] == {}
     assert len(notified(core)) == before
 
@@ -171,11 +179,11 @@ def test_a_paused_push_sends_nothing_and_goes_on_when_resumed(
 
 
 def test_an_aborted_push_ends_for_all_that_nothing_was_sent_to(
-    own: Stack, core: SipPeer, api: httpx.Client
+    own: Stack, core: SipPeer, api: httpx.Client, app: str
 ) -> None:
-    subscribe_many(own, core, MANY)
+    subscribe_many(own, core, MANY, app)
     core.policy = lambda _: None
-    push_id = pushed(api)
+    push_id = pushed(api, app)
     wait_until(lambda: len(notified(core)) >= 50, 20, "some NOTIFYs under way")
     for _ in range(2):
         assert api.post(f"/v1/pushes/{push_id}/abort").json()["state"] == "aborted"
@@ -192,12 +200,13 @@ def test_an_aborted_push_ends_for_all_that_nothing_was_sent_to(
 
 
 def test_after_kill_9_of_kamailio_it_goes_on_where_it_stopped(
-    own: Stack, core: SipPeer, api: httpx.Client
+    own: Stack, core: SipPeer, api: httpx.Client, app: str
 ) -> None:
-    users = subscribe_many(own, core, MANY)
-    push_id = pushed(api)
+    users = subscribe_many(own, core, MANY, app)
+    push_id = pushed(api, app)
     wait_until(lambda: len(notified(core)) >= 60, 20, "some NOTIFYs")
     own.kill("sip")
+    core.catch_up()
     reached = notified(core)
     stored = api.get(f"/v1/pushes/{push_id}").json()["counts"].get("delivered", 0)
     own.start("sip")
@@ -212,9 +221,9 @@ def test_after_kill_9_of_kamailio_it_goes_on_where_it_stopped(
     assert len(twice) <= len(reached) - stored  # only what was in flight
 
 
-def test_a_push_to_subscribers_that_cannot_be_one_is_refused(own: Stack, api: httpx.Client) -> None:
+def test_a_push_to_subscribers_that_cannot_be_one_is_refused(api: httpx.Client, app: str) -> None:
     def refused(**members: Any) -> tuple[int, str]:
-        least = {"application": APP, "content_type": "text/plain", "content": "x", "subscribers": True}
+        least = {"application": app, "content_type": "text/plain", "content": "x", "subscribers": True}
         answer = api.post("/v1/pushes", json={**least, **members})
         return answer.status_code, answer.json()["field"]
 
@@ -223,7 +232,7 @@ def test_a_push_to_subscribers_that_cannot_be_one_is_refused(own: Stack, api: ht
     assert refused(method="MESSAGE") == (422, "method")
     assert refused(notify_url="http://pi.example/") == (422, "notify_url")
     assert refused(content="x" * 30_001) == (422, "content")
-    named = {"push_id": "1@pi", "to": ["sip:alice@home1.example"], "application": APP, "content": "x"}
+    named = {"push_id": "1@pi", "to": ["sip:alice@home1.example"], "application": app, "content": "x"}
     api.post("/v1/pushes", json={**named, "content_type": "text/plain"})
     answer = api.post("/v1/pushes/1@pi/pause")
     assert (answer.status_code, answer.json()["field"]) == (422, "push")

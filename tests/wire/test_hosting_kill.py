@@ -22,6 +22,10 @@ def make(make_stack: MakeStack, backend: Backend, **table: object) -> Stack:
     return make_stack({'hosted."kept.ua"': {"backend": backend.url, "retry": RETRY, **table}}, PARTS)
 
 
+def _id(posted: Posted) -> str:
+    return posted.of("X-Push-Id")
+
+
 @pytest.mark.req("PRA-MSG-3")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("victim", ["sip", "redis"])
@@ -51,7 +55,10 @@ def test_a_sender_that_repeats_gets_every_push_delivered_once_whatever_is_killed
 
             wait_until(all_taken, 60, lambda: f"all taken, there are {len(taken())}")
             for uri in uris:
-                assert [one.body for one in backend.wait_for(uri, 1, 30)] == [uri.encode()]
+                posted = backend.wait_for(uri, 1, 30)
+                assert {one.body for one in posted} == {uri.encode()}
+                # What the back end had taken when Redis was gone is not known to be taken: it comes again.
+                assert len(posted) == 1 or (victim == "redis" and len({_id(one) for one in posted}) == 1)
 
 
 @pytest.mark.timeout(120)

@@ -1,4 +1,4 @@
-"""`kill -9` of each process amid 2,000 pushes: nothing is lost, and only what was in flight is repeated."""
+"""`kill -9` of each process amid 1,200 pushes: nothing is lost, and only what was in flight is repeated."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,7 @@ from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import PARTS, PASSWORD, Stack
 from tests.harness.wait import wait_until
 
-PUSHES = 2_000
+PUSHES = 1_200
 USERS = 200
 CLIENTS = 4
 KILL_AFTER = 300

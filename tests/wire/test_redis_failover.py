@@ -67,7 +67,11 @@ class Provider:
         wait_until(lambda: len(self.accepted) >= known + more, 30, f"{more} more accepted")
 
 
-@pytest.fixture(params=[RedisCluster, Watched], ids=["Cluster", "Sentinel"])
+# What a Cluster does when a master goes is in tests/store/test_cluster.py as well.
+CLUSTER = pytest.param(RedisCluster, id="Cluster", marks=pytest.mark.long)
+
+
+@pytest.fixture(params=[CLUSTER, pytest.param(Watched, id="Sentinel")])
 def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisCluster | Watched]:
     kind: type[RedisCluster | Watched] = request.param
     with kind(tmp_path / "redis") as running:

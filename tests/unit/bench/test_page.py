@@ -44,7 +44,7 @@ def test_the_page_shows_goals_costs_history_and_what_failed() -> None:
     for words in ("cpu: <fast>", "no <room>", "SIP <b>", "11-26 0000002", "0.85", "aim reached"):
         assert words in said, words
     assert len(document.xpath("//circle")) == 2, "a point for each run of what was measured twice"
-    assert classes(document, "aim") == 1
+    assert classes(document, "aim") == 2
     assert "<script" not in text
     assert "http" not in text.replace("http://127.0.0.1", "")
 
