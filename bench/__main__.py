@@ -14,6 +14,7 @@ from bench import (
     beside_console,
     beside_large,
     fanout_notify,
+    kill9_lost,
     match_decisions,
     message_push,
     million,
@@ -66,6 +67,7 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "million_users": million_users.measure,
     "million_dialogs": million_users.measure_dialogs,
     "match_decisions": match_decisions.measure,
+    "kill9_lost": kill9_lost.measure,
 }
 BY_NAME: dict[str, Callable[[Path, int], list[Figure]]] = {"million": million.measure}
 "Several figures each, which take so long that they are measured only when they are asked for."

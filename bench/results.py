@@ -104,7 +104,7 @@ def _commit() -> str:
 def _git(*words: str) -> str | None:
     """Return what git says; None where it, or its folder, is missing."""
     try:
-        said = subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True)  # noqa: S603
+        said = subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - words of ours
     except (OSError, subprocess.CalledProcessError):
         return None
     return said.stdout

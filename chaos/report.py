@@ -9,6 +9,8 @@ from chaos.run import Run
 
 _OPTIONAL: Final = {STEPPED: "a C compiler", NETWORK: "root, ip, tc and nft"}
 "Faults that not every machine can have."
+_SHOWN: Final = 20
+"Entries under one heading."
 
 
 def written(run: Run) -> str:
@@ -39,7 +41,8 @@ def written(run: Run) -> str:
         ("Books that do not balance", verdict.unbalanced),
     ):
         if entries:
-            lines += [f"## {title}", "", *(f"- {entry}" for entry in entries), ""]
+            more = [f"- and {len(entries) - _SHOWN:,} more"] if len(entries) > _SHOWN else []
+            lines += [f"## {title}", "", *(f"- {entry}" for entry in entries[:_SHOWN]), *more, ""]
     if absent := sorted(_OPTIONAL.keys() - run.possible):
         lines += [f"Not struck here: {one}, for want of {_OPTIONAL[one]}." for one in absent] + [""]
     lines += ["## Faults", "", "| s | fault |", "|---|---|"]
