@@ -8,10 +8,26 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from omapush.config import RedisSection
 from omapush.store.cluster import Cluster
+
+
+class _Closing(SentinelManagedConnection):
+    """
+    A connection that is closed when an answer did not come in time.
+
+    The library closes its others then; those to a master that Sentinels name it would use on, and the next
+    question would get the answer of the one before.
+    """
+
+    def read_response(self, *args: Any, disconnect_on_error: bool | None = True, **kwargs: Any) -> Any:
+        return super().read_response(*args, disconnect_on_error=disconnect_on_error, **kwargs)
+
+
+class _ClosingByTls(_Closing, SentinelManagedSSLConnection):
+    """The same by TLS."""
 
 
 def client_of(settings: RedisSection, timeout_s: float) -> tuple[redis.Redis, Cluster | None]:
@@ -64,6 +80,9 @@ def _master(
         place.nodes, sentinel_kwargs={**of_sentinels, **shorter, "retry": once}, **access, **waits
     )
     found: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
-        place.service, db=place.database, retry=retry
+        place.service,
+        db=place.database,
+        retry=retry,
+        connection_class=_ClosingByTls if place.tls else _Closing,
     )
     return found

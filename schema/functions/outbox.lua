@@ -34,6 +34,7 @@
 -- uses queues.lua
 
 local PARKED_MS = 3600000 -- looked at again after so long though nobody resumed it
+local LONGEST_LEASE_MS = 60000 -- of delivery.lease_ms; one that ends later was given before the clock went back
 
 -- Put deliveries into the outbox; a ticket that is there already is left as it is.
 -- KEYS delivery, busy, ready, waiting, expiry, later, withdrawn
@@ -77,7 +78,8 @@ local function claim(keys, args)
     return 1
   end
   local restarted = owner[1] == node and owner[2] ~= run
-  if owner[4] and tonumber(owner[4]) > now and not restarted then
+  local left = owner[4] and tonumber(owner[4]) - now or 0
+  if left > 0 and left <= LONGEST_LEASE_MS and not restarted then
     return 0
   end
   if restarted then
@@ -342,6 +344,7 @@ local function sign_of_life(keys, args)
   local now = now_ms()
   redis.call('ZADD', keys[1], now, args[1])
   redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', now - args[2])
+  redis.call('ZREMRANGEBYSCORE', keys[1], '(' .. now, '+inf') -- from before the clock went back
   return redis.call('ZCARD', keys[1])
 end
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,9 +12,9 @@ from typing import Any, Final, Self
 import redis
 from redis.crc import key_slot
 
-from tests.harness.authority import TestCa
 from tests.harness.ports import free_ports
 from tests.harness.processes import Process
+from tests.harness.redis_guard import guard
 from tests.harness.wait import wait_until
 
 PROGRAM: Final = shutil.which("redis-server") or "redis-server"
@@ -24,9 +23,6 @@ _START: Final = ("env", "--ignore-signal=XFSZ", PROGRAM)
 SLOTS: Final = 16_384
 NODE_TIMEOUT_MS: Final = 1_000
 "A master that is silent for so long is replaced."
-MAY: Final = "~* &* +@all -@admin -@dangerous +info +config|get +keys"
-"What docs/security.md says the user needs; KEYS is for the tests alone."
-
 
 Environment = Callable[[str], Mapping[str, str]]
 "What the process of `redis0`, `redis1` ... finds in its environment."
@@ -119,32 +115,11 @@ class RedisCluster(Servers):
 
     def _guard(self, folder: Path) -> list[str | Path]:
         """Let nobody in but by TLS with a certificate, and by name."""
-        authority = TestCa(folder / "ca")
-        server, ours = authority.issue("localhost"), authority.issue("psa.home1.example")
-        password, root = secrets.token_hex(8), secrets.token_hex(8)
-        (folder / "word").write_text(f"{password}\n")
-        (folder / "users.acl").write_text(
-            f"user default on >{root} ~* &* +@all\nuser psa on >{password} {MAY}\n"
-        )
-        self._root = {
-            "password": root,
-            "ssl": True,
-            "ssl_ca_certs": str(authority.certificate),
-            "ssl_certfile": str(ours.certificate),
-            "ssl_keyfile": str(ours.private_key),
-        }
-        self.settings = {
-            "url": self.settings["url"].replace("redis+cluster://", "rediss+cluster://psa@"),
-            "password_file": str(folder / "word"),
-            "trusted_certificates": str(authority.certificate),
-            "certificate": str(ours.certificate),
-            "private_key": str(ours.private_key),
-        }
-        return [
-            "--tls-cert-file", server.certificate, "--tls-key-file", server.private_key,
-            "--tls-ca-cert-file", authority.certificate, "--tls-cluster", "yes", "--tls-replication", "yes",
-            "--masterauth", root, "--aclfile", folder / "users.acl",
-        ]  # fmt: skip
+        guarded = guard(folder)
+        self._root = guarded.operator
+        url = self.settings["url"].replace("redis+cluster://", "rediss+cluster://psa@")
+        self.settings = {"url": url, **guarded.files}
+        return [*guarded.tls, *guarded.data, "--tls-cluster", "yes"]
 
     def _node(self, folder: Path, own: list[str | Path], bus: int) -> Process:
         folder.mkdir(parents=True)
@@ -248,48 +223,71 @@ class RedisCluster(Servers):
 
 
 class Watched(Servers):
-    """A master, its replica, and three Sentinels that agree when the master is gone."""
+    """
+    A master, its replica, and three Sentinels that agree when the master is gone.
+
+    `guarded`: all of them with TLS alone, the data servers for clients with a certificate and the user `psa`.
+    """
 
     NAME: Final = "omapush"
 
-    def __init__(self, folder: Path, *, environment: Environment = _nothing_more) -> None:
+    def __init__(
+        self, folder: Path, *, guarded: bool = False, environment: Environment = _nothing_more
+    ) -> None:
         super().__init__()
         self.ports = free_ports(2)
         self._watchers = free_ports(3)
+        self._guard = guard(folder) if guarded else None
         for index, port in enumerate(self.ports):
-            own = folder / f"redis{index}"
-            own.mkdir(parents=True)
-            command: list[str | Path] = [
-                *_START, "--port", str(port), "--bind", "127.0.0.1", "--dir", own, "--save", "",
-                "--appendonly", "yes", "--repl-diskless-sync-delay", "0",
-            ]  # fmt: skip
+            command = self._data_server(folder / f"redis{index}", port)
             command += ["--replicaof", f"127.0.0.1 {self.ports[0]}"] if index else []
-            self.nodes.append(Process(command, log=own / "redis.log", env=environment(f"redis{index}")))
+            log = folder / f"redis{index}/redis.log"
+            self.nodes.append(Process(command, log=log, env=environment(f"redis{index}")))
         for index, port in enumerate(self._watchers):
             own = folder / f"sentinel{index}"
-            own.mkdir(parents=True)
-            (own / "sentinel.conf").write_text(
-                f"port {port}\nbind 127.0.0.1\ndir {own}\nrequirepass watchword\n"
-                f"sentinel sentinel-pass watchword\n"
-                f"sentinel monitor {self.NAME} 127.0.0.1 {self.ports[0]} 2\n"
-                f"sentinel down-after-milliseconds {self.NAME} {NODE_TIMEOUT_MS}\n"
-                f"sentinel failover-timeout {self.NAME} 5000\n"
-            )
-            self.nodes.append(Process([PROGRAM, own / "sentinel.conf", "--sentinel"], log=own / "redis.log"))
+            self.nodes.append(Process(self._watcher(own, port), log=own / "redis.log"))
         (folder / "word").write_text("watchword\n")
         hosts = ",".join(f"127.0.0.1:{port}" for port in self._watchers)
+        scheme, user = ("rediss", "psa@") if self._guard else ("redis", "")
         self.settings = {
-            "url": f"redis+sentinel://{hosts}/{self.NAME}",
+            "url": f"{scheme}+sentinel://{user}{hosts}/{self.NAME}",
             "sentinel_password_file": str(folder / "word"),
+            **(self._guard.files if self._guard else {}),
         }
         "The table `[redis]` for it."
 
+    def _data_server(self, own: Path, port: int) -> list[str | Path]:
+        own.mkdir(parents=True)
+        guards = [*self._guard.tls, *self._guard.data] if self._guard else []
+        return [
+            *_START, *self._at(port), "--bind", "127.0.0.1", "--dir", own, "--save", "",
+            "--appendonly", "yes", "--repl-diskless-sync-delay", "0", *guards,
+        ]  # fmt: skip
+
+    def _watcher(self, own: Path, port: int) -> list[str | Path]:
+        own.mkdir(parents=True)
+        access = f"sentinel auth-pass {self.NAME} {self._guard.password}\n" if self._guard else ""
+        (own / "sentinel.conf").write_text(
+            f"bind 127.0.0.1\ndir {own}\nrequirepass watchword\n"
+            f"sentinel sentinel-pass watchword\n"
+            f"sentinel monitor {self.NAME} 127.0.0.1 {self.ports[0]} 2\n"
+            f"sentinel down-after-milliseconds {self.NAME} {NODE_TIMEOUT_MS}\n"
+            f"sentinel failover-timeout {self.NAME} 5000\n{access}"
+        )
+        guards = self._guard.tls if self._guard else []
+        return [PROGRAM, own / "sentinel.conf", *self._at(port), *guards, "--sentinel"]
+
+    def _at(self, port: int) -> list[str]:
+        return ["--port", "0", "--tls-port", str(port)] if self._guard else ["--port", str(port)]
+
     def client(self, index: int) -> Any:
         """One of the two data servers."""
-        return redis.Redis(host="127.0.0.1", port=self.ports[index], decode_responses=True)
+        access = self._guard.operator if self._guard else {}
+        return redis.Redis(host="127.0.0.1", port=self.ports[index], decode_responses=True, **access)
 
     def _sentinel(self, index: int) -> redis.Redis:
-        return redis.Redis(host="127.0.0.1", port=self._watchers[index], password="watchword")
+        access = self._guard.by_tls if self._guard else {}
+        return redis.Redis(host="127.0.0.1", port=self._watchers[index], password="watchword", **access)
 
     def _join(self) -> None:
         def agree() -> bool:

@@ -174,6 +174,14 @@ class Stack:
         """End a part as an operator does."""
         assert self.parts[part].stop() in (0, -signal.SIGTERM, 1), self.logs()
 
+    def replace(self, root: Path, parts: Sequence[str]) -> None:
+        """End these parts as an operator does, and start them from another checkout: another release."""
+        self._root = root
+        for part in parts:
+            self.stop(part)
+            self.parts[part] = self._process(part)
+            self.start(part)
+
     def restart(self, part: str) -> None:
         """Kill a part and start it again."""
         self.kill(part)

@@ -132,6 +132,25 @@ def test_a_shard_has_one_owner_until_the_lease_ends(store: Store, other_store: S
     assert {owner["node"] for owner in outbox_views.owners(store).values()} == {"node-1"}
 
 
+def test_a_lease_from_before_the_clock_went_back_holds_nobody_up(store: Store) -> None:
+    own(store)
+    for number in SHARDS:
+        owner = keys.outbox(number, "owner")
+        store.db.hset(owner, "until_ms", int(store.db.hget(owner, "until_ms") or 0) + 3_600_000)
+
+    assert all(own(store, OTHER))
+    assert not any(own(store, ONE))
+
+
+def test_a_sender_that_died_before_the_clock_went_back_has_no_share(store: Store) -> None:
+    outbox.sign_of_life(store, ONE, lease_ms=200)
+    for name in store.db.keys("senders*"):
+        for process in store.db.zrange(name, 0, -1):
+            store.db.zincrby(name, 3_600_000, process)
+
+    assert outbox.sign_of_life(store, OTHER, lease_ms=200) == 1
+
+
 def test_a_lease_that_ran_out_is_taken_over_and_the_former_owner_takes_nothing_more(
     store: Store, make: Make
 ) -> None:

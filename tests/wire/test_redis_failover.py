@@ -117,13 +117,13 @@ def test_a_master_that_goes_costs_a_few_seconds_and_no_push(
 
         assert provider.wrong == []
         assert 503 in statuses or provider.refused, "nobody noticed that the master was gone"
-        _expect_delivered(stack, provider.accepted)
+        expect_delivered(stack, provider.accepted)
         delivered = {one.start_line.split()[1] for one in core.requests if one.method == "MESSAGE"}
         assert {f"sip:u{name.partition('@')[0]}@home1.example" for name in provider.accepted} <= delivered
         assert "Traceback" not in "".join(part.log_text() for part in stack.parts.values())
 
 
-def _expect_delivered(stack: Stack, accepted: list[str]) -> None:
+def expect_delivered(stack: Stack, accepted: list[str]) -> None:
     left = set(accepted)
     with httpx.Client(auth=("trusted", PASSWORD), timeout=20, trust_env=False, base_url=stack.http) as client:
 
