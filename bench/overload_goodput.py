@@ -1,4 +1,9 @@
-"""overload_goodput: REGISTERs stored a second while three times as many come as can be carried."""
+"""
+overload_goodput: REGISTERs stored a second while three times as many come as can be carried.
+
+The product has half of the cores and its load the other half, on both sides of the ratio: SIPp that sends
+three times as much also takes three times the processor, which it must not take from what it measures.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,15 @@ import re
 import secrets
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
-from bench import full_size, sipp_rate
+from bench import cores, full_size, sipp_rate
+from bench.cpu import CpuTime, middle
 from bench.figure import Figure, compared
 from bench.sipp_rate import Load
 from tests.harness.ports import free_port
@@ -27,26 +35,74 @@ _SETTLING_S = 1.0
 _LEAST_ANSWERED = 0.9
 "Part of the OPTIONS that has to be answered meanwhile."
 _REPEATED_S = (0.5, 1.0, 0.5)
-"Waits between copies of an OPTIONS, as timer E of RFC 3261 has them; it ends after two seconds here."
+"Waits between copies of a request, as timer E of RFC 3261 has them; it ends after two seconds here."
+_LONGEST_RECOVERY_S = 10.0
+"After the load's end, until no REGISTER is refused any more."
+_IN_A_ROW = 20
+"REGISTERs taken one after the other that show it."
+
+
+class Carried(NamedTuple):
+    """What was carried for some seconds."""
+
+    stored: float
+    "REGISTERs a second."
+    refused: float
+    "The same of those told 503."
+    cpu_us: dict[str, float]
+    "What one that was stored cost, with all that was spent on the others."
 
 
 def measure(folder: Path, rounds: int) -> Figure:
     """Measure the peak and, at three times its load, what is carried."""
-    carried, peaks = [], []
+    peaks: list[float] = []
+    at_peak: list[dict[str, float]] = []
+    over: list[Carried] = []
     for number in range(rounds):
-        own, peak = _round(folder / str(number))
-        carried.append(own)
+        peak, calm, carried = _round(folder / str(number))
         peaks.append(peak)
-    return compared("overload_goodput", "REGISTER/s", "the highest rate without loss", carried, peaks)
+        at_peak.append(calm)
+        over.append(carried)
+    cpu_us = {"below the peak": middle(at_peak), "at three times": middle([one.cpu_us for one in over])}
+    stored = [one.stored for one in over]
+    against = "the highest rate without loss"
+    return compared("overload_goodput", "REGISTER/s", against, stored, peaks, cpu_us)
 
 
-def _round(folder: Path) -> tuple[float, float]:
-    with full_size.stack(folder, ("redis", "sip")) as stack:
-        peak = sipp_rate.highest(folder, Load("register", stack.sip[1], {"s_cscf": _NOBODY}))
+def _round(folder: Path) -> tuple[float, dict[str, float], Carried]:
+    product, load = cores.halves()
+    with _started(folder, product) as stack, cores.on(load):
+        registers = Load("register", stack.sip[1], {"s_cscf": _NOBODY})
+        peak = sipp_rate.highest(folder, registers)
         assert peak, "no rate without loss was found: is the machine busy with something else?"
+        calm = _cost(folder, stack, registers, peak * 0.9)
         with _load(folder, stack, peak * _TIMES):
             time.sleep(_SETTLING_S)
-            return _carried(stack), peak
+            carried = _carried(stack)
+        _recover(stack)
+        return peak, calm, carried
+
+
+@contextmanager
+def _started(folder: Path, product: frozenset[int]) -> Iterator[Stack]:
+    stack = full_size.stack(folder, ("redis", "sip"))
+    try:
+        with cores.on(product):
+            stack.__enter__()
+        yield stack
+    finally:
+        stack.__exit__(None, None, None)
+
+
+def _spent(stack: Stack) -> CpuTime:
+    return CpuTime({part: process.pid for part, process in stack.parts.items()}, stack.control)
+
+
+def _cost(folder: Path, stack: Stack, load: Load, rate: float) -> dict[str, float]:
+    """What a REGISTER costs the product while all are stored."""
+    before, spent = _captured(stack), _spent(stack)
+    sipp_rate.reached(folder, load, rate)
+    return spent.per_one_us(max(_captured(stack) - before, 1))
 
 
 def _load(folder: Path, stack: Stack, rate: float) -> Process:
@@ -75,34 +131,51 @@ def _load(folder: Path, stack: Stack, rate: float) -> Process:
     )
 
 
-def _carried(stack: Stack) -> float:
-    """REGISTERs stored a second for as long as it is measured; OPTIONS are answered all the while."""
-    began, before = time.monotonic(), _captured(stack)
+def _carried(stack: Stack) -> Carried:
+    """What is stored and refused for as long as it is measured; OPTIONS are answered all the while."""
+    began, spent = time.monotonic(), _spent(stack)
+    stored, refused = _captured(stack), _shed(stack)
     asked = answered = 0
     while time.monotonic() - began < _SECONDS:
         asked += 1
         answered += _is_answered(stack.sip)
         time.sleep(0.05)
-    rate = (_captured(stack) - before) / (time.monotonic() - began)
-    print(f"overload_goodput: {answered} of {asked} OPTIONS answered")
+    stored, refused = _captured(stack) - stored, _shed(stack) - refused
+    seconds = time.monotonic() - began
+    cpu_us = spent.per_one_us(max(stored, 1))
+    print(
+        f"overload_goodput: {stored / seconds:,.0f} REGISTER/s stored, {refused / seconds:,.0f} told 503, "
+        f"{answered} of {asked} OPTIONS answered"
+    )
     assert answered >= _LEAST_ANSWERED * asked, f"{answered} of {asked} OPTIONS answered"
-    return rate
+    return Carried(stored / seconds, refused / seconds, cpu_us)
 
 
-def _is_answered(address: tuple[str, int]) -> bool:
-    """Tell whether an OPTIONS, repeated as its sender would, is answered within two seconds."""
+def _recover(stack: Stack) -> None:
+    """Wait until nothing is refused any more."""
+    began, in_a_row = time.monotonic(), 0
+    while in_a_row < _IN_A_ROW:
+        in_a_row = in_a_row + 1 if _is_answered(stack.sip, "REGISTER") else 0
+        took_s = time.monotonic() - began
+        assert took_s < _LONGEST_RECOVERY_S, f"REGISTERs are refused {took_s:.1f} s after the load's end"
+    print(f"overload_goodput: nothing refused {took_s:.1f} s after the load's end")
+
+
+def _is_answered(address: tuple[str, int], method: str = "OPTIONS") -> bool:
+    """Tell whether a request, repeated as its sender would, is answered 200 within two seconds."""
     mark = secrets.token_hex(8)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
         ours.bind(("127.0.0.1", 0))
         ours.connect(address)
         lines = (
-            f"OPTIONS sip:{address[0]}:{address[1]} SIP/2.0",
+            f"{method} sip:{address[0]}:{address[1]} SIP/2.0",
             f"Via: SIP/2.0/UDP 127.0.0.1:{ours.getsockname()[1]};branch=z9hG4bK{mark}",
             "Max-Forwards: 70",
             f"From: <sip:bench@127.0.0.1>;tag={mark}",
-            f"To: <sip:{address[0]}:{address[1]}>",
+            f"To: <sip:bench-{mark}@home1.example>",
             f"Call-ID: {mark}",
-            "CSeq: 1 OPTIONS",
+            f"CSeq: 1 {method}",
+            "Expires: 60",
             "Content-Length: 0",
         )
         for wait_s in _REPEATED_S:
@@ -114,6 +187,14 @@ def _is_answered(address: tuple[str, int]) -> bool:
 
 
 def _captured(stack: Stack) -> int:
+    return _counted(stack, r"registrations_captured_total ([0-9]+)")
+
+
+def _shed(stack: Stack) -> int:
+    return _counted(stack, r'requests_shed_total *\{queue="registers"\} ([0-9]+)')
+
+
+def _counted(stack: Stack, form: str) -> int:
     text = httpx.get(f"http://127.0.0.1:{stack.sip[1]}/metrics", trust_env=False, timeout=10).text
-    found = re.search(r"registrations_captured_total ([0-9]+)", text)
+    found = re.search(form, text)
     return int(found[1]) if found else 0
