@@ -56,6 +56,11 @@ def test_a_redis_without_its_append_only_file_is_found(store: Store) -> None:
         assert_found(settings(store)["appendonly"], "no")
 
 
+def test_a_redis_that_takes_pushes_to_pieces_is_found(store: Store) -> None:
+    with setting(store, "hash-max-listpack-value", "64"):
+        assert_found(settings(store)["hash-max-listpack-value"], "64")
+
+
 def test_a_redis_that_is_nearly_full_is_found(store: Store) -> None:
     with setting(store, "maxmemory", str(int(store.db.info("memory")["used_memory"]) + 50_000)):
         assert_found(itself(store)["redis memory"], " MB")
