@@ -278,8 +278,12 @@ class PushAs:
         ksr_writer.finish_local_request()
         return DONE
 
-    def ksr_uac_event(self, _msg: object, _event: str) -> int:
-        """In a SIP worker: a request of ours has its final answer. Only handed over here, never stored."""
+    def ksr_uac_event(self, _msg: object) -> int:
+        """
+        In a SIP worker: a request of ours has its final answer. Only handed over here, never stored.
+
+        A device's 200 to a push does not come here: kamailio.cfg hands it over by itself.
+        """
         try:
             ksr_writer.forget()
             reference = ksr_reader.reference()

@@ -45,3 +45,7 @@ def test_a_peers_words_cannot_break_the_answer_on_its_way(
 
     assert (back.sip_code, back.local, back.at_ms) == (code, local, 1)
     assert back.reason == reason[:LONGEST_WORD].replace("\t", " ")
+
+
+def test_the_time_alone_is_a_200_of_the_device() -> None:
+    assert Answered.unpack("1764130000.004567") == Answered(200, False, 1_764_130_000_004, "", "OK", "")
