@@ -26,7 +26,7 @@ from omapush.errors import PushError
 from omapush.push import outcome
 from omapush.push.capability_sources import LEARNING_CODES
 from omapush.push.event_record import Carried
-from omapush.push.outcome import Reply
+from omapush.push.outcome import Outcome, Reply
 from omapush.push.retry import RetryPlans
 from omapush.push.values import TARGET_LENGTH
 from omapush.store import client, finish, outbox
@@ -35,6 +35,8 @@ RESULTS = "results"
 _MOST_RESULTS = 256
 _REST_S = 0.25
 _LONGEST_RETRY_AFTER_S = 86_400
+_TAKEN = 200
+"The answer of a device that has the push: nothing else about it has to be looked at."
 
 
 @dataclass
@@ -144,6 +146,9 @@ class ResultCompleter:
             local=answered.local,
             retry_after_s=_seconds(answered.retry_after),
         )
+        if answered.sip_code == _TAKEN and sent.notify is None and not sent.fetch:
+            batch.ended.append(self._ended(sent, answered, outcome.DELIVERED))
+            return
         if answered.sip_code in LEARNING_CODES and not answered.local:
             batch.refusals.append(learning.Refused(sent.ticket, answered, sent.way))
         if sent.notify is not None:
@@ -158,7 +163,7 @@ class ResultCompleter:
         if links.is_waited_for(sent, answered):
             batch.links.append(links.TakenLink(sent, answered))
             return
-        ended = self._judge(sent, answered)
+        ended = self._ended(sent, answered, self._judge(sent, answered))
         batch.ended.append(ended)
         if ended.outcome.on_change:
             batch.absent.append(holding.Absent(sent.ticket, sent.sent_ms))
@@ -168,7 +173,7 @@ class ResultCompleter:
         plans = self._settings.retry_plans
         return plans[place] if place < len(plans) else plans[0]
 
-    def _judge(self, sent: Sent, answered: Answered) -> finish.Ended:
+    def _judge(self, sent: Sent, answered: Answered) -> Outcome:
         reply = Reply(
             answered.sip_code,
             answered.reason,
@@ -176,7 +181,7 @@ class ResultCompleter:
             _seconds(answered.retry_after),
             answered.warning,
         )
-        verdict = outcome.judge(
+        return outcome.judge(
             reply,
             attempt=sent.attempt,
             plans=self._plans(sent.plans),
@@ -185,6 +190,9 @@ class ResultCompleter:
             deliver_before_ms=sent.deliver_before_ms,
             jitter=random.random(),
         )
+
+    def _ended(self, sent: Sent, answered: Answered, verdict: Outcome) -> finish.Ended:
+        """Return the end of the try, counted."""
         said = f"{verdict.desc} after {answered.at_ms - sent.sent_ms} ms"
         if verdict.retry_at_ms is None:
             self._counts.add("deliveries_finished_total", verdict.state)
@@ -202,7 +210,7 @@ class ResultCompleter:
             sent.ticket,
             verdict,
             sent.method,
-            reply.sip_code,
+            answered.sip_code,
             sent.attempt,
             answered.at_ms,
             said,

@@ -9,6 +9,7 @@ import device_facts
 from batch import Batch
 from knowledge import Known
 from links import LARGEST_LINK, Links
+from msgspec.structs import replace
 from outgoing import REFUSED, Outgoing
 from sent import InSubscription
 from settings import Settings
@@ -151,7 +152,7 @@ class ContentNotifier:
             each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
         )
         try:
-            request = self._compose_notify(chosen, sub, begun.cseq, now_ms)._replace(next_hop=address)
+            request = replace(self._compose_notify(chosen, sub, begun.cseq, now_ms), next_hop=address)
         except TooLarge as error:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])

@@ -14,6 +14,7 @@ from hops import Hops
 from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
 from links import Links
+from msgspec.structs import replace
 from outgoing import REFUSED, Outgoing
 from quiet_hours import QuietTimes
 from recipient_limits import RecipientLimits
@@ -136,7 +137,7 @@ class Dispatcher:
                 batch.end(self._expired(one, now_ms, held=False))
                 return None
             if outcome.is_path_failure(last.sip_code):
-                known = known._replace(path_failures=one.attempt - 1)
+                known = replace(known, path_failures=one.attempt - 1)
         refused = refused_method.of_told(one.told) if one.told else ()
         if carrying is not None:
             is_refused = any(each.method == "INVITE" for each in refused)
@@ -145,7 +146,7 @@ class Dispatcher:
         if one.told:
             told = {each.name for each in one.told}
             left = tuple(sub for sub in known.subscriptions if sub.id not in told)
-            known = known._replace(subscriptions=left)
+            known = replace(known, subscriptions=left)
         profile = device_facts.fitted(
             self._settings.profile(delivery.application, delivery.initiator), known.facts
         )
@@ -231,7 +232,7 @@ class Dispatcher:
             batch.end(self._outgoing.not_sent(one, now_ms, REFUSED))
             return
         if address != request.next_hop:
-            request = request._replace(next_hop=address)
+            request = replace(request, next_hop=address)
         if wait_ms := self._outgoing.wait_ms(address, one.ticket):
             batch.put_off(one.ticket, wait_ms)
         elif self._outgoing.send(one, request, now_ms, link=choice.link):
@@ -275,4 +276,4 @@ class Dispatcher:
         last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
         verdict = outcome.expired(last.sip_code if last is not None else 0, held=held)
         ended = self._outgoing.end(one, verdict, now_ms, sip_code=last.sip_code if last is not None else 0)
-        return ended._replace(attempt=one.attempt - 1, method=last.method if last is not None else "")
+        return replace(ended, attempt=one.attempt - 1, method=last.method if last is not None else "")

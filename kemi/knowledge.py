@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from device_facts import DeviceFacts
+from msgspec import Struct
 from settings import Settings
 
 from omapush import log
@@ -20,7 +20,7 @@ from omapush.store.codec import BrokenRecord
 from omapush.store.outbox import Taken
 
 
-class Known(NamedTuple):
+class Known(Struct, frozen=True, gc=False):
     """What is known of one delivery's user."""
 
     record: Registration | None

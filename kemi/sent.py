@@ -10,7 +10,9 @@ from __future__ import annotations
 import struct
 from binascii import a2b_base64, b2a_base64
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from omapush.push.values import TARGET_LENGTH, Method
 
@@ -29,7 +31,7 @@ _LINK: Final = 8
 _ANOTHER: Final = 16
 
 
-class InSubscription(NamedTuple):
+class InSubscription(Struct, frozen=True, gc=False):
     """The NOTIFY that carries a push."""
 
     id: str
@@ -38,7 +40,7 @@ class InSubscription(NamedTuple):
     "The user has further subscriptions to the application, which get it afterwards."
 
 
-class Sent(NamedTuple):
+class Sent(Struct, frozen=True, gc=False):
     """One push in flight."""
 
     ticket: str
@@ -111,7 +113,7 @@ class Sent(NamedTuple):
         )
 
 
-class Answered(NamedTuple):
+class Answered(Struct, frozen=True, gc=False):
     """The final answer to one request, on its way from a SIP worker to the completer."""
 
     sip_code: int
@@ -134,7 +136,7 @@ class Answered(NamedTuple):
 
     @staticmethod
     def unpack(text: str) -> Answered:
-        """Return what `pack` packed; or a 200, of which kamailio.cfg tells the time: seconds, and six digits."""
+        """Return what `pack` packed; a 200 of which there is but the time, in seconds and microseconds."""
         at_ms, tab, rest = text.partition("\t")
         if not tab:
             return Answered(200, False, int(text[:-7] + text[-6:-3]), "", "OK", "")

@@ -151,7 +151,7 @@ class Sweeper:
 def _delivered(ticket: str, told: Sequence[Told], now_ms: int) -> Ended | None:
     """The end of what was on its way through several subscriptions of its user, one of which took it."""
     verdict = delivered_in_some([one.sip_code for one in told])
-    return verdict and Ended(ticket, verdict, "NOTIFY", 200, 1, now_ms, verdict.desc)
+    return None if verdict is None else Ended(ticket, verdict, "NOTIFY", 200, 1, now_ms, verdict.desc)
 
 
 def _ended(ticket: str, last: Result, now_ms: int, *, held: bool) -> Ended:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from msgspec import Struct
 
 from omapush.errors import MalformedSip, shortened
 from omapush.protocol.feature_sets import ACCEPT_CONTACT, FeatureSet
@@ -27,7 +29,7 @@ _MOST_TOLD: Final = 4
 _INSTANCE: Final = "+sip.instance"
 
 
-class Devices(NamedTuple):
+class Devices(Struct, frozen=True, gc=False):
     """What the registration says about the devices that a push could reach."""
 
     presence: Presence

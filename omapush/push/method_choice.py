@@ -6,6 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from omapush.errors import PeerIsWrong, PushError, PushRefused
 from omapush.push import method_support, outcome, referral, refused_method
 from omapush.push.body import WRAPPED_TYPE
@@ -53,7 +56,7 @@ class Rules(NamedTuple):
     "This node serves content by links."
 
 
-class Situation(NamedTuple):
+class Situation(Struct, frozen=True, gc=False):
     """What is known when a delivery is to leave."""
 
     delivery: Delivery
@@ -71,7 +74,7 @@ class Situation(NamedTuple):
     "Ways that the device refused in this try."
 
 
-class Composers(NamedTuple):
+class Composers(Struct, frozen=True, gc=False):
     """How requests are composed, each asked only when it comes to that."""
 
     message: Callable[[], Request]
@@ -79,7 +82,7 @@ class Composers(NamedTuple):
     "A MESSAGE with a link to the content."
 
 
-class Choice(NamedTuple):
+class Choice(Struct, frozen=True, gc=False):
     """The method for one delivery; or none, and then its result, or that it is held."""
 
     method: Method | None
@@ -131,7 +134,7 @@ def choose(situation: Situation, rules: Rules, composers: Composers) -> Choice:
                 step = _message(situation, rules, composers.message)
         if isinstance(step, Choice):
             told = [reason for reason in reasons if reason != _NOT_SUBSCRIBED]
-            return step._replace(why="; ".join([*told, step.why])) if told else step
+            return replace(step, why="; ".join([*told, step.why])) if told else step
         reasons.append(step)
     return _none(situation, rules, "; ".join(dict.fromkeys(reasons)))
 

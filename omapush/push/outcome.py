@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
+from msgspec import Struct
+
 from omapush.protocol.pap_values import DeliveryMethod
 from omapush.push.retry import Reason, RetryPlans, next_try
 from omapush.push.session import CONFIRMED, REFUSED, TAKEN
@@ -38,7 +40,7 @@ class Row(NamedTuple):
     meaning: str
 
 
-class Reply(NamedTuple):
+class Reply(Struct, frozen=True, gc=False):
     """A final SIP response to a push, or 408 in its place when none came."""
 
     sip_code: int
@@ -53,7 +55,7 @@ class Reply(NamedTuple):
     "The code is how an MSRP transfer ended: a key of TRANSFERS; `reason` says it in words."
 
 
-class Outcome(NamedTuple):
+class Outcome(Struct, frozen=True, gc=False):
     """The verdict on one reply."""
 
     retry_at_ms: int | None
@@ -204,9 +206,24 @@ def judge(
     return Outcome(at_ms, "pending", TAKEN_CODE, _desc(row, reply), on_change=is_absent)
 
 
+def _desc(row: Row, reply: Reply) -> str:
+    if row is _UNSENT:
+        return f"{row.meaning} ({reply.reason})"
+    if reply.transfer:
+        return f"{row.meaning} ({reply.reason})"
+    if reply.local:
+        return f"{row.meaning} (no response within the transaction)"
+    said = f"{reply.sip_code} {reply.reason}".strip()
+    return f"{row.meaning} ({said}; {reply.warning})" if reply.warning else f"{row.meaning} ({said})"
+
+
 @lru_cache(maxsize=256)
 def _for_good(row: Row, reply: Reply) -> Outcome:
     return Outcome(None, row.state, row.code, _desc(row, reply))
+
+
+DELIVERED: Final = _for_good(_DELIVERED, Reply(200, "OK"))
+"What `judge` says of a device's 200, whatever else there is to know: most answers are one."
 
 
 def expired(last_sip_code: int, *, held: bool) -> Outcome:
@@ -244,14 +261,3 @@ def delivery_method_used(result: Result) -> DeliveryMethod | None:
     if not 200 <= result.sip_code < 300:
         return None
     return DeliveryMethod.CONFIRMED if result.sip_code == 200 else DeliveryMethod.UNCONFIRMED
-
-
-def _desc(row: Row, reply: Reply) -> str:
-    if row is _UNSENT:
-        return f"{row.meaning} ({reply.reason})"
-    if reply.transfer:
-        return f"{row.meaning} ({reply.reason})"
-    if reply.local:
-        return f"{row.meaning} (no response within the transaction)"
-    said = f"{reply.sip_code} {reply.reason}".strip()
-    return f"{row.meaning} ({said}; {reply.warning})" if reply.warning else f"{row.meaning} ({said})"

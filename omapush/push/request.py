@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 LARGEST_HEADERS: Final = 2_048
 "Bytes of extra headers that Kamailio's uac module takes."
 LARGEST_URI: Final = 1_024
@@ -23,7 +25,7 @@ class InDialog(NamedTuple):
     cseq: int
 
 
-class Request(NamedTuple):
+class Request(Struct, frozen=True, gc=False):
     """One request; Kamailio writes Via, Max-Forwards and Content-Length."""
 
     method: str

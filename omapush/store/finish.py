@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from omapush.push.outcome import Outcome
 from omapush.push.values import Event, Result, ticket_delivery
@@ -11,7 +13,7 @@ from omapush.store import outbox, pushes
 from omapush.store.client import Store
 
 
-class Ended(NamedTuple):
+class Ended(Struct, frozen=True, gc=False):
     """One try that came to its end."""
 
     ticket: str
@@ -55,7 +57,7 @@ def _with_subscribers(db: Store, ended: Sequence[Ended]) -> Sequence[Ended]:
         if delivery is not None and delivery.subscription
     }
     return [
-        one._replace(said=f"{whom[one.ticket]}: {one.outcome.code} {one.said}") if one.ticket in whom else one
+        replace(one, said=f"{whom[one.ticket]}: {one.outcome.code} {one.said}") if one.ticket in whom else one
         for one in ended
     ]
 

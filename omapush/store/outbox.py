@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from omapush.push.values import Delivery, target, ticket
 from omapush.store import codec, keys, sealing
 from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
@@ -31,7 +33,7 @@ class Told(NamedTuple):
     sip_code: int
 
 
-class Taken(NamedTuple):
+class Taken(Struct, frozen=True, gc=False):
     """One delivery that a sender has to send now."""
 
     ticket: str
@@ -53,7 +55,7 @@ class Unreadable(NamedTuple):
     "Its content may be read yet, once the key is there: it can wait."
 
 
-class Finished(NamedTuple):
+class Finished(Struct, frozen=True, gc=False):
     """The end of one try."""
 
     ticket: str
@@ -210,9 +212,9 @@ def choose_again(store: Store, again: Iterable[tuple[str, Told | None]]) -> None
 def complete(store: Store, finished: Iterable[Finished]) -> None:
     """End tries: their targets are free, final deliveries are gone, others wait for their next try."""
     batches: dict[int, list[Any]] = {}
-    for place, again_ms, on_change in finished:
-        batch = batches.setdefault(store.layout.ticket_shard(place), [])
-        batch += (place, again_ms, int(on_change))
+    for one in finished:
+        batch = batches.setdefault(store.layout.ticket_shard(one.ticket), [])
+        batch += (one.ticket, one.again_ms, int(one.on_change))
     parts = ["delivery", "attempts", "repeats", "taken", "busy", "ready", "waiting", "later", "expiry"]
     parts += ["held", "told", "backlog", "parked", "stopped"]
     call_all(

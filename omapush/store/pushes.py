@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from msgspec import Struct
+
 from omapush.push import spans
 from omapush.push.fan_out import FanOut, FanOutState
 from omapush.push.outcome import TAKEN_CODE
@@ -44,7 +46,7 @@ class Submission(NamedTuple):
     "How long its event log is kept after its end; None: as long as itself."
 
 
-class Stored(NamedTuple):
+class Stored(Struct, frozen=True, gc=False):
     """One try's result, to be stored."""
 
     ref: str

@@ -36,7 +36,7 @@ OURS: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, set[str]] = {
     "protocol": {"lxml"},
-    "push": set(),
+    "push": {"msgspec"},
     "audit": set(),
     "capacity": set(),
     "control": set(),
@@ -48,7 +48,7 @@ LIBRARIES: dict[str, set[str]] = {
     "notifier": {"httpx", "prometheus_client"},
     "msrp_agent": set(),
     "receiver": {"cryptography", "httpx"},
-    "kemi": {"KSR"},
+    "kemi": {"KSR", "msgspec"},
     "cli": {"cryptography", "typer", "rich", "uvicorn", "uvloop", "httpx", "redis", "msgspec"},
     "config": {"msgspec"},
     "errors": set(),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.protocol.feature_tags import accept_contact
-from omapush.push.device_choice import devices_differ, devices_for
+from omapush.push.device_choice import Devices, devices_differ, devices_for
 from omapush.push.registration import PARTIAL_TAGS, Contact, Registration, Report, merge
 
 NOW = 1_800_000_000_000
@@ -48,7 +48,7 @@ UNTAGGED = contact("e", ("+sip.instance", "<urn:uuid:1>"))
 def test_a_device_fits_when_it_says_that_it_has_the_application(preference: str) -> None:
     found = devices_for(with_contacts(TABLET, PHONE, DESK), preference, NOW)
 
-    assert found == ("fits", "1 of 3 devices fits", (PHONE.uri,))
+    assert found == Devices("fits", "1 of 3 devices fits", (PHONE.uri,))
 
 
 @pytest.mark.parametrize("preference", [BARE, STRICT])
@@ -90,7 +90,7 @@ def test_devices_that_fit_come_in_order_of_the_callees_preference() -> None:
 def test_without_a_preference_every_live_device_will_do() -> None:
     found = devices_for(with_contacts(TABLET, DESK), "", NOW)
 
-    assert found == ("fits", "registered, 2 devices", (TABLET.uri, DESK.uri))
+    assert found == Devices("fits", "registered, 2 devices", (TABLET.uri, DESK.uri))
 
 
 def test_a_contact_that_expired_is_no_device() -> None:

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from omapush.push import referral as referrals
 from omapush.push.capabilities import Facts, Refusal
@@ -97,8 +98,8 @@ def test_a_request_above_the_limit_needs_another_method() -> None:
 
 def test_headers_or_a_uri_beyond_what_kamailio_takes_are_refused() -> None:
     for request in (
-        REQUEST._replace(headers="X: " + "y" * 2_048),
-        REQUEST._replace(request_uri="sip:" + "u" * 1_024),
+        replace(REQUEST, headers="X: " + "y" * 2_048),
+        replace(REQUEST, request_uri="sip:" + "u" * 1_024),
     ):
         rules = Rules("send", "send", 100_000, 0, ("MESSAGE",))
         choice = choose(Situation(DELIVERY, Devices("fits", "")), rules, Composers(partial(_same, request)))
@@ -313,7 +314,7 @@ def test_a_refer_needs_a_device_as_a_message_does(rule: Rule) -> None:
 # INVITE and links -----------------------------------------------------------------------------------
 
 LARGE = DELIVERY._replace(content=b"", size=5_000_000)
-LINK = REQUEST._replace(size=1_100)
+LINK = replace(REQUEST, size=1_100)
 
 
 def by_size(
@@ -376,7 +377,7 @@ def test_a_link_goes_into_a_subscription_whose_device_follows_links() -> None:
     [
         (by_size(sessions=False, links=False), "no MSRP sessions here; no content is served by links here"),
         (by_size(facts=(known(("MESSAGE",), ("text/plain",)),)), "takes no message/external-body"),
-        (by_size("INDIRECT", link=LINK._replace(size=1_301)), "MESSAGE would have 1301 bytes"),
+        (by_size("INDIRECT", link=replace(LINK, size=1_301)), "MESSAGE would have 1301 bytes"),
         (by_size("INVITE", refusal=Refusal("2006", "the device does not take it")), "does not take it"),
         (by_size("INDIRECT", refusal=Refusal("2006", "the device does not take it")), "does not take it"),
     ],
