@@ -22,6 +22,8 @@ _READY_LOOK_S: Final = 0.25
 "How often it is asked whether it serves, until it does."
 _START_S: Final = 120.0
 "How long it may take until it serves, or `sip.hang_s` when that is longer."
+_STOP_WITHIN_S: Final = 10.0
+"Who has not ended so long after it was told to is killed."
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _FAILED: Final = 1
 
@@ -38,19 +40,34 @@ async def run(config: Config, command: Sequence[str], environment: dict[str, str
             *command, env=environment, stdin=asyncio.subprocess.DEVNULL, preexec_fn=_end_with_us
         )
         _pass_signals_on(child, stopping)
-        ended = asyncio.create_task(child.wait())
-        watch = asyncio.create_task(_watched(config))
-        await asyncio.wait((ended, watch), return_when=asyncio.FIRST_COMPLETED)
-        if watch.done() and not stopping.is_set() and not ended.done():
-            log.get().error("sip_hangs", what=watch.result(), action="killed and started again")
+        hang = await _hang_before_its_end(config, child, stopping)
+        if hang:
+            log.get().error("sip_hangs", what=hang, action="killed and started again")
+        if child.returncode is None:
             _kill(child.pid)
-            await ended
-            continue
-        code = await ended
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        return code if code >= 0 else _FAILED
+        code = await child.wait()
+        if not hang or stopping.is_set():
+            return code if code >= 0 else _FAILED
+
+
+async def _hang_before_its_end(
+    config: Config, child: asyncio.subprocess.Process, stopping: asyncio.Event
+) -> str:
+    """Return what hangs; empty: it has ended, or was told to and does not."""
+    ended = asyncio.create_task(child.wait())
+    told = asyncio.create_task(stopping.wait())
+    watch = asyncio.create_task(_watched(config))
+    try:
+        await asyncio.wait((ended, told, watch), return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            await asyncio.wait((ended,), timeout=_STOP_WITHIN_S)
+        elif not ended.done():
+            return watch.result()
+        return ""
+    finally:
+        for task in (ended, told, watch):
+            task.cancel()
+        await asyncio.gather(ended, told, watch, return_exceptions=True)
 
 
 def _end_with_us() -> None:
@@ -66,6 +83,8 @@ def _pass_signals_on(child: asyncio.subprocess.Process, stopping: asyncio.Event)
 
     for number in _STOPS:
         asyncio.get_running_loop().add_signal_handler(number, end)
+    if stopping.is_set():  # the signal came while this one was being started
+        end()
 
 
 async def _watched(config: Config) -> str:
@@ -82,12 +101,20 @@ async def _watched(config: Config) -> str:
     seen = Liveness()
     while not (what := seen.hang()):
         await asyncio.sleep(patience_s / LOOKS)
-        problem, metrics = await asyncio.gather(
-            sip_ping.problem_of_kamailio(config), kamailio.exposition(config)
-        )
-        rounds = kamailio.rounds(metrics.decode("utf-8", "replace")) if metrics else None
-        seen = seen.after(Look(not problem, rounds))
+        look = await _look(config)
+        seen = seen.after(look) if look else seen
     return what
+
+
+async def _look(config: Config) -> Look | None:
+    """Return what is to be seen; None after a defect of ours, for which Kamailio is not to blame."""
+    answers = (sip_ping.problem_of_kamailio(config), kamailio.exposition(config))
+    try:
+        problem, metrics = await asyncio.gather(*answers)
+    except Exception:  # noqa: BLE001 - whatever it is, nothing is to be killed for it
+        log.get().exception("sip_look_crashed")
+        return None
+    return Look(not problem, kamailio.rounds(metrics.decode("utf-8", "replace")) if metrics else None)
 
 
 def _kill(main: int) -> None:

@@ -160,7 +160,7 @@ def test_a_process_that_hangs_is_killed_and_started_again(machine: Machine, serv
 def test_kamailio_that_loses_a_process_is_started_again(machine: Machine) -> None:
     main = property_of(machine, "omapush-sip", "MainPID")
     assert main != "0"
-    machine.run(f"kill -9 $(pgrep -P {main} | tail -1)")
+    machine.run(f"kill -9 $(pgrep -P $(pgrep -P {main}) | tail -1)")
 
     machine.wait_for("systemctl show --value -p NRestarts omapush-sip", "^1$")
     wait_for_stack(machine)
