@@ -16,6 +16,8 @@ MINUTES ?= 5
 SEED ?=
 REDIS ?=
 VALKEY ?=
+# The oldest release that knows that there may be newer records.
+FROM ?= 07cfb6b
 TESTS ?=
 HOURS ?=
 RECEIVERS ?= 1000
@@ -74,6 +76,10 @@ test-long: deps $(VENV)/.browser ## prove what is left out of `make test`: chaos
 pictures: deps $(VENV)/.browser ## what each page of the console looks like, by day, by night, on a phone: build/screenshots
 	@echo "pictures: the tests of the console, with pictures"
 	@OMAPUSH_PICTURES=1 python -m pytest tests/browser -m "long or not long"
+
+test-upgrade: deps ## a node of FROM=commit and one of this checkout under load; one is replaced, then the other way round
+	@echo "test-upgrade: from $(FROM) to this checkout, and back"
+	@OMAPUSH_UPGRADE_FROM=$(FROM) python -m pytest tests/upgrade/two_releases.py
 
 test-package: deps $(VENV)/.package-test-packages ## install the Debian package in a machine of its own, use, upgrade, purge it; root
 	@echo "test-package: a Debian 12 in a folder, booted by systemd-nspawn without a network"

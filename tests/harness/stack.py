@@ -175,12 +175,14 @@ class Stack:
         assert self.parts[part].stop() in (0, -signal.SIGTERM, 1), self.logs()
 
     def replace(self, root: Path, parts: Sequence[str]) -> None:
-        """End these parts as an operator does, and start them from another checkout: another release."""
+        """End these parts of a drained node, and start them from another checkout: another release."""
         self._root = root
         for part in parts:
             self.stop(part)
             self.parts[part] = self._process(part)
-            self.start(part)
+            self.parts[part].start()
+        process = self.parts["api"]
+        process.wait_until(lambda: self._api_answers("healthz"), START_S, "api up")
 
     def restart(self, part: str) -> None:
         """Kill a part and start it again."""
@@ -210,15 +212,13 @@ class Stack:
         """The names of the media workers that live."""
         return {one.name for one in msrp_workers.live(self.store)}
 
-    def _api_answers(self) -> bool:
+    def _api_answers(self, asked: str = "readyz") -> bool:
+        certificate = api_client.verification(self.config)
         try:
-            return self._ready().status_code == 200
+            answer = httpx.get(f"{self.http}/{asked}", trust_env=False, timeout=2, verify=certificate)
         except httpx.HTTPError:
             return False
-
-    def _ready(self) -> httpx.Response:
-        certificate = api_client.verification(self.config)
-        return httpx.get(f"{self.http}/readyz", trust_env=False, timeout=2, verify=certificate)
+        return answer.status_code == 200
 
     # Pushes --------------------------------------------------------------------------------------
 
