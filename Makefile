@@ -41,6 +41,8 @@ PACKAGE_TEST_PACKAGES := debootstrap systemd-container lintian
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PATH := $(BIN):$(PATH)
+# What was compiled is kept: the same code starts in many processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Every target with a line of help: none is a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,6 +46,10 @@ PROFILES: Settings = {
     'application."thrice.ua"': {"retry": {"attempts": 3, "first_s": 0.05, "longest_s": 0.1}},
 }
 "Applications of the shared stack, one for each thing that a profile can say."
+
+# Some machines tell Python to keep nothing that it compiled; tests start the same code hundreds of times.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A run that is told to end ends what it has started, as after Ctrl-C.
 signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -206,8 +206,9 @@ class FanOutMachine(RuleBasedStateMachine):
         assert fanouts.jobs(self.store, self.shards) == []
 
 
-@pytest.mark.timeout(300)
-def test_each_subscriber_gets_it_once_whatever_happens_in_between(store: Store) -> None:
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.long)])
+def test_each_subscriber_gets_it_once_whatever_happens_in_between(store: Store, examples: int) -> None:
     directory = Directory(store, SUBSCRIBERS)
 
     class Here(FanOutMachine):
@@ -216,5 +217,7 @@ def test_each_subscriber_gets_it_once_whatever_happens_in_between(store: Store) 
     Here.store, Here.directory = store, directory
     run_state_machine_as_test(
         Here,
-        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, phases=[Phase.generate]),
+        settings=settings(
+            max_examples=examples, stateful_step_count=40, deadline=None, phases=[Phase.generate]
+        ),
     )

@@ -436,9 +436,10 @@ def own_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.long)])
 def test_whatever_happens_in_whatever_order_each_push_comes_to_the_end_that_is_promised(
-    store: Store, own_time: list[int]
+    store: Store, own_time: list[int], examples: int
 ) -> None:
     class Here(PromiseMachine):
         pass
@@ -446,5 +447,7 @@ def test_whatever_happens_in_whatever_order_each_push_comes_to_the_end_that_is_p
     Here.store, Here.config, Here.now = store, parse({}, "test.toml"), own_time
     run_state_machine_as_test(
         Here,
-        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, phases=[Phase.generate]),
+        settings=settings(
+            max_examples=examples, stateful_step_count=40, deadline=None, phases=[Phase.generate]
+        ),
     )

@@ -32,21 +32,19 @@ def test_a_device_in_five_answers_a_repetition_alone_and_each_request_counts_onc
 
 
 @pytest.mark.parametrize(
-    ("answered", "is_stray"),
+    ("answered", "because_of"),
     [
-        ([50.0], False),
-        ([99.0, 110.0], False),  # its result was not stored yet
-        ([103.9, 110.0], False),  # answered to nobody
-        ([97.0, 110.0], True),  # long stored
-        ([105.0, 110.0], True),  # nothing had been killed
-        ([99.5, 200.5, 210.0], False),
-        ([99.5, 150.0, 210.0], True),
+        ([50.0], []),
+        ([99.0, 110.0], ["sip"]),  # its result was not stored yet
+        ([103.9, 110.0], ["sip"]),  # answered to nobody
+        ([97.0, 110.0], [""]),  # long stored
+        ([105.0, 110.0], [""]),  # nothing had been killed
+        ([99.5, 200.5, 210.0], ["sip", "redis"]),
+        ([99.5, 150.0, 210.0], ["sip", ""]),
     ],
 )
-def test_what_comes_again_was_in_flight_at_a_kill_or_is_a_fault(
-    answered: list[float], is_stray: bool
-) -> None:
-    assert kill9_lost.stray({"a": answered}, KILLED) == (["a"] if is_stray else [])
+def test_what_comes_again_was_in_flight_or_is_a_fault(answered: list[float], because_of: list[str]) -> None:
+    assert kill9_lost.came_again({"a": answered}, KILLED) == Counter(because_of)
 
 
 def test_each_promise_that_was_not_kept_counts_and_is_named() -> None:
