@@ -109,6 +109,8 @@ class Ledger:
                 _note(self._kept.untold, f"push {number}")
             elif mark == _TOLD:
                 _note(self._kept.unknown, f"push {number} has a result and was never said to be taken")
+        if (untold := self._marks.count(_ACCEPTED)) > _SHOWN:
+            self._kept.untold.append(f"and {untold - _SHOWN:,} more")
         return self._kept
 
 

@@ -47,6 +47,15 @@ def test_each_broken_promise_is_named() -> None:
     assert kept.unknown == ["push 99: delivered", "push 4 has a result and was never said to be taken"]
 
 
+def test_of_many_broken_promises_the_first_are_named_and_all_are_counted() -> None:
+    ledger = Ledger()
+    accepted(ledger, 1_500)
+
+    untold = ledger.close().untold
+
+    assert (untold[0], untold[19], untold[20:]) == ("push 0", "push 19", ["and 1,480 more"])
+
+
 def test_a_push_is_late_when_its_time_is_over_and_not_before() -> None:
     ledger = Ledger()
     accepted(ledger, 3)
