@@ -45,7 +45,7 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Troubleshoot": ("troubleshoot",),
     "Security": ("security",),
-    "Performance": ("performance", "capacity"),
+    "Performance": ("performance", "soak", "capacity"),
     "Interop": ("interop",),
     "Push": ("pap", "json", "result-codes", "hosting"),
     "Receive": ("receiver",),

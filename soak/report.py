@@ -66,6 +66,7 @@ def _failures(run: Run) -> list[str]:
     for title, entries in (
         ("Grows", [f"{one.kind.value}, {one.name}" for one in run.grows]),
         ("Processes that ended", run.ended),
+        ("Did not come to rest", run.unsettled),
         ("Accepted and never told", run.kept.untold),
         ("Told more than once", run.kept.told_again),
         ("Told and not accepted", run.kept.unknown),

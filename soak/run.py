@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from redis.exceptions import RedisError
 
 from chaos import verdict as promises
 from omapush.store import outbox, owed
@@ -72,6 +74,8 @@ class Run:
     kept: Kept
     refused: int
     settled_s: float
+    unsettled: list[str]
+    "What still waited when it should have been over."
     unbalanced: list[str]
     ended: list[str]
     "Processes that ended during the run."
@@ -94,7 +98,7 @@ class Run:
     def holds(self) -> bool:
         """Tell whether nothing grew, nothing ended by itself and every promise was kept."""
         promised = self.kept.faultless and not self.unbalanced and self.taken == self.delivered
-        return promised and not self.grows and not self.ended
+        return promised and not (self.grows or self.ended or self.unsettled)
 
 
 def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], None]) -> Run:
@@ -104,7 +108,7 @@ def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], N
     `over`: set by who wants the load to end now, and what there is to be judged.
 
     Raises:
-        TimeoutError: It did not start, or did not settle; the text has the logs' ends.
+        TimeoutError: It did not start; the text has the logs' ends.
         ProcessEnded: A part did not start.
     """
     stack = Stack(folder / "stack", SETTINGS, PARTS)
@@ -123,7 +127,7 @@ def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], N
         seconds, reached = _measure(stack, provider, processes, samples, wish, over, tell)
         provider.push_at(0)
         began = time.monotonic()
-        _settle(stack, provider)
+        unsettled = _unsettled(stack, provider)
         settled_s = time.monotonic() - began
         unbalanced = promises.unbalanced(stack)
         devices.stop(patience_s=60)
@@ -139,6 +143,7 @@ def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], N
             kept=kept,
             refused=provider.refused,
             settled_s=settled_s,
+            unsettled=unsettled,
             unbalanced=unbalanced,
             ended=processes.ended,
             devices=told_by(devices),
@@ -195,6 +200,25 @@ def _settle(stack: Stack, provider: Provider) -> None:
     promises.settle(stack, _SETTLE_S)
 
 
+def _unsettled(stack: Stack, provider: Provider) -> list[str]:
+    """Wait until nothing is under way; a report of hours is not lost when that never comes."""
+    try:
+        _settle(stack, provider)
+    except TimeoutError as error:
+        return [str(error).partition("\n")[0]]
+    return []
+
+
+def _sampled(stack: Stack, processes: Processes, *, with_keys: bool) -> dict[Series, float]:
+    """Return what is in use now; of Redis nothing when it does not answer."""
+    values = processes.sample()
+    with suppress(RedisError):
+        values |= redis_probe.memory(stack.db)
+        if with_keys:
+            values |= redis_probe.keys(stack.db)
+    return values
+
+
 def _measure(
     stack: Stack,
     provider: Provider,
@@ -211,10 +235,7 @@ def _measure(
         if over.wait(max(0.0, began + number * wish.every_s - time.monotonic())):
             break
         at_s = time.monotonic() - began
-        values = processes.sample() | redis_probe.memory(stack.db)
-        if number % 3 == 0:
-            values |= redis_probe.keys(stack.db)
-        samples.add(at_s, values)
+        samples.add(at_s, _sampled(stack, processes, with_keys=number % 3 == 0))
         late = provider.ledger.look(at_s, LATE_S)
         if math.isnan(warm_at) and at_s >= wish.warm_up_s:
             accepted_before, warm_at = provider.ledger.accepted, at_s

@@ -37,6 +37,7 @@ def a_run(leak_mb_an_hour: float = 0.0) -> Run:
         kept=kept,
         refused=0,
         settled_s=1.0,
+        unsettled=[],
         unbalanced=[],
         ended=[],
         devices={"taken": {"mms.ua": 10, "refused": 3}},
@@ -69,6 +70,7 @@ def test_what_leaks_is_named_and_what_stays_is_not(tmp_path: Path) -> None:
     "wrong",
     [
         {"kept": Kept(10, 9, untold=["push 3"])},
+        {"unsettled": ["after 180 s still no end"]},
         {"unbalanced": ["one"]},
         {"ended": ["sip: sender 0"]},
         {"delivered": 11},
