@@ -14,7 +14,7 @@ import secrets
 from typing import Any, Final, NamedTuple
 
 from omapush.push.values import Push
-from omapush.store import codec, keys
+from omapush.store import bulk, codec, keys
 from omapush.store.client import Call, Command, Store, ask_all, call
 
 PIECE: Final = 262_144
@@ -89,7 +89,7 @@ def pieces(store: Store, ref: str, first: int, count: int) -> list[bytes] | None
     number = store.layout.push_shard(ref)
     name = keys.content(number, ref)
     commands: list[Command] = [("HGET", name, piece) for piece in range(first, first + count)]
-    found = ask_all(store, "read content", commands)
+    found = bulk.read_all(store, "read content", commands)
     if found[0] is not None:
         return [
             store.ring.open(_piece(ref, piece), data)
