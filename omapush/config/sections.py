@@ -108,7 +108,9 @@ class Delivery(Section, frozen=True):
     transaction_s: Annotated[Annotated[int, Meta(ge=5, le=300)], restart("sip", "notifier")] = 40
     """A request without a result for so long is sent again. Kamailio waits 8 s less for it, 32 s at most."""
     retention_s: Seconds = 86_400
-    """How long a finished push and its push-id are remembered."""
+    """
+    How long a finished push and its push-id are remembered; ten minutes at least while its result is owed.
+    """
     log_s: Seconds | None = None
     """How long its event log is kept, at most `retention_s`; left out: so long."""
     push_id_s: Seconds = 0

@@ -2,7 +2,7 @@
 -- Pushes of one push shard. Every key of a call carries the tag of that shard.
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
---                    notify (when results were asked for), count, print, logs (for how long its log is kept, s),
+--                    notify (when results were asked for), keep (for how long it is known once they were told, s), count, print, logs (for how long its log is kept, s),
 --                    a<i> recipient, r<i> result, f<i> final mark
 --                    quota (initiator, when its deliveries are counted for a limit)
 --                    of one with many recipients, too: n:<state> how many are in each state
@@ -25,6 +25,7 @@
 local UNPACKED = 4000 -- Lua's stack holds about 8,000 values
 local MOST_NOTED = 20000 -- lines of an event log; results come on top
 local MOST_RECORDED = 250000 -- results of one push shard that wait for their event data records; the oldest go first
+local TOLD_WITHIN_S = 600 -- a push whose results are owed is known for so long at least, however short its retention
 local MOST_LOGGED = 1000 -- failures of one push to subscribers that its event log has
 
 -- Erase the content of a push that is over, now or when the last link to it runs out; returns for how many seconds
@@ -41,6 +42,16 @@ local function erase(push, content, pieces, links, now, retention_s)
   end
   redis.call('PEXPIRE', content, string.format('%d', left_ms))
   return math.max(tonumber(retention_s), math.ceil(left_ms / 1000))
+end
+
+-- For how many seconds a push that has ended is known, when its results are owed: notifiers may be late. What it would be
+-- otherwise is noted, for when it has been told.
+local function kept_until_told(push, remembered_s, is_owed)
+  if not is_owed or tonumber(remembered_s) >= TOLD_WITHIN_S then
+    return remembered_s
+  end
+  redis.call('HSET', push, 'keep', remembered_s)
+  return TOLD_WITHIN_S
 end
 
 -- A push to subscribers ends with the last result of the last shard.
@@ -99,9 +110,10 @@ local function keep_upload(upload, content)
 end
 
 -- A push whose recipients are all final from the start has ended.
-local function end_at_once(push, log, content, now_ms, retention_s)
+local function end_at_once(push, log, content, now_ms, retention_s, owed)
   if retention_s ~= '0' then
     local remembered_s = erase(push, content, content and '1', '0', tonumber(now_ms), retention_s)
+    remembered_s = kept_until_told(push, remembered_s, string.find(owed, '^%d'))
     redis.call('EXPIRE', push, remembered_s)
     redis.call('EXPIRE', log, remembered_s)
   end
@@ -151,7 +163,7 @@ local function accept(keys, args)
   redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], keys[7], args[1], args[2], args[4])
   count_accepted(keys[6], args[7])
-  end_at_once(keys[1], keys[2], keys[9], args[2], args[6])
+  end_at_once(keys[1], keys[2], keys[9], args[2], args[6], args[4])
   return 1
 end
 
@@ -176,7 +188,7 @@ local function accept_staged(keys, args)
   redis.call('ZADD', keys[5], args[2], args[1])
   owe(keys[4], keys[7], args[1], args[2], args[4])
   count_accepted(keys[6], args[7])
-  end_at_once(keys[1], keys[2], keys[10], args[2], args[6])
+  end_at_once(keys[1], keys[2], keys[10], args[2], args[6], args[4])
   return 1
 end
 
@@ -233,6 +245,7 @@ local function result(keys, args)
       end
       if open == 0 then
         local remembered_s = erase(push, content, known[6], known[7], args[1], args[2])
+        remembered_s = kept_until_told(push, remembered_s, known[3])
         redis.call('EXPIRE', push, remembered_s)
         redis.call('EXPIRE', log, known[10] and math.min(known[10], remembered_s) or remembered_s)
       end
@@ -363,6 +376,11 @@ local function settle(keys, args)
   redis.call('RPUSHX', keys[3], args[3])
   if args[2] == '0' then
     redis.call('ZREM', keys[1], args[1])
+    local known = redis.call('HMGET', keys[2], 'keep', 'count')
+    if known[1] and known[2] == '1' then
+      redis.call('EXPIRE', keys[2], known[1], 'LT')
+      redis.call('EXPIRE', keys[3], known[1], 'LT')
+    end
     return 1
   end
   redis.call('ZADD', keys[1], 'XX', args[2], args[1])

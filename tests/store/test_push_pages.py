@@ -97,7 +97,7 @@ def test_results_move_the_counts_and_the_last_one_ends_the_push(store: Store, ma
     def store_result(index: int, result: Result, *, final: bool = True) -> None:
         event = Event(NOW_MS, index, "final" if final else "retry", "")
         pushes.store_results(
-            store, [Stored(ref, index, result, final, event)], now_ms=NOW_MS, retention_s=100
+            store, [Stored(ref, index, result, final, event)], now_ms=NOW_MS, retention_s=1_000
         )
 
     for index in range(MANY):
@@ -109,7 +109,7 @@ def test_results_move_the_counts_and_the_last_one_ends_the_push(store: Store, ma
     assert known is not None
     assert known.by_state == {"delivered": MANY - 1, "undeliverable": 1}
     assert owed.count(store) == MANY
-    assert (store.db.hexists(key, "body"), store.db.ttl(key)) == (False, 100)
+    assert (store.db.hexists(key, "body"), store.db.ttl(key)) == (False, 1_000)
 
 
 @pytest.mark.parametrize(("first", "most"), [(0, 0), (0, 1), (498, 5), (MANY - 2, 10), (MANY, 3), (0, None)])

@@ -9,7 +9,7 @@ from omapush.store.pushes import Stored, Submission
 from tests.harness.messagepack import named, unpacked
 from tests.store.conftest import NOW_MS, Make
 
-KEEP_S = 100
+KEEP_S = 1_000
 
 
 def finish(
@@ -310,3 +310,37 @@ def test_a_notification_after_the_end_of_the_event_log_does_not_begin_another(
     owed.settle(store, f"{one.push.ref}.0", again_ms=again_ms, event=Event(NOW_MS, 0, "notified", ""))
 
     assert store.db.exists(log) == 0
+
+
+@pytest.mark.parametrize("retention_s", [0, 60])
+def test_a_short_retention_begins_when_the_result_was_told(
+    store: Store, make: Make, retention_s: int
+) -> None:
+    one, quiet = make.submission(), make.submission(notify_url="")
+    pushes.accept_all(store, [one, quiet])
+    for each in (one, quiet):
+        result = Result("delivered", "1000", "OK", "MESSAGE", 200, 1, NOW_MS)
+        event = Event(NOW_MS, 0, "final", "")
+        stored = Stored(each.push.ref, 0, result, True, event)
+        pushes.store_results(store, [stored], now_ms=NOW_MS, retention_s=retention_s)
+
+    name = push_key(store, one.push.ref)
+    assert int(store.db.ttl(push_key(store, quiet.push.ref))) <= retention_s
+    assert int(store.db.ttl(name)) > 590
+    ((member, due),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
+    assert due is not None
+    owed.settle(store, member, again_ms=0, event=Event(NOW_MS, 0, "notified", ""))
+    assert int(store.db.ttl(name)) <= retention_s
+    assert (
+        int(store.db.ttl(keys.push_log(store.layout.push_shard(one.push.ref), one.push.ref))) <= retention_s
+    )
+
+
+def test_a_long_retention_is_not_cut_when_the_result_was_told(store: Store, make: Make) -> None:
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+
+    owed.settle(store, f"{one.push.ref}.0", again_ms=0, event=Event(NOW_MS, 0, "notified", ""))
+
+    assert int(store.db.ttl(push_key(store, one.push.ref))) > KEEP_S - 10
