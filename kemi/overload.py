@@ -32,7 +32,7 @@ _DRAINED_S: Final = 2_000
 "Requests a second that workers take from their sockets at least."
 
 _PEERS: Final = "peers"
-"Table of the peers whose REGISTERs are shed natively."
+"Table of the peers whose REGISTERs are queued and shed natively."
 _SHED_NATIVELY: Final = "registers"
 "The queue whose requests are."
 _LETS_IN_OF: Final = 10_000
@@ -54,11 +54,11 @@ def sheds(queue: str) -> bool:
     return admitted < 1 and random.random() >= admitted and not _is_urgent()
 
 
-def is_shed_natively(peer: str, *, by_address: bool) -> bool:
+def is_known_natively(peer: str, *, by_address: bool) -> bool:
     """
-    In a SIP worker: tell whether REGISTERs of a trusted peer are shed before Python is asked.
+    In a SIP worker: tell whether Kamailio queues and sheds REGISTERs of a trusted peer without Python.
 
-    From now on they are. `by_address`: its address makes it trusted; at a certificate Python has to look.
+    From now on it does. `by_address`: its address makes it trusted; at a certificate Python has to look.
     """
     if not by_address:
         return False

@@ -159,7 +159,7 @@ class PushAs:
         if ksr_reader.method() != "REGISTER" or not ksr_reader.is_trusted(self._settings):
             return None
         by_address = not self._settings.inside.domain.names
-        if overload.is_shed_natively(ksr_reader.source_address(), by_address=by_address):
+        if overload.is_known_natively(ksr_reader.source_address(), by_address=by_address):
             return None
         if not overload.sheds(registering.REGISTERS):
             return None
