@@ -27,7 +27,7 @@ from redis.exceptions import (
 from omapush.config import RedisSection
 from omapush.errors import PushError, StoreUnavailable
 from omapush.store.cluster import Cluster
-from omapush.store.connecting import client_of
+from omapush.store.connecting import client_of, is_replaced
 from omapush.store.keys import Layout
 from omapush.store.sealing import NO_KEYS, KeyRing, read_ring
 
@@ -222,6 +222,9 @@ def _round_trip(store: Store, commands: Sequence[Command], wait_ms: int = 0) -> 
             lambda: _exchange(connection, packed, len(asked)),
             lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
         )
+        if wait_ms and not answers[-1] and is_replaced(pool, connection):
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise redis.ConnectionError("another server is the master now")
         return answers[: len(commands)]
     finally:
         pool.release(connection)

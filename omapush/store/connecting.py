@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import AbstractConnection
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+from redis.utils import str_if_bytes
 
 from omapush.config import RedisSection
 from omapush.store.cluster import Cluster
@@ -63,6 +71,24 @@ def client_of(settings: RedisSection, timeout_s: float) -> tuple[redis.Redis, Cl
         )
     )
     return cluster, cluster
+
+
+def is_replaced(pool: redis.ConnectionPool, connection: AbstractConnection) -> bool:
+    """
+    Tell whether any Sentinel names another master than the server of this connection.
+
+    For when no replica has what was stored: a master that stood still while it was replaced thinks for some
+    ten seconds more that it is the master, and what it takes then is lost.
+    """
+    if not isinstance(pool, SentinelConnectionPool):
+        return False
+    ours = (connection.host, connection.port)  # type: ignore[attr-defined]
+    for sentinel in pool.sentinel_manager.sentinels:
+        with suppress(redis.RedisError, OSError):
+            named: Any = sentinel.sentinel_get_master_addr_by_name(pool.service_name)
+            if named and (str_if_bytes(named[0]), named[1]) != ours:
+                return True
+    return False
 
 
 def _master(

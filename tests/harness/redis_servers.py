@@ -40,8 +40,7 @@ class Servers(ABC):
 
     def __enter__(self) -> Self:
         try:
-            for node in self.nodes:
-                node.start()
+            self._start()
             wait_until(lambda: all(map(_is_up, self.nodes)), 20, "Redis")
             self._join()
         except BaseException:
@@ -52,6 +51,10 @@ class Servers(ABC):
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         for node in self.nodes:
             node.kill()
+
+    def _start(self) -> None:
+        for node in self.nodes:
+            node.start()
 
     @abstractmethod
     def _join(self) -> None:
@@ -288,6 +291,20 @@ class Watched(Servers):
     def _sentinel(self, index: int) -> redis.Redis:
         access = self._guard.by_tls if self._guard else {}
         return redis.Redis(host="127.0.0.1", port=self._watchers[index], password="watchword", **access)
+
+    def _start(self) -> None:
+        """Sentinels ask who replicates when they start, and then each ten seconds: so the replica is first."""
+        for node in self.nodes[:2]:
+            node.start()
+        wait_until(self._is_replicated, 20, "a master with its replica")
+        for node in self.nodes[2:]:
+            node.start()
+
+    def _is_replicated(self) -> bool:
+        try:
+            return bool(self.client(1).info("replication")["master_link_status"] == "up")
+        except redis.RedisError:
+            return False
 
     def _join(self) -> None:
         def agree() -> bool:

@@ -1,18 +1,21 @@
-"""A master that Sentinels name: an answer that came too late is nobody else's."""
+"""A master that Sentinels name: late answers are nobody else's, and one that was replaced takes nothing."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from redis import RedisError
 
 from omapush.config import RedisSection
 from omapush.errors import StoreUnavailable
-from omapush.store import client
+from omapush.store import client, keys, pushes
 from omapush.store.client import Store
 from tests.harness.redis_servers import Watched
 from tests.harness.wait import wait_until
+from tests.store.conftest import Make
 
 PAUSE_MS = 500
 "Longer than we wait, shorter than it takes a master to be replaced."
@@ -75,3 +78,28 @@ def test_the_client_library_by_itself_does_the_same(watched: Watched, store: Sto
 
     wait_until(answers, 10, "an answer")
     assert found == [b"2"]
+
+
+@pytest.mark.timeout(60)
+def test_a_master_that_was_replaced_while_it_stood_still_takes_nothing_more(
+    watched: Watched, store: Store, make: Make
+) -> None:
+    """It thinks that it is the master until the Sentinels tell it otherwise, ten seconds later."""
+    old = watched.master()
+    new, submission = watched.replica_of(old), make.submission()
+    client.load_functions(store)
+    store = replace(store, replica_wait_ms=50)
+    watched.nodes[old].signal_group(signal.SIGSTOP)
+    try:
+        wait_until(lambda: watched.master() == new and watched.is_master(new), 30, "the replica takes over")
+    finally:
+        watched.nodes[old].signal_group(signal.SIGCONT)
+
+    with pytest.raises(StoreUnavailable):
+        pushes.accept_all(store, [submission])
+
+    assert watched.is_master(old), "it knows already: nothing is proven"
+    assert pushes.accept_all(store, [submission]) == [True]
+    assert pushes.read(store, submission.push.ref) is not None
+    name = keys.push(store.layout.push_shard(submission.push.ref), submission.push.ref)
+    assert watched.client(new).exists(name)
