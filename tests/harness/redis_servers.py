@@ -293,7 +293,7 @@ class Watched(Servers):
         return redis.Redis(host="127.0.0.1", port=self._watchers[index], password="watchword", **access)
 
     def _start(self) -> None:
-        """Sentinels ask who replicates when they start, and then each ten seconds: so the replica is first."""
+        """Sentinels ask who replicates when they start, then each ten seconds: so the replica is first."""
         for node in self.nodes[:2]:
             node.start()
         wait_until(self._is_replicated, 20, "a master with its replica")
