@@ -5,8 +5,10 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
+import httpx
 import hypothesis
 import pytest
 import structlog
@@ -50,6 +52,9 @@ PROFILES: Settings = {
 # Some machines tell Python to keep nothing that it compiled; tests start the same code hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Each client of httpx reads a hundred certificates, 27 ms of a processor; almost all speak plain HTTP here.
+pytest.MonkeyPatch().setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
 
 # A run that is told to end ends what it has started, as after Ctrl-C.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
