@@ -64,10 +64,15 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
         *("-x", "tlsf", "-X", "tlsf"),
         *("-b", str(_RECEIVE_BUFFER)),
         *("-n", str(sip.workers), "-N", str(sip.workers)),
-        *("-P", str(run_dir / "kamailio.pid"), "-Y", str(run_dir)),
+        *("-P", str(pid_file(run_dir)), "-Y", str(run_dir)),
         *listens,
         *(part for name, value in defines.items() for part in ("-A", f"{name}={value}")),
     ]
+
+
+def pid_file(run_dir: Path) -> Path:
+    """Return where Kamailio writes the number of its main process."""
+    return run_dir / "kamailio.pid"
 
 
 def _speaks_tls(config: Config) -> bool:

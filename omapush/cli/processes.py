@@ -80,6 +80,7 @@ def sip(context: typer.Context, run_dir: RunDir = None) -> None:
     if profile := launch.tls_profile(config):
         launch.tls_file(run).write_text(profile, encoding="utf-8")
     log.setup("sip", level=config.log.level, form=config.log.format)
+    sip_supervisor.forget_dead(launch.pid_file(run))
     command, environment = launch.kamailio_command(config, run), launch.kamailio_environment(config)
     try:
         code = asyncio.run(supervision.supervised(sip_supervisor.run(config, command, environment)))

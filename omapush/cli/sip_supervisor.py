@@ -70,6 +70,22 @@ async def _hang_before_its_end(
         await asyncio.gather(ended, told, watch, return_exceptions=True)
 
 
+def forget_dead(pid_file: Path) -> None:
+    """
+    Remove a pid file that names no Kamailio that runs.
+
+    Kamailio does not start while some process has that number: one that was killed and whose parent has not
+    asked for its end yet, or any other that got the number since.
+    """
+    try:
+        stat = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text()
+    except (OSError, ValueError):  # no file, nonsense, or nobody: Kamailio sees that by itself
+        return
+    head, _, rest = stat.rpartition(")")
+    if head.partition("(")[2] != "kamailio" or rest.split()[0] == "Z":
+        pid_file.unlink(missing_ok=True)
+
+
 def _end_with_us() -> None:
     """In Kamailio before it begins: it is told to end when we are gone, for nobody watches it then."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

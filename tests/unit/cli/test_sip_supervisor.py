@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from omapush.cli import sip_supervisor
 from omapush.config import Config, Sip
+from tests.harness.wait import wait_until
 
 WORKS = "while :; do sleep 0.02; done"
 ENDS_AT_TERM = f"trap 'exit 0' TERM; echo x >> $BEGUN; {WORKS}"
@@ -67,3 +70,39 @@ def test_what_does_not_end_when_it_is_told_to_is_killed(
 ) -> None:
     monkeypatch.setattr(sip_supervisor, "_STOP_WITHIN_S", 0.2)
     assert run(DEAF, tmp_path) == 1
+
+
+def kamailio(folder: Path, program: str, *words: str) -> subprocess.Popen[bytes]:
+    """A program of the system under Kamailio's name."""
+    copied = folder / "kamailio"
+    shutil.copy(shutil.which(program) or program, copied)
+    return subprocess.Popen([copied, *words])
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_pid_file_is_kept_while_its_kamailio_runs_and_not_beyond(tmp_path: Path) -> None:
+    file = tmp_path / "kamailio.pid"
+    running = kamailio(tmp_path, "sleep", "60")
+    file.write_text(f"{running.pid}\n")
+    sip_supervisor.forget_dead(file)
+    assert file.exists()
+
+    running.kill()  # and nobody has asked for its end yet
+    wait_until(lambda: state_of(running.pid) == "Z", 5, "its death")
+    sip_supervisor.forget_dead(file)
+    running.wait()
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("text", ["ours", "", "none", "999999999"])
+def test_a_pid_that_is_anothers_or_nobodys_keeps_kamailio_from_nothing(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kamailio.pid"
+    file.write_text(f"{os.getpid()}\n" if text == "ours" else text)
+
+    sip_supervisor.forget_dead(file)
+    sip_supervisor.forget_dead(tmp_path / "nothing.pid")
+
+    assert file.exists() == (text != "ours")

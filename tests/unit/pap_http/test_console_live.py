@@ -44,7 +44,9 @@ async def taken(events: AsyncIterator[str], number: int) -> list[str]:
     return found
 
 
-def test_a_watcher_gets_all_pieces_and_then_those_that_changed() -> None:
+def test_a_watcher_gets_all_pieces_and_then_those_that_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_EVERY_S", 0.01)
+
     async def watched() -> tuple[list[str], list[str]]:
         shown = made()
         shown._put("rates", "one\ntwo")
