@@ -48,7 +48,7 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Performance": ("performance", "soak", "capacity"),
     "Interop": ("interop",),
     "Push": ("pap", "json", "result-codes", "hosting"),
-    "Receive": ("receiver",),
+    "Receive": ("device", "receiver"),
     "Develop": ("contributing", "architecture", "conformance"),
 }
 """Pages of docs/ in the order of reading; pages that are not named are put under Develop."""

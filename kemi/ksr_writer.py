@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable
 from functools import lru_cache
 
+import dead_names
 import KSR
 import ksr_reader
 
@@ -141,22 +142,25 @@ def send(request: Request, reference: str) -> bool:
     """
     Send a request of our own; its final answer comes to `ksr_uac_event` with `reference`.
 
-    False when Kamailio could not even try: no route to the next hop, no memory, or a text
-    that KSR does not take.
+    False when Kamailio could not even try: no route to the next hop, a name that leads nowhere, no memory,
+    or a text that KSR does not take.
     """
+    if dead_names.is_dead(request.next_hop):
+        return False
     try:
         _write(request, reference)
     except (SystemError, ValueError) as error:
         log.get().error("request_not_written", method=request.method, problem=str(error.__cause__ or error))
         return False
-    if request.dialog is None:
-        return bool(KSR.uac.uac_req_send() > 0)
     global _dialog_in_hand
-    _dialog_in_hand = (request, request.dialog)
+    _dialog_in_hand = (request, request.dialog) if request.dialog is not None else None
     try:
-        return bool(KSR.uac.uac_req_send() > 0)
+        is_sent = bool(KSR.uac.uac_req_send() > 0)
     finally:
         _dialog_in_hand = None
+    if not is_sent:
+        dead_names.failed(request.next_hop)
+    return is_sent
 
 
 def _write(request: Request, reference: str) -> None:

@@ -30,6 +30,7 @@ import subscription_notifier
 import suspended
 import watcher
 from completer import ResultCompleter
+from dead_names import Lookups
 from hosting import HostedCompleter
 from profiling import Worker
 from registering import RegisterCompleter
@@ -88,6 +89,7 @@ class PushAs:
     def __init__(self, settings: Settings) -> None:
         self._workers: dict[str, Worker] = {}
         self._steering: SipSteering | None = None
+        self._lookups = Lookups()
         self._told: Settings | None = None
         self._take(settings)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
@@ -370,6 +372,7 @@ class PushAs:
             if self._steering is None:
                 self._steering = SipSteering(self._settings)
             heartbeat.beat("control", 0)
+            self._lookups.run_once()
             self._steering.run_once()
         except Exception:
             log.get().exception("completer_crashed", queue="control")

@@ -190,3 +190,21 @@ def test_a_rate_holds_for_all_senders_together(make_stack: MakeStack) -> None:
         assert {result.attempts for result in stack.known(ref).results} == {1}
         assert len(core.requests) == USERS
         check_pace(sent_ms(stack, ref))
+
+
+def test_a_name_that_dns_does_not_know_holds_up_nobody_and_is_not_tried_again(stack: Stack) -> None:
+    """It is looked up by a process that sends nothing, until it is found."""
+    first, second = (f"sip:nameless{n}@home1.example" for n in range(2))
+    with SipPeer(stack.core_port) as core:
+        for aor in (first, second):
+            at_core = f"Contact: <sip:127.0.0.1:{core.port}>".encode()
+            nowhere = register(aor, core).replace(at_core, b"Contact: <sip:scscf.nowhere.invalid:6060>")
+            assert core.ask(nowhere, stack.sip).status == 200
+        for aor in (first, second):
+            ref = stack.submit(aor)
+            wait_until(lambda: where(stack, ref) == "later", 10, "it is put off")  # noqa: B023
+            assert stack.known(ref).results[0].sip_code == 503
+        assert stack.result(stack.submit("sip:elsewhere@home1.example")).state == "delivered"
+
+    log = stack.parts["sip"].log_text()
+    assert log.count("event=next_hop_not_found name=scscf.nowhere.invalid:6060") == 1
