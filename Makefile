@@ -71,7 +71,7 @@ test-valkey: deps ## the store's tests and some on the wire with Valkey; VALKEY=
 	@echo "test-valkey: Valkey where Redis is meant"
 	@python -m tests.on_valkey $(if $(VALKEY),--server $(VALKEY)) $(TESTS)
 
-test-long: deps $(VENV)/.browser ## prove what is left out of `make test`: chaos, a Cluster's failover, each page of the console
+test-long: deps $(VENV)/.browser $(VENV)/.chaos-packages ## prove what is left out of `make test`: chaos, a Cluster's failover, each page of the console
 	@echo "test-long: what is marked long"
 	@python -m pytest -m long
 
