@@ -103,7 +103,10 @@ class Steering:
         self._seen += 1
         before = self._level
         stands_s = self._backlog_s
-        if now - before.since_s >= INTERVAL_S:
+        ends = now - before.since_s >= INTERVAL_S
+        if not ends and 0 <= before.shortest_s <= now - since_s + stands_s:
+            return  # most of them: only the shortest wait of an interval counts
+        if ends:
             rate = max(self._seen / (now - before.since_s), _DRAINED_S)
             self._backlog_s = backlog_bytes(self._ports) / _BYTES_EACH / rate
             stands_s = min(stands_s, self._backlog_s)  # what is gone by now did not stand

@@ -8,6 +8,7 @@ runs Python for them; those on which it does not decide alone come the same way 
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple, cast
 
@@ -71,7 +72,7 @@ def _pack(register: ThirdPartyRegister) -> str:
 
 def unpack(packed: str) -> tuple[str, ThirdPartyRegister]:
     """Return what was queued: the peer's address, empty when it was looked at already, and the REGISTER."""
-    peer, length, *values, body = base64.b64decode(packed).split(_BETWEEN, _VALUES)
+    peer, length, *values, body = binascii.a2b_base64(packed).split(_BETWEEN, _VALUES)
     return _text(peer), ThirdPartyRegister(*_texts(values), body[: int(length)])
 
 
