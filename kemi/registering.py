@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple, cast
 
@@ -30,6 +31,13 @@ from omapush.store import client, registrations
 
 REGISTERS = "registers"
 _MOST_REGISTERS: Final = 128
+_GATHERING_S: Final = 0.005
+"""
+How long others may gather before the next batch, unless one was full.
+
+A batch costs Redis and us the same two trips and a call for each shard, however few are in it: one taken as
+soon as the last was stored has three REGISTERs at 7,000 a second, and each of them costs half as much again.
+"""
 _NOT_TRUSTED: Final = Answer(403, "Not a Trusted Peer")
 _DEFECT: Final = Answer(500, "Server Internal Error")
 
@@ -112,6 +120,8 @@ class RegisterCompleter:
         while batch := self._fetch():
             self._store_batch(batch)
             self._pace.worked()
+            if len(batch) < _MOST_REGISTERS:
+                time.sleep(_GATHERING_S)
         self._pace.rest()
 
     def _store_batch(self, batch: list[Stored]) -> None:
