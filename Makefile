@@ -59,7 +59,7 @@ demo: deps ## start everything on free loopback ports, deliver pushes, show the 
 run: deps ## the same stack, stays up; CONFIG=FILE runs yours, TLS=1 speaks TLS, NODES=2 nodes, STANDIN=no: no S-CSCF and handset
 	@python -m demo.stack run --nodes $(NODES) $(if $(TLS),--tls) $(if $(CONFIG),--config $(CONFIG)) $(if $(filter no,$(STANDIN)),--no-standin) || [ $$? = 130 ]
 
-test: deps $(VENV)/.browser $(VENV)/.chaos-packages $(VENV)/.docs-libraries ## prove everything: units, store, wire, browser
+test: deps $(VENV)/.browser $(VENV)/.docs-libraries ## prove everything: units, store, wire, browser
 	@echo "test: pytest over tests/, in $(TEST_PROCESSES) processes"
 	@python -m pytest -n $(TEST_PROCESSES) --dist loadfile || { [ $$? = 1 ] && $(MAKE) test-alone; }
 
@@ -123,7 +123,7 @@ lab: deps ## the push story through a real IMS core: Kamailio as S-CSCF, an HSS 
 	@echo "lab: S-CSCF, HSS, omapush as its application server, two devices, all on this machine"
 	@python -m lab.story
 
-conformance: deps $(VENV)/.browser $(VENV)/.chaos-packages ## run the tests, then list every requirement with its tests and result
+conformance: deps $(VENV)/.browser ## run the tests, then list every requirement with its tests and result
 	@echo "conformance: pytest, then requirement -> tests -> result"
 	@mkdir -p build
 	@python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile || echo "conformance: some tests failed; the table shows which requirements they prove"

@@ -49,7 +49,7 @@ def main() -> int:
         return 1
     print(f"test-valkey: {told.strip()}", flush=True)
     path = f"{stand_in(server)}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "pytest", *asked.tests]
+    command = [sys.executable, "-m", "pytest", "-m", "long or not long", *asked.tests]
     return subprocess.run(command, env={**os.environ, "PATH": path}, cwd=ROOT, check=False).returncode
 
 
