@@ -35,8 +35,8 @@ _GATHERING_S: Final = 0.005
 """
 How long others may gather before the next batch, unless one was full.
 
-A batch costs Redis and us the same two trips and a call for each shard, however few are in it: one taken as
-soon as the last was stored has three REGISTERs at 7,000 a second, and each of them costs half as much again.
+A batch costs Redis and us the same two trips and a call for each shard, however few are in it; those that are
+taken as soon as the last was stored stay small until there is no time left at all.
 """
 _NOT_TRUSTED: Final = Answer(403, "Not a Trusted Peer")
 _DEFECT: Final = Answer(500, "Server Internal Error")
