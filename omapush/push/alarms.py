@@ -36,6 +36,10 @@ class Kind(NamedTuple):
     "It is cleared when so many looks in a row did not see it."
 
 
+_NEW_CERTIFICATE: Final = (
+    "Put a new certificate in its place: the api uses it within 10 s, `omapush sip` after `omapush reload`, "
+    "others after a restart."
+)
 _KINDS: Final = (
     Kind(
         "store-away",
@@ -190,7 +194,7 @@ _KINDS: Final = (
         "file and node",
         "A certificate that we show is not valid any more.",
         "Peers refuse our TLS connections.",
-        "Put a new certificate in its place and restart the process that uses it.",
+        _NEW_CERTIFICATE,
     ),
     Kind(
         "certificate-expires",
@@ -198,7 +202,7 @@ _KINDS: Final = (
         "file and node",
         "A certificate that we show runs out within `alarms.certificate_days`, or cannot be read.",
         "After that day peers refuse our TLS connections.",
-        "Put a new certificate in its place and restart the process that uses it.",
+        _NEW_CERTIFICATE,
     ),
     Kind(
         "audit-broken",
