@@ -65,6 +65,7 @@ def _drained(folder: Path, number: int, *, waiting: int) -> Drained:
             message_push.fill(stack, range(number, number + waiting), after_ms=tomorrow_ms)
             message_push.fill(stack, range(number))
             full_size.rewritten(stack)
+            full_size.settled(stack)
             stack.start("notifier")
             stack.start("sip")
             drained = message_push.drained(stack, number, {"SIPp": receiver.pid}, waiting=waiting)
