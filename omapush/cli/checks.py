@@ -29,7 +29,7 @@ _LARGEST_CLOCK_OFFSET_MS: Final = 500
 _LEAST_FREE_MEMORY: Final = 0.1
 _OVERDUE_MS: Final = 30_000
 "Work that the notifier does within seconds while it runs."
-_UNPACKED: Final = "a push takes 400 bytes more, and Redis a tenth to a third more of a processor"
+_UNPACKED: Final = "a push takes 400 bytes more, and when many wait Redis a tenth more of a processor"
 _ANSWER_WITHIN_S: Final = 5.0
 _KAMCMD_WITHIN_S: Final = 10
 
