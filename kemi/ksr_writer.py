@@ -140,7 +140,7 @@ def strip_answer() -> None:
 
 def send(request: Request, reference: str) -> bool:
     """
-    Send a request of our own; its final answer comes to `ksr_uac_event` with `reference`.
+    Send a request of our own; its final answer comes to `event_route[uac:reply]` with `reference`.
 
     False when Kamailio could not even try: no route to the next hop, a name that leads nowhere, no memory,
     or a text that KSR does not take.
@@ -188,7 +188,11 @@ def _tell_the_same(*told: str) -> None:
 
 
 def forget() -> None:
-    """In an event of a request: Kamailio has just put that one's fields in the place of what it was told."""
+    """
+    In an event of a request: Kamailio has just put that one's fields in the place of what it was told.
+
+    A 200 to a push does not come by here (kamailio.cfg). It comes to SIP workers alone, which send nothing.
+    """
     global _told_before
     _told_before = None
 
