@@ -1,9 +1,11 @@
 """
 A content provider in a hurry: posts PAP pushes over keep-alive connections as fast as they are answered.
 
-Runs as a process of its own (`python -m bench.pap_load PORT CONNECTIONS NUMBER RATE ADDRESSES`), so that it
-shares neither our interpreter nor our HTTP library; it prints how many were accepted and how long it took.
-RATE is in pushes a second, 0 for as fast as they are answered; ADDRESSES are those of each push.
+Runs as a process of its own, so that it shares neither our interpreter nor our HTTP library:
+`python -m bench.pap_load PORT CREDENTIALS CONNECTIONS NUMBER RATE ADDRESSES`. RATE is in pushes a second, 0
+for as fast as they are answered; ADDRESSES are those of each push. It prints how many were accepted, the
+monotonic times before the first request and after the last answer, and the seconds of a processor that it
+used between them: what is to be sent is made before.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ import base64
 import sys
 import time
 from collections.abc import Iterator
-
-from tests.harness.stack import PASSWORD
 
 _CONTROL = (
     '<?xml version="1.0"?><!DOCTYPE pap PUBLIC "-//WAPFORUM//DTD PAP 2.1//EN" '
@@ -34,24 +34,23 @@ _HEAD = (
 )
 
 
-async def main(port: int, connections: int, number: int, rate: int, addresses: int) -> None:
-    """Post `number` pushes, each to users of its own."""
-    started = time.monotonic()
-    numbers = iter(range(number))
+async def main(requests: Iterator[tuple[int, bytes]], port: int, connections: int, rate: int) -> str:
+    """Post each request once; return what is to be printed."""
+    used, started = time.process_time(), time.monotonic()
     accepted = sum(
-        await asyncio.gather(*(_connection(port, numbers, rate, addresses) for _ in range(connections)))
+        await asyncio.gather(*(_connection(port, requests, started, rate) for _ in range(connections)))
     )
-    print(f"{accepted} {time.monotonic() - started:.3f}")
+    ended = time.monotonic()
+    return f"{accepted} {started:.6f} {ended:.6f} {time.process_time() - used:.3f}"
 
 
-async def _connection(port: int, numbers: Iterator[int], rate: int, addresses: int) -> int:
+async def _connection(port: int, requests: Iterator[tuple[int, bytes]], started: float, rate: int) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     accepted = 0
-    started = time.monotonic()
-    for number in numbers:
+    for number, request in requests:
         if rate:
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
-        writer.write(_request(number, addresses))
+        writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
         body = await reader.readexactly(length)
@@ -60,14 +59,18 @@ async def _connection(port: int, numbers: Iterator[int], rate: int, addresses: i
     return accepted
 
 
-def _request(number: int, addresses: int) -> bytes:
+def request(number: int, credentials: str, addresses: int = 1) -> bytes:
+    """Return push number `number`, to as many users of its own; `credentials` are name and password."""
     users = range(number * addresses, (number + 1) * addresses)
     listed = "".join(_ADDRESS.format(number=user) for user in users)
     control = _CONTROL.format(push_id=f"{number}@bench", addresses=listed)
     body = _BODY.format(control=control).encode()
-    credentials = base64.b64encode(f"trusted:{PASSWORD}".encode()).decode()
-    return _HEAD.format(credentials=credentials, length=len(body)).encode() + body
+    shown = base64.b64encode(credentials.encode()).decode()
+    return _HEAD.format(credentials=shown, length=len(body)).encode() + body
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:6])))
+    shown = sys.argv[2]
+    port, connections, number, rate, addresses = map(int, (sys.argv[1], *sys.argv[3:7]))
+    made = [request(one, shown, addresses) for one in range(number)]
+    print(asyncio.run(main(enumerate(made), port, connections, rate)))

@@ -7,40 +7,56 @@ import sys
 import time
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import NamedTuple
 
-from bench import full_size, sipp_rate
+from bench import cpu, full_size, sipp_rate
+from bench.cpu import CpuTime
 from bench.figure import Figure, alone
+from bench.message_push import Drained
 from omapush.store import outbox
 from tests.harness.processes import Process
-from tests.harness.stack import ROOT, Stack
+from tests.harness.stack import PASSWORD, ROOT, Stack
 
 PUSHES = 15_000
 CONNECTIONS = 32
 
 
+class Posted(NamedTuple):
+    """What a client saw of posting pushes."""
+
+    began: float
+    "Monotonic time just before the first request."
+    used_us: float
+    "Microseconds of a processor that the client has used since."
+
+
 def measure(folder: Path, rounds: int) -> Figure:
     """Measure; the number to reach is an absolute one."""
-    rates = [_round(folder / str(number)) for number in range(rounds)]
-    return alone("pap_to_delivered", "pushes/s", "all of it and its client on this machine", rates)
+    done = [_round(folder / str(number)) for number in range(rounds)]
+    against, rates = "all of it and its client on this machine", [one.rate for one in done]
+    figure = alone("pap_to_delivered", "pushes/s", against, rates)
+    return figure._replace(cpu_us={"ours": cpu.middle([one.cpu_us for one in done])})
 
 
-def _round(folder: Path) -> float:
+def _round(folder: Path) -> Drained:
     stack = full_size.stack(folder)
-    with sipp_rate.receiver(folder, stack.core_port), stack:
-        started = time.monotonic()
-        load(stack, folder, CONNECTIONS, PUSHES)
+    with sipp_rate.receiver(folder, stack.core_port) as receiver, stack:
+        leaders = {part: one.pid for part, one in stack.parts.items()}
+        spent = CpuTime({**leaders, "SIPp": receiver.pid}, stack.control)
+        posted = load(stack, folder, CONNECTIONS, PUSHES)
         stack.parts["sip"].wait_until(lambda: delivered(stack) >= PUSHES, 60, "all delivered")
-        rate = PUSHES / (time.monotonic() - started)
+        rate = PUSHES / (time.monotonic() - posted.began)
+        cpu_us, client_us = spent.per_one_us(PUSHES), round(posted.used_us / PUSHES, 1)
         assert outbox.depth(stack.store).all == 0
-        return rate
+        return Drained(rate, {"client": client_us, **cpu_us, "all": round(cpu_us["all"] + client_us, 1)})
 
 
 def load(
     stack: Stack, folder: Path, connections: int, number: int, *, rate: int = 0, addresses: int = 1
-) -> None:
+) -> Posted:
     """Post pushes, at most `rate` a second, from a process of its own; check that each was accepted."""
     port = stack.http.rpartition(":")[2]
-    words = [port, *map(str, (connections, number, rate, addresses))]
+    words = [port, f"trusted:{PASSWORD}", *map(str, (connections, number, rate, addresses))]
     client = Process(
         [sys.executable, "-m", "bench.pap_load", *words],
         log=folder / "load.log",
@@ -48,8 +64,9 @@ def load(
     )
     with client:
         client.wait_for_exit(120)
-    accepted = int(client.log_text().split()[-2])
-    assert accepted == number, f"{accepted} of {number} accepted"
+    accepted, began, _, used_s = client.log_text().split()[-4:]
+    assert int(accepted) == number, f"{accepted} of {number} accepted"
+    return Posted(float(began), float(used_s) * 1e6)
 
 
 def delivered(stack: Stack) -> int:
