@@ -55,6 +55,7 @@ from omapush.protocol import (
     third_party_register,
     trace_context,
     uaprof,
+    usual_register,
     wappush_address,
     wrapped_push,
 )
@@ -223,6 +224,15 @@ def _third_party(data: bytes) -> object:
     return third_party_register.embedded_contacts(bodies)
 
 
+def _usual_register(data: bytes) -> object:
+    contact = usual_register.usual_contact(data)
+    if contact is not None:
+        bodies = third_party_register.read_bodies("message/sip", data)
+        assert third_party_register.embedded_contacts(bodies) == (contact,)
+        assert not bodies.problems
+    return contact
+
+
 def _content_coding(data: bytes) -> object:
     coding, body = _headed(data)
     decoded = content_coding.decode(body, coding, most_bytes=_LARGEST_CONTENT)
@@ -383,6 +393,14 @@ TARGETS: Final[dict[str, Target]] = {
         ),
     ),
     "uaprof": Target(uaprof.read, (MalformedXml,), ("valid/uaprof/*", "invalid/uaprof/*")),
+    "usual_register": Target(
+        _usual_register,
+        (),
+        examples=(
+            b"REGISTER sip:home1.example SIP/2.0\r\nCall-ID: 1\r\nExpires: 600\r\nContact: <sip:a@192.0.2.9>;"
+            b'audio;+g.oma.pusheventapp="mms.ua";+sip.instance="<urn:uuid:1>";q=0.5\r\n\r\n',
+        ),
+    ),
     "wappush_address": Target(
         _wappush,
         (MalformedAddress,),

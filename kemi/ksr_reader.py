@@ -86,10 +86,18 @@ def _is_own_via(via: str, settings: Settings) -> bool:
 
 
 def next_queued(queue: str) -> tuple[str, str] | None:
-    """Return the next (key, value) of a queue between processes, or None when it is empty."""
+    """
+    Return the next (key, value) of a queue between processes, or None when it is empty.
+
+    A value that is not UTF-8 comes as `=` and its octets in base64.
+    """
     if KSR.mqueue.mq_fetch(queue) <= 0:
         return None
-    return str(KSR.mqueue.mqk_get(queue)), str(KSR.mqueue.mqv_get(queue))
+    try:
+        value = str(KSR.mqueue.mqv_get(queue))
+    except UnicodeDecodeError:
+        value = "=" + str(KSR.pv.get(f"$(mqv({queue}){{s.encode.base64}})"))
+    return str(KSR.mqueue.mqk_get(queue)), value
 
 
 def has_several_routes() -> bool:

@@ -97,10 +97,10 @@ class Steering:
         self._backlog_s = 0.0
         "Wait in the sockets' buffers when the interval began; it is on top of every wait in the queue."
 
-    def waited(self, since_s: float) -> None:
-        """Note that a request which came at `since_s` is being taken from the queue now."""
+    def waited(self, since_s: float, number: int = 1) -> None:
+        """Note that so many requests are being taken from the queue now; the last came at `since_s`."""
         now = clock.monotonic()
-        self._seen += 1
+        self._seen += number
         before = self._level
         stands_s = self._backlog_s
         ends = now - before.since_s >= INTERVAL_S

@@ -10,14 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final, NamedTuple, cast
+from collections.abc import Collection, Iterable
+from typing import Final, cast
 
 import holding
 import KSR
 import ksr_reader
 import suspended
 import watching
+from msgspec import Struct
 from pace import Pace
 from settings import Settings
 
@@ -41,13 +42,15 @@ taken as soon as the last was stored stay small until there is no time left at a
 _NOT_TRUSTED: Final = Answer(403, "Not a Trusted Peer")
 _DEFECT: Final = Answer(500, "Server Internal Error")
 
-_BETWEEN: Final = b"\n\n"
+_CODED: Final = "="
+"What is queued begins so when the rest is base64."
+_BETWEEN: Final = "\n\n"
 "Ends a header section, so that no value has it inside."
 _VALUES: Final = 11
 "How many there are before the body."
 
 
-class Stored(NamedTuple):
+class Stored(Struct, frozen=True, gc=False):
     """One REGISTER that is to be stored, and how its sender is answered then."""
 
     transaction: str
@@ -61,7 +64,7 @@ def hand_over() -> Decision | None:
 
 
 def _pack(register: ThirdPartyRegister) -> str:
-    """As kamailio.cfg does it; without the peer, whom the worker has looked at already."""
+    """As kamailio.cfg does it; without the peer, whom the worker has looked at already, and fit for KSR."""
     values = (
         "",
         str(len(register.body)),
@@ -75,20 +78,27 @@ def _pack(register: ThirdPartyRegister) -> str:
         register.charging_functions,
         register.content_type,
     )
-    return base64.b64encode(b"\n\n".join((*(value.encode() for value in values), register.body))).decode()
+    whole = b"\n\n".join((*(value.encode() for value in values), register.body))
+    return _CODED + base64.b64encode(whole).decode()
 
 
 def unpack(packed: str) -> tuple[str, ThirdPartyRegister]:
     """Return what was queued: the peer's address, empty when it was looked at already, and the REGISTER."""
-    peer, length, *values, body = binascii.a2b_base64(packed).split(_BETWEEN, _VALUES)
-    return _text(peer), ThirdPartyRegister(*_texts(values), body[: int(length)])
+    if packed[:1] == _CODED or "\0" in packed:
+        return _unpack_octets(packed)
+    peer, length, *values, body = packed.split(_BETWEEN, _VALUES)
+    return peer, ThirdPartyRegister(*cast(_Texts, values), body.encode()[: int(length)])
+
+
+def _unpack_octets(packed: str) -> tuple[str, ThirdPartyRegister]:
+    """The same where one of the values may be no text."""
+    octets = binascii.a2b_base64(packed[1:]) if packed[:1] == _CODED else packed.encode()
+    peer, length, *values, body = octets.split(_BETWEEN.encode(), _VALUES)
+    texts = cast(_Texts, [_text(value) for value in values])
+    return _text(peer), ThirdPartyRegister(*texts, body[: int(length)])
 
 
 _Texts = tuple[str, str, str, str, str, str, str, str, str]
-
-
-def _texts(values: Sequence[bytes]) -> _Texts:
-    return cast(_Texts, tuple([_text(value) for value in values]))
 
 
 def _text(value: bytes) -> str:
@@ -136,28 +146,28 @@ class RegisterCompleter:
                 suspended.refuse(one.transaction)
             return
         KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
-        for one in batch:
-            suspended.resume(one.transaction, Answer(200, "OK", one.headers))
+        suspended.resume_all([(one.transaction, one.headers) for one in batch])
         holding.wake(self._store, changed.devices)
         holding.wake(self._store, _returned(reports, changed.devices), only_tried=True)
 
     def _fetch(self) -> list[Stored]:
         """Return up to one batch of what is to be stored; what is refused is answered here."""
         batch: list[Stored] = []
-        while len(batch) < _MOST_REGISTERS and (queued := suspended.next_waiting(REGISTERS)):
-            read = self._read(*queued)
+        now_ms = clock.now_ms()
+        for transaction, packed in suspended.all_waiting(REGISTERS, _MOST_REGISTERS):
+            read = self._read(transaction, packed, now_ms)
             if isinstance(read, Stored):
                 batch.append(read)
             else:
-                suspended.resume(queued[0], read)
+                suspended.resume(transaction, read)
         return batch
 
-    def _read(self, transaction: str, packed: str) -> Stored | Answer:
+    def _read(self, transaction: str, packed: str, now_ms: int) -> Stored | Answer:
         try:
             peer, register = unpack(packed)
             if peer and not self._settings.is_trusted(peer):
                 return _NOT_TRUSTED  # a reload has taken the trust away
-            report = registrar.read_report(register, clock.now_ms())
+            report = registrar.read_report(register, now_ms)
             headers = registrar.answer_headers(register, self._settings.config.core.ioi)
         except PushError as error:
             log.get().warning("request_refused", problem=str(error), status=error.sip_status)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import Final
 
 import KSR
 import ksr_reader
@@ -20,6 +21,12 @@ from omapush.push.inbound import Answer, Decision, Drop
 
 MOST_WAITING = 15_000
 "Requests that may wait in one queue; beyond it the peer is told 503."
+
+_STORED: Final = "registered"
+"Queue of requests to be answered 200 by route[ANSWERS] of kamailio.cfg."
+_LARGEST_INT: Final = 2**31 - 1
+
+Headers = tuple[tuple[str, str], ...]
 
 _NOT_NOW = Answer(503, "Service Unavailable", (("Retry-After", "5"),))
 _COME_AGAIN_S = (2, 9)
@@ -69,15 +76,23 @@ def hand_over(queue: str, packed: str, *, is_admitted: bool = False) -> Decision
 
 def next_waiting(queue: str) -> tuple[str, str] | None:
     """In a completer: return the next (transaction, what was handed over) of a queue; None: it is empty."""
-    queued = ksr_reader.next_queued(queue)
-    if queued is not None and _target_s:
+    found = all_waiting(queue, 1)
+    return found[0] if found else None
+
+
+def all_waiting(queue: str, most: int) -> list[tuple[str, str]]:
+    """In a completer: return what waits in a queue in its order, as `next_waiting`; at most so much of it."""
+    found: list[tuple[str, str]] = []
+    while len(found) < most and (queued := ksr_reader.next_queued(queue)):
+        found.append(queued)
+    if found and _target_s:
         steering = _steering.get(queue)
         if steering is None:
             steering = _steering[queue] = Steering(queue, _target_s, _ports)
-        # By the wall clock, which is all that Kamailio itself can write.
-        wait_s = max(clock.now_us() / 1e6 - float(queued[0].rpartition(":")[2]), 0.0)
-        steering.waited(clock.monotonic() - wait_s)
-    return queued
+        # By the wall clock, which is all that Kamailio itself can write. The last one has waited least.
+        wait_s = max(clock.now_us() / 1e6 - float(found[-1][0].rpartition(":")[2]), 0.0)
+        steering.waited(clock.monotonic() - wait_s, len(found))
+    return found
 
 
 def pass_on(transaction: str, queue: str, packed: str) -> None:
@@ -92,8 +107,24 @@ def resume(transaction: str, answer: Answer) -> None:
     """In a completer: answer a request that `hand_over` suspended."""
     global _answer
     _answer = answer
+    KSR.tmx.t_continue(*_names(transaction), "ksr_resumed")
+
+
+def resume_all(answers: Iterable[tuple[str, Headers]]) -> None:
+    """In a completer: answer requests that `hand_over` suspended with 200 and these headers, natively."""
+    for transaction, headers in answers:
+        index, label = _names(transaction)
+        KSR.mqueue.mq_add(
+            _STORED, f"{index}:{label}", "".join([f"{name}: {value}\r\n" for name, value in headers])
+        )
+    KSR.route("ANSWERS")
+
+
+def _names(transaction: str) -> tuple[int, int]:
+    """Return index and label; KSR takes a C int for a number that Kamailio keeps without a sign."""
     index, label, _ = transaction.split(":")
-    KSR.tmx.t_continue(int(index), int(label), "ksr_resumed")
+    number = int(label)
+    return int(index), number if number <= _LARGEST_INT else number - 2**32
 
 
 def refuse(transaction: str) -> None:

@@ -6,11 +6,14 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from omapush.errors import MalformedSip
 from omapush.protocol.charging_vector import answer_to
 from omapush.protocol.name_addr import NameAddr, associated_uris, first_sip_address
 from omapush.protocol.sip_uri import address_of_record
-from omapush.protocol.third_party_register import embedded_contacts, read_bodies
+from omapush.protocol.third_party_register import EmbeddedContact, embedded_contacts, read_bodies
+from omapush.protocol.usual_register import usual_contact
 from omapush.push.registration import LARGEST_EXPIRY_S, Report
 
 # delta-seconds                                           RFC 3261 25.1; RFC 4475 3.1.2.4 has 14 digits
@@ -44,21 +47,45 @@ def read_report(request: ThirdPartyRegister, now_ms: int) -> Report:
     Raises:
         MalformedSip: To or Expires, without which nothing can be kept.
     """
-    bodies = read_bodies(request.content_type, request.body)
     aor = address_of_record(request.to, field="To")
+    said = _said(request)
     return Report(
         aor=aor,
         expires_s=min(int(_expires(request)), LARGEST_EXPIRY_S),
         s_cscf=_s_cscf(request),
         path=request.path,
-        contacts=embedded_contacts(bodies),
-        all_contacts=bodies.wildcard,
-        source="register" if bodies.response is None else "response",
+        contacts=said.contacts,
+        all_contacts=said.all_contacts,
+        source=said.source,
         associated=_associated(request, aor),
         charging=request.charging_functions,
-        service_info=bodies.service_info or "",
+        service_info=said.service_info,
         at_ms=now_ms,
-        problems=bodies.problems,
+        problems=said.problems,
+    )
+
+
+class _Said(Struct, frozen=True, gc=False):
+    """What the body says; the fields are those of a report."""
+
+    contacts: tuple[EmbeddedContact, ...]
+    all_contacts: bool = False
+    source: str = "register"
+    service_info: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def _said(request: ThirdPartyRegister) -> _Said:
+    """Most bodies are a UE's REGISTER as all write it; that needs no parser either."""
+    if request.content_type == "message/sip" and (contact := usual_contact(request.body)) is not None:
+        return _Said((contact,))
+    bodies = read_bodies(request.content_type, request.body)
+    return _Said(
+        embedded_contacts(bodies),
+        bodies.wildcard,
+        "register" if bodies.response is None else "response",
+        bodies.service_info or "",
+        bodies.problems,
     )
 
 

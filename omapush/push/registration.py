@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from omapush.protocol.third_party_register import EmbeddedContact
 
 RECORD_VERSION: Final = 1
@@ -84,7 +86,7 @@ class Registration(NamedTuple):
     doubts: tuple[Doubt, ...] = ()
 
 
-class Report(NamedTuple):
+class Report(Struct, frozen=True, gc=False):
     """One third-party REGISTER, read."""
 
     aor: str

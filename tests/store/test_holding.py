@@ -2,6 +2,7 @@
 
 import holding
 from holding import Held
+from msgspec.structs import replace
 
 from omapush import clock
 from omapush.push.registration import Registration, Report
@@ -76,7 +77,7 @@ def test_a_broken_record_counts_as_none_and_troubles_nobody_else(store: Store, m
     bob = "sip:bob@home1.example"
     store.db.set(keys.registration(store.layout.user_shard(ALICE), ALICE), b"\xff")
     broken, sound = decided(store, make.submission(ALICE), None), decided(store, make.submission(bob), None)
-    registrations.capture(store, [REPORT._replace(aor=bob)])
+    registrations.capture(store, [replace(REPORT, aor=bob)])
 
     assert holding.store(store, [broken[1], sound[1]]) == 2
     assert outbox_views.whereabouts(store, broken[0]) == "held"

@@ -154,6 +154,24 @@ def test_a_body_that_cannot_be_read_is_no_failure(
 
 
 @pytest.mark.parametrize(
+    "octets", [b"\xff\xfe", "f\u00fcr".encode(), b"a\0b"], ids=["no text", "UTF-8", "NUL"]
+)
+def test_octets_of_any_kind_come_through_with_their_register(
+    stack: Stack, core: SipPeer, octets: bytes
+) -> None:
+    """Twice: the first of a peer passes Python, those after it Kamailio alone. A bad line spoils the body."""
+    for number in range(2):
+        aor = f"sip:octets-{octets.hex()}-{number}@home1.example"
+        body = ue_register(aor, "sip:d@127.0.0.1:1").replace(
+            b"\r\n\r\n", b"\r\nSubject: " + octets + b"\r\n\r\n"
+        )
+        raw = register(aor, core, expires="77", headers=[MESSAGE_SIP], body=body)
+
+        assert core.ask(raw, stack.sip).status == 200
+        assert uris(stored(stack, aor)) == ([] if b"\0" in octets else ["sip:d@127.0.0.1:1"])
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         ("Expires", "soon"),

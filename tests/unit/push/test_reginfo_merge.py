@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from omapush.protocol import reginfo
 from omapush.protocol.third_party_register import EmbeddedContact
@@ -243,7 +244,7 @@ def test_a_reg_event_without_a_contact_that_has_just_registered_is_asked_again()
 
 def test_a_register_that_moves_the_user_or_names_nobody_asks_the_reg_event() -> None:
     known = after(None, recorded("one-contact"))
-    moved = merge(known, register(DEVICE, at_ms=LATER + 1)._replace(s_cscf="sip:other"))
+    moved = merge(known, replace(register(DEVICE, at_ms=LATER + 1), s_cscf="sip:other"))
     assert "S-CSCF changed" in contradiction(known, moved)
     gone = merge(known, register(at_ms=LATER + 1, expires=0))
     assert "Expires 0" in contradiction(known, gone)
