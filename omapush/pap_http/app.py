@@ -18,7 +18,7 @@ from omapush.audit.journal import journal_for
 from omapush.config import Config
 from omapush.control.agent import Agent, follow
 from omapush.errors import BadConfiguration, PushError
-from omapush.pap_http import tls
+from omapush.pap_http import pap_route, tls
 from omapush.pap_http.admission import Admission
 from omapush.pap_http.audit_trail import AuditTrail
 from omapush.pap_http.audited import Audited, tell_lock
@@ -43,7 +43,6 @@ from omapush.pap_http.large_bodies import LargeBodies
 from omapush.pap_http.lockout import Lockout
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.openapi import DESCRIPTION
-from omapush.pap_http.pap_route import PapRoute
 from omapush.pap_http.pap_service import PapService
 from omapush.pap_http.parts import Parts
 from omapush.pap_http.passwords import PasswordChecks
@@ -96,7 +95,8 @@ def create(config: Config) -> Litestar:
             PapService(values, store, intake),
         )
 
-    routes: list[ControllerRouterHandler] = [PapRoute, JsonPushes, JsonCancel, JsonPushPages, JsonLists]
+    routes: list[ControllerRouterHandler] = [JsonPushes, JsonCancel, JsonPushPages, JsonLists]
+    routes.append(asgi(pap_route.PATH, copy_scope=False)(pap_route.answer))
     routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes, DeviceDocuments]
     contents = ContentServer(config, store, metrics.content)
     if not config.content.listen:

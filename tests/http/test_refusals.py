@@ -3,6 +3,7 @@
 import base64
 import socket
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,35 @@ def test_a_body_of_10_mb_is_refused_without_being_kept(front: Stack, initiator: 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/pap", 405), ("POST", "/nothing", 404)])
 def test_other_methods_and_paths(front: Stack, method: str, path: str, status: int) -> None:
     assert httpx.request(method, f"{front.http}{path}", trust_env=False).status_code == status
+
+
+def test_who_asks_what_may_be_done_with_pap_is_told_to_post(front: Stack) -> None:
+    asked = httpx.options(f"{front.http}/pap", trust_env=False)
+    wrong = httpx.put(f"{front.http}/pap", trust_env=False)
+
+    assert (asked.status_code, asked.headers["allow"], asked.content) == (204, "OPTIONS, POST", b"")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
+    assert all(one.headers["x-content-type-options"] == "nosniff" for one in (asked, wrong))
+
+
+def test_a_body_of_unknown_length_is_read_as_far_as_it_may_be_long(front: Stack) -> None:
+    headers = {"Content-Type": "application/xml"}
+
+    def body(size: int) -> Iterator[bytes]:
+        for at in range(0, size, 10_000):
+            yield b"x" * min(10_000, size - at)
+
+    def status(size: int) -> int:
+        return httpx.post(
+            f"{front.http}/pap",
+            content=body(size),
+            headers=headers,
+            auth=("trusted", PASSWORD),
+            trust_env=False,
+        ).status_code
+
+    largest = front.config.api.max_body_bytes
+    assert (status(largest), status(largest + 1)) == (202, 413)
 
 
 def test_bytes_that_are_no_http_do_not_end_the_service(front: Stack) -> None:
