@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lxml import etree
-
 from omapush.errors import MalformedPap, shortened
 from omapush.protocol import pap_values as pap
+from omapush.protocol.pap_tree import Element
 from omapush.protocol.pap_xml import version_key
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -140,28 +139,26 @@ class Check:
     "The document is of a newer version than the table."
     max_addresses: int
 
-    def element(self, element: etree._Element) -> None:
+    def element(self, element: Element) -> None:
         """
         Pass when `element` and all in it is as the table says.
 
         Raises:
             MalformedPap: naming the first element and attribute that is not.
         """
-        children = self.head(element)
-        self._children(element, [child.tag for child in children])
-        for child in children:
+        self.head(element)
+        self._children(element)
+        for child in element.children:
             self.element(child)
 
-    def head(self, element: etree._Element) -> list[etree._Element]:
-        """Check attributes and text of `element`; return its children, unchecked."""
+    def head(self, element: Element) -> None:
+        """Check attributes and text of `element`, as `element` does with all in it."""
         self._attributes(element, ELEMENTS[element.tag])
-        children = list(element)
-        if _is_text(element.text) or any(_is_text(child.tail) for child in children):
-            raise MalformedPap(element.tag, "text is not allowed", fragment(element))
-        return children
+        if element.has_text:
+            raise MalformedPap(element.tag, "text is not allowed", element.written())
 
-    def _attributes(self, element: etree._Element, model: _Element) -> None:
-        present = attributes_of(element)
+    def _attributes(self, element: Element, model: _Element) -> None:
+        present = element.attributes
         if not model.required <= present.keys():
             raise wrong(element, min(model.required - present.keys()), "missing")
         for name, value in present.items():
@@ -176,34 +173,22 @@ class Check:
             if not value.isprintable() and (control := _CONTROL.search(value)):
                 raise wrong(element, name, f"control character U+{ord(control[0]):04X}")
 
-    def _children(self, element: etree._Element, tags: list[str]) -> None:
-        at = 0
+    def _children(self, element: Element) -> None:
+        present, at = element.children, 0
         for child in ELEMENTS[element.tag].children:
             first = at
-            while at < len(tags) and tags[at] == child.name and (child.at_most is None or at == first):
+            while (
+                at < len(present) and present[at].tag == child.name and (child.at_most is None or at == first)
+            ):
                 at += 1
             if at - first < child.at_least:
-                raise MalformedPap(element.tag, f"{child.name} is missing", fragment(element))
+                raise MalformedPap(element.tag, f"{child.name} is missing", element.written())
             if child.name == "address" and at - first > self.max_addresses:
                 raise MalformedPap(element.tag, f"more than {self.max_addresses} addresses")
-        if at < len(tags):
-            raise MalformedPap(element.tag, f"{tags[at]} is not allowed here", fragment(element[at]))
+        if at < len(present):
+            raise MalformedPap(element.tag, f"{present[at].tag} is not allowed here", present[at].written())
 
 
-def _is_text(text: str | None) -> bool:
-    return text is not None and text.strip() != ""
-
-
-def attributes_of(element: etree._Element) -> dict[str, str]:
-    """Names and values as text, whatever the XML library's type hints hold possible."""
-    return {str(name): str(value) for name, value in element.items()}
-
-
-def wrong(element: etree._Element, name: str, problem: str) -> MalformedPap:
+def wrong(element: Element, name: str, problem: str) -> MalformedPap:
     """The error for an attribute; its text begins `element@attribute:`."""
-    return MalformedPap(f"{element.tag}@{shortened(name)}", problem, fragment(element))
-
-
-def fragment(element: etree._Element) -> str:
-    """The element as text, for `bad-message-fragment`."""
-    return etree.tostring(element, encoding="unicode", with_tail=False)
+    return MalformedPap(f"{element.tag}@{shortened(name)}", problem, element.written())

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from lxml import etree
-
 from omapush.errors import MalformedPap, UnsupportedPapVersion, shortened
 from omapush.protocol import pap_values as pap
 from omapush.protocol.multipart import MediaType, Part, media_type, split
-from omapush.protocol.pap_elements import NAMES, Check, attributes_of, fragment, wrong
+from omapush.protocol.pap_elements import NAMES, Check, wrong
+from omapush.protocol.pap_tree import Element
 from omapush.protocol.pap_xml import MAX_BYTES, Doctype, parse, version_key
 
 MAX_ADDRESSES: Final = 1000
@@ -144,31 +143,31 @@ def _negotiated(doctype: Doctype) -> str:
     raise UnsupportedPapVersion("wap-pap-ver", shortened(problem))
 
 
-def _only_operation(root: etree._Element, check: Check) -> etree._Element:
+def _only_operation(root: Element, check: Check) -> Element:
     if root.tag != "pap":
-        raise MalformedPap(shortened(root.tag), "the root element must be pap", fragment(root))
+        raise MalformedPap(shortened(root.tag), "the root element must be pap", root.written())
     check.head(root)
-    operations = [child for child in root if child.tag in _BUILDERS]
-    if len(operations) != 1 or len(root) != 1:
-        found = shortened(", ".join(child.tag for child in root)) or "nothing"
-        raise MalformedPap("pap", f"exactly one operation expected, found {found}", fragment(root))
+    operations = [child for child in root.children if child.tag in _BUILDERS]
+    if len(operations) != 1 or len(root.children) != 1:
+        found = shortened(", ".join(child.tag for child in root.children)) or "nothing"
+        raise MalformedPap("pap", f"exactly one operation expected, found {found}", root.written())
     return operations[0]
 
 
-def _given(element: etree._Element, name: str) -> str:
+def _given(element: Element, name: str) -> str:
     """An attribute that the check has found to be there."""
     return element.get(name, "")
 
 
-def _addresses(element: etree._Element) -> tuple[str, ...]:
-    return tuple(_given(child, "address-value") for child in element.iterchildren("address"))
+def _addresses(element: Element) -> tuple[str, ...]:
+    return tuple(_given(child, "address-value") for child in element.named("address"))
 
 
-def _one_address(element: etree._Element) -> str | None:
+def _one_address(element: Element) -> str | None:
     return next(iter(_addresses(element)), None)
 
 
-def _time(element: etree._Element, name: str) -> int | None:
+def _time(element: Element, name: str) -> int | None:
     value = element.get(name)
     if value is None:
         return None
@@ -178,12 +177,12 @@ def _time(element: etree._Element, name: str) -> int | None:
         raise wrong(element, name, f"no such time: {shortened(value)}") from None
 
 
-def _push_message(element: etree._Element) -> pap.PushMessage:
+def _push_message(element: Element) -> pap.PushMessage:
     before, after = _time(element, "deliver-before-timestamp"), _time(element, "deliver-after-timestamp")
     if before is not None and after is not None and before <= after:
         raise wrong(element, "deliver-before-timestamp", "not later than deliver-after-timestamp")
     quality = element.find("quality-of-service")
-    wishes = {} if quality is None else attributes_of(quality)
+    wishes = {} if quality is None else quality.attributes
     return pap.PushMessage(
         push_id=_given(element, "push-id"),
         addresses=_addresses(element),
@@ -203,8 +202,8 @@ def _push_message(element: etree._Element) -> pap.PushMessage:
     )
 
 
-def _push_response(element: etree._Element) -> pap.PushResponse:
-    *notes, result = element
+def _push_response(element: Element) -> pap.PushResponse:
+    *notes, result = element.children
     return pap.PushResponse(
         push_id=_given(element, "push-id"),
         code=_given(result, "code"),
@@ -218,27 +217,29 @@ def _push_response(element: etree._Element) -> pap.PushResponse:
     )
 
 
-def _cancel_message(element: etree._Element) -> pap.CancelMessage:
+def _cancel_message(element: Element) -> pap.CancelMessage:
     return pap.CancelMessage(_given(element, "push-id"), _addresses(element))
 
 
-def _cancel_response(element: etree._Element) -> pap.CancelResponse:
-    return pap.CancelResponse(_given(element, "push-id"), tuple(map(_cancel_result, element)))
+def _cancel_response(element: Element) -> pap.CancelResponse:
+    return pap.CancelResponse(_given(element, "push-id"), tuple(map(_cancel_result, element.children)))
 
 
-def _cancel_result(group: etree._Element) -> pap.CancelResult:
+def _cancel_result(group: Element) -> pap.CancelResult:
     return pap.CancelResult(_given(group, "code"), group.get("desc"), _addresses(group))
 
 
-def _status_query(element: etree._Element) -> pap.StatusQuery:
+def _status_query(element: Element) -> pap.StatusQuery:
     return pap.StatusQuery(_given(element, "push-id"), _addresses(element))
 
 
-def _status_query_response(element: etree._Element) -> pap.StatusQueryResponse:
-    return pap.StatusQueryResponse(_given(element, "push-id"), tuple(map(_status_query_result, element)))
+def _status_query_response(element: Element) -> pap.StatusQueryResponse:
+    return pap.StatusQueryResponse(
+        _given(element, "push-id"), tuple(map(_status_query_result, element.children))
+    )
 
 
-def _status_query_result(group: etree._Element) -> pap.StatusQueryResult:
+def _status_query_result(group: Element) -> pap.StatusQueryResult:
     return pap.StatusQueryResult(
         state=pap.MessageState(_given(group, "message-state")),
         code=_given(group, "code"),
@@ -249,7 +250,7 @@ def _status_query_result(group: etree._Element) -> pap.StatusQueryResult:
     )
 
 
-def _result_notification(element: etree._Element) -> pap.ResultNotification:
+def _result_notification(element: Element) -> pap.ResultNotification:
     return pap.ResultNotification(
         push_id=_given(element, "push-id"),
         address=_addresses(element)[0],
@@ -264,31 +265,31 @@ def _result_notification(element: etree._Element) -> pap.ResultNotification:
     )
 
 
-def _method_used(element: etree._Element) -> pap.DeliveryMethod | None:
+def _method_used(element: Element) -> pap.DeliveryMethod | None:
     quality = element.find("quality-of-service")
     return None if quality is None else pap.DeliveryMethod(quality.get("delivery-method", "notspecified"))
 
 
-def _result_notification_response(element: etree._Element) -> pap.ResultNotificationResponse:
+def _result_notification_response(element: Element) -> pap.ResultNotificationResponse:
     push_id, code = _given(element, "push-id"), _given(element, "code")
     return pap.ResultNotificationResponse(push_id, code, element.get("desc"), _one_address(element))
 
 
-def _ccq_message(element: etree._Element) -> pap.CcqMessage:
+def _ccq_message(element: Element) -> pap.CcqMessage:
     return pap.CcqMessage(_given(element, "query-id"), element.get("app-id"), _addresses(element))
 
 
-def _ccq_response(element: etree._Element) -> pap.CcqResponse:
+def _ccq_response(element: Element) -> pap.CcqResponse:
     query_id, code = _given(element, "query-id"), _given(element, "code")
     return pap.CcqResponse(query_id, code, element.get("desc"), _one_address(element))
 
 
-def _bad_message(element: etree._Element) -> pap.BadMessage:
+def _bad_message(element: Element) -> pap.BadMessage:
     fragment_sent = element.get("bad-message-fragment", "")
     return pap.BadMessage(_given(element, "code"), element.get("desc"), fragment_sent)
 
 
-_BUILDERS: Final[dict[str, Callable[[etree._Element], pap.Operation]]] = {
+_BUILDERS: Final[dict[str, Callable[[Element], pap.Operation]]] = {
     "push-message": _push_message,
     "push-response": _push_response,
     "cancel-message": _cancel_message,

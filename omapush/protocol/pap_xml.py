@@ -2,8 +2,7 @@
 Read the XML of a PAP control entity so that nothing in it can surprise the parser behind.
 
 PAP documents normally have a DOCTYPE, and a DOCTYPE is where XML is attacked. So the part before the
-root element is read here, character by character, and cut away: the XML library never sees a DTD. It
-never sees a name that PAP does not have either, because it keeps each name it meets for ever.
+root element is read here, character by character, and cut away: the XML library never sees a DTD.
 """
 
 from __future__ import annotations
@@ -13,16 +12,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from lxml import etree
-
 from omapush.errors import MalformedPap, UnsupportedPapVersion, shortened
+from omapush.protocol import pap_tree
+from omapush.protocol.pap_tree import Element
 from omapush.protocol.pap_values import OUR_VERSIONS
 
 MAX_BYTES: Final = 65_536
-MAX_DEPTH: Final = 5
-MAX_ATTRIBUTES: Final = 64
-MAX_ATTRIBUTE: Final = 4096
-"Characters of one attribute, name and quotes included."
 MAX_VERSIONS: Final = 32
 
 _CODECS: Final = {
@@ -64,17 +59,6 @@ _VERSION_LIST: Final = re.compile(
 )
 _VERSION: Final = re.compile(r"[0-9]{1,2}\.(?:[0-9]{1,2}|\*)")
 
-# An element's tag, or an attribute: values cannot hold "<" (XML 1.0 2.3), so a tag is never inside one.
-_NOT_IN_NAME: Final = r""" \t\r\n<>/="'"""
-_NAME: Final = rf"[^{_NOT_IN_NAME}]++"
-_MARKUP: Final = re.compile(
-    rf"""<(/?{_NAME})|(?<![^{_NOT_IN_NAME}])({_NAME}){_S}*+={_S}*+(?:"[^"<]*+"|'[^'<]*+')"""
-)
-# White space between tags is kept by the XML library for ever as well, so only its line breaks remain.
-_BLANKS: Final = re.compile(rf">{_S}++<")
-_POSITION: Final = re.compile(r", line [0-9]+, column [0-9]+.*")
-_TOO_DEEP: Final = etree.XPath("/*" * (MAX_DEPTH + 1))
-
 
 @dataclass(frozen=True, slots=True)
 class Doctype:
@@ -103,7 +87,7 @@ class Doctype:
 class PapXml:
     """A well-formed control entity."""
 
-    root: etree._Element
+    root: Element
     doctype: Doctype
 
 
@@ -130,10 +114,8 @@ def parse(data: bytes, charset: str | None, names: frozenset[str], max_bytes: in
     doctype, start = _prolog(text)
     body = text[start:]
     _refuse_foreign_markup(body)
-    body = _checked_names(body, names, lenient=doctype.is_newer)
-    root = _tree(body, text.count("\n", 0, start))
-    if _TOO_DEEP(root):
-        raise MalformedPap("XML", f"elements deeper than {MAX_DEPTH}")
+    lines_before = text.count("\n", 0, start)
+    root = pap_tree.read(body, names, lenient=doctype.is_newer, lines_before=lines_before)
     return PapXml(root, doctype)
 
 
@@ -231,72 +213,3 @@ def _refuse_foreign_markup(body: str) -> None:
         at = rest.find(opening)
         if at >= 0:
             raise MalformedPap("XML", f"{rest[at : at + 9]!r} has no place in PAP", rest[at : at + 256])
-
-
-def _checked_names(body: str, names: frozenset[str], *, lenient: bool) -> str:
-    """`body` itself, or without the attributes that a newer version may have added."""
-    element, attributes = "", 0
-    unknown: list[tuple[int, int]] = []
-    visible = _COMMENT.sub(_spaces, body) if "<!--" in body else body
-    for found in _MARKUP.finditer(visible):
-        tag, attribute = found.groups()
-        if tag is not None:
-            element, attributes = tag, 0
-            if tag.removeprefix("/") not in names:
-                raise MalformedPap(shortened(tag), "unknown element", body[found.start() :])
-            continue
-        attributes += 1
-        start, end = found.span()
-        if attributes > MAX_ATTRIBUTES:
-            raise MalformedPap(element, f"more than {MAX_ATTRIBUTES} attributes")
-        if end - start > MAX_ATTRIBUTE:
-            raise MalformedPap(f"{element}@{shortened(attribute)}", f"longer than {MAX_ATTRIBUTE} characters")
-        if attribute in names:
-            continue
-        if not lenient:
-            raise MalformedPap(f"{element}@{shortened(attribute)}", "unknown attribute", found[0])
-        unknown.append((start, end))
-    return _without(unknown, body) if unknown else body
-
-
-def _spaces(comment: re.Match[str]) -> str:
-    return " " * len(comment[0])
-
-
-def _without(spans: list[tuple[int, int]], text: str) -> str:
-    ends = [0, *(end for _, end in spans)]
-    starts = [*(start for start, _ in spans), len(text)]
-    return "".join(text[end:start] for end, start in zip(ends, starts, strict=True))
-
-
-def _line_breaks(blanks: re.Match[str]) -> str:
-    return ">" + "\n" * min(blanks[0].count("\n"), 9) + "<"
-
-
-def _tree(body: str, lines_before: int) -> etree._Element:
-    try:
-        parser = _PARSER if len(body) <= MAX_BYTES else _PARSER_OF_LARGE
-        return etree.fromstring(_BLANKS.sub(_line_breaks, body).encode(), parser)
-    except etree.XMLSyntaxError as error:
-        line = lines_before + (error.lineno or 1)
-        problem = _POSITION.sub("", error.msg or "not well formed")
-        raise MalformedPap("XML", f"line {line}: {shortened(problem)}") from None
-
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-
-
-_PARSER: Final = _parser()
-_PARSER_OF_LARGE: Final = _parser()
-"A parser works for one thread at a time: nobody waits for the end of a large document."

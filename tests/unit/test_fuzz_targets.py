@@ -14,7 +14,8 @@ PROTOCOL = Path(__file__).resolve().parents[2] / "omapush" / "protocol"
 READS_NO_STRANGER = {
     "pap_values",  # values only
     "pap_writer",
-    "pap_elements",  # by way of pap_reader, as the next
+    "pap_elements",  # by way of pap_reader, as the next two
+    "pap_tree",
     "pap_xml",
     "reginfo_xml",  # by way of reginfo, pidf and uaprof
     "octet_ranges",
