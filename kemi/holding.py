@@ -57,10 +57,10 @@ def store(db: Store, held: Sequence[Held]) -> int:
     return len(notes)
 
 
-def wake(db: Store, aors: Iterable[str], *, only_tried: bool = False) -> None:
-    """Queue at once what is held for users whose registrations changed; a failure is left to the re-check."""
+def wake(db: Store, aors: Iterable[str]) -> None:
+    """Queue at once what is held for users whom something changed for; failures are left to the re-check."""
     try:
-        outbox.wake_targets(db, aors, only_tried=only_tried)
+        outbox.wake_targets(db, aors)
     except PushError as error:
         log.get().warning("held_not_woken", problem=str(error), action="looked at again later")
 

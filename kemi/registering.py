@@ -10,10 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Collection, Iterable
 from typing import Final, cast
 
-import holding
 import KSR
 import ksr_reader
 import suspended
@@ -147,8 +145,6 @@ class RegisterCompleter:
             return
         KSR.xhttp_prom.counter_inc_l0("registrations_captured_total", len(batch))
         suspended.resume_all([(one.transaction, one.headers) for one in batch])
-        holding.wake(self._store, changed.devices)
-        holding.wake(self._store, _returned(reports, changed.devices), only_tried=True)
 
     def _fetch(self) -> list[Stored]:
         """Return up to one batch of what is to be stored; what is refused is answered here."""
@@ -178,8 +174,3 @@ class RegisterCompleter:
         if report.problems:
             log.get().warning("register_body_unread", aor=report.aor, problems="; ".join(report.problems))
         return Stored(transaction, headers, report)
-
-
-def _returned(reports: Iterable[Report], changed: Collection[str]) -> set[str]:
-    """Users who registered, with the devices that they had: one may be back from where nothing reached it."""
-    return {report.aor for report in reports if report.expires_s > 0}.difference(changed)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import holding
 import hosting
 import KSR
 import ksr_reader
@@ -222,8 +221,6 @@ class WatchCompleter:
     def _tell(self, changed: registrations.Changed) -> None:
         """What else has to happen now that records are others."""
         hurry(self._store, changed)
-        if changed.devices:
-            holding.wake(self._store, changed.devices)
 
     # Answers -------------------------------------------------------------------------------------
 

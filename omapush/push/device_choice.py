@@ -84,13 +84,16 @@ def _judged(
 
 def devices_differ(old: Registration | None, new: Registration, now_ms: int) -> bool:
     """Tell whether another decision could follow from `new` than from `old`: for what is held it is time."""
-    return _facts(old, now_ms) != _facts(new, now_ms)
+    if is_registered(old, now_ms) != is_registered(new, now_ms):
+        return True
+    if old is None:
+        return False
+    before, after = _live(old, now_ms), _live(new, now_ms)
+    return before != after and frozenset(before) != frozenset(after)
 
 
-def _facts(registration: Registration | None, now_ms: int) -> tuple[bool, frozenset[object]]:
-    contacts = registration.contacts if registration is not None else ()
-    live = [(one.uri, one.q, one.features) for one in contacts if one.expires_ms > now_ms]
-    return is_registered(registration, now_ms), frozenset(live)
+def _live(registration: Registration, now_ms: int) -> list[tuple[str, float | None, Tags]]:
+    return [(one.uri, one.q, one.features) for one in registration.contacts if one.expires_ms > now_ms]
 
 
 def target_of(contact: Contact) -> Target:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from omapush.errors import TryLater
 from omapush.push import registration as rules
 from omapush.push.device_choice import devices_differ
 from omapush.push.registration import Registration, Report
+from omapush.push.values import target
 from omapush.store import codec, keys
-from omapush.store.client import Call, Store, ask_all, call_all, store_errors
+from omapush.store.client import Call, Command, Store, ask_all, call_all, store_errors
 
 KEPT_AFTER_END_MS = 86_400_000
 "How long a record outlives its registration: the S-CSCF and what was learnt stay useful."
@@ -34,7 +37,7 @@ class Changed(NamedTuple):
     """What changes of records led to, by address of record."""
 
     devices: list[str]
-    "Users whose devices are not what they were: `outbox.wake_targets` is for them."
+    "Users whose devices are not what they were; what was held for them is queued."
     contradicted: dict[str, str]
     "Users whose reg event has to be asked now, and why: `watches.hurry` is for them."
 
@@ -53,7 +56,8 @@ def capture(store: Store, reports: Sequence[Report]) -> Changed:
     Merge reports into the records of their users, each atomically, and remember tel aliases.
 
     Reports about one user are merged in the order given. Another writer in between makes that record be
-    read and merged again.
+    read and merged again. What was tried and is held for a user who registered is queued, for the device
+    may be back from where nothing reached it.
 
     Raises:
         TryLater: a record was changed by others so often that the merge never got through.
@@ -61,7 +65,8 @@ def capture(store: Store, reports: Sequence[Report]) -> Changed:
     by_user: dict[str, list[Report]] = {}
     for report in reports:
         by_user.setdefault(report.aor, []).append(report)
-    changed = change(store, {aor: partial(_merged, told) for aor, told in by_user.items()})
+    merging = {aor: partial(_merged, told) for aor, told in by_user.items()}
+    changed = _change(store, merging, {report.aor for report in reports if report.expires_s > 0})
     _remember_aliases(store, reports)
     return changed
 
@@ -74,38 +79,39 @@ def _merged(reports: Sequence[Report], record: Registration | None) -> Registrat
 
 def change(store: Store, by_user: Mapping[str, Rule]) -> Changed:
     """
-    Change the records of users, each atomically by its rule.
+    Change the records of users, each atomically by its rule; what is held for other devices now is queued.
 
     Raises:
         TryLater: a record was changed by others so often that the rule never got through.
     """
-    left = dict(by_user)
+    return _change(store, by_user, ())
+
+
+def _change(store: Store, by_user: Mapping[str, Rule], returned: Collection[str]) -> Changed:
+    """`returned`: users for whom that is queued which has been tried, whatever their devices are."""
+    left = by_user
     changed = Changed([], {})
     for _ in range(_TRIES):
-        left = _change_once(store, left, changed)
+        left = _change_once(store, left, returned, changed)
         if not left:
             return changed
     raise TryLater(f"registration of {next(iter(left))} is changed too often at once")
 
 
-def _change_once(store: Store, by_user: Mapping[str, Rule], changed: Changed) -> dict[str, Rule]:
+def _change_once(
+    store: Store, by_user: Mapping[str, Rule], returned: Collection[str], changed: Changed
+) -> dict[str, Rule]:
     """Return the rules that lost against another writer; adds to `changed` what the others led to."""
-    users = list(by_user)
-    batches: dict[int, tuple[list[_Step], list[str], list[bytes | int]]] = {}
-    for aor, was in zip(users, _read_bytes(store, users), strict=True):
-        former = _former(was)
-        record = by_user[aor](former)
-        if record is None or record == former:
-            continue
-        number = store.layout.user_shard(aor)
-        steps, names, args = batches.setdefault(number, ([], [], []))
-        steps.append(_Step(aor, former, record))
-        names.append(keys.registration(number, aor))
-        args += (was or b"", codec.encode(record), _lifetime_ms(record))
-    answers = call_all(store, (Call("omapush_replace", names, args) for _, names, args in batches.values()))
+    steps: list[list[_Step]] = []
+    calls: list[Call] = []
+    for number, users, records in _read_by_shard(store, by_user):
+        tried = [step for step in map(_step, users, records, map(by_user.__getitem__, users)) if step]
+        if tried:
+            steps.append(tried)
+            calls.append(_call(number, tried, returned))
     lost: dict[str, Rule] = {}
-    for (steps, _, _), answer in zip(batches.values(), answers, strict=True):
-        for step, won in zip(steps, answer, strict=True):
+    for tried, answer in zip(steps, call_all(store, calls), strict=True):
+        for step, won in zip(tried, answer, strict=True):
             if won:
                 _note(changed, step)
             else:
@@ -113,16 +119,44 @@ def _change_once(store: Store, by_user: Mapping[str, Rule], changed: Changed) ->
     return lost
 
 
-class _Step(NamedTuple):
+class _Step(Struct, frozen=True, gc=False):
     """One change of a record that is tried."""
 
     aor: str
+    was: bytes
     former: Registration | None
     record: Registration
+    differs: bool
+    "The user's devices are others then."
+
+
+def _step(aor: str, was: bytes | None, rule: Rule) -> _Step | None:
+    former = _former(was)
+    record = rule(former)
+    if record is None or record == former:
+        return None
+    return _Step(aor, was or b"", former, record, devices_differ(former, record, _told_ms(record)))
+
+
+def _call(number: int, tried: Iterable[_Step], returned: Collection[str]) -> Call:
+    prefix = keys.registration(number, "")
+    names = list(_held(number))
+    args: list[bytes | str | int] = []
+    for step in tried:
+        names.append(prefix + step.aor)
+        woken = "all" if step.differs else "tried" if step.aor in returned else "none"
+        args += (step.was, codec.encode(step.record), _lifetime_ms(step.record), target(step.aor), woken)
+    return Call("omapush_register", names, args)
+
+
+@lru_cache(maxsize=1_024)
+def _held(number: int) -> tuple[str, ...]:
+    parts = ("held", "later", "busy", "ready", "waiting", "attempts")
+    return tuple(keys.outbox(number, part) for part in parts)
 
 
 def _note(changed: Changed, step: _Step) -> None:
-    if devices_differ(step.former, step.record, _told_ms(step.record)):
+    if step.differs:
         changed.devices.append(step.aor)
     if why := rules.contradiction(step.former, step.record):
         changed.contradicted[step.aor] = why
@@ -141,24 +175,33 @@ def _former(data: bytes | None) -> Registration | None:
 
 
 def _lifetime_ms(record: Registration) -> int:
-    end_ms = max([record.expires_ms, *(contact.expires_ms for contact in record.contacts)])
+    end_ms = record.expires_ms
+    for contact in record.contacts:
+        end_ms = max(end_ms, contact.expires_ms)
     return max(end_ms - _told_ms(record), 0) + KEPT_AFTER_END_MS
 
 
 def _read_bytes(store: Store, aors: Sequence[str]) -> list[bytes | None]:
-    """One MGET for each shard: a command of its own for each user would cost more than Redis' answer."""
-    by_shard: dict[int, list[str]] = {}
-    for aor in dict.fromkeys(aors):
-        by_shard.setdefault(store.layout.user_shard(aor), []).append(aor)
-    answers = ask_all(
-        store,
-        "read registrations",
-        (("MGET", *(keys.registration(number, aor) for aor in users)) for number, users in by_shard.items()),
-    )
     found: dict[str, bytes | None] = {}
-    for users, records in zip(by_shard.values(), answers, strict=True):
+    for _, users, records in _read_by_shard(store, aors):
         found.update(zip(users, records, strict=True))
     return [found[aor] for aor in aors]
+
+
+def _read_by_shard(
+    store: Store, aors: Iterable[str]
+) -> Iterator[tuple[int, Sequence[str], Sequence[bytes | None]]]:
+    """One MGET for each shard: a command of its own for each user would cost more than Redis' answer."""
+    by_shard: dict[int, dict[str, None]] = {}
+    for aor in aors:
+        by_shard.setdefault(store.layout.user_shard(aor), {})[aor] = None
+    commands: list[Command] = []
+    for number, users in by_shard.items():
+        prefix = keys.registration(number, "")
+        commands.append(("MGET", *[prefix + aor for aor in users]))
+    answers = ask_all(store, "read registrations", commands)
+    for (number, users), records in zip(by_shard.items(), answers, strict=True):
+        yield number, list(users), records
 
 
 def _remember_aliases(store: Store, reports: Iterable[Report]) -> None:

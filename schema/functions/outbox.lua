@@ -306,16 +306,7 @@ local function wake_targets(keys, args)
   end
   local woken, at = 0, now_us()
   for i = 2, #args do
-    local target = args[i]
-    for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '[' .. target, '(' .. target .. '~', 'BYLEX')) do
-      if args[1] == '0' or redis.call('HEXISTS', keys[6], ticket) == 1 then
-        redis.call('ZREM', keys[1], ticket)
-        if redis.call('ZREM', keys[2], ticket) == 1 then
-          queue(keys[3], keys[4], keys[5], ticket, at)
-          woken = woken + 1
-        end
-      end
-    end
+    woken = woken + wake_target(keys, args[i], args[1] == '1', at)
   end
   return woken
 end

@@ -169,3 +169,19 @@ local function put(keys, args, i, at, any_withdrawn)
   end
   return 1
 end
+
+-- Queue what is held for one target; or of that, only what has been tried before and found the device away.
+-- `keys` begins with held, later, busy, ready, waiting, attempts. Answers how many.
+local function wake_target(keys, target, only_tried, at)
+  local woken = 0
+  for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '[' .. target, '(' .. target .. '~', 'BYLEX')) do
+    if not only_tried or redis.call('HEXISTS', keys[6], ticket) == 1 then
+      redis.call('ZREM', keys[1], ticket)
+      if redis.call('ZREM', keys[2], ticket) == 1 then
+        queue(keys[3], keys[4], keys[5], ticket, at)
+        woken = woken + 1
+      end
+    end
+  end
+  return woken
+end

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from omapush import clock
-from omapush.push.registration import Report
+from omapush.push.registration import Doubt, Report, doubted
 from omapush.push.values import TARGET_LENGTH, Delivery, ticket
 from omapush.store import keys, outbox, outbox_views, registrations
 from omapush.store.client import Store
@@ -224,3 +224,35 @@ def test_capturing_tells_whose_devices_changed(store: Store) -> None:
     assert sorted(registrations.capture(store, [report(ALICE), report(bob)]).devices) == [ALICE, bob]
     assert registrations.capture(store, [report(ALICE), report(bob, expires_s=0)]).devices == [bob]
     assert registrations.capture(store, [report(ALICE, at_ms=1_800_000_600_001)]).devices == [ALICE]
+
+
+def test_capturing_queues_what_was_held_for_whoever_has_other_devices(store: Store, make: Make) -> None:
+    bob = "sip:bob@home1.example"
+    mine, tried_once, his = held(store, make), tried(store, make), held(store, make, bob)
+    registrations.capture(store, [report(ALICE), report(bob, expires_s=0)])
+
+    assert [outbox_views.whereabouts(store, one) for one in (mine, tried_once, his)] == [
+        "ready",
+        "waiting",
+        "held",
+    ]
+
+
+def test_capturing_queues_what_was_tried_when_the_same_device_registers_again(
+    store: Store, make: Make
+) -> None:
+    registrations.capture(store, [report(ALICE)])
+    first, untried = tried(store, make), held(store, make)
+
+    registrations.capture(store, [report(ALICE, at_ms=1_800_000_000_001)])
+    assert outbox_views.whereabouts(store, first) == "ready"
+    assert outbox_views.whereabouts(store, untried) == "held"
+
+
+def test_a_change_of_nothing_but_a_doubt_queues_nothing(store: Store, make: Make) -> None:
+    registrations.capture(store, [report(ALICE)])
+    first, untried = tried(store, make), held(store, make)
+    doubt = Doubt("delivery", "a MESSAGE was answered 404", 1_800_000_000_001)
+    registrations.change(store, {ALICE: lambda known: None if known is None else doubted(known, doubt)})
+
+    assert [outbox_views.whereabouts(store, one) for one in (first, untried)] == ["held", "held"]

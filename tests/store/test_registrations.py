@@ -1,6 +1,7 @@
 """Registration records: merged, one winner, gone after their time."""
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from omapush.errors import StoreUnavailable, TryLater
 from omapush.protocol.third_party_register import EmbeddedContact
 from omapush.push.registration import Contact, Registration, Report
 from omapush.store import client, codec, keys, outbox, registrations
-from omapush.store.client import Call, Store, StoreRefused
+from omapush.store.client import Call, Command, Store, StoreRefused
 from omapush.store.codec import BrokenRecord
 from tests.harness.messagepack import named, unpacked
 from tests.harness.stack import Stack
@@ -85,15 +86,15 @@ def test_a_record_that_others_change_all_the_time_is_given_up_with_try_later(
     store: Store, other_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_ms = iter(range(NOW_MS, NOW_MS + 1_000))
-    plain = registrations._read_bytes
+    plain = client.ask_all
 
-    def read_then_lose(through: Store, aors: list[str]) -> list[bytes | None]:
-        found = plain(through, aors)
+    def read_then_lose(through: Store, doing: str, commands: list[Command]) -> list[Any]:
+        found = plain(through, doing, commands)
         name = keys.registration(through.layout.user_shard(AOR), AOR)
         other_store.db.set(name, codec.encode(registration(next(at_ms))))
         return found
 
-    monkeypatch.setattr(registrations, "_read_bytes", read_then_lose)
+    monkeypatch.setattr(registrations, "ask_all", read_then_lose)
     with pytest.raises(TryLater):
         registrations.capture(store, [report("sip:a@1")])
 
