@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 from omapush import clock, log
@@ -13,9 +12,10 @@ from omapush.config import Config, Msrp
 from omapush.errors import PushError, TryLater
 from omapush.msrp_agent.content import Library
 from omapush.msrp_agent.hub import Hub
+from omapush.msrp_agent.source import Source
 from omapush.msrp_agent.transfer import Ended, Transfer
 from omapush.push.session import LOST, Ending, Session, Stream
-from omapush.store import contents, sessions
+from omapush.store import sessions
 from omapush.store.client import Store
 
 _AGAIN_S: Final = 1.0
@@ -39,8 +39,8 @@ class Carrier:
         self._store = store
         self._hub = hub
         self._name = name
-        read = partial(contents.pieces, store)
-        self._library = Library(read, config.msrp.kept_bytes, config.msrp.idle_s)
+        self._source = Source(store, config.redis.timeout_ms / 1_000)
+        self._library = Library(self._source.pieces, config.msrp.kept_bytes, config.msrp.idle_s)
         self._carried: dict[str, _Carried] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -148,6 +148,10 @@ class Carrier:
 
     async def stop(self, patience_s: float, why: str) -> None:
         """Let transfers end for so long; stop what is left, and wait until all results are stored."""
+        await self._end(patience_s, why)
+        self._source.close()
+
+    async def _end(self, patience_s: float, why: str) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=patience_s)
         for carried in self._carried.values():

@@ -58,7 +58,7 @@ class MsrpConnection(asyncio.Protocol):
         address = self._transport.get_extra_info("peername") if self._transport else None
         return f"{address[0]}:{address[1]}" if address else ""
 
-    def write(self, *pieces: bytes) -> None:
+    def write(self, *pieces: bytes | bytearray) -> None:
         """Write what belongs together; more only while `is_writable`."""
         if self._transport is None or not self.is_open:
             return

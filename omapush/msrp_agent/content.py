@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from omapush import clock
 from omapush.errors import PushError, TryLater
+from omapush.store.bulk import Octets
 from omapush.store.contents import PIECE
 
 PIECES_AT_ONCE: Final = 4
@@ -17,8 +18,8 @@ READS_AHEAD: Final = 2
 "Reads under way for a fast stream while the one before is sent."
 _AGAIN_S: Final = 0.5
 
-ReadPieces = Callable[[str, int, int], Sequence[bytes] | None]
-"Content by its push's ref, number of the first piece, how many; None: it is not there any more. May block."
+ReadPieces = Callable[[str, int, int], Awaitable[Sequence[Octets] | None]]
+"Content by its push's ref, number of the first piece, how many; None: it is not there any more."
 
 
 class ContentAway(Exception):
@@ -33,14 +34,14 @@ class Library:
         self._read = read
         self._most = most
         self._patience_s = patience_s
-        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Octets] = OrderedDict()
         self._size = 0
 
     def resize(self, most: int, patience_s: float) -> None:
         """Keep so many octets, and be so patient, from now on."""
         self._most, self._patience_s = most, patience_s
 
-    async def pieces(self, ref: str, first: int, count: int) -> list[bytes]:
+    async def pieces(self, ref: str, first: int, count: int) -> list[Octets]:
         """
         Return `count` pieces, fewer where the content ends; waits only for what is not kept.
 
@@ -56,11 +57,11 @@ class Library:
                 self._keep((ref, number), piece)
         return found
 
-    async def _fetch(self, ref: str, first: int, count: int) -> list[bytes]:
+    async def _fetch(self, ref: str, first: int, count: int) -> list[Octets]:
         until = clock.monotonic() + self._patience_s
         while True:
             try:
-                found = await asyncio.to_thread(self._read, ref, first, count)
+                found = await self._read(ref, first, count)
                 break
             except TryLater as error:
                 if clock.monotonic() >= until:
@@ -72,7 +73,7 @@ class Library:
             raise ContentAway("its content is not there any more")
         return list(found)
 
-    def _keep(self, key: tuple[str, int], piece: bytes) -> None:
+    def _keep(self, key: tuple[str, int], piece: Octets) -> None:
         if key in self._kept:
             self._kept.move_to_end(key)
             return
@@ -95,14 +96,14 @@ class Content:
         self._left = size
         self._unasked = start % PIECE + size
         "Octets from the begin of the piece to be read next to the end of what is to be sent."
-        self._ready: deque[bytes] = deque()
-        self._coming: deque[asyncio.Task[list[bytes]]] = deque()
+        self._ready: deque[Octets] = deque()
+        self._coming: deque[asyncio.Task[list[Octets]]] = deque()
 
     def begin(self) -> None:
         """Read the first octets before they are asked for."""
         self._ask(1, READS_AHEAD)
 
-    async def next(self, size: int) -> list[bytes]:
+    async def next(self, size: int) -> list[Octets]:
         """
         Return the next octets, at most `size`, as they lie in their pieces; none at the end.
 
@@ -135,20 +136,21 @@ class Content:
             self._wanted += count
             self._unasked -= length
 
-    async def _fetch(self, first: int, count: int, length: int) -> list[bytes]:
+    async def _fetch(self, first: int, count: int, length: int) -> list[Octets]:
         pieces = await self._library.pieces(self._ref, first, count)
         if sum(map(len, pieces)) < length:
             raise ContentAway("its content is not there any more")
         return pieces
 
-    def _take(self, size: int) -> list[bytes]:
+    def _take(self, size: int) -> list[Octets]:
         """Take whole pieces as far as `size` goes, or else a part of the first."""
-        found: list[bytes] = []
+        found: list[Octets] = []
         while self._ready and size:
             rest = len(self._ready[0]) - self._at
             if found and rest > size:
                 break
-            piece = self._ready[0][self._at : self._at + size]
+            whole = self._ready[0]
+            piece = whole if not self._at and rest <= size else whole[self._at : self._at + size]
             found.append(piece)
             size -= len(piece)
             self._left -= len(piece)

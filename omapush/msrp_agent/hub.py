@@ -41,7 +41,7 @@ class SessionEnd:
         """A connection carries it, and takes more."""
         return self.connection is not None and self.connection.is_writable
 
-    def write(self, *pieces: bytes) -> None:
+    def write(self, *pieces: bytes | bytearray) -> None:
         """Write to the connection that carries it, if there is one."""
         if self.connection is not None and any(pieces):
             self.connection.write(*pieces)

@@ -271,10 +271,10 @@ def write_response(response: Response) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def occurs(transaction: str, *body: bytes) -> bool:
+def occurs(transaction: str, *body: bytes | bytearray) -> bool:
     """Return whether a chunk with this body, in pieces, cannot have this transaction id (RFC 4975 7.1)."""
     end = f"-------{transaction}".encode()
-    before = b""
+    before: bytes | bytearray = b""
     for piece in body:
         if end in piece or (before and end in before + piece[: len(end)]):
             return True

@@ -153,7 +153,7 @@ class MsrpSending:
             return None
         return max(self._heard_at, self._all_written_at) + self._timing.report_s
 
-    def begin_chunk(self, *pieces: bytes) -> bytes:
+    def begin_chunk(self, *pieces: bytes | bytearray) -> bytes:
         """
         Return what goes before the next octets of the message, which are `pieces`.
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from omapush.push.values import Push
 from omapush.store import bulk, codec, keys
+from omapush.store.bulk import Octets
 from omapush.store.client import Call, Command, Store, ask_all, call
 
 PIECE: Final = 262_144
 "Bytes of each piece but the last; reads that begin and end at pieces are the cheapest."
 _UPLOAD_S: Final = 600
 "What was uploaded and never accepted is gone after so long."
+_READING: Final = "read content"
 
 
 class Upload(NamedTuple):
@@ -80,24 +83,44 @@ def read(store: Store, ref: str, start: int, length: int) -> bytes | None:
     return None if found is None else b"".join(found)[offset : offset + length]
 
 
-def pieces(store: Store, ref: str, first: int, count: int) -> list[bytes] | None:
+def pieces(store: Store, ref: str, first: int, count: int) -> list[Octets] | None:
     """
     Return up to `count` pieces of a push's content from number `first` on, each but the last whole.
 
     None when the push is forgotten or its content erased. Nothing is copied together: for who sends them on.
     """
+    found = bulk.read_all(store, _READING, asked(store, ref, first, count))
+    if found[0] is not None:
+        return opened(store, ref, first, found)
+    return _of_small(store, ref, first, count)
+
+
+def asked(store: Store, ref: str, first: int, count: int) -> list[Command]:
+    """Return the commands that ask for `count` pieces from number `first` on, for `opened`."""
+    name = keys.content(store.layout.push_shard(ref), ref)
+    return [("HGET", name, piece) for piece in range(first, first + count)]
+
+
+def opened(store: Store, ref: str, first: int, found: Sequence[Octets | None]) -> list[Octets]:
+    """
+    Return the pieces that Redis gave; none where the content has no such pieces, as small content.
+
+    Raises:
+        NotOpened: no key of ours opens them.
+    """
+    return [
+        store.ring.open(_piece(ref, piece), data)
+        for piece, data in enumerate(found, first)
+        if data is not None
+    ]
+
+
+def _of_small(store: Store, ref: str, first: int, count: int) -> list[Octets] | None:
+    """Pieces of what travels with the push record; None when there is no such content."""
     number = store.layout.push_shard(ref)
     name = keys.content(number, ref)
-    commands: list[Command] = [("HGET", name, piece) for piece in range(first, first + count)]
-    found = bulk.read_all(store, "read content", commands)
-    if found[0] is not None:
-        return [
-            store.ring.open(_piece(ref, piece), data)
-            for piece, data in enumerate(found, first)
-            if data is not None
-        ]
     where = [("HGET", keys.push(number, ref), "body"), ("HGET", name, "body"), ("EXISTS", name)]
-    (with_push, with_links, known) = ask_all(store, "read content", where)
+    (with_push, with_links, known) = ask_all(store, _READING, where)
     body = with_push if with_push is not None else with_links
     if body is None:
         return [] if known else None

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,6 +32,7 @@ _MARK: Final = b"\x8fsealed1"
 _NAME: Final = 4
 _NONCE: Final = 12
 _HEAD: Final = len(_MARK) + _NAME + _NONCE
+_Octets = TypeVar("_Octets", bound=bytes | bytearray)
 
 
 class NotOpened(BrokenRecord):
@@ -53,7 +54,7 @@ class KeyRing:
         sealed = _cipher(self.keys[0], subject).encrypt(nonce, content, None)
         return b"".join((_MARK, _name(self.keys[0]), nonce, sealed))
 
-    def open(self, subject: str, data: bytes) -> bytes:
+    def open(self, subject: str, data: _Octets) -> _Octets | bytes:
         """
         Return the content; what was stored before there were keys comes back as it is.
 

@@ -23,7 +23,7 @@ class Store:
         self.error = error or StoreUnavailable("away")
         self.asked: list[int] = []
 
-    def read(self, ref: str, first: int, count: int) -> Sequence[bytes] | None:
+    async def read(self, ref: str, first: int, count: int) -> Sequence[bytes] | None:
         assert ref == "ref"
         if self.fails:
             self.fails -= 1
