@@ -186,10 +186,13 @@ local function complete(keys, args)
   end
   if #final > 0 then
     redis.call('HDEL', keys[1], unpack(final))
-    redis.call('ZREM', keys[4], unpack(final))
+    local all_taken = redis.call('ZREM', keys[4], unpack(final)) == #final
     redis.call('ZREM', keys[9], unpack(final))
     forget({ keys[2], keys[3], keys[11], keys[14] }, 'HDEL', final)
-    forget({ keys[7], keys[8], keys[10] }, 'ZREM', final)
+    forget({ keys[7], keys[10] }, 'ZREM', final)
+    if not all_taken then -- what is taken is not in `later`, which may be large
+      forget({ keys[8] }, 'ZREM', final)
+    end
     if redis.call('EXISTS', keys[12]) == 1 then
       for _, ticket in ipairs(final) do
         redis.call('ZREM', keys[12], by_push(ticket))

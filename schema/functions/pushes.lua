@@ -79,7 +79,7 @@ local function count(push, log, counted, index, state, event)
   return 1
 end
 
--- Have an event data record written of a final result, if any notifier writes them: only then there is the stream.
+-- Have an event data record written of a final result, where any notifier writes them: only then there is the stream.
 local function record_result(records, name, result, carried)
   redis.call('XADD', records, 'NOMKSTREAM', 'MAXLEN', '~', MOST_RECORDED, '*', 'n', name, 'r', result, 'c', carried)
 end
@@ -212,6 +212,7 @@ end
 -- Answers for each result 1, or 0 when the recipient was final before or the push is gone.
 local function result(keys, args)
   local answer, ended = {}, {}
+  local is_recorded = redis.call('EXISTS', keys[4]) == 1
   local a = 3
   for k = 5, #keys, 4 do
     local push, log, counted, content = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
@@ -253,7 +254,9 @@ local function result(keys, args)
     end
     if final ~= '' and answer[#answer] == 1 then
       ended[final] = (ended[final] or 0) + 1
-      record_result(keys[4], ref .. '.' .. index, record, carried)
+      if is_recorded then
+        record_result(keys[4], ref .. '.' .. index, record, carried)
+      end
     end
   end
   for state, number in pairs(ended) do
