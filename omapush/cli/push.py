@@ -1,4 +1,4 @@
-"""`omapush push`: submit a push, look at one, steer one, explain what happened to it."""
+"""`omapush push`: submit a push, find some, look at one, steer one, explain what happened to it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from omapush import clock
-from omapush.cli import audit_note, json_submission, ladder, push_send, terminal, trace_view
+from omapush.cli import audit_note, json_submission, ladder, push_list, push_send, terminal, trace_view
 from omapush.cli.push_send import Name
 from omapush.cli.push_view import as_dict, reached, summary
 from omapush.store import client, fanouts, traces
 from omapush.views import explanation
 from omapush.views.push_lookup import find
 
-app = typer.Typer(help="Submit a push, look at one, steer one, explain one.", no_args_is_help=True)
+app = typer.Typer(help="Submit a push, find some, look at one, steer one, explain one.", no_args_is_help=True)
 app.command(name="send")(push_send.send)
+app.command(name="list")(push_list.listing)
 
 PushId = Annotated[str, typer.Argument(metavar="ID", help="Push-id, or our own reference of 20 digits.")]
 

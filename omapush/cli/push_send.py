@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from omapush.cli import json_submission, push_progress, submission, terminal
+from omapush.cli.moments import moment
 from omapush.cli.push_view import outcome_of
 from omapush.config import Config
 from omapush.protocol import pap_values as pap
@@ -25,14 +26,6 @@ class SipMethod(StrEnum):
     REFER = "REFER"
     INVITE = "INVITE"
     INDIRECT = "INDIRECT"
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no time such as 2030-01-31T10:00:00Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 Name = Annotated[
@@ -64,11 +57,11 @@ def send(
     ] = None,
     deliver_before: Annotated[
         datetime | None,
-        typer.Option(parser=_moment, metavar="ISO", help="Not sent any more from then on; UTC."),
+        typer.Option(parser=moment, metavar="ISO", help="Not sent any more from then on; UTC."),
     ] = None,
     deliver_after: Annotated[
         datetime | None,
-        typer.Option(parser=_moment, metavar="ISO", help="Not sent before; UTC."),
+        typer.Option(parser=moment, metavar="ISO", help="Not sent before; UTC."),
     ] = None,
     replaces: Annotated[
         str | None, typer.Option(metavar="ID", help="Push-id of the push whose place it takes.")

@@ -12,7 +12,18 @@ from typing import Final, NamedTuple
 
 from omapush.push import replacing
 from omapush.push.values import PENDING, Delivery, Event, Push, Result, ticket
-from omapush.store import codec, collapsing, fanouts, keys, outbox, pushes, sessions, withdrawals
+from omapush.store import (
+    codec,
+    collapsing,
+    fanouts,
+    keys,
+    outbox,
+    push_pages,
+    pushes,
+    sessions,
+    user_pushes,
+    withdrawals,
+)
 from omapush.store.client import Store, ask_all
 from omapush.store.pushes import Stored, Submission
 from omapush.store.withdrawals import Found, Replacement
@@ -36,6 +47,7 @@ class _Old(NamedTuple):
 
 def fresh(store: Store, submissions: Sequence[Submission], *, now_ms: int, retention_s: int) -> None:
     """Hand over pushes that have just been accepted by this process."""
+    user_pushes.enter(store, ((one.push, one.recipients) for one in submissions), retention_s=retention_s)
     ordinary = [one for one in submissions if not one.push.replaces and not one.push.replace_key]
     outbox.hand_over(store, (delivery for one in ordinary for delivery in _deliveries(one)))
     fanouts.register(
@@ -53,6 +65,10 @@ def fresh(store: Store, submissions: Sequence[Submission], *, now_ms: int, reten
 def left(store: Store, ref: str, *, now_ms: int, retention_s: int) -> None:
     """Hand over a push that is in Redis, as far as it has no results."""
     push = fixed_part(store, ref)
+    if push is not None:
+        pages = push_pages.read_all(store, ref)
+        addressed = ((push, page.recipients) for page in pages)
+        user_pushes.enter(store, addressed, retention_s=retention_s)
     deliveries = pushes.open_deliveries(store, ref)
     if push is not None and push.replaces:
         _replace(store, push, deliveries, now_ms=now_ms, retention_s=retention_s)

@@ -211,6 +211,11 @@ def turns(shard_number: int, target_name: str, application: str) -> str:
     return f"turns:{{u{shard_number}}}:{target_name}:{application}"
 
 
+def user_pushes(shard_number: int, target_name: str) -> str:
+    """The newest pushes to one user."""
+    return f"user-pushes:{{u{shard_number}}}:{target_name}"
+
+
 def fan_outs(shard_number: int, part: str) -> str:
     """
     One structure of the fan-outs of a user shard.

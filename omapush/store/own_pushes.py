@@ -50,8 +50,16 @@ def page(
     most: int,
 ) -> list[Place]:
     """Return the newest pushes of these initiators in this time, at most `most`, older than `before`."""
+    lists = [keys.own(number, one) for one in initiators for number in range(store.layout.push_shards)]
+    return page_of(store, lists, before=before, since_ms=since_ms, until_ms=until_ms, most=most)
+
+
+def page_of(
+    store: Store, lists: Sequence[str], *, before: Place | None, since_ms: int, until_ms: int, most: int
+) -> list[Place]:
+    """Return the newest of several lists, sorted sets of references scored by acceptance, in the same way."""
     newest = until_ms if before is None else min(until_ms, before.accepted_ms)
-    unread = [keys.own(number, one) for one in initiators for number in range(store.layout.push_shards)]
+    unread = list(lists)
     found: list[Place] = []
     offset = 0
     while unread:  # once, and again for lists with pushes of the very time of `before`
@@ -59,19 +67,19 @@ def page(
         rows = ask_all(store, "own pushes", (("ZRANGE", key, *bounds) for key in unread))
         further = []
         for key, row in zip(unread, rows, strict=True):
-            places = [Place(at_ms, ref) for ref, at_ms in _scored(row)]
-            older = [place for place in places if before is None or place < before]
+            found_here = places(row)
+            older = [place for place in found_here if before is None or place < before]
             found += older
-            if len(places) == most and len(older) < most:
+            if len(found_here) == most and len(older) < most:
                 further.append(key)
         unread, offset = further, offset + most
     return sorted(found, reverse=True)[:most]
 
 
-def _scored(row: list[Any]) -> list[tuple[str, int]]:
-    """Members with their scores, as either protocol of Redis gives them."""
+def places(row: list[Any]) -> list[Place]:
+    """Return members with their scores, as either protocol of Redis gives them, as places."""
     pairs = row if row and isinstance(row[0], list) else zip(row[::2], row[1::2], strict=True)
-    return [(member.decode(), int(score)) for member, score in pairs]
+    return [Place(int(score), member.decode()) for member, score in pairs]
 
 
 def summaries(store: Store, refs: Sequence[str]) -> list[Summary | None]:
@@ -112,9 +120,9 @@ class Pruner:
         """Look at some pushes of each list that were accepted before `before_ms`; False: it was the rest."""
         found = ask_all(self._store, "prune", (self._wanted(one, before_ms) for one in self._lists))
         for one, row in zip(self._lists, found, strict=True):
-            places = _scored(row)
-            self._prune(*one, [ref for ref, _ in places])
-            self._from[one] = places[-1][1] + 1 if len(places) == _PRUNED else 0
+            found_here = places(row)
+            self._prune(*one, [place.ref for place in found_here])
+            self._from[one] = found_here[-1].accepted_ms + 1 if len(found_here) == _PRUNED else 0
         ask_all(self._store, "prune", (("EXPIRE", keys.own(*one), self._kept_s) for one in self._lists))
         return any(self._from.values())
 

@@ -19,7 +19,7 @@ from omapush.store.client import Call, Store, ask_all, call, store_errors
 
 _SCANNED: Final = 1_000
 "Names that Redis looks at in one step of a scan."
-_BY_TARGET: Final = ("cap", "refer", "session", "turns", "watch", "hosted-seen")
+_BY_TARGET: Final = ("cap", "refer", "session", "turns", "watch", "hosted-seen", "user-pushes")
 "Keys of a user shard whose names go on with the target."
 
 

@@ -137,3 +137,37 @@ def test_a_push_is_either_to_recipients_or_to_subscribers(
 
     assert sent.returncode == 2
     assert "--subscribers" in sent.stderr
+
+
+def test_pushes_to_a_user_are_listed_with_what_became_of_them(
+    front: Stack, core: SipPeer, file: Path, push_id: str
+) -> None:
+    user = f"cli{push_id.partition('@')[0]}@home1.example"
+    what = ("--app", "mms.ua", "--type", "text/plain", "--file", file, "--initiator", "trusted")
+    for to, named in ((user, push_id), (f"other{user}", f"other{push_id}")):
+        sent = omapush(front, "push", "send", "--to", f"sip:{to}", *what, "--push-id", named, "--wait")
+        assert sent.returncode == 0
+
+    rows = json.loads(omapush(front, "push", "list", "--user", user, "--json").stdout)
+    assert [(one["push_id"], one["state"], one["result"]["state"]) for one in rows] == [
+        (push_id, "finished", "delivered")
+    ]
+    table = omapush(front, "push", "list", "--user", f"sip:{user}", "--app", "mms.ua").stdout
+    assert push_id in table
+    assert "delivered" in table
+    assert f"other{push_id}" not in table
+    everything = omapush(front, "push", "list", "--most", "2", "--json").stdout
+    assert [one["push_id"] for one in json.loads(everything)] == [f"other{push_id}", push_id]
+    for none in (("--state", "running"), ("--until", "2020-01-01"), ("--app", "other.ua")):
+        assert json.loads(omapush(front, "push", "list", "--user", user, *none, "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--user", "sip:"), ("--initiator", "stranger"), ("--since", "yesterday")]
+)
+def test_what_a_list_is_asked_for_in_vain_is_named(front: Stack, option: str, value: str) -> None:
+    asked = omapush(front, "push", "list", option, value)
+
+    assert asked.returncode != 0
+    assert option in asked.stderr
+    assert asked.stdout == ""

@@ -144,6 +144,7 @@ def test_every_key_is_described_and_no_other() -> None:
         *(keys.outbox(0, part).replace("0", "N") for part, _ in parts),
         *(keys.fan_outs(0, part).replace("0", "N") for part, _ in fans),
         keys.turns(0, "target", "application").replace("0", "N"),
+        keys.user_pushes(0, "target").replace("0", "N"),
         keys.capabilities(0, "target").replace("0", "N"),
         keys.subscription(0, "id").replace("0", "N"),
         keys.subscriptions_of(0, "profile", "application").replace("0", "N"),

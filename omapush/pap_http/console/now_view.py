@@ -10,8 +10,9 @@ from omapush.pap_http.console import history
 from omapush.pap_http.console.charts import Chart, chart
 from omapush.pap_http.console.history import SECONDS, History, Sample
 from omapush.push.values import PENDING, Push, Result, State
-from omapush.store import own_pushes, push_pages, pushes
+from omapush.store import own_pushes, pushes
 from omapush.store.client import Store
+from omapush.views import push_search
 
 _RECENT: Final = 12
 _LATE_MS: Final = 5_000
@@ -99,15 +100,7 @@ def rows_of(store: Store, refs: Sequence[str]) -> list[Row]:
 
 def rows_for(store: Store, found: Sequence[own_pushes.Summary], aor: str) -> list[Row]:
     """Return pushes as rows with the state that one of their recipients is in."""
-    return [_row(one, _result_for(store, one, aor)) for one in found]
-
-
-def _result_for(store: Store, one: own_pushes.Summary, aor: str) -> Result | None:
-    for page in push_pages.read_all(store, one.push.ref, most=one.recipients):
-        for recipient, result in zip(page.recipients, page.results, strict=True):
-            if recipient.aor == aor:
-                return result
-    return None
+    return [_row(one, push_search.result_in(store, one, aor)) for one in found]
 
 
 def _row(one: own_pushes.Summary, result: Result | None) -> Row:

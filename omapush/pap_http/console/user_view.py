@@ -18,7 +18,7 @@ from omapush.store.client import Store
 from omapush.store.user_data import User
 from omapush.views import push_search
 from omapush.views.device_facts import listed
-from omapush.views.push_search import LOOKED_AT, Wanted
+from omapush.views.push_search import Wanted
 
 SOURCES: Final[Mapping[str, str]] = {
     "register": "the device's REGISTER",
@@ -51,7 +51,6 @@ class View(NamedTuple):
     waiting: tuple[Waiting, ...]
     more_waiting: int
     recent: tuple[Row, ...]
-    looked_at: int
 
 
 def view(config: Config, store: Store, aor: str) -> View:
@@ -75,7 +74,6 @@ def view(config: Config, store: Store, aor: str) -> View:
         tuple(_waiting(store, one) for one in found[:_MOST_WAITING]),
         max(len(waiting) - _MOST_WAITING, 0),
         tuple(now_view.rows_for(store, recent.pushes, sip)),
-        LOOKED_AT,
     )
 
 
