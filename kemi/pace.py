@@ -11,6 +11,9 @@ _SHORT_S = 0.002
 _LONG_S = 0.010
 "After a quiet second: the most that looking adds to a push's latency, for 1 % of a processor."
 _QUIET_S = 1.0
+_GATHERING_S = 0.004
+FEW = 16
+"Of a batch with fewer the trips to Redis cost more than what is in it."
 
 
 class Pace:
@@ -22,6 +25,12 @@ class Pace:
     def worked(self) -> None:
         """Note that there was work."""
         self._worked_at = clock.monotonic()
+
+    def gather(self, number: int) -> None:
+        """Note that there was work, and let more of it gather when `number` things were few for one batch."""
+        self.worked()
+        if number < FEW:
+            time.sleep(_GATHERING_S)
 
     def rest(self) -> None:
         """Sleep: shortly while work comes in, longer when it has been quiet."""
