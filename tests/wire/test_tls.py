@@ -139,6 +139,45 @@ def test_a_peer_whose_certificate_is_revoked_gets_no_answer_after_a_reload(secur
     assert shown_by(secured) != ours  # our own new certificate is used, too
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_of_a_peer_that_was_revoked_since_is_not_gone_on_with(
+    secured: Secured, version: ssl.TLSVersion
+) -> None:
+    """Whoever resumes shows no certificate: sessions from before the reload must count no more."""
+    lost = secured.ca.issue(f"lost{version.value}.edge.home1.example")
+    context = client_context(secured.ca.certificate, lost)
+    context.minimum_version = context.maximum_version = version
+    sessions = [session_of(secured, context) for _ in range(6)]
+    # Each process of Kamailio knows its own sessions only.
+    assert any(is_resumed(secured, context, session) for session in sessions * 4)
+
+    secured.ca.revoke(lost.certificate)
+    assert omapush(secured.stack, "reload").returncode == 0
+
+    for session in sessions * 4:
+        with pytest.raises(OSError, match=r"(?i)alert|reset|closed|eof"):
+            is_resumed(secured, context, session)
+
+
+def session_of(secured: Secured, context: ssl.SSLContext) -> ssl.SSLSession:
+    """What a connection leaves to be resumed by another, once the server has answered."""
+    with socket.create_connection(secured.tls, 5) as plain, context.wrap_socket(plain) as connection:
+        connection.sendall(message())
+        assert connection.recv(65_536)
+        assert connection.session is not None
+        return connection.session
+
+
+def is_resumed(secured: Secured, context: ssl.SSLContext, session: ssl.SSLSession) -> bool:
+    """Tell whether a connection that is answered goes on with a session of before."""
+    plain = socket.create_connection(secured.tls, 5)
+    with plain, context.wrap_socket(plain, session=session) as connection:
+        connection.sendall(message())
+        if not connection.recv(65_536):
+            raise ConnectionResetError("closed")
+        return bool(connection.session_reused)
+
+
 def shown_by(secured: Secured) -> str:
     """Serial number of the certificate that the server shows."""
     context = client_context(secured.ca.certificate, secured.scscf)
