@@ -33,10 +33,17 @@ END = b"k"
 "What a plain sender gets when its octets are there."
 
 
-class _Sink(asyncio.Protocol):
+_BUFFER = bytearray(262_144)
+"What comes is read into this, as the receiver does (omapush/receiver/media.py): nothing is kept."
+
+
+class _Sink(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._began = time.monotonic()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return _BUFFER
 
     def _is_whole(self, octets: int) -> None:
         print(octets, self._began, time.monotonic(), flush=True)
@@ -50,8 +57,8 @@ class MsrpSink(_Sink):
         self._octets = 0
         self._request: Request | None = None
 
-    def data_received(self, data: bytes) -> None:
-        for event in self._reader.feed(data):
+    def buffer_updated(self, nbytes: int) -> None:
+        for event in self._reader.feed(_BUFFER, nbytes):
             match event:
                 case Body():
                     self._octets += len(event.data)
@@ -78,10 +85,10 @@ class PlainSink(_Sink):
         self._length = 0
         self._octets = 0
 
-    def data_received(self, data: bytes) -> None:
+    def buffer_updated(self, nbytes: int) -> None:
         if not self._octets:
-            self._length = int.from_bytes(data[:8])
-        self._octets += len(data)
+            self._length = int.from_bytes(_BUFFER[:8])
+        self._octets += nbytes
         if self._octets == self._length:
             self._is_whole(self._octets)
             self._transport.write(END)

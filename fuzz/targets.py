@@ -157,7 +157,7 @@ def _msrp_events(data: bytes, step: int) -> list[Event] | None:
         for at in range(0, len(data), step):
             for event in reader.feed(data[at : at + step]):
                 if isinstance(event, Body) and found and isinstance(found[-1], Body):
-                    found[-1] = Body(found[-1].data + event.data)
+                    found[-1] = Body(bytes(found[-1].data) + event.data)
                 else:
                     found.append(event)
     except MalformedMsrp:

@@ -171,7 +171,8 @@ class Response:
 class Body:
     """The next octets of the body of the request that was read last."""
 
-    data: bytes
+    data: bytes | memoryview
+    "A view where it was read from a buffer that is used again."
 
 
 @dataclass(frozen=True, slots=True)

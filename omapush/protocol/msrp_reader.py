@@ -46,7 +46,10 @@ _FAILURE_REPORTS: Final = {str(wish): wish for wish in FailureReport}
 _READ: Final = frozenset(
     {"message-id", "byte-range", "success-report", "failure-report", "status", "content-type"}
 )
+_JOINED: Final = 1_024
+"Octets that are first put behind what was held."
 _Word = TypeVar("_Word")
+Octets = bytes | bytearray
 
 
 class MsrpReader:
@@ -75,34 +78,43 @@ class MsrpReader:
         """Whether nothing has begun that has not ended."""
         return not self._held and not self._head and not self._in_body
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: Octets, size: int | None = None) -> list[Event]:
         """
         Return what `data` brings to an end; of a body, all octets that are known to be its own.
+
+        `size`: `data` is a buffer in which only so many octets count, and which is written over for the next
+        call. Until then the octets of a body are good, which are not copied.
 
         Raises:
             MalformedMsrp: this is not MSRP, or a line, head, or body of another method is too long.
         """
-        if self._held:
-            data = self._held + data
-            self._held = b""
+        size = len(data) if size is None else size
         events: list[Event] = []
         at = 0
-        while at < len(data):
-            end = self._read_body(data, at, events) if self._in_body else self._read_line(data, at, events)
-            if end < 0:
-                break
-            at = end
+        while self._held and at < size:
+            # Mostly a few octets bring what was held to its end: not all is copied behind it.
+            more = min(size, at + _JOINED if not at else size)
+            joined = self._held + data[at:more]
+            at, self._held = more, b""
+            self._take(joined, 0, len(joined), events)
+        self._take(data, at, size, events)
         return events
 
-    def _read_line(self, data: bytes, at: int, events: list[Event]) -> int:
+    def _take(self, data: Octets, at: int, size: int, events: list[Event]) -> None:
+        """Take the octets from `at` to `size`, but for what has to be held."""
+        while 0 <= at < size:
+            read = self._read_body if self._in_body else self._read_line
+            at = read(data, at, size, events)
+
+    def _read_line(self, data: Octets, at: int, size: int, events: list[Event]) -> int:
         """Take the line at `at`; return where the next one begins, -1 when all is taken."""
-        end = data.find(b"\r\n", at, at + LONGEST_LINE + 2)
+        end = data.find(b"\r\n", at, min(size, at + LONGEST_LINE + 2))
         if end < 0:
-            if len(data) - at > LONGEST_LINE:
+            if size - at > LONGEST_LINE:
                 raise MalformedMsrp("MSRP", f"a line of more than {LONGEST_LINE} bytes")
-            self._held = data[at:]
+            self._held = bytes(data[at:size])
             return -1
-        self._take_line(data[at:end], events)
+        self._take_line(bytes(data[at:end]), events)
         return end + 2
 
     def _take_line(self, line: bytes, events: list[Event]) -> None:
@@ -149,40 +161,40 @@ class MsrpReader:
         self._room = None if message.method == SEND else LONGEST_OTHER_BODY
         self._end = b"\r\n" + self._end
 
-    def _read_body(self, data: bytes, at: int, events: list[Event]) -> int:
+    def _read_body(self, data: Octets, at: int, size: int, events: list[Event]) -> int:
         """Take the body from `at`; return where what follows its end-line begins, -1 when all is taken."""
         search = at
-        while (found := data.find(self._end, search)) >= 0:
+        while (found := data.find(self._end, search, size)) >= 0:
             after = found + len(self._end)
-            rest = data[after : after + 3]
+            rest = bytes(data[after : min(size, after + 3)])
             if rest[:1] in _FLAGS and rest[1:] == b"\r\n":
-                self._take_body(data[at:found], events)
+                self._take_body(data, at, found, events)
                 events.append(End(_FLAGS[rest[:1]]))
                 self._in_body = False
                 return after + 3
             if _may_be_flag(rest):
-                self._take_body(data[at:found], events)
-                self._held = data[found:]
+                self._take_body(data, at, found, events)
+                self._held = bytes(data[found:size])
                 return -1
             search = found + 1
-        cut = self._possible_end(data, at)
-        self._take_body(data[at:cut], events)
-        self._held = data[cut:]
+        cut = self._possible_end(data, at, size)
+        self._take_body(data, at, cut, events)
+        self._held = bytes(data[cut:size])
         return -1
 
-    def _possible_end(self, data: bytes, at: int) -> int:
-        """Return where the begin of an end-line may stand at the end of `data`, else its length."""
-        cut = data.rfind(b"\r", max(at, len(data) - len(self._end)))
-        return cut if cut >= 0 and self._end.startswith(data[cut:]) else len(data)
+    def _possible_end(self, data: Octets, at: int, size: int) -> int:
+        """Return where the begin of an end-line may stand before `size`, else `size`."""
+        cut = data.rfind(b"\r", max(at, size - len(self._end)), size)
+        return cut if cut >= 0 and self._end.startswith(bytes(data[cut:size])) else size
 
-    def _take_body(self, piece: bytes, events: list[Event]) -> None:
-        if not piece:
+    def _take_body(self, data: Octets, at: int, end: int, events: list[Event]) -> None:
+        if at == end:
             return
         if self._room is not None:
-            self._room -= len(piece)
+            self._room -= end - at
             if self._room < 0:
                 raise MalformedMsrp("MSRP", f"more than {LONGEST_OTHER_BODY} octets and not a SEND")
-        events.append(Body(piece))
+        events.append(Body(data[at:end] if isinstance(data, bytes) else memoryview(data)[at:end]))
 
 
 def _may_be_flag(rest: bytes) -> bool:

@@ -86,7 +86,7 @@ class Chunk:
         if status != 200:
             self._answer()
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: bytes | memoryview) -> None:
         """Take octets of its body; what is wrong with them is answered in the middle of it."""
         message = self._message
         self._end.octets += len(data)

@@ -40,7 +40,15 @@ class Bound:
         self.connection: MsrpConnection | None = None
 
 
-class MsrpConnection(asyncio.Protocol):
+_BUFFER: Final = bytearray(262_144)
+"""
+What comes is read into this by all connections, one after the other: it is dealt with before the next read.
+New memory for all that comes costs as much as reading it.
+"""
+_PLACE: Final = memoryview(_BUFFER)
+
+
+class MsrpConnection(asyncio.BufferedProtocol):
     """One TCP or TLS connection, of either side."""
 
     def __init__(self, media: MediaEndpoint) -> None:
@@ -58,9 +66,12 @@ class MsrpConnection(asyncio.Protocol):
         self._unbound = loop.call_later(_UNBOUND_S, self.close_if_unused)
         self._media.opened(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _PLACE  # a view: with TLS a part of it is written to
+
+    def buffer_updated(self, nbytes: int) -> None:
         try:
-            for event in self._reader.feed(data):
+            for event in self._reader.feed(_BUFFER, nbytes):
                 match event:
                     case Request():
                         self._chunk = self._begin(event)
@@ -72,7 +83,7 @@ class MsrpConnection(asyncio.Protocol):
         except MalformedMsrp as error:
             log.get().warning("msrp_given_up", peer=self._peer(), reason=str(error))
             self.transport.abort()
-        self._slow_down(len(data))
+        self._slow_down(nbytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._unbound is not None:

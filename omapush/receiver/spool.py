@@ -55,7 +55,7 @@ class Spool:
         """Tell whether the first `total` octets are there, and no others."""
         return self.prefix == total == self._end
 
-    def write(self, at: int, data: bytes) -> None:
+    def write(self, at: int, data: bytes | memoryview) -> None:
         """
         Put octets where they belong; those that were there already are replaced (RFC 4975 7.3.1).
 

@@ -44,9 +44,25 @@ def events(stream: bytes, step: int) -> list[Event]:
     for at in range(0, len(stream), step):
         for event in reader.feed(stream[at : at + step]):
             if isinstance(event, Body) and found and isinstance(found[-1], Body):
-                found[-1] = Body(found[-1].data + event.data)
+                found[-1] = Body(bytes(found[-1].data) + event.data)
             else:
                 found.append(event)
+    return found
+
+
+def events_of_a_buffer(stream: bytes, step: int) -> list[Event]:
+    """The same by a buffer that is used again for each piece, and is larger than it."""
+    reader, buffer = MsrpReader(), bytearray(step + 10)
+    found: list[Event] = []
+    for at in range(0, len(stream), step):
+        piece = stream[at : at + step]
+        buffer[: len(piece)] = piece
+        for event in reader.feed(buffer, len(piece)):
+            if isinstance(event, Body) and found and isinstance(found[-1], Body):
+                found[-1] = Body(bytes(found[-1].data) + event.data)
+            else:
+                found.append(Body(bytes(event.data)) if isinstance(event, Body) else event)
+        buffer[:] = b"-" * len(buffer)
     return found
 
 
@@ -61,7 +77,7 @@ def written(found: list[Event]) -> bytes:
             case Request():
                 request, body = event, b""
             case Body():
-                body = event.data
+                body = bytes(event.data)
             case End():
                 assert request is not None
                 has_body = request.content_type is not None
@@ -87,7 +103,17 @@ def test_events_do_not_depend_on_how_the_stream_was_cut(path: Path) -> None:
     whole = events(stream, len(stream))
 
     assert all(events(stream, step) == whole for step in (1, 2, 3, 7, 64))
+    assert all(events_of_a_buffer(stream, step) == whole for step in (1, 7, 64, len(stream)))
     assert not any(isinstance(event, Request) and event.problem for event in whole)
+
+
+@pytest.mark.parametrize("cut", [1, 200, 1_300, 3_900])
+def test_a_long_line_that_was_cut_is_read_to_its_end(cut: int) -> None:
+    request = Request("a786hjs2", "SEND", HERS, OURS, "87652491", headers=(("Subject", "x" * 4_000),))
+    reader, stream = MsrpReader(), write_request(request)
+
+    assert reader.feed(stream[:cut]) == []
+    assert reader.feed(stream[cut:]) == [request, End(Flag.COMPLETE)]
 
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
