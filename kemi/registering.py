@@ -44,6 +44,8 @@ _CODED: Final = "="
 "What is queued begins so when the rest is base64."
 _BETWEEN: Final = "\n\n"
 "Ends a header section, so that no value has it inside."
+_ABSENT: Final = "<null>"
+"What Kamailio writes for a header that is not there."
 _VALUES: Final = 11
 "How many there are before the body."
 
@@ -85,6 +87,8 @@ def unpack(packed: str) -> tuple[str, ThirdPartyRegister]:
     if packed[:1] == _CODED or "\0" in packed:
         return _unpack_octets(packed)
     peer, length, *values, body = packed.split(_BETWEEN, _VALUES)
+    if _ABSENT in values:
+        values = ["" if value == _ABSENT else value for value in values]
     return peer, ThirdPartyRegister(*cast(_Texts, values), body.encode()[: int(length)])
 
 
@@ -101,7 +105,7 @@ _Texts = tuple[str, str, str, str, str, str, str, str, str]
 
 def _text(value: bytes) -> str:
     """As `ksr_reader.text`: empty for what is absent, not UTF-8, or has a NUL."""
-    if b"\0" in value:
+    if b"\0" in value or value == _ABSENT.encode():
         return ""
     try:
         return value.decode()
