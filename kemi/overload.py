@@ -34,7 +34,7 @@ _DRAINED_S: Final = 2_000
 _PEERS: Final = "peers"
 "Table of the peers whose REGISTERs are queued and shed natively."
 _SHED_NATIVELY: Final = "registers"
-"The queue whose requests are."
+"How the queues begin whose requests are; the number of one follows."
 _LETS_IN_OF: Final = 10_000
 
 _known_peers: set[str] = set()
@@ -120,15 +120,22 @@ class Steering:
         admitted = self._level.admitted
         if admitted < 1 or self._told < 1:
             KSR.htable.sht_sets(_TABLE, self._queue, f"{admitted:.4f} {now:.3f}")
-            if self._queue == _SHED_NATIVELY:
-                KSR.htable.sht_seti(_TABLE, "shed_lets_in", int(admitted * _LETS_IN_OF))
-                until_s = clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S if admitted < 1 else 0
-                KSR.htable.sht_seti(_TABLE, "shed_until", until_s)
+            if self._queue.startswith(_SHED_NATIVELY):
+                self._tell_natively(admitted)
         if admitted < 1 <= self._told:
             log.get().warning("overload_began", queue=self._queue, waited_s=round(wait_s, 3))
         elif self._told < 1 <= admitted:
             log.get().warning("overload_over", queue=self._queue)
         self._told = admitted
+
+    def _tell_natively(self, admitted: float) -> None:
+        """By the queue's number; and that one sheds at all, which is all that is looked at mostly."""
+        number = self._queue.removeprefix(_SHED_NATIVELY)
+        until_s = clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S
+        KSR.htable.sht_seti(_TABLE, f"shed_lets_in{number}", int(admitted * _LETS_IN_OF))
+        KSR.htable.sht_seti(_TABLE, f"shed_until{number}", until_s if admitted < 1 else 0)
+        if admitted < 1:
+            KSR.htable.sht_seti(_TABLE, "shed_until", until_s)
 
 
 def backlog_bytes(ports: frozenset[int]) -> int:

@@ -163,7 +163,7 @@ class PushAs:
         by_address = not self._settings.inside.domain.names
         if overload.is_known_natively(ksr_reader.source_address(), by_address=by_address):
             return None
-        if not overload.sheds(registering.REGISTERS):
+        if not overload.sheds(registering.queue()):
             return None
         if KSR.tmx.t_precheck_trans() > 0 or ksr_reader.has_several_routes():
             return None
@@ -324,8 +324,9 @@ class PushAs:
         return self._complete("results", ResultCompleter)
 
     def ksr_completer_registers(self, *_: object) -> int:
-        """In the process that stores registrations, again and again."""
-        return self._complete("registers", RegisterCompleter)
+        """In a process that stores registrations, again and again."""
+        number = ksr_reader.number("$rtimer_worker")
+        return self._complete("registers", lambda settings: RegisterCompleter(settings, number))
 
     def ksr_completer_subscribes(self, *_: object) -> int:
         """In the process that stores subscriptions of devices, again and again."""

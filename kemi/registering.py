@@ -29,8 +29,9 @@ from omapush.push.registration import Report
 from omapush.store import client, registrations
 
 REGISTERS = "registers"
-_MOST_REGISTERS: Final = 128
-_GATHERING_S: Final = 0.005
+"What the queues are called together; each has its completer's number behind it."
+_MOST_REGISTERS: Final = 256
+_GATHERING_S: Final = 0.010
 """
 How long others may gather before the next batch, unless one was full.
 
@@ -58,9 +59,15 @@ class Stored(Struct, frozen=True, gc=False):
     report: Report
 
 
+def queue() -> str:
+    """In a SIP worker: return the queue of the REGISTER in hand, its user's, as kamailio.cfg has it."""
+    KSR.route("QUEUE")
+    return f"{REGISTERS}{ksr_reader.number('$var(queue)')}"
+
+
 def hand_over() -> Decision | None:
     """In a SIP worker: suspend and queue the REGISTER in hand, as `suspended.hand_over`; it may come in."""
-    return suspended.hand_over(REGISTERS, _pack(ksr_reader.third_party_register()), is_admitted=True)
+    return suspended.hand_over(queue(), _pack(ksr_reader.third_party_register()), is_admitted=True)
 
 
 def _pack(register: ThirdPartyRegister) -> str:
@@ -116,7 +123,9 @@ def _text(value: bytes) -> str:
 class RegisterCompleter:
     """Reads and stores REGISTERs and lets their suspended transactions answer."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, number: int) -> None:
+        """`number`: which of the queues it takes from."""
+        self._queue = f"{REGISTERS}{number}"
         self._store = client.connect(settings.config.redis)
         self._pace = Pace()
         self.take(settings)
@@ -154,7 +163,7 @@ class RegisterCompleter:
         """Return up to one batch of what is to be stored; what is refused is answered here."""
         batch: list[Stored] = []
         now_ms = clock.now_ms()
-        for transaction, packed in suspended.all_waiting(REGISTERS, _MOST_REGISTERS):
+        for transaction, packed in suspended.all_waiting(self._queue, _MOST_REGISTERS):
             read = self._read(transaction, packed, now_ms)
             if isinstance(read, Stored):
                 batch.append(read)

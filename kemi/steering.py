@@ -21,7 +21,6 @@ from omapush.store import client
 
 QUEUES: Final = (
     "results",
-    "registers",
     "watch_notifies",
     "watch_answers",
     "subscribes",
@@ -33,8 +32,8 @@ QUEUES: Final = (
     "session_requests",
     "session_forks",
 )
-"All queues between our processes."
-COMPLETERS: Final = ("results", "registers", "subscribes", "watches", "hosted", "sessions", "traces")
+"All queues between our processes, those of REGISTERs aside, of which there is one for each capturer."
+COMPLETERS: Final = ("results", "subscribes", "watches", "hosted", "sessions", "traces")
 _TABLE: Final = "control"
 _STATE: Final = "state"
 _CONFIG: Final = "config"
@@ -90,6 +89,7 @@ class SipSteering:
     def __init__(self, settings: Settings) -> None:
         self._config = settings.config
         self._senders = range(settings.config.sip.senders)
+        self._capturers = range(settings.config.sip.capturers)
         self._generation = 0
         self._level: str = settings.config.log.level
         self._is_drained = False
@@ -114,7 +114,8 @@ class SipSteering:
         if any(not isinstance(number, int) or number < 0 for number in found):
             return "senders that give their shards back"
         in_flight = sum(number for number in found if isinstance(number, int))
-        waiting = sum(KSR.mqueue.mq_size(queue) for queue in QUEUES)
+        queues = (*QUEUES, *(f"registers{number}" for number in self._capturers))
+        waiting = sum(KSR.mqueue.mq_size(queue) for queue in queues)
         words = {"requests in flight": in_flight, "messages to be stored": waiting}
         return ", ".join(f"{number} {what}" for what, number in words.items() if number > 0)
 
@@ -141,7 +142,11 @@ class SipSteering:
 
     def taking(self) -> str:
         """Return which processes have not said that they work with it; SIP workers look at each request."""
-        wanted = [*(f"sender {number}" for number in self._senders), *(f"{name} 0" for name in COMPLETERS)]
+        wanted = [
+            *(f"sender {number}" for number in self._senders),
+            *(f"registers {number}" for number in self._capturers),
+            *(f"{name} 0" for name in COMPLETERS),
+        ]
         late = [who for who in wanted if KSR.htable.sht_get(_TABLE, f"at:{who}") != self._generation]
         return ", ".join(late)
 

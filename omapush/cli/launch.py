@@ -46,6 +46,8 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
     defines = {
         "OMAPUSH_SCRIPT": f'"{ROOT / "kemi" / "push_as.py"}"',
         "OMAPUSH_SENDERS": f'"name=sender;interval=1000u;mode={sip.senders}"',
+        "OMAPUSH_CAPTURERS": str(sip.capturers),
+        "OMAPUSH_CAPTURER_TIMER": f'"name=registers;interval=1000u;mode={sip.capturers}"',
         "OMAPUSH_FR_TIMER": str(_transaction_timeout_ms(config.delivery.transaction_s)),
         "OMAPUSH_LOG_LEVEL": str(_LOG_LEVELS[sip.log_level]),
         "OMAPUSH_UDP_MTU": str(sip.udp_mtu),

@@ -44,6 +44,11 @@ class Sip(Section, frozen=True):
     """SIP worker processes for each listen address."""
     senders: Annotated[Annotated[int, Meta(ge=1, le=64)], restart("sip")] = 2
     """Processes that own user shards and send their deliveries."""
+    capturers: Annotated[Annotated[int, Meta(ge=1, le=8)], restart("sip")] = 1
+    """
+    Processes that store third-party REGISTERs; those of one user always go to the same one. Several store
+    more than one does only where there are processors to spare for them.
+    """
     window: Annotated[int, Meta(ge=1, le=20_000)] = 1_000
     """Requests that one sender process may have in flight. Each holds about 45 KB of shared memory."""
     window_per_hop: Annotated[int, Meta(ge=1, le=20_000)] = 750

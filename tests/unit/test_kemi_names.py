@@ -4,11 +4,17 @@ import ast
 import re
 from pathlib import Path
 
+import msgspec
+import pytest
+
+from omapush.config.sections import Sip
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = (ROOT / "kamailio.cfg").read_text()
 CONTINUED = {"t_continue", "t_on_failure", "t_on_branch", "t_on_reply", "t_on_branch_failure"}
 CALLED_BY_ITSELF = {"child_init", "ksr_request_route"}
 "Kamailio calls these without being told; a missing one costs the next request."
+MOST_CAPTURERS = 8
 
 
 def push_as() -> dict[str, ast.FunctionDef]:
@@ -67,10 +73,10 @@ def test_every_route_says_that_it_returns_an_int_and_does_so_at_its_end() -> Non
 
 def test_what_python_says_of_shedding_is_what_kamailio_looks_at() -> None:
     overload = (ROOT / "kemi" / "overload.py").read_text()
-    looked_at = set(re.findall(r"\$sht\(overload=>(\w+)\)", CONFIGURATION))
+    looked_at = set(re.findall(r"\$sht\(overload=>(\w+(?:\$var\(queue\))?)\)", CONFIGURATION))
 
-    assert looked_at == {"shed_until", "shed_lets_in"}
-    assert all(f'"{name}"' in overload for name in looked_at)
+    assert looked_at == {"shed_until", "shed_until$var(queue)", "shed_lets_in$var(queue)"}
+    assert all(f'"{name.replace("$var(queue)", "{number}")}"' in overload for name in looked_at)
     assert "$sht(peers=>$si)" in CONFIGURATION
     assert '"peers"' in overload
 
@@ -81,5 +87,14 @@ def test_every_queue_timer_and_metric_that_python_names_is_configured() -> None:
     configured = set(re.findall(r'"prom_\w+", "name=(\w+);', CONFIGURATION))
 
     assert metrics == configured
-    for queue in re.findall(r'^(?:RESULTS|REGISTERS) = "(\w+)"', source, re.MULTILINE):
+    for queue in re.findall(r'^RESULTS = "(\w+)"', source, re.MULTILINE):
         assert f'"mqueue", "mqueue", "name={queue};' in CONFIGURATION
+
+
+def test_as_many_processes_as_may_store_registers_have_a_queue_each() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"capturers": MOST_CAPTURERS + 1}, Sip)
+    assert msgspec.convert({"capturers": MOST_CAPTURERS}, Sip).capturers == MOST_CAPTURERS
+    queues = re.findall(r'"mqueue", "mqueue", "name=registers(\w*);', CONFIGURATION)
+
+    assert queues == [str(number) for number in range(MOST_CAPTURERS)]

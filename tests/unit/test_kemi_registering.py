@@ -43,7 +43,7 @@ def registering() -> Iterator[ModuleType]:
 
 def test_kamailio_writes_the_values_in_the_order_in_which_they_are_read() -> None:
     configuration = (ROOT / "kamailio.cfg").read_text()
-    call = configuration.partition('mq_add("registers"')[2].partition(");")[0]
+    call = configuration.partition('mq_add("registers$var(queue)"')[2].partition(");")[0]
     written = "".join(re.findall(r'"(.*)"', call)[1:])
 
     assert list(ThirdPartyRegister._fields) == list(WRITTEN_BY_KAMAILIO)
@@ -100,6 +100,15 @@ def test_a_value_of_a_queue_that_is_not_utf_8_comes_in_base64(registering: Modul
 
     assert registering.ksr_reader.next_queued("registers") == ("1:2:3", "=/w==")
     assert registering.ksr_reader.next_queued("registers") == ("1:2:3", "text")
+
+
+def test_python_has_kamailio_say_which_queue_a_register_belongs_to(registering: ModuleType) -> None:
+    ksr = registering.KSR
+    ksr.pv.get.side_effect = {"$var(queue)": 5}.__getitem__
+
+    assert registering.queue() == "registers5"
+    ksr.route.assert_called_once_with("QUEUE")
+    assert "route[QUEUE]" in (ROOT / "kamailio.cfg").read_text()
 
 
 def test_what_is_stored_is_answered_natively(

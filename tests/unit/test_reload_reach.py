@@ -133,7 +133,7 @@ def test_the_processes_of_kamailio_hold_nothing_of_the_configuration_before(
     agent._workers = {
         "sender": module["sender"].SenderProcess(settings, 0),
         "results": module["completer"].ResultCompleter(settings),
-        "registers": module["registering"].RegisterCompleter(settings),
+        "registers": module["registering"].RegisterCompleter(settings, 0),
         "hosted": module["hosting"].HostedCompleter(settings),
         "watches": module["watcher"].WatchCompleter(settings),
         "subscribes": module["subscription_completer"].SubscriptionCompleter(settings),

@@ -68,7 +68,7 @@ def statuses(peer: SipPeer, calls: list[str]) -> set[int]:
 def test_under_overload_registers_are_shed_with_503_and_emergencies_and_options_are_not(
     make_stack: MakeStack,
 ) -> None:
-    stack = make_stack(SOON, ("redis", "sip"))
+    stack = make_stack({**SOON, "sip": {"capturers": 2}}, ("redis", "sip"))
     with SipPeer() as peer:
         usual: list[str] = []
         urgent: list[str] = []
