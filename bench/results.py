@@ -38,8 +38,8 @@ class Run(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """`DATE-COMMIT.json`, which sorts by time."""
-        moment = self.at.replace(":", "")[: len("2026-11-26T0500")]
+        """`DATE-COMMIT.json`, which sorts by time; runs that follow each other within a minute differ."""
+        moment = self.at.replace(":", "")[: len("2026-11-26T050000")]
         return f"{moment}-{self.commit or 'unknown'}.json"
 
 

@@ -76,7 +76,10 @@ class Core(Section, frozen=True):
     """The SIP/IP core on the other side."""
 
     next_hop: str = "sip:127.0.0.1:6060;lr"
-    """Where requests go when the registration names no S-CSCF."""
+    """
+    Where requests go when the registration names no S-CSCF. A name is looked up in DNS, as all names of next
+    hops are, never in /etc/hosts.
+    """
     next_hops: tuple[str, ...] = ()
     """
     Further addresses of `next_hop`, in order: a push goes there when nobody answers at the one before, when

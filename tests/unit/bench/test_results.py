@@ -25,7 +25,7 @@ SCHEMA = (results.FOLDER / "README.md").read_text()
 def test_a_run_is_read_as_it_was_written_and_is_the_latest_as_well(tmp_path: Path) -> None:
     file = results.write(RUN, tmp_path / "results", tmp_path / "latest.json")
 
-    assert file.name == "2026-11-26T0500-0123456.json"
+    assert file.name == "2026-11-26T050007-0123456.json"
     assert results.read(file) == RUN
     assert (tmp_path / "latest.json").read_text() == file.read_text()
     assert results.read_all(tmp_path / "results") == [RUN]
