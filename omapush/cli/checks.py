@@ -26,7 +26,6 @@ OLDEST_KAMAILIO: Final = (5, 6)
 _REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "AuthenticationError", "NoPermission", "invalid username")
 "How Redis, or its client library, says that a password or its absence is wrong."
 _LARGEST_CLOCK_OFFSET_MS: Final = 500
-_LEAST_FREE_MEMORY: Final = 0.1
 _OVERDUE_MS: Final = 30_000
 "Work that the notifier does within seconds while it runs."
 _UNPACKED: Final = "a push takes 400 bytes more, and when many wait Redis a tenth more of a processor"
@@ -37,7 +36,6 @@ _VERSION: Final = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)(\S*)")
 _MODULES: Final = re.compile(r"Default paths to modules: (\S+)")
 _LIBPYTHON: Final = re.compile(rb"libpython([0-9])\.([0-9]{1,2})")
 _LOADMODULE: Final = re.compile(r'^loadmodule "([^"]+)"', re.MULTILINE)
-_MEMORY: Final = re.compile(r"(total|free): ([0-9]+)")
 
 
 class Finding(NamedTuple):
@@ -77,7 +75,7 @@ def found_missing(check: str, cause: str, effect: str, action: str) -> Finding:
 def installed() -> Iterator[Finding]:
     """Check the programs that the processes are."""
     effect = "the SIP side cannot start"
-    said = _output(["kamailio", "-v"])
+    said = output_of(["kamailio", "-v"])
     version = _VERSION.search(said)
     if version is None:
         yield found_wrong(
@@ -93,7 +91,7 @@ def installed() -> Iterator[Finding]:
 
 
 def _module_folders() -> list[Path]:
-    where = _MODULES.search(_output(["kamailio", "-I"]))
+    where = _MODULES.search(output_of(["kamailio", "-I"]))
     return [Path(folder) for folder in where[1].split(":")] if where else []
 
 
@@ -129,7 +127,8 @@ def private_redis(config: Config) -> Finding:
     return found_ok("redis-server", "installed")
 
 
-def _output(command: list[str]) -> str:
+def output_of(command: list[str]) -> str:
+    """Return what a command says, to either stream; or why it could not be asked."""
     try:
         done = subprocess.run(  # noqa: S603 - commands of this module, without a shell
             command, capture_output=True, text=True, timeout=_KAMCMD_WITHIN_S, check=False
@@ -235,45 +234,6 @@ def sip(config: Config) -> Finding:
             f"start it: {launch.how_to_start('sip')}",
         )
     return found_ok("sip", f"answers OPTIONS at {config.sip.listen[0]}")
-
-
-def memory_manager(control: Path) -> Finding:
-    """Check that Kamailio runs with tlsf: the default manager takes several times the CPU."""
-    words = _ask(control, "core.arg").split()
-    managers = {words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-x", "-X")}
-    if not words:
-        return _no_control("memory manager", control)
-    if managers != {"tlsf"}:
-        found = ", ".join(sorted(managers)) or "the default of this build"
-        return found_wrong(
-            "memory manager", found, "several times the CPU for each request", "start it by omapush sip"
-        )
-    return found_ok("memory manager", "tlsf")
-
-
-def shared_memory(control: Path) -> Finding:
-    """Check that Kamailio has shared memory left."""
-    found = {name: int(value) for name, value in _MEMORY.findall(_ask(control, "core.shmmem"))}
-    if not found:
-        return _no_control("shared memory", control)
-    free_mb, total_mb = found["free"] // 1_000_000, found["total"] // 1_000_000
-    text = f"{free_mb} of {total_mb} MB free"
-    if found["free"] < found["total"] * _LEAST_FREE_MEMORY:
-        action = "make sip.shared_memory_mb larger or sip.window smaller"
-        return found_wrong("shared memory", text, "requests fail for want of memory", action)
-    return found_ok("shared memory", text)
-
-
-def _no_control(check: str, control: Path) -> Finding:
-    return skipped(check, f"no answer on {control}; is this the --run-dir of omapush sip?")
-
-
-def _ask(control: Path, command: str) -> str:
-    """What Kamailio says on its control socket; empty when it cannot be asked."""
-    if not control.exists() or shutil.which("kamcmd") is None:
-        return ""
-    said = _output(["kamcmd", "-s", f"unixs:{control}", command])
-    return "" if said.startswith(("ERROR", "error")) else said
 
 
 def shards(config: Config, store: Store) -> Finding:

@@ -13,6 +13,7 @@ from omapush.cli import (
     checks,
     core_checks,
     file_checks,
+    kamailio_checks,
     launch,
     processes,
     redis_checks,
@@ -84,8 +85,9 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
         yield from _with_redis(config, store)
     yield sip
     if sip.state == "ok":
-        yield checks.memory_manager(control)
-        yield checks.shared_memory(control)
+        yield kamailio_checks.memory_manager(control)
+        yield kamailio_checks.shared_memory(control)
+        yield kamailio_checks.next_hop_names(config, control)
         if redis.state == "ok":
             yield checks.shards(config, store)
     yield api

@@ -13,8 +13,6 @@ from omapush.config import Config, RedisSection
 Says = Callable[[dict[str, str]], None]
 
 VERSION = "version: kamailio {} (x86_64/linux)\n"
-ARGUMENTS = "kamailio\n-f\nkamailio.cfg\n-x\n{}\n-X\n{}\n"
-SHARED = "{{\n\ttotal: 1000000000\n\tfree: {}\n\tused: 1\n}}\n"
 
 
 @pytest.fixture
@@ -22,18 +20,10 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
     """Let programs print: the last word of the command line -> its output."""
 
     def install(outputs: dict[str, str]) -> None:
-        monkeypatch.setattr(checks, "_output", lambda command: outputs.get(command[-1], ""))
+        monkeypatch.setattr(checks, "output_of", lambda command: outputs.get(command[-1], ""))
         monkeypatch.setattr(shutil, "which", lambda name: f"/usr/sbin/{name}")
 
     return install
-
-
-@pytest.fixture
-def control(tmp_path: Path) -> Path:
-    """A control socket, as far as its file goes."""
-    path = tmp_path / "kamailio.ctl"
-    path.touch()
-    return path
 
 
 def assert_helpful(finding: Finding) -> None:
@@ -68,31 +58,6 @@ def test_no_kamailio_is_wrong_and_nothing_else_is_asked(says: Says) -> None:
     says({"-v": "kamailio: No such file or directory"})
     [finding] = checks.installed()
     assert_helpful(finding)
-
-
-def test_a_kamailio_with_tlsf_is_ok(says: Says, control: Path) -> None:
-    says({"core.arg": ARGUMENTS.format("tlsf", "tlsf")})
-    assert checks.memory_manager(control).state == "ok"
-
-
-@pytest.mark.parametrize("arguments", ["kamailio\n-f\nkamailio.cfg\n", ARGUMENTS.format("tlsf", "qm")])
-def test_another_memory_manager_is_wrong(says: Says, control: Path, arguments: str) -> None:
-    says({"core.arg": arguments})
-    assert_helpful(checks.memory_manager(control))
-
-
-def test_shared_memory_that_runs_out_is_wrong(says: Says, control: Path) -> None:
-    says({"core.shmmem": SHARED.format(900_000_000)})
-    assert checks.shared_memory(control).state == "ok"
-    says({"core.shmmem": SHARED.format(90_000_000)})
-    assert_helpful(checks.shared_memory(control))
-
-
-def test_without_a_control_socket_nothing_is_said_about_memory(tmp_path: Path) -> None:
-    missing = tmp_path / "missing.ctl"
-    assert [check(missing).state for check in (checks.memory_manager, checks.shared_memory)] == [
-        "skipped"
-    ] * 2
 
 
 def test_no_redis_server_is_wrong_only_when_we_would_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
