@@ -60,6 +60,7 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "redis_bytes_waiting": redis_bytes.measure_waiting,
     "redis_bytes_finished": redis_bytes.measure_finished,
     "msrp_stream": msrp_stream.measure(1, 10, "msrp_stream"),
+    "msrp_stream_offered": msrp_stream.measure(1, 10, "msrp_stream_offered", rings_s=0.2),
     "msrp_streams_50": msrp_stream.measure(50, 1, "msrp_streams_50"),
     "msrp_stream_again": msrp_stream.measure(1, 10, "msrp_stream_again", again=True),
     "msrp_streams_50_again": msrp_stream.measure(50, 1, "msrp_streams_50_again", again=True),

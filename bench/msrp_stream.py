@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,11 +63,14 @@ class Sink:
         return [(float(a), float(b), float(c)) for a, b, c in (one for one in words if len(one) == 3)]
 
 
-def measure(streams: int, megabytes: int, name: str, *, again: bool = False) -> Callable[[Path, int], Figure]:
+def measure(
+    streams: int, megabytes: int, name: str, *, again: bool = False, rings_s: float = 0
+) -> Callable[[Path, int], Figure]:
     """
     Return what measures so many streams at once, of so many megabytes each.
 
-    `again`: each is a push that other devices have got before.
+    `again`: each is a push that other devices have got before. `rings_s`: from INVITE to answer; without it
+    the worker hears of a content when it is to be sent.
     """
 
     def figure(folder: Path, rounds: int) -> Figure:
@@ -81,7 +85,7 @@ def measure(streams: int, megabytes: int, name: str, *, again: bool = False) -> 
                 times = []
                 for _ in range(REPEATS):
                     contents = same if again else [os.urandom(octets) for _ in range(streams)]
-                    times.append(_msrp(media, sink, contents, again=again))
+                    times.append(_msrp(media, sink, contents, again=again, rings_s=rings_s))
                 ours.append(total / median(times))
                 theirs.append(total / median(_plain(folder, sink, streams, octets) for _ in range(REPEATS)))
         return compared(name, "MB/s", "plain asyncio socket copy", ours, theirs)
@@ -111,12 +115,20 @@ def _running(folder: Path) -> Iterator[tuple[Stack, Sink]]:
             yield stack, sink
 
 
-def _msrp(media: Media, sink: Sink, contents: list[bytes], *, again: bool = False) -> float:
+def _msrp(
+    media: Media, sink: Sink, contents: list[bytes], *, again: bool = False, rings_s: float = 0
+) -> float:
     ends = [
         FarEnd(f"msrp://127.0.1.{number + 1}:{sink.port}/s{number};tcp") for number in range(len(contents))
     ]
-    agreed = [media.agree(one, tell=False, again=again)[0] for one in zip(ends, contents, strict=True)]
-    media.tell(*(one.session_id for one in agreed))
+    pairs = zip(ends, contents, strict=True)
+    agreed = [media.agree(one, tell=False, again=again, offered=rings_s > 0)[0] for one in pairs]
+    if rings_s:
+        media.tell(*(one.session_id for one in agreed))
+        time.sleep(rings_s)
+        media.answer(*agreed)
+    else:
+        media.tell(*(one.session_id for one in agreed))
     seconds = sink.seconds(len(contents))
     for one in agreed:
         assert one.ending().code == 200

@@ -56,7 +56,10 @@ class Msrp(Section, frozen=True):
     chunk_bytes: Annotated[int, Meta(ge=2_048, le=1_048_576)] = 1_048_576
     """Largest chunk of one content that is sent at a time; slow connections get smaller ones."""
     kept_bytes: Annotated[int, Meta(ge=0, le=1_073_741_824)] = 67_108_864
-    """Content that a worker keeps in memory after it was sent, for the next device that gets the same."""
+    """
+    Content that a worker keeps in memory after it was sent, for the next device that gets the same; up to
+    half of it is for what devices are being asked to take.
+    """
     connect_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
     """Longest wait for a connection to the device, or from it."""
     idle_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0

@@ -10,11 +10,13 @@ from typing import Any, Final
 from omapush import clock, log
 from omapush.config import Config, Msrp
 from omapush.errors import PushError, TryLater
+from omapush.msrp_agent.ahead import Ahead, Part
 from omapush.msrp_agent.content import Library
 from omapush.msrp_agent.hub import Hub
 from omapush.msrp_agent.source import Source
 from omapush.msrp_agent.transfer import Ended, Transfer
 from omapush.push.session import LOST, Ending, Session, Stream
+from omapush.push.values import ticket_delivery
 from omapush.store import sessions
 from omapush.store.client import Store
 
@@ -41,6 +43,7 @@ class Carrier:
         self._name = name
         self._source = Source(store, config.redis.timeout_ms / 1_000)
         self._library = Library(self._source.pieces, config.msrp.kept_bytes, config.msrp.idle_s)
+        self._ahead = Ahead(self._library)
         self._carried: dict[str, _Carried] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -57,8 +60,8 @@ class Carrier:
 
     @property
     def sessions(self) -> tuple[str, ...]:
-        """Ids of the sessions that it carries."""
-        return tuple(self._carried)
+        """Ids of the sessions that it carries, or reads ahead for."""
+        return tuple({**self._carried, **dict.fromkeys(self._ahead.sessions)})
 
     async def look(self, session_ids: Iterable[str]) -> None:
         """
@@ -76,6 +79,7 @@ class Carrier:
         if session is None or session.state == "ended" or session.place.worker != self._name:
             self._drop(session_id, "the session is over" if session is None else session.why)
             return
+        self._ahead.offered(session_id, [_part(one) for one in session.streams if one.state == "offered"])
         for stream in session.streams:
             carried = self._carried.get(session_id)
             transfer = carried.transfers.get(stream.path) if carried else None
@@ -134,6 +138,7 @@ class Carrier:
                 await asyncio.sleep(_AGAIN_S)
 
     def _drop(self, session_id: str, why: str) -> None:
+        self._ahead.offered(session_id, ())
         carried = self._carried.pop(session_id, None)
         if carried is None:
             return
@@ -148,6 +153,7 @@ class Carrier:
 
     async def stop(self, patience_s: float, why: str) -> None:
         """Let transfers end for so long; stop what is left, and wait until all results are stored."""
+        self._ahead.close()
         await self._end(patience_s, why)
         self._source.close()
 
@@ -159,3 +165,10 @@ class Carrier:
                 transfer.stop(why)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=patience_s)
+
+
+def _part(stream: Stream) -> Part:
+    """What of its content a stream offers."""
+    return Part(
+        ticket_delivery(stream.ticket)[0], stream.start - 1, (stream.stop or stream.size) - stream.start + 1
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from omapush import clock
 from omapush.errors import PushError, TryLater
@@ -22,6 +24,23 @@ ReadPieces = Callable[[str, int, int], Awaitable[Sequence[Octets] | None]]
 "Content by its push's ref, number of the first piece, how many; None: it is not there any more."
 
 
+class Piece(NamedTuple):
+    """A piece as it is kept."""
+
+    octets: Octets
+    is_clear: bool
+    "No end-line with a transaction id of the library's is in it."
+
+
+class Cut(NamedTuple):
+    """The next octets of a content."""
+
+    octets: list[Octets]
+    "As they lie in their pieces."
+    is_clear: bool
+    "None of them has an end-line with a transaction id of the library's; where they meet one may be."
+
+
 class ContentAway(Exception):
     """Content that cannot be read; the text says why."""
 
@@ -34,14 +53,26 @@ class Library:
         self._read = read
         self._most = most
         self._patience_s = patience_s
-        self._kept: OrderedDict[tuple[str, int], Octets] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Piece] = OrderedDict()
         self._size = 0
+        self._stem = secrets.token_hex(10)
+        "Begin of all transaction ids: each piece is searched for it once, as soon as it is there."
+        self._end = f"-------{self._stem}".encode()
+
+    def transaction(self) -> str:
+        """Return a new transaction id, which is in no piece that is clear; 72 of its bits are random."""
+        return self._stem + base64.b64encode(secrets.token_bytes(9), b"+.").decode()
+
+    @property
+    def most(self) -> int:
+        """Octets that are kept."""
+        return self._most
 
     def resize(self, most: int, patience_s: float) -> None:
         """Keep so many octets, and be so patient, from now on."""
         self._most, self._patience_s = most, patience_s
 
-    async def pieces(self, ref: str, first: int, count: int) -> list[Octets]:
+    async def pieces(self, ref: str, first: int, count: int) -> list[Piece]:
         """
         Return `count` pieces, fewer where the content ends; waits only for what is not kept.
 
@@ -57,7 +88,7 @@ class Library:
                 self._keep((ref, number), piece)
         return found
 
-    async def _fetch(self, ref: str, first: int, count: int) -> list[Octets]:
+    async def _fetch(self, ref: str, first: int, count: int) -> list[Piece]:
         until = clock.monotonic() + self._patience_s
         while True:
             try:
@@ -71,17 +102,17 @@ class Library:
                 raise ContentAway(str(error)) from error
         if not found:
             raise ContentAway("its content is not there any more")
-        return list(found)
+        return [Piece(octets, self._end not in octets) for octets in found]
 
-    def _keep(self, key: tuple[str, int], piece: Octets) -> None:
+    def _keep(self, key: tuple[str, int], piece: Piece) -> None:
         if key in self._kept:
             self._kept.move_to_end(key)
             return
         self._kept[key] = piece
-        self._size += len(piece)
+        self._size += len(piece.octets)
         while self._size > self._most:
             _, oldest = self._kept.popitem(last=False)
-            self._size -= len(oldest)
+            self._size -= len(oldest.octets)
 
 
 class Content:
@@ -96,22 +127,22 @@ class Content:
         self._left = size
         self._unasked = start % PIECE + size
         "Octets from the begin of the piece to be read next to the end of what is to be sent."
-        self._ready: deque[Octets] = deque()
-        self._coming: deque[asyncio.Task[list[Octets]]] = deque()
+        self._ready: deque[Piece] = deque()
+        self._coming: deque[asyncio.Task[list[Piece]]] = deque()
 
     def begin(self) -> None:
         """Read the first octets before they are asked for."""
         self._ask(1, READS_AHEAD)
 
-    async def next(self, size: int) -> list[Octets]:
+    async def next(self, size: int) -> Cut:
         """
-        Return the next octets, at most `size`, as they lie in their pieces; none at the end.
+        Return the next octets, at most `size`; none at the end.
 
         Raises:
             ContentAway: it was erased, is shorter than it should be, or the store stays away.
         """
         if not self._left:
-            return []
+            return Cut([], False)
         if not self._ready:
             self._ask(size, 1)
             self._ready.extend(await self._coming.popleft())
@@ -136,26 +167,27 @@ class Content:
             self._wanted += count
             self._unasked -= length
 
-    async def _fetch(self, first: int, count: int, length: int) -> list[Octets]:
+    async def _fetch(self, first: int, count: int, length: int) -> list[Piece]:
         pieces = await self._library.pieces(self._ref, first, count)
-        if sum(map(len, pieces)) < length:
+        if sum(len(piece.octets) for piece in pieces) < length:
             raise ContentAway("its content is not there any more")
         return pieces
 
-    def _take(self, size: int) -> list[Octets]:
+    def _take(self, size: int) -> Cut:
         """Take whole pieces as far as `size` goes, or else a part of the first."""
-        found: list[Octets] = []
+        found, is_clear = list[Octets](), True
         while self._ready and size:
-            rest = len(self._ready[0]) - self._at
+            whole = self._ready[0].octets
+            rest = len(whole) - self._at
             if found and rest > size:
                 break
-            whole = self._ready[0]
+            is_clear = is_clear and self._ready[0].is_clear
             piece = whole if not self._at and rest <= size else whole[self._at : self._at + size]
             found.append(piece)
             size -= len(piece)
             self._left -= len(piece)
             self._at += len(piece)
-            if self._at == len(self._ready[0]) or not self._left:
+            if self._at == len(whole) or not self._left:
                 self._ready.popleft()
                 self._at = 0
-        return found
+        return Cut(found, is_clear)

@@ -50,6 +50,7 @@ class Transfer:
             Timing(report_s=settings.report_s),
         )
         ref, _ = ticket_delivery(stream.ticket)
+        self._absent = library.transaction
         self._content = Content(library, ref, stream.start - 1, size)
         self._pace = Pace(settings.chunk_bytes)
         self._over_at = 0.0
@@ -100,11 +101,11 @@ class Transfer:
         is_first = True
         while sending.left or is_first:
             is_first = False
-            pieces = await self._content.next(self._pace.size)
+            pieces, is_clear = await self._content.next(self._pace.size)
             await self._room()
             if sending.outcome is not None:
                 return
-            head = sending.begin_chunk(*pieces)
+            head = sending.begin_chunk(*pieces, absent=self._absent() if is_clear else "")
             now = clock.monotonic()
             self.end.write(head, *pieces, sending.end_chunk(sum(map(len, pieces)), now))
             await self._room_after(now)

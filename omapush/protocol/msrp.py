@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from omapush.errors import MalformedMsrp, shortened
@@ -20,6 +21,8 @@ REPORT: Final = "REPORT"
 # ident = ALPHANUM 3*31ident-char                                     RFC 4975 9
 IDENT: Final = r"[A-Za-z0-9][A-Za-z0-9.\-+%=]{3,31}"
 _IDENT: Final = re.compile(IDENT)
+_LONGEST_END: Final = 39
+"Octets of seven hyphens and the longest transaction id."
 # byte-range = range-start "-" range-end "/" total                    RFC 4975 9
 _BYTE_RANGE: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 # Status = "Status:" SP namespace SP status-code [ SP text-reason ]   RFC 4975 9
@@ -270,6 +273,13 @@ def write_response(response: Response) -> bytes:
         f"-------{response.transaction}{Flag.COMPLETE}\r\n",
     ]
     return "\r\n".join(lines).encode()
+
+
+def meetings(*body: bytes | bytearray) -> list[tuple[bytes | bytearray, ...]]:
+    """Return the octets around each place where pieces of a body meet, in which an end-line may be."""
+    if all(len(piece) >= _LONGEST_END for piece in body):
+        return [(one[-_LONGEST_END:], other[:_LONGEST_END]) for one, other in pairwise(body)]
+    return [body]
 
 
 def occurs(transaction: str, *body: bytes | bytearray) -> bool:

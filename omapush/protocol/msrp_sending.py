@@ -21,6 +21,7 @@ from omapush.protocol.msrp import (
     Flag,
     Request,
     Response,
+    meetings,
     occurs,
     write_end,
     write_head,
@@ -153,19 +154,21 @@ class MsrpSending:
             return None
         return max(self._heard_at, self._all_written_at) + self._timing.report_s
 
-    def begin_chunk(self, *pieces: bytes | bytearray) -> bytes:
+    def begin_chunk(self, *pieces: bytes | bytearray, absent: str = "") -> bytes:
         """
         Return what goes before the next octets of the message, which are `pieces`.
 
         A chunk of more than 2,048 octets may be ended before its end, with `end_chunk`; shorter ones are
-        written as a whole.
+        written as a whole. `absent`: a transaction id never used before that none of the pieces has: it is
+        looked for only where they meet.
         """
         length = sum(map(len, pieces))
         if not self.may_begin or length > self.left or (not length and self.message.size):
             raise ValueError("no chunk can begin here")
-        transaction = self._new_transaction()
-        while occurs(transaction, *pieces):
-            transaction = self._new_transaction()
+        transaction = absent or self._new_transaction()
+        searched = meetings(*pieces) if absent else [pieces]
+        while any(occurs(transaction, *some) for some in searched):
+            transaction, searched = self._new_transaction(), [pieces]
         self._chunk = (transaction, length)
         self._is_answered = False
         last = self.position + length if length <= LONGEST_UNINTERRUPTIBLE else None

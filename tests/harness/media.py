@@ -70,10 +70,15 @@ class Media:
         return worker.name, worker.uri
 
     def agree(
-        self, *files: tuple[F, bytes], tell: bool = True, again: bool = False, **stream: object
+        self,
+        *files: tuple[F, bytes],
+        tell: bool = True,
+        again: bool = False,
+        offered: bool = False,
+        **stream: object,
     ) -> list[Agreed[F]]:
         """
-        Have a session that was just answered, with a stream for each file.
+        Have a session that was just answered, with a stream for each file; `offered`: not answered yet.
 
         `again`: content that was stored before is that of the same push. `stream`: fields of all streams
         that are others than usual.
@@ -90,14 +95,16 @@ class Media:
                 path=path,
                 message_id=f"message-{secrets.token_hex(4)}",
                 sha1=hashlib.sha1(content, usedforsecurity=False).hexdigest(),
-                state="agreed",
+                state="offered" if offered else "agreed",
                 peer_path=far.uri,
                 line=number,
             )
             streams.append(made._replace(**stream))  # type: ignore[arg-type]
             found.append((path, far, content, ref))
         session = records.session(aor, secrets.token_hex(8), clock.now_ms(), *streams, worker=name)
-        session = session._replace(state="open", place=session.place._replace(uri=uri))
+        session = session._replace(
+            state="inviting" if offered else "open", place=session.place._replace(uri=uri)
+        )
         assert sessions.begin(self.store, session)
         if tell:
             self.tell(session.id)
@@ -107,14 +114,26 @@ class Media:
         """Have the worker look at sessions."""
         msrp_workers.tell(self.store, self.worker()[0], session_ids)
 
+    def answer(self, *ones: Agreed[F]) -> None:
+        """Have the device take what was offered, and the worker look at it."""
+        for one in ones:
+            [session] = sessions.read_all(self.store, [one.session_id])
+            assert session is not None
+            streams = tuple(stream._replace(state="agreed") for stream in session.streams)
+            self._store_change(one.session_id, state="open", streams=streams)
+        self.tell(*(one.session_id for one in ones))
+
     def change(self, session_id: str, **fields: object) -> None:
         """Make the record another, and tell the worker."""
+        self._store_change(session_id, **fields)
+        self.tell(session_id)
+
+    def _store_change(self, session_id: str, **fields: object) -> None:
 
         def rule(old: Session | None) -> Change | None:
             return None if old is None else Change(old._replace(**fields))  # type: ignore[arg-type]
 
         assert sessions.change(self.store, session_id, rule)
-        self.tell(session_id)
 
     def withdraw(self, one: Agreed[F], why: str) -> None:
         """Have a stream end from the SIP side."""

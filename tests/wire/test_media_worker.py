@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from omapush.push.session import CONFIRMED, LOST, TAKEN
-from omapush.store import msrp_workers
+from omapush.store import keys, msrp_workers
 from tests.conftest import MakeStack
 from tests.fakes.msrp_peer import Manners, MsrpPeer, Session
 from tests.harness.media import Agreed, Media
@@ -82,6 +82,25 @@ def test_any_size_is_carried(media: Media, peer: MsrpPeer, size: int) -> None:
     [one] = media.agree((peer.session(), LARGE[:size]))
 
     assert delivered(one)
+
+
+def test_content_of_an_offer_is_in_memory_when_the_device_takes_it(
+    stack: Stack, media: Media, peer: MsrpPeer
+) -> None:
+    before = _octets_of_redis(stack)
+    [one] = media.agree((peer.session(), LARGE), offered=True)
+    wait_until(lambda: _octets_of_redis(stack) - before > len(LARGE), 10, "the content to be read")
+    stack.db.delete(keys.content(media.store.layout.push_shard(one.ref), one.ref))
+    assert peer.connections == []
+
+    media.answer(one)
+
+    assert delivered(one)
+
+
+def _octets_of_redis(stack: Stack) -> int:
+    """That it has written to all its clients."""
+    return int(stack.db.info("stats")["total_net_output_bytes"])
 
 
 def test_several_files_of_a_session_go_at_the_same_time_over_one_connection(

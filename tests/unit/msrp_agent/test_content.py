@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -40,9 +41,12 @@ class Store:
 
 async def all_of(content: Content, size: int) -> list[bytes]:
     found = []
-    while pieces := await content.next(size):
-        assert all(pieces)
-        found.append(b"".join(pieces))
+    try:
+        while pieces := (await content.next(size)).octets:
+            assert all(pieces)
+            found.append(b"".join(pieces))
+    finally:
+        content.close()
     return found
 
 
@@ -94,7 +98,7 @@ def test_the_first_octets_are_read_before_they_are_asked_for() -> None:
         content.begin()
         await asyncio.sleep(0.05)
         asked = list(store.asked)
-        assert b"".join(await content.next(10)) == WHOLE[:10]
+        assert b"".join((await content.next(10)).octets) == WHOLE[:10]
         content.close()
         return asked
 
@@ -118,6 +122,33 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
 
     read(library, PIECE, 0, PIECE)
     assert store.asked == [0, 1, 2, 3, 0]
+
+
+def test_a_piece_in_which_a_transaction_id_could_end_is_told_from_the_others() -> None:
+    async def found() -> tuple[list[bool], bytes | bytearray]:
+        store = Store()
+        library = store.library(kept=LONG)
+        end = f"-------{library.transaction()}".encode()
+        store.content = WHOLE[: PIECE + 100] + end + WHOLE[PIECE + 100 + len(end) :]
+        content = Content(library, "ref", 0, 3 * PIECE)
+        cuts = [await content.next(PIECE) for _ in range(3)]
+        content.close()
+        again = Content(library, "ref", 0, 2 * PIECE)
+        cuts.append(await again.next(2 * PIECE))
+        again.close()
+        return [cut.is_clear for cut in cuts], cuts[1].octets[0]
+
+    clear, octets = asyncio.run(found())
+    assert clear == [True, False, True, False]
+    assert b"-------" in octets
+
+
+def test_transaction_ids_are_long_and_never_the_same() -> None:
+    library = Store().library()
+    made = {library.transaction() for _ in range(1_000)}
+
+    assert len(made) == 1_000
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+]{31}", one) for one in made)
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,25 @@ def test_a_transaction_that_occurs_in_the_content_is_not_taken() -> None:
     assert bytes(device.content) == content
 
 
+@pytest.mark.parametrize("cut", range(20, 70))
+def test_a_transaction_that_no_piece_has_is_not_taken_where_it_occurs_between_two(cut: int) -> None:
+    one, device, absent = sending(100), Device(), "a" * 32
+    content = bytes(20) + f"\r\n-------{absent}$\r\n".encode() + bytes(36)
+    pieces = (content[:cut], content[cut:])
+    is_in_one = any(f"-------{absent}".encode() in piece for piece in pieces)
+    device.take(one.begin_chunk(*pieces, absent=absent), *pieces, one.end_chunk(100, 0))
+
+    assert is_in_one or device.heads[0].transaction == "transaction-0000"
+    assert is_in_one or bytes(device.content) == content
+
+
+def test_a_transaction_that_no_piece_has_is_taken_and_long_pieces_are_searched_where_they_meet_only() -> None:
+    one, absent = sending(4_000), "a" * 32
+    told_wrongly = f"-------{absent}".encode().ljust(2_000)
+
+    assert absent in one.begin_chunk(told_wrongly, bytes(2_000), absent=absent).decode()
+
+
 @pytest.mark.parametrize("code", [400, 403, 413, 415, 423, 481, 501, 506, 599])
 def test_an_error_ends_it_with_its_code(code: int) -> None:
     one = sending(2 * BIG)
