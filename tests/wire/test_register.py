@@ -200,6 +200,16 @@ def test_expires_comes_back_digit_by_digit(stack: Stack, core: SipPeer, expires:
     assert (answer.status, answer.header("Expires")) == (200, expires)
 
 
+def test_a_repetition_is_answered_as_before_and_stored_no_second_time(stack: Stack, core: SipPeer) -> None:
+    raw = register("sip:again@home1.example", core)
+    first = core.ask(raw, stack.sip)
+    before = stored(stack, "sip:again@home1.example")
+    for _ in range(3):
+        assert core.ask(raw, stack.sip).raw == first.raw
+
+    assert stored(stack, "sip:again@home1.example") == before
+
+
 def test_a_stranger_cannot_register_anybody(stack: Stack, core: SipPeer) -> None:
     aor = "sip:victim@home1.example"
     with SipPeer(host="127.0.0.2") as stranger:
