@@ -131,11 +131,9 @@ class Steering:
     def _tell_natively(self, admitted: float) -> None:
         """By the queue's number; and that one sheds at all, which is all that is looked at mostly."""
         number = self._queue.removeprefix(_SHED_NATIVELY)
-        until_s = clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S
         KSR.htable.sht_seti(_TABLE, f"shed_lets_in{number}", int(admitted * _LETS_IN_OF))
-        KSR.htable.sht_seti(_TABLE, f"shed_until{number}", until_s if admitted < 1 else 0)
         if admitted < 1:
-            KSR.htable.sht_seti(_TABLE, "shed_until", until_s)
+            KSR.htable.sht_seti(_TABLE, "shed_until", clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S)
 
 
 def backlog_bytes(ports: frozenset[int]) -> int:

