@@ -146,11 +146,14 @@ async def _announce(servers: Sequence[uvicorn.Server]) -> None:
 
 def notifier(context: typer.Context) -> None:
     """Run the worker that tells initiators results, wakes retries and sweeps up after crashes."""
+    import uvloop
+
     from omapush.notifier import worker
 
     config = terminal.settings(context)
     log.setup("notifier", level=config.log.level, form=config.log.format)
-    asyncio.run(supervision.supervised(worker.run(config, supervision.ready)))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(supervision.supervised(worker.run(config, supervision.ready)))
 
 
 def msrp(context: typer.Context) -> None:

@@ -10,28 +10,60 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
+from omapush import clock
 from omapush.errors import PushError
 from omapush.push.public_address import is_public
+
+_KNOWN_S: Final = 1.0
+"An address that was judged is gone to for so long without another look-up."
+_MOST_KNOWN: Final = 1_024
 
 
 class NotReachable(PushError):
     """A host without an address, or with one that is not to be reached."""
 
 
-async def address_of(target: httpx.URL, allow: Callable[[str], bool] = is_public) -> str:
+class Judged:
     """
-    Return one address of the host of `target`; when any of them is not allowed, none is.
+    Addresses that names were found at a moment ago, each judged.
+
+    Who is told a thousand results is looked up once a second, and not in a thread for each of them.
+    """
+
+    def __init__(self, allow: Callable[[str], bool]) -> None:
+        self._allow = allow
+        self._known: dict[tuple[str, int], tuple[float, str]] = {}
+
+    async def address_of(self, host: str, port: int) -> str:
+        """Return an address of `host`, and raise, as `judged` does."""
+        known = self._known.get((host, port))
+        if known is not None and clock.monotonic() < known[0]:
+            return known[1]
+        address = await judged(host, port, self._allow)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[host, port] = clock.monotonic() + _KNOWN_S, address
+        return address
+
+
+async def address_of(target: httpx.URL, allow: Callable[[str], bool] = is_public) -> str:
+    """Return one address of the host of `target`, and raise, as `judged` does."""
+    return await judged(target.host, target.port or (443 if target.scheme == "https" else 80), allow)
+
+
+async def judged(host: str, port: int, allow: Callable[[str], bool]) -> str:
+    """
+    Return one address of `host`; when any of them is not allowed, none is.
 
     Raises:
         NotReachable: `allow` does not take an address: by default loopback, link-local, private and others.
         OSError: the name is not known.
     """
-    port = target.port or (443 if target.scheme == "https" else 80)
-    found = await asyncio.get_running_loop().getaddrinfo(target.host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(item[4][0]) for item in found]
     if not addresses:
         raise NotReachable("the host has no address")

@@ -11,18 +11,18 @@ import asyncio
 import random
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from omapush import clock, log
 from omapush.config import Config, Notify
 from omapush.errors import PushError
-from omapush.notifier import answer, reachable, webhook
+from omapush.notifier import answer, webhook
 from omapush.notifier.answer import Answer
 from omapush.notifier.calls import Call
 from omapush.notifier.metrics import NotifierMetrics
-from omapush.notifier.reachable import NotReachable
+from omapush.notifier.posting import Broken, Poster, target_of
+from omapush.notifier.reachable import Judged, NotReachable
+from omapush.notifier.settling import Settling
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
@@ -33,7 +33,7 @@ from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
 from omapush.store import owed
 from omapush.store.client import Store
-from omapush.store.owed import Due
+from omapush.store.owed import Due, Settlement
 
 if TYPE_CHECKING:
     from omapush.telemetry.exporting import SpanExport
@@ -52,7 +52,7 @@ class Notifications:
         self,
         config: Config,
         store: Store,
-        client: httpx.AsyncClient,
+        poster: Poster,
         metrics: NotifierMetrics,
         export: SpanExport | None = None,
     ) -> None:
@@ -62,7 +62,9 @@ class Notifications:
         self._timeout_ms = int(config.notify.timeout_s * 1000)
         self._lease_ms = 2 * self._timeout_ms + _SETTLE_MS
         self._store = store
-        self._client = client
+        self._poster = poster
+        self._judged = Judged(self._callbacks.allow)
+        self._settling = Settling(store)
         self._export = export
         self._metrics = metrics
         self._slots = Slots(config.notify.concurrency)
@@ -194,7 +196,7 @@ class Notifications:
     async def _settle(self, member: str, again_ms: int, event: Event) -> None:
         """Note what came of it, or remember to: Redis may not take it now."""
         try:
-            await asyncio.to_thread(owed.settle, self._store, member, again_ms=again_ms, event=event)
+            await self._settling.settle(Settlement(member, again_ms, event))
         except PushError as error:
             if member not in self._unsettled:
                 log.get().warning("notification_not_settled", member=member, problem=str(error))
@@ -225,14 +227,7 @@ class Notifications:
                 return await self._post(member, due, call)
         except TimeoutError:
             return Answer(f"no whole answer within {self._settings.timeout_s:g} s")
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            OSError,
-            ValueError,
-            ExceptionGroup,
-            NotReachable,
-        ) as error:
+        except (OSError, ValueError, Broken, NotReachable) as error:
             return Answer(f"{type(error).__name__}: {error}")
         except Exception as error:  # noqa: BLE001 - one result must not end the task that others wait behind
             log.get().exception("notification_crashed", push_id=due.push.push_id)
@@ -249,29 +244,10 @@ class Notifications:
         return await self._posted(due.push.notify_url, body, {**headers, **call.headers})
 
     async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
-        where: dict[str, Any] = {"url": url, "headers": headers}
-        if not self._callbacks.are_all:
-            target = httpx.URL(url)
-            address = await reachable.address_of(target, self._callbacks.allow)
-            pin = reachable.pinned(target, address)
-            where = {
-                "url": pin["url"],
-                "headers": {**headers, "Host": pin["host"]},
-                "extensions": pin["extensions"],
-            }
-        async with self._client.stream("POST", content=document, **where) as response:
-            body = await _beginning(response)
-        return answer.read(response.status_code, response.headers.get("content-type", ""), body)
-
-
-async def _beginning(response: httpx.Response) -> bytes:
-    """The body as far as it is looked at, and one byte more when it is longer."""
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > answer.LARGEST:
-            break
-    return bytes(body[: answer.LARGEST + 1])
+        target = target_of(url)
+        address = "" if self._callbacks.are_all else await self._judged.address_of(target.host, target.port)
+        posted = await self._poster.post(target, address, document, headers)
+        return answer.read(posted.status, posted.content_type, posted.body)
 
 
 def _notification(due: Due) -> pap.ResultNotification:

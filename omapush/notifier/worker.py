@@ -14,9 +14,11 @@ import httpx
 
 from omapush.config import Config
 from omapush.control.agent import Agent, follow
+from omapush.notifier import answer
 from omapush.notifier.alarm_keeper import AlarmKeeper
 from omapush.notifier.backend import Backends
 from omapush.notifier.metrics import NotifierMetrics
+from omapush.notifier.posting import Poster
 from omapush.notifier.pruning import Pruning
 from omapush.notifier.quota_sweep import QuotaSweep
 from omapush.notifier.recorder import Recorder
@@ -58,16 +60,15 @@ async def _round(store: Store, metrics: NotifierMetrics, config: Config, stop: a
     limits = httpx.Limits(
         max_connections=config.notify.concurrency, max_keepalive_connections=config.notify.concurrency
     )
-    timeout = httpx.Timeout(config.notify.timeout_s)
     fetch_limits = httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=0)
     longest = max((one.timeout_s for one in config.hosted.values()), default=1.0)
+    poster = Poster(config.notify.concurrency, answer.LARGEST)
     async with (
-        httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, follow_redirects=False) as http,
         httpx.AsyncClient(limits=fetch_limits, trust_env=False, follow_redirects=False) as foreign,
         httpx.AsyncClient(timeout=longest, limits=limits, trust_env=False, follow_redirects=False) as behind,
         asyncio.TaskGroup() as tasks,
     ):
-        notifications = Notifications(config, store, http, metrics, export)
+        notifications = Notifications(config, store, poster, metrics, export)
         background = [
             tasks.create_task(AlarmKeeper(config, store, notifications.failing).run()),
             tasks.create_task(Sweeper(config, store, metrics).run()),
@@ -85,5 +86,6 @@ async def _round(store: Store, metrics: NotifierMetrics, config: Config, stop: a
         await backends
         for task in background:
             task.cancel()
+    poster.close()
     if export is not None:
         await asyncio.to_thread(export.close)

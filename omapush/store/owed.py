@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from omapush.push.values import Event, Push, Recipient, Result
@@ -67,18 +68,26 @@ def borrow_on(store: Store, member: str, *, until_ms: int, to_ms: int) -> bool:
     return bool(answer)
 
 
-def settle(store: Store, member: str, *, again_ms: int, event: Event) -> None:
-    """End one notification try: 0 closes it for good, else it is due again at `again_ms`."""
-    ref = split_member(member)[0]
+class Settlement(NamedTuple):
+    """What came of one try to tell a result."""
+
+    member: str
+    again_ms: int
+    "When it is due again; 0: never, it is closed for good."
+    event: Event
+
+
+def settle_all(store: Store, settlements: Sequence[Settlement]) -> None:
+    """End tries; each is noted as a whole, and may be noted again."""
+    call_all(store, (_settle(store, one) for one in settlements))
+
+
+def _settle(store: Store, one: Settlement) -> Call:
+    ref = split_member(one.member)[0]
     number = store.layout.push_shard(ref)
-    call(
-        store,
-        Call(
-            "omapush_settle",
-            [keys.notify(number), keys.push(number, ref), keys.push_log(number, ref)],
-            [member, again_ms, codec.encode(event), max(again_ms - event.at_ms, 0) + _TRY_MS],
-        ),
-    )
+    names = [keys.notify(number), keys.push(number, ref), keys.push_log(number, ref)]
+    kept_ms = max(one.again_ms - one.event.at_ms, 0) + _TRY_MS
+    return Call("omapush_settle", names, [one.member, one.again_ms, codec.encode(one.event), kept_ms])
 
 
 def count(store: Store) -> int:

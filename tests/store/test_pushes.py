@@ -12,6 +12,10 @@ from tests.store.conftest import NOW_MS, Make
 KEEP_S = 1_000
 
 
+def settle(store: Store, member: str, *, again_ms: int, event: Event) -> None:
+    owed.settle_all(store, [owed.Settlement(member, again_ms, event)])
+
+
 def finish(
     store: Store, ref: str, recipient: int = 0, *, final: bool = True, code: str = "1000", at_ms: int = NOW_MS
 ) -> None:
@@ -132,7 +136,7 @@ def test_each_final_result_is_owed_once_and_closed_when_told(store: Store, make:
     assert due is not None
     assert (due.push, due.recipient, due.result.state) == (one.push, one.recipients[1], "delivered")
     assert owed.split_member(member) == (one.push.ref, 1)
-    owed.settle(store, member, again_ms=0, event=Event(NOW_MS, 1, "notified", ""))
+    owed.settle_all(store, [owed.Settlement(member, 0, Event(NOW_MS, 1, "notified", ""))])
     assert owed.count(store) == 0
     assert known(store, one.push.ref).events[-1].name == "notified"
 
@@ -157,11 +161,11 @@ def test_a_notification_put_off_is_due_at_its_time_and_a_closed_one_never_again(
     ((member, _),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=1, most=1)
     event = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
 
-    owed.settle(store, member, again_ms=NOW_MS + 500, event=event)
+    settle(store, member, again_ms=NOW_MS + 500, event=event)
     assert owed.borrow_due(store, now_ms=NOW_MS + 499, lease_ms=1, most=1) == []
     assert len(owed.borrow_due(store, now_ms=NOW_MS + 500, lease_ms=1, most=1)) == 1
-    owed.settle(store, member, again_ms=0, event=event)
-    owed.settle(store, member, again_ms=NOW_MS, event=event)  # a second borrower that was slow
+    settle(store, member, again_ms=0, event=event)
+    settle(store, member, again_ms=NOW_MS, event=event)  # a second borrower that was slow
     assert owed.count(store) == 0
 
 
@@ -262,7 +266,7 @@ def test_a_result_is_lent_for_longer_to_who_has_it_and_to_nobody_else(store: Sto
     assert not owed.borrow_on(store, member, until_ms=NOW_MS + 50, to_ms=NOW_MS + 900), "a lease before that"
     assert len(owed.borrow_due(store, now_ms=NOW_MS + 90, lease_ms=50, most=10)) == 1
     assert not owed.borrow_on(store, member, until_ms=NOW_MS + 90, to_ms=NOW_MS + 900), "another has it"
-    owed.settle(store, member, again_ms=0, event=Event(NOW_MS, 0, "notified", ""))
+    owed.settle_all(store, [owed.Settlement(member, 0, Event(NOW_MS, 0, "notified", ""))])
     assert not owed.borrow_on(store, member, until_ms=NOW_MS + 140, to_ms=NOW_MS + 900), "it is closed"
     assert owed.count(store) == 0
 
@@ -276,12 +280,12 @@ def test_a_push_is_not_forgotten_before_the_next_try_to_tell_its_result(store: S
     later_s = 3 * KEEP_S
     failed = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
 
-    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
+    settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
     soon = [int(store.db.ttl(name)) for name in names]
-    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + later_s * 1_000, event=failed)
+    settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + later_s * 1_000, event=failed)
 
     assert all(int(store.db.ttl(name)) > later_s for name in names)
-    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
+    settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
     assert all(int(store.db.ttl(name)) > later_s for name in names), "never sooner than before"
     assert all(left >= KEEP_S - 10 for left in soon)
 
@@ -292,7 +296,7 @@ def test_a_push_that_goes_on_gets_no_end_by_a_notification_that_failed(store: St
     finish(store, one.push.ref, 0)
 
     failed = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
-    owed.settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
+    settle(store, f"{one.push.ref}.0", again_ms=NOW_MS + 1_000, event=failed)
 
     assert store.db.ttl(push_key(store, one.push.ref)) == -1
 
@@ -307,7 +311,7 @@ def test_a_notification_after_the_end_of_the_event_log_does_not_begin_another(
     log = keys.push_log(store.layout.push_shard(one.push.ref), one.push.ref)
     store.db.delete(log)
 
-    owed.settle(store, f"{one.push.ref}.0", again_ms=again_ms, event=Event(NOW_MS, 0, "notified", ""))
+    settle(store, f"{one.push.ref}.0", again_ms=again_ms, event=Event(NOW_MS, 0, "notified", ""))
 
     assert store.db.exists(log) == 0
 
@@ -329,7 +333,7 @@ def test_a_short_retention_begins_when_the_result_was_told(
     assert int(store.db.ttl(name)) > 590
     ((member, due),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
     assert due is not None
-    owed.settle(store, member, again_ms=0, event=Event(NOW_MS, 0, "notified", ""))
+    owed.settle_all(store, [owed.Settlement(member, 0, Event(NOW_MS, 0, "notified", ""))])
     assert int(store.db.ttl(name)) <= retention_s
     assert (
         int(store.db.ttl(keys.push_log(store.layout.push_shard(one.push.ref), one.push.ref))) <= retention_s
@@ -341,6 +345,6 @@ def test_a_long_retention_is_not_cut_when_the_result_was_told(store: Store, make
     pushes.accept_all(store, [one])
     finish(store, one.push.ref)
 
-    owed.settle(store, f"{one.push.ref}.0", again_ms=0, event=Event(NOW_MS, 0, "notified", ""))
+    owed.settle_all(store, [owed.Settlement(f"{one.push.ref}.0", 0, Event(NOW_MS, 0, "notified", ""))])
 
     assert int(store.db.ttl(push_key(store, one.push.ref))) > KEEP_S - 10

@@ -207,7 +207,7 @@ def test_what_is_at_a_sender_or_owed_to_its_initiator_is_left_for_the_next_run(
     assert done["results of pushes"] == (0, 2)
     ended(store, sent, 0)
     ((member, _),) = owed.borrow_due(store, now_ms=clock.now_ms(), lease_ms=1, most=10)
-    owed.settle(store, member, again_ms=0, event=Event(clock.now_ms(), 0, "notified", ""))
+    owed.settle_all(store, [owed.Settlement(member, 0, Event(clock.now_ms(), 0, "notified", ""))])
     assert erase(store, ALICE)["results of pushes"] == (2, 0)
     assert ALICE not in everything_in(store)
 

@@ -2,32 +2,25 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
-import httpx
 import pytest
 import structlog
 
 from omapush import clock, config
+from omapush.notifier import answer
 from omapush.notifier.metrics import NotifierMetrics
+from omapush.notifier.posting import Poster
 from omapush.notifier.results import Notifications
-from omapush.push.values import Event, Push, Recipient, Result
+from omapush.push.values import Push, Recipient, Result
 from omapush.store import client
 from omapush.store import owed as owed_results
 from omapush.store.client import Store
-from omapush.store.owed import Due
+from omapush.store.owed import Due, Settlement
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-class Settled(NamedTuple):
-    """How one try was noted."""
-
-    member: str
-    again_ms: int
-    event: Event
 
 
 class FakeRedis:
@@ -35,7 +28,7 @@ class FakeRedis:
 
     def __init__(self, owed: Iterable[tuple[str, Due]]) -> None:
         self.owed = list(owed)
-        self.settled: list[Settled] = []
+        self.settled: list[Settlement] = []
         self.renewed: list[str] = []
         self.taken_by_others: set[str] = set()
 
@@ -48,8 +41,8 @@ class FakeRedis:
         self.renewed.append(member)
         return member not in self.taken_by_others
 
-    def settle(self, _store: Store, member: str, *, again_ms: int, event: Event) -> None:
-        self.settled.append(Settled(member, again_ms, event))
+    def settle_all(self, _store: Store, settlements: Sequence[Settlement]) -> None:
+        self.settled += settlements
 
     def named(self, name: str) -> list[str]:
         """Who got such an event."""
@@ -97,13 +90,13 @@ async def told(redis: FakeRedis, done: Callable[[], bool], **notify: Any) -> Non
     """Run the notifications until `done`, then stop them as a SIGTERM does."""
     stop = asyncio.Event()
     settings = config.parse({"notify": {"timeout_s": 5, **HERE, **notify}}, "omapush.toml")
-    async with httpx.AsyncClient(trust_env=False, timeout=settings.notify.timeout_s) as http:
-        work = asyncio.create_task(
-            Notifications(settings, client.connect(settings.redis), http, NotifierMetrics()).run(stop)
-        )
-        await until(lambda: done() or work.done())
-        stop.set()
-        await work
+    poster = Poster(settings.notify.concurrency, answer.LARGEST)
+    store = client.connect(settings.redis)
+    work = asyncio.create_task(Notifications(settings, store, poster, NotifierMetrics()).run(stop))
+    await until(lambda: done() or work.done())
+    stop.set()
+    await work
+    poster.close()
 
 
 @pytest.fixture
@@ -112,7 +105,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[tuple[str, Due]]
         redis = FakeRedis(owed)
         monkeypatch.setattr(owed_results, "borrow_due", redis.borrow_due)
         monkeypatch.setattr(owed_results, "borrow_on", redis.borrow_on)
-        monkeypatch.setattr(owed_results, "settle", redis.settle)
+        monkeypatch.setattr(owed_results, "settle_all", redis.settle_all)
         return redis
 
     return put
@@ -249,9 +242,9 @@ def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_new(fake: Fake) -
         settings = config.parse({"notify": {"concurrency": 2, "timeout_s": 20, **HERE}}, "omapush.toml")
         server, url = await served(held)
         redis.owed += [("r.0", due(url)), ("r.1", due(url))]  # one slot for one host: r.1 waits
-        async with server, httpx.AsyncClient(trust_env=False) as http:
-            store = client.connect(settings.redis)
-            work = asyncio.create_task(Notifications(settings, store, http, NotifierMetrics()).run(stop))
+        async with server:
+            store, poster = client.connect(settings.redis), Poster(2, answer.LARGEST)
+            work = asyncio.create_task(Notifications(settings, store, poster, NotifierMetrics()).run(stop))
             await until(lambda: len(posted) == 1)
             stop.set()
             redis.owed.append(("r.2", due(url)))

@@ -1,0 +1,52 @@
+"""What came of notifications, noted in Redis: those that end while one trip is under way share the next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from omapush.errors import PushError
+from omapush.store import owed
+from omapush.store.client import Store
+from omapush.store.owed import Settlement
+
+_MOST: Final = 256
+"Noted in one trip."
+
+
+class Settling:
+    """One for each event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[tuple[Settlement, asyncio.Future[None]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def settle(self, settlement: Settlement) -> None:
+        """
+        Return when it is noted.
+
+        Raises:
+            PushError: whether it is noted is not known; it may be told again.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((settlement, future))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._work())
+        await future
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            problem: PushError | None = None
+            try:
+                await asyncio.to_thread(owed.settle_all, self._store, [settlement for settlement, _ in batch])
+            except PushError as error:
+                problem = error
+            for _, future in batch:
+                if future.done():
+                    continue
+                if problem is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(problem)
