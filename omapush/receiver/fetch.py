@@ -7,6 +7,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import httpx
@@ -65,13 +66,24 @@ class Pace(NamedTuple):
     "A connection on which nothing comes for so long has failed."
 
 
+@lru_cache(maxsize=1)
+def system_tls() -> ssl.SSLContext:
+    """Return what connections are checked with where a device has no CAs of its own; one for all of them."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Fetcher:
-    """Fetches for one device; redirections are not followed: they would lead past the list of hosts."""
+    """
+    Fetches for one device; redirections are not followed: they would lead past the list of hosts.
+
+    No connection stays open after its answer: links are rare, and nobody would be there to close it.
+    """
 
     def __init__(self, pace: Pace, tls: ssl.SSLContext | None) -> None:
         self._pace = pace
         self._client = httpx.AsyncClient(
-            verify=True if tls is None else tls,
+            verify=tls or system_tls(),
+            limits=httpx.Limits(max_keepalive_connections=0),
             timeout=httpx.Timeout(pace.stalled_s),
             trust_env=False,
             follow_redirects=False,

@@ -21,6 +21,8 @@ class Play:
     "Content-Range that is wrong by so much."
     location: str = ""
     with_length: bool = True
+    stays: bool = False
+    "Leave the connection open for another request."
 
 
 @dataclass
@@ -33,6 +35,8 @@ class ContentHost:
 
     def __post_init__(self) -> None:
         self.asked: list[dict[str, str]] = []
+        self.ended = 0
+        "Connections that are over."
         host = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,6 +46,10 @@ class ContentHost:
                 host.asked.append({name.lower(): value for name, value in self.headers.items()})
                 play = host.plays.pop(0) if len(host.plays) > 1 else host.plays[0]
                 host.answer(self, play)
+
+            def finish(self) -> None:
+                super().finish()
+                host.ended += 1
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -59,7 +67,7 @@ class ContentHost:
 
     def answer(self, handler: BaseHTTPRequestHandler, play: Play) -> None:
         """Answer one request."""
-        handler.close_connection = True
+        handler.close_connection = not play.stays
         if play.status:
             handler.send_response(play.status)
             for name, value in (("Retry-After", play.retry_after), ("Location", play.location)):

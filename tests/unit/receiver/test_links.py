@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import os
+import ssl
 import time
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from omapush.receiver import Links, Push, Reason, Refused
+from omapush.receiver import Links, Push, Reason, Refused, fetch
 from tests.fakes.content_host import ContentHost, Play
 from tests.fakes.sip_text import SipText
 from tests.harness.receiver_thread import ReceiverThread
@@ -59,6 +62,31 @@ def test_the_request_is_answered_and_then_the_content_comes_as_one_push(tmp_path
         device.wait_for("fetched")
         assert (device.receiver.delivery.links.fetched, device.receiver.delivery.delivered) == (1, 1)
         assert not list((tmp_path / "partial").iterdir())
+
+
+def test_a_device_keeps_no_connection_to_the_host_after_its_fetch() -> None:
+    with ContentHost(CONTENT, plays=[Play(stays=True)]) as host, registered(links=HOSTS) as (peer, device):
+        ask(peer, device, link_type(host.url))
+        device.wait_for_pushes(1)
+
+        wait_until(lambda: host.ended == 1, 5, "the end of the connection")
+
+
+def test_devices_of_one_process_share_the_certificates_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch.system_tls.cache_clear()
+    made: list[str] = []
+    original = httpx.create_ssl_context
+
+    def counted(**settings: Any) -> ssl.SSLContext:
+        made.append("one")
+        return original(**settings)
+
+    monkeypatch.setattr(httpx, "create_ssl_context", counted)
+    for _ in range(3):
+        asyncio.run(fetch.Fetcher(fetch.Pace(1, 1.0, 1.0), None).close())
+
+    assert made == ["one"]
+    fetch.system_tls.cache_clear()
 
 
 def test_small_and_coded_content_is_handed_over_as_bytes() -> None:
