@@ -47,26 +47,39 @@ def rewritten(stack: Stack) -> None:
     )
 
 
-_LOOK = "for _ = 1, ARGV[1] do redis.call(ARGV[2], KEYS[1], ARGV[3]) end"
-_TABLES = (("HEXISTS", "delivery"), ("ZSCORE", "expiry"), ("ZSCORE", "later"))
-"What a user shard has in tables that grow with what waits, and how one entry is asked for."
+_TWICE = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+local count = {hash = 'HLEN', zset = 'ZCARD'}
+local ask = {hash = 'HEXISTS', zset = 'ZSCORE'}
+for _ = 1, count[kind] and 2 * redis.call(count[kind], KEYS[1]) or 0 do
+    redis.call(ask[kind], KEYS[1], 'nobody')
+end
+"""
+"Looks twice for each entry of a table."
 
 
-def settled(stack: Stack) -> None:
+def settled(stack: Stack, applications: Sequence[str] = ()) -> None:
     """
     Have Redis end what it does when a table has become too small: it moves an entry with each look at it.
 
     A table of a million entries that has just doubled makes each look at it some times dearer, until it has
-    been looked at another million times; that is soon over, and not what a million costs.
+    been looked at another million times; that is soon over, and not what a million costs. Those of a user
+    shard that grow with what waits, and with subscriptions, to `applications` among others, are meant.
     """
     redis = stack.db
     for number in range(stack.store.layout.user_shards):
-        for command, part in _TABLES:
-            name = keys.outbox(number, part)
-            length = redis.hlen(name) if command == "HEXISTS" else redis.zcard(name)
-            redis.eval(_LOOK, 1, name, 2 * int(str(length)), command, "nobody")
+        for name in _tables(number, applications):
+            redis.eval(_TWICE, 1, name)
     for _ in range(2 * redis.dbsize() // _AT_ONCE + 1):
         redis.eval("for _ = 1, ARGV[1] do redis.call('EXISTS', KEYS[1]) end", 1, "nobody", _AT_ONCE)
+
+
+def _tables(number: int, applications: Sequence[str]) -> list[str]:
+    return [
+        *(keys.outbox(number, part) for part in ("delivery", "expiry", "later")),
+        *(keys.subscription_part(number, part) for part in ("expiry", "owed", "cseq", "flight")),
+        *(keys.subscriptions_of(number, "oma-app", application) for application in applications),
+    ]
 
 
 def _is_rewriting(redis: Redis) -> bool:

@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench import full_size, message_push, sipp_rate, stored_users
+from bench import cpu, full_size, message_push, sipp_rate, stored_users
 from bench.figure import Figure, compared
+from bench.message_push import Drained
 from tests.harness.stack import Stack
 
 MANY = int(os.environ.get("OMAPUSH_BENCH_USERS", "1000000"))
@@ -43,12 +44,18 @@ def _measure(name: str, application: str, folder: Path, rounds: int) -> Figure:
     with ExitStack() as running:
         many = running.enter_context(_Side(folder / "many", MANY))
         few = running.enter_context(_Side(folder / "few", FEW))
-        ours, theirs = [], []
+        ours, theirs = list[float](), list[float]()
+        waves: list[tuple[Drained, Drained]] = []
         for _ in range(rounds):
-            rates = [(many.wave(application), few.wave(application)) for _ in range(_WAVES)]
-            ours.append(median(rate for rate, _ in rates))
-            theirs.append(median(rate for _, rate in rates))
-    figure = compared(name, "pushes/s", f"the same with {FEW:,} users stored", ours, theirs)
+            done = [(many.wave(application), few.wave(application)) for _ in range(_WAVES)]
+            ours.append(median(one.rate for one, _ in done))
+            theirs.append(median(one.rate for _, one in done))
+            waves += done
+    cpu_us = {
+        f"{MANY:,} users": cpu.middle([one.cpu_us for one, _ in waves]),
+        f"{FEW:,} users": cpu.middle([one.cpu_us for _, one in waves]),
+    }
+    figure = compared(name, "pushes/s", f"the same with {FEW:,} users stored", ours, theirs, cpu_us)
     stored = f"; {many.filled_s:.0f} s to store {MANY:,}, {many.bytes / 1e9:.1f} GB"
     return figure._replace(against=figure.against + stored)
 
@@ -89,9 +96,10 @@ class _Side:
         # Both sides begin with a file that has just been rewritten, so that none is in the middle of it.
         full_size.rewritten(self._stack)
         db.config_set("auto-aof-rewrite-percentage", 100)
+        full_size.settled(self._stack, [SUBSCRIBED])
 
-    def wave(self, application: str) -> float:
-        """Return the deliveries a second of one wave."""
+    def wave(self, application: str) -> Drained:
+        """Return how one wave was delivered."""
         first = self._waves * FEW
         users = [(first + index) * _STRIDE % self._users for index in range(FEW)]
         scenario = "notified" if application == SUBSCRIBED else "receiver"
@@ -100,6 +108,6 @@ class _Side:
             self._waves += 1
             self._stack.start("sip")
             try:
-                return message_push.drained(self._stack, FEW).rate
+                return message_push.drained(self._stack, FEW)
             finally:
                 self._stack.stop("sip")
