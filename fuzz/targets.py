@@ -146,16 +146,21 @@ def _file_selector(data: bytes) -> object:
 
 def _msrp_stream(data: bytes) -> object:
     whole, pieces = _msrp_events(data, len(data) or 1), _msrp_events(data, 7 + len(data) // 64)
-    assert whole == pieces
+    assert whole == pieces == _msrp_events(data, 5_000, in_buffer=True)
     return whole
 
 
-def _msrp_events(data: bytes, step: int) -> list[Event] | None:
-    """What a stream brings that arrives in pieces, its bodies put together; None when it broke."""
+def _msrp_events(data: bytes, step: int, *, in_buffer: bool = False) -> list[Event] | None:
+    """
+    What a stream brings that arrives in pieces, its bodies put together; None when it broke.
+
+    `in_buffer`: in the begin of a longer buffer.
+    """
     reader, found = msrp_reader.MsrpReader(), list[Event]()
     try:
         for at in range(0, len(data), step):
-            for event in reader.feed(data[at : at + step]):
+            piece = data[at : at + step]
+            for event in reader.feed(bytearray(piece + piece[:100]) if in_buffer else piece, len(piece)):
                 if isinstance(event, Body) and found and isinstance(found[-1], Body):
                     found[-1] = Body(bytes(found[-1].data) + event.data)
                 else:

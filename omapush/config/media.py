@@ -53,7 +53,7 @@ class Msrp(Section, frozen=True):
     """
     streams: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
     """Contents that one worker carries at a time."""
-    chunk_bytes: Annotated[int, Meta(ge=2_048, le=1_048_576)] = 1_048_576
+    chunk_bytes: Annotated[int, Meta(ge=2_048, le=4_194_304)] = 4_194_304
     """Largest chunk of one content that is sent at a time; slow connections get smaller ones."""
     kept_bytes: Annotated[int, Meta(ge=0, le=1_073_741_824)] = 67_108_864
     """

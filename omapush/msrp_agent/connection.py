@@ -12,8 +12,8 @@ from omapush.protocol.msrp_reader import MsrpReader
 
 _MOST_DISCARDED: Final = 1_048_576
 "Octets of content that a device may send us, who takes none, before the connection is cut."
-_MOST_BACKLOG: Final = 4_194_304
-"Octets that may wait to be sent: chunks wait for `is_writable`, so only answers can pile up."
+_MOST_BACKLOG: Final = 8_388_608
+"Octets that may wait to be sent: a chunk waits for `is_writable`, so behind one only answers can pile up."
 
 
 class Owner(Protocol):

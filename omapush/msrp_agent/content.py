@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from omapush import clock
 from omapush.errors import PushError, TryLater
+from omapush.protocol.searching import find
 from omapush.store.bulk import Octets
 from omapush.store.contents import PIECE
 
@@ -79,13 +80,23 @@ class Library:
         Raises:
             ContentAway: it was erased or cannot be opened, or the store stays away.
         """
-        kept = [self._kept.get((ref, number)) for number in range(first, first + count)]
-        found = [piece for piece in kept if piece is not None]
-        if len(found) < count:
-            found = await self._fetch(ref, first, count)
+        kept = self.kept(ref, first, count)
+        if kept is not None:
+            return kept
+        found = await self._fetch(ref, first, count)
         if len(found) == count:
             for number, piece in enumerate(found, first):
                 self._keep((ref, number), piece)
+        return found
+
+    def kept(self, ref: str, first: int, count: int) -> list[Piece] | None:
+        """Return `count` pieces, None unless all of them are kept."""
+        keys = [(ref, number) for number in range(first, first + count)]
+        found = [piece for key in keys if (piece := self._kept.get(key)) is not None]
+        if len(found) < count:
+            return None
+        for key in keys:
+            self._kept.move_to_end(key)
         return found
 
     async def _fetch(self, ref: str, first: int, count: int) -> list[Piece]:
@@ -102,7 +113,7 @@ class Library:
                 raise ContentAway(str(error)) from error
         if not found:
             raise ContentAway("its content is not there any more")
-        return [Piece(octets, self._end not in octets) for octets in found]
+        return [Piece(octets, find(octets, self._end, 0, len(octets)) < 0) for octets in found]
 
     def _keep(self, key: tuple[str, int], piece: Piece) -> None:
         if key in self._kept:
@@ -128,7 +139,7 @@ class Content:
         self._unasked = start % PIECE + size
         "Octets from the begin of the piece to be read next to the end of what is to be sent."
         self._ready: deque[Piece] = deque()
-        self._coming: deque[asyncio.Task[list[Piece]]] = deque()
+        self._coming: deque[asyncio.Future[list[Piece]]] = deque()
 
     def begin(self) -> None:
         """Read the first octets before they are asked for."""
@@ -146,10 +157,19 @@ class Content:
         if not self._ready:
             self._ask(size, 1)
             self._ready.extend(await self._coming.popleft())
+        await self._more(size)
         found = self._take(min(size, self._left))
         if not self._ready:
             self._ask(size, READS_AHEAD if size >= PIECE else 1)
         return found
+
+    async def _more(self, size: int) -> None:
+        """Have ready what has been read for so many octets, without waiting for what has not."""
+        while len(self._ready) * PIECE < size and (self._coming or self._unasked > 0):
+            self._ask(size, 1)
+            if not self._coming[0].done():
+                return
+            self._ready.extend(await self._coming.popleft())
 
     def close(self) -> None:
         """Read no more."""
@@ -163,9 +183,18 @@ class Content:
         while len(self._coming) < most and self._unasked > 0:
             count = min(-(-self._unasked // PIECE), PIECES_AT_ONCE if size >= PIECE else 1)
             length = min(count * PIECE, self._unasked)
-            self._coming.append(asyncio.create_task(self._fetch(self._wanted, count, length)))
+            self._coming.append(self._begun(self._wanted, count, length))
             self._wanted += count
             self._unasked -= length
+
+    def _begun(self, first: int, count: int, length: int) -> asyncio.Future[list[Piece]]:
+        """A read; it has ended when all of it is kept."""
+        kept = self._library.kept(self._ref, first, count)
+        if kept is None or sum(len(piece.octets) for piece in kept) < length:
+            return asyncio.create_task(self._fetch(first, count, length))
+        done: asyncio.Future[list[Piece]] = asyncio.get_running_loop().create_future()
+        done.set_result(kept)
+        return done
 
     async def _fetch(self, first: int, count: int, length: int) -> list[Piece]:
         pieces = await self._library.pieces(self._ref, first, count)

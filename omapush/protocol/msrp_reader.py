@@ -23,6 +23,7 @@ from omapush.protocol.msrp import (
     Status,
 )
 from omapush.protocol.msrp_uri import LONGEST_MSRP_URI, MOST_URIS_IN_PATH, parse_path
+from omapush.protocol.searching import find
 
 LONGEST_LINE: Final = MOST_URIS_IN_PATH * (LONGEST_MSRP_URI + 1) + 16
 "Bytes of one line of a head: a full path fits."
@@ -164,7 +165,7 @@ class MsrpReader:
     def _read_body(self, data: Octets, at: int, size: int, events: list[Event]) -> int:
         """Take the body from `at`; return where what follows its end-line begins, -1 when all is taken."""
         search = at
-        while (found := data.find(self._end, search, size)) >= 0:
+        while (found := find(data, self._end, search, size)) >= 0:
             after = found + len(self._end)
             rest = bytes(data[after : min(size, after + 3)])
             if rest[:1] in _FLAGS and rest[1:] == b"\r\n":

@@ -19,6 +19,7 @@ READS_NO_STRANGER = {
     "pap_xml",
     "reginfo_xml",  # by way of reginfo, pidf and uaprof
     "octet_ranges",
+    "searching",  # by way of msrp_reader
     "disposition",  # a writer
     "msrp_sending",  # is told what msrp_reader has read
     "feature_tags",  # reads what name_addr has read

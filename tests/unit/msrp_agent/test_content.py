@@ -113,6 +113,29 @@ def test_the_next_device_gets_what_was_kept() -> None:
     assert store.asked == list(range(14))
 
 
+def test_what_is_there_is_sent_and_what_is_not_is_not_waited_for() -> None:
+    async def first_lengths() -> list[int]:
+        store = Store()
+        library = store.library(kept=6 * PIECE)
+        before = Content(library, "ref", 0, 6 * PIECE)
+        while (await before.next(PIECE)).octets:
+            pass
+        content = Content(library, "ref", 0, len(WHOLE))
+        cut = await content.next(16 * PIECE)
+        content.close()
+        return [len(octets) for octets in cut.octets]
+
+    assert asyncio.run(first_lengths()) == [PIECE] * 4  # two of the next four would have to be read
+
+
+def test_a_whole_content_that_is_kept_is_one_cut() -> None:
+    store = Store()
+    library = store.library(kept=len(WHOLE))
+    read(library, LONG)
+
+    assert read(library, 16 * PIECE) == [WHOLE]
+
+
 def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
     store = Store()
     library = store.library(kept=3 * PIECE)
