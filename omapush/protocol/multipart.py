@@ -167,7 +167,10 @@ def join(parts: tuple[Part, ...], boundary: str) -> bytes:
 
 def _lookup(pairs: tuple[tuple[str, str], ...], name: str) -> str | None:
     wanted = name.lower()
-    return next((value for key, value in pairs if key.lower() == wanted), None)
+    for key, value in pairs:
+        if key.lower() == wanted:
+            return value
+    return None
 
 
 def _boundary(kind: MediaType) -> bytes:
@@ -228,7 +231,7 @@ def _headers(block: bytes, number: int) -> tuple[tuple[str, str], ...]:
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
     headers: list[tuple[str, str]] = []
     for at, line in enumerate(lines, start=1):  # errors name the line: without a blank one it may be content
-        if _UNSAFE.search(line):
+        if not line.isprintable() and _UNSAFE.search(line):
             raise MalformedMime(field, f"control character in line {at}")
         if line[:1] in (" ", "\t") and headers:
             name, value = headers[-1]

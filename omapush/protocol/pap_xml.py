@@ -127,7 +127,7 @@ def _decoded(data: bytes, charset: str | None, max_bytes: int) -> str:
         text = data[mark:].decode(codec)
     except UnicodeDecodeError:
         raise MalformedPap("charset", f"the document is not {codec}") from None
-    if bad := _NOT_A_CHAR.search(text):
+    if not text.isprintable() and (bad := _NOT_A_CHAR.search(text)):
         raise MalformedPap("XML", f"character U+{ord(bad[0]):04X} is not allowed")
     return text
 
