@@ -20,15 +20,14 @@ from omapush.notifier import answer, webhook
 from omapush.notifier.answer import Answer
 from omapush.notifier.calls import Call
 from omapush.notifier.metrics import NotifierMetrics
-from omapush.notifier.posting import Broken, Poster, target_of
-from omapush.notifier.reachable import Judged, NotReachable
+from omapush.notifier.posting import Broken, Poster
+from omapush.notifier.reachable import NotReachable
 from omapush.notifier.settling import Settling
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
 from omapush.protocol.pap_writer import write
 from omapush.push import spans
 from omapush.push.alarm_rules import Failing
-from omapush.push.callback import Callbacks
 from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
 from omapush.store import owed
@@ -57,13 +56,11 @@ class Notifications:
         export: SpanExport | None = None,
     ) -> None:
         self._settings: Notify = config.notify
-        self._callbacks = Callbacks(config.notify.targets, config.notify.networks)
         self._secrets = {name: one.signing_secrets() for name, one in config.initiator.items()}
         self._timeout_ms = int(config.notify.timeout_s * 1000)
         self._lease_ms = 2 * self._timeout_ms + _SETTLE_MS
         self._store = store
         self._poster = poster
-        self._judged = Judged(self._callbacks.allow)
         self._settling = Settling(store)
         self._export = export
         self._metrics = metrics
@@ -227,7 +224,9 @@ class Notifications:
                 return await self._post(member, due, call)
         except TimeoutError:
             return Answer(f"no whole answer within {self._settings.timeout_s:g} s")
-        except (OSError, ValueError, Broken, NotReachable) as error:
+        except Broken as error:
+            return Answer(str(error))
+        except (OSError, ValueError, NotReachable) as error:
             return Answer(f"{type(error).__name__}: {error}")
         except Exception as error:  # noqa: BLE001 - one result must not end the task that others wait behind
             log.get().exception("notification_crashed", push_id=due.push.push_id)
@@ -244,9 +243,7 @@ class Notifications:
         return await self._posted(due.push.notify_url, body, {**headers, **call.headers})
 
     async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
-        target = target_of(url)
-        address = "" if self._callbacks.are_all else await self._judged.address_of(target.host, target.port)
-        posted = await self._poster.post(target, address, document, headers)
+        posted = await self._poster.post(url, document, headers)
         return answer.read(posted.status, posted.content_type, posted.body)
 
 

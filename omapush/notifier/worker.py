@@ -21,12 +21,14 @@ from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.posting import Poster
 from omapush.notifier.pruning import Pruning
 from omapush.notifier.quota_sweep import QuotaSweep
+from omapush.notifier.reachable import Judged
 from omapush.notifier.recorder import Recorder
 from omapush.notifier.results import Notifications
 from omapush.notifier.steering import NotifierSteering
 from omapush.notifier.sweeper import Sweeper
 from omapush.notifier.traced_pushes import TracedPushes
 from omapush.notifier.uaprof_fetch import MOST_AT_ONCE, ProfileFetcher
+from omapush.push.callback import Callbacks
 from omapush.store import client
 from omapush.store.client import Store
 from omapush.telemetry.opening import span_export
@@ -62,8 +64,9 @@ async def _round(store: Store, metrics: NotifierMetrics, config: Config, stop: a
     )
     fetch_limits = httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=0)
     longest = max((one.timeout_s for one in config.hosted.values()), default=1.0)
-    poster = Poster(config.notify.concurrency, answer.LARGEST)
+    callbacks = Callbacks(config.notify.targets, config.notify.networks)
     async with (
+        Poster(Judged(callbacks.allow), answer.LARGEST) as poster,
         httpx.AsyncClient(limits=fetch_limits, trust_env=False, follow_redirects=False) as foreign,
         httpx.AsyncClient(timeout=longest, limits=limits, trust_env=False, follow_redirects=False) as behind,
         asyncio.TaskGroup() as tasks,
@@ -86,6 +89,5 @@ async def _round(store: Store, metrics: NotifierMetrics, config: Config, stop: a
         await backends
         for task in background:
             task.cancel()
-    poster.close()
     if export is not None:
         await asyncio.to_thread(export.close)

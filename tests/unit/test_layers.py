@@ -45,7 +45,7 @@ LIBRARIES: dict[str, set[str]] = {
     "telemetry": {"opentelemetry"},
     "store": {"cryptography", "redis", "hiredis", "msgspec"},
     "pap_http": {"argon2", "jinja2", "jwt", "litestar", "msgspec", "prometheus_client", "httpx", "uvicorn"},
-    "notifier": {"httptools", "httpx", "prometheus_client"},
+    "notifier": {"aiohttp", "httpx", "prometheus_client", "yarl"},
     "msrp_agent": set(),
     "receiver": {"cryptography", "httpx"},
     "kemi": {"KSR", "msgspec"},

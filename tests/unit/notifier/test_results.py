@@ -9,10 +9,13 @@ import pytest
 import structlog
 
 from omapush import clock, config
+from omapush.config import Config
 from omapush.notifier import answer
 from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.posting import Poster
+from omapush.notifier.reachable import Judged
 from omapush.notifier.results import Notifications
+from omapush.push.callback import Callbacks
 from omapush.push.values import Push, Recipient, Result
 from omapush.store import client
 from omapush.store import owed as owed_results
@@ -90,13 +93,17 @@ async def told(redis: FakeRedis, done: Callable[[], bool], **notify: Any) -> Non
     """Run the notifications until `done`, then stop them as a SIGTERM does."""
     stop = asyncio.Event()
     settings = config.parse({"notify": {"timeout_s": 5, **HERE, **notify}}, "omapush.toml")
-    poster = Poster(settings.notify.concurrency, answer.LARGEST)
     store = client.connect(settings.redis)
-    work = asyncio.create_task(Notifications(settings, store, poster, NotifierMetrics()).run(stop))
-    await until(lambda: done() or work.done())
-    stop.set()
-    await work
-    poster.close()
+    async with poster_of(settings) as poster:
+        work = asyncio.create_task(Notifications(settings, store, poster, NotifierMetrics()).run(stop))
+        await until(lambda: done() or work.done())
+        stop.set()
+        await work
+
+
+def poster_of(settings: Config) -> Poster:
+    callbacks = Callbacks(settings.notify.targets, settings.notify.networks)
+    return Poster(Judged(callbacks.allow), answer.LARGEST)
 
 
 @pytest.fixture
@@ -242,8 +249,8 @@ def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_new(fake: Fake) -
         settings = config.parse({"notify": {"concurrency": 2, "timeout_s": 20, **HERE}}, "omapush.toml")
         server, url = await served(held)
         redis.owed += [("r.0", due(url)), ("r.1", due(url))]  # one slot for one host: r.1 waits
-        async with server:
-            store, poster = client.connect(settings.redis), Poster(2, answer.LARGEST)
+        async with server, poster_of(settings) as poster:
+            store = client.connect(settings.redis)
             work = asyncio.create_task(Notifications(settings, store, poster, NotifierMetrics()).run(stop))
             await until(lambda: len(posted) == 1)
             stop.set()
