@@ -80,7 +80,7 @@ class ResultCompleter:
         self._hops.take(settings.config.core.longest_pause_s)
 
     def run_once(self) -> None:
-        """Store all results that wait. Those that Redis did not take are kept and tried again."""
+        """Store results that wait. Those that Redis did not take are kept and tried again."""
         while self._batch.number or self._fetch():
             try:
                 self._store_batch(self._batch)
@@ -96,6 +96,8 @@ class ResultCompleter:
                 metrics.observe("reply_to_stored_seconds", now_ms - one.at_ms)
             number, self._batch = self._batch.number, Results()
             self._pace.gather(number)
+            if self._pace.is_over():
+                return
         self._pace.rest()
 
     def _store_batch(self, batch: Results) -> None:

@@ -103,6 +103,8 @@ class HostedCompleter:
         while batch := self._fetch():
             self._place(batch)
             self._pace.worked()
+            if self._pace.is_over():
+                break
         if self._waiting:
             self._look()
             self._pace.worked()

@@ -1,4 +1,4 @@
-"""How long a process that looks for work may sleep between two looks."""
+"""How long a process that looks for work may sleep between two looks, and how long work on without one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ _SHORT_S = 0.002
 _LONG_S = 0.010
 "After a quiet second: the most that looking adds to a push's latency, for 1 % of a processor."
 _QUIET_S = 1.0
+_TURN_S = 0.1
+"""
+How long a process works on while there is always more to do. Then it comes round, for between two turns it
+shows that it lives and sees what an operator has told it.
+"""
 _GATHERING_S = 0.004
 FEW = 16
 "Of a batch with fewer the trips to Redis cost more than what is in it."
@@ -21,6 +26,15 @@ class Pace:
 
     def __init__(self) -> None:
         self._worked_at = clock.monotonic()
+        self._turn_ends = self._worked_at + _TURN_S
+
+    def is_over(self) -> bool:
+        """Tell whether the process has to come round, though there may be more to do; a new turn begins."""
+        now = clock.monotonic()
+        if now < self._turn_ends:
+            return False
+        self._turn_ends = now + _TURN_S
+        return True
 
     def worked(self) -> None:
         """Note that there was work."""
@@ -36,3 +50,4 @@ class Pace:
         """Sleep: shortly while work comes in, longer when it has been quiet."""
         quiet = clock.monotonic() - self._worked_at > _QUIET_S
         time.sleep(_LONG_S if quiet else _SHORT_S)
+        self._turn_ends = clock.monotonic() + _TURN_S

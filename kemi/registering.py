@@ -137,12 +137,14 @@ class RegisterCompleter:
         self._packages = tuple(package for package, plan in plans if not plan.standing)
 
     def run_once(self) -> None:
-        """Store and answer all REGISTERs that wait; without Redis they are answered 503."""
+        """Store and answer REGISTERs that wait; without Redis they are answered 503."""
         while batch := self._fetch():
             self._store_batch(batch)
             self._pace.worked()
             if len(batch) < _MOST_REGISTERS:
                 time.sleep(_GATHERING_S)
+            if self._pace.is_over():
+                return
         self._pace.rest()
 
     def _store_batch(self, batch: list[Stored]) -> None:

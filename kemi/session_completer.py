@@ -72,6 +72,8 @@ class SessionCompleter:
         """Work off what waits; without Redis a request is answered 503."""
         while self._take_answers() + self._take_requests() + self._take_forks():
             self._pace.worked()
+            if self._pace.is_over():
+                break
         self._counts.flush()
         self._pace.rest()
 

@@ -55,6 +55,8 @@ class SubscriptionCompleter:
         """Work off what waits; without Redis a SUBSCRIBE is answered 503."""
         while self._take_answers() + self._take_subscribes() + self._referrals.run_once():
             self._pace.worked()
+            if self._pace.is_over():
+                break
         self._counts.flush()
         self._pace.rest()
 

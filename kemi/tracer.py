@@ -26,6 +26,8 @@ from omapush.store import client, traces
 QUEUE: Final = "traces"
 _MOST_AT_ONCE: Final = 256
 _LOOK_S: Final = 1.0
+_TURN_S: Final = 0.1
+"How long what comes is kept before this process comes round, as in `pace.Pace`, though there may be more."
 _LINGER_S: Final = 60.0
 "How long packets are looked at after the last switch went off: what is under way is seen to its end."
 _RPC: Final = '{{"jsonrpc":"2.0","method":"siptrace.status","params":["{0}"],"id":1}}'
@@ -54,7 +56,7 @@ class Tracer:
             if now >= self._look_at:
                 self._look_at = now + _LOOK_S
                 self._look(now)
-            while batch := self._fetch():
+            while clock.monotonic() < now + _TURN_S and (batch := self._fetch()):
                 self._hep.show(batch)
                 kept = [(one.ref, one.kept) for one in batch]
                 traces.keep(self._store, kept, most=self._config.most_messages, keep_s=self._config.keep_s)

@@ -114,10 +114,12 @@ class WatchCompleter:
         self._subscribers = settings.subscribers
 
     def run_once(self) -> None:
-        """Store and answer all that waits; answers that Redis did not take are kept and tried again."""
+        """Store and answer what waits; answers that Redis did not take are kept and tried again."""
         while self._take_notifies() or self._take_answers():
             self._counts.flush()
             self._pace.worked()
+            if self._pace.is_over():
+                return
         self._pace.rest()
 
     # NOTIFYs -------------------------------------------------------------------------------------

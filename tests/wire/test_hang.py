@@ -2,12 +2,17 @@
 
 import os
 import signal
+import time
+from itertools import count
 from pathlib import Path
+
+import pytest
 
 from bench.cpu import kinds_of
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
+from tests.wire.requests import register
 
 
 def test_a_process_that_stands_still_has_kamailio_started_again(tmp_path: Path) -> None:
@@ -30,6 +35,23 @@ def test_a_process_that_stands_still_has_kamailio_started_again(tmp_path: Path) 
             after = kinds_of(stack.control)
             stack.parts["sip"].send_signal(signal.SIGKILL)
             wait_until(lambda: not any(map(is_alive, after)), 15, "end of Kamailio without a supervisor")
+
+
+@pytest.mark.long
+def test_a_load_without_a_pause_is_no_hang(tmp_path: Path) -> None:
+    """Whoever stores shows that it lives, though the next REGISTER is always there already."""
+    with Stack(tmp_path, {"sip": {"hang_s": 3}}, ("redis", "sip")) as stack, SipPeer() as peer:
+        before = kinds_of(stack.control)
+        ends_at = time.monotonic() + 8  # more than twice what a process may stand still
+        for number in count():
+            peer.send(register(f"sip:u{number % 1_000}@home1.example", peer), stack.sip)
+            time.sleep(0.001)
+            if time.monotonic() > ends_at:
+                break
+
+        assert peer.ask(register("sip:last@home1.example", peer), stack.sip).status == 200
+        assert number > 1_000
+        assert kinds_of(stack.control) == before, "Kamailio was started again"
 
 
 def is_alive(process: int) -> bool:
