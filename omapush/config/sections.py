@@ -161,7 +161,7 @@ class Notify(Section, frozen=True):
     targets: Literal["any", "public"] = "public"
     """
     Hosts that get results: those with public addresses only, so none of the operator's network, or any. A
-    host is looked up for each post, all its addresses are judged, and the connection goes to one that was.
+    host is looked up, at most once a second, all its addresses are judged, and posts go to one that was.
     """
     networks: tuple[str, ...] = ()
     """With `public`, further addresses or networks that get results, such as that of an MMSC."""
