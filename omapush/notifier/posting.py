@@ -13,8 +13,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from omapush.notifier.reachable import Judged
 
-_KEPT_S: Final = 5.0
-"A connection without an exchange for so long is closed."
+_KEPT_S: Final = 4.0
+"A connection without an exchange for so long is closed: many servers do it after 5."
 _PORTS: Final = {"http": 80, "https": 443}
 
 
