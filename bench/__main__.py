@@ -64,6 +64,7 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "msrp_streams_50": msrp_stream.measure(50, 1, "msrp_streams_50"),
     "msrp_stream_again": msrp_stream.measure(1, 10, "msrp_stream_again", again=True),
     "msrp_streams_50_again": msrp_stream.measure(50, 1, "msrp_streams_50_again", again=True),
+    "relay_of_redis": msrp_stream.measure_relay,
     "msrp_memory": msrp_stream.measure_memory,
     "million_users": million_users.measure,
     "million_dialogs": million_users.measure_dialogs,

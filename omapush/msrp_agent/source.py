@@ -1,11 +1,11 @@
-"""Content out of Redis by the event loop itself: one connection for all streams of a worker, no thread."""
+"""Content out of Redis by the event loop itself: a few connections for all streams of a worker, no thread."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from omapush import clock
 from omapush.errors import StoreUnavailable
@@ -13,7 +13,12 @@ from omapush.store import bulk, contents
 from omapush.store.bulk import Answer, Octets
 from omapush.store.client import Command, Store
 
-_READING = "read content"
+_READING: Final = "read content"
+CONNECTIONS: Final = 3
+"""
+That are read from in turn. A unix socket takes 200 KB at a time, and no more before they have been read: on
+one connection Redis and the worker would wait for each other.
+"""
 
 
 class _Asked(NamedTuple):
@@ -29,19 +34,13 @@ class Source:
     """
     Reads pieces of contents; a Redis that hangs holds up nobody but who waits for a piece.
 
-    The connection is made with the first question, and anew after an error. Of a Cluster, content is read in
-    a thread: each of its servers would need a connection.
+    Of a Cluster, content is read in a thread: each of its servers would need connections.
     """
 
-    def __init__(self, store: Store, patience_s: float) -> None:
+    def __init__(self, store: Store, patience_s: float, connections: int = CONNECTIONS) -> None:
         """`patience_s`: a connection on which nothing comes for so long is given up."""
         self._store = store
-        self._patience_s = patience_s
-        self._connecting = asyncio.Lock()
-        self._channel: bulk.Channel | None = None
-        self._asked: deque[_Asked] = deque()
-        self._heard_at = 0.0
-        self._watch: asyncio.TimerHandle | None = None
+        self._lines = [_Line(store, patience_s) for _ in range(connections)]
 
     async def pieces(self, ref: str, first: int, count: int) -> Sequence[Octets] | None:
         """
@@ -53,11 +52,45 @@ class Source:
             StoreUnavailable: no answer. PushError: it cannot be opened.
         """
         if self._store.cluster is None:
-            found = await self._ask(contents.asked(self._store, ref, first, count), count)
+            line = min(self._lines, key=lambda one: one.waiting)
+            found = await line.ask(contents.asked(self._store, ref, first, count), count)
             values = bulk.without_errors(_READING, found)
             if values[0] is not None:
                 return contents.opened(self._store, ref, first, values)
         return await asyncio.to_thread(contents.pieces, self._store, ref, first, count)
+
+    def close(self) -> None:
+        """Ask no more."""
+        for line in self._lines:
+            line.close()
+
+
+class _Line:
+    """One connection, made with the first question, and anew after an error."""
+
+    def __init__(self, store: Store, patience_s: float) -> None:
+        self._store = store
+        self._patience_s = patience_s
+        self.waiting = 0
+        "Who waits for answers."
+        self._connecting = asyncio.Lock()
+        self._channel: bulk.Channel | None = None
+        self._asked: deque[_Asked] = deque()
+        self._heard_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def ask(self, commands: Sequence[Command], number: int) -> list[Answer]:
+        """
+        Return so many answers, errors of Redis among them.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        self.waiting += 1
+        try:
+            return await self._ask(commands, number)
+        finally:
+            self.waiting -= 1
 
     async def _ask(self, commands: Sequence[Command], number: int) -> list[Answer]:
         async with self._connecting:

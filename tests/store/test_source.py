@@ -1,17 +1,24 @@
-"""A worker reads contents by one connection in its event loop: in order, and never in its way."""
+"""A worker reads contents in its event loop: in order, and a Redis that hangs is never in its way."""
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from omapush.config import RedisSection
 from omapush.errors import StoreUnavailable
 from omapush.msrp_agent.source import Source
-from omapush.store import contents, pushes
+from omapush.store import client, contents, pushes
 from omapush.store.client import Store
 from omapush.store.contents import PIECE
+from tests.harness.authority import TestCa
+from tests.harness.ports import free_ports
+from tests.harness.processes import Process
+from tests.harness.wait import wait_until
 from tests.store.conftest import Make
 
 CONTENT = os.urandom(3 * PIECE + 1_000)
@@ -27,9 +34,11 @@ def stored(store: Store, make: Make, content: bytes = CONTENT) -> str:
     return push.ref
 
 
-def run(store: Store, work: Callable[[Source], Awaitable[T]], patience_s: float = 10.0) -> T:
+def run(
+    store: Store, work: Callable[[Source], Awaitable[T]], patience_s: float = 10.0, connections: int = 3
+) -> T:
     async def carried_out() -> T:
-        source = Source(store, patience_s)
+        source = Source(store, patience_s, connections)
         try:
             return await work(source)
         finally:
@@ -38,7 +47,10 @@ def run(store: Store, work: Callable[[Source], Awaitable[T]], patience_s: float 
     return asyncio.run(carried_out())
 
 
-def test_pieces_of_several_contents_that_are_read_at_once_come_to_who_asked(store: Store, make: Make) -> None:
+@pytest.mark.parametrize("connections", [1, 3])
+def test_pieces_of_several_contents_that_are_read_at_once_come_to_who_asked(
+    store: Store, make: Make, connections: int
+) -> None:
     other = os.urandom(2 * PIECE)
     first, second = stored(store, make), stored(store, make, other)
 
@@ -46,7 +58,7 @@ def test_pieces_of_several_contents_that_are_read_at_once_come_to_who_asked(stor
         asked = [(first, 0, 4), (second, 1, 1), (first, 2, 2), (second, 0, 9), (first, 3, 1)]
         return await asyncio.gather(*(source.pieces(*one) for one in asked))
 
-    found = run(store, work)
+    found = run(store, work, connections=connections)
 
     cut = [CONTENT[at : at + PIECE] for at in range(0, len(CONTENT), PIECE)]
     halves = [other[:PIECE], other[PIECE:]]
@@ -107,4 +119,55 @@ def test_who_waits_no_longer_leaves_the_answers_of_others_in_their_order(store: 
         given_up.cancel()
         return await other
 
-    assert run(store, work) == [CONTENT[3 * PIECE :]]
+    assert run(store, work, connections=1) == [CONTENT[3 * PIECE :]]
+
+
+def test_reads_at_once_are_spread_over_the_connections(store: Store, make: Make) -> None:
+    ref = stored(store, make)
+
+    async def work(source: Source) -> int:
+        for _ in range(2):
+            await asyncio.gather(*(source.pieces(ref, piece, 1) for piece in range(4)))
+        clients = await asyncio.to_thread(store.db.client_list)
+        return sum(one["cmd"] == "hget" for one in clients)
+
+    assert run(store, work, connections=3) == 3
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The store of a Redis that is reached by the network."""
+    (port,) = free_ports(1)
+    command: list[str | Path] = [shutil.which("redis-server") or "redis-server", "--bind", "127.0.0.1"]
+    command += ["--dir", str(tmp_path), "--save", ""]
+    settings = RedisSection(url=f"redis://127.0.0.1:{port}/0")
+    if request.param == "tls":
+        authority = TestCa(tmp_path / "ca")
+        server = authority.issue("localhost")
+        command += ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
+        command += ["--tls-cert-file", server.certificate, "--tls-key-file", server.private_key]
+        command += ["--tls-ca-cert-file", authority.certificate]
+        trusted = str(authority.certificate)
+        settings = RedisSection(url=f"rediss://localhost:{port}/0", trusted_certificates=trusted)
+    else:
+        command += ["--port", str(port)]
+    with Process(command, log=tmp_path / "redis.log") as running:
+        wait_until(lambda: "Ready to accept" in running.log.read_text(), 10, "Redis")
+        store = client.connect(settings)
+        yield store
+        store.db.close()
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_contents_come_over_the_network_and_by_tls(elsewhere: Store, make: Make, connections: int) -> None:
+    contents_ = [os.urandom(size) for size in (PIECE + 1, 5 * PIECE, 4 * PIECE + 700, 300_000)]
+    refs = [stored(elsewhere, make, one) for one in contents_]
+
+    async def whole(source: Source, ref: str) -> bytes:
+        parts = await asyncio.gather(*(source.pieces(ref, first, 2) for first in (0, 2, 4)))
+        return b"".join(piece for part in parts for piece in part or ())
+
+    async def work(source: Source) -> list[bytes]:
+        return await asyncio.gather(*(whole(source, ref) for ref in refs * 3))
+
+    assert run(elsewhere, work, connections=connections) == contents_ * 3
