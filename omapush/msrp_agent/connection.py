@@ -41,6 +41,8 @@ class MsrpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._request: Request | None = None
         self._discarded = 0
+        self.written = 0
+        "Octets that were handed to it."
         self.is_open = False
         self.is_writable = False
         self.why_lost = "closed by the device"
@@ -66,7 +68,13 @@ class MsrpConnection(asyncio.Protocol):
             self.why_lost = "the device asks and does not read our answers"
             self.abort()
             return
+        self.written += sum(map(len, pieces))
         self._transport.writelines(pieces)
+
+    @property
+    def gone(self) -> int:
+        """Octets of them that the network has taken."""
+        return self.written - (self._transport.get_write_buffer_size() if self._transport else 0)
 
     def close(self) -> None:
         """Close it once all that was written has left."""

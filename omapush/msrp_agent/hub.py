@@ -35,6 +35,8 @@ class SessionEnd:
     connection: MsrpConnection | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     "Something happened that whoever sends should look at."
+    written: int = 0
+    "Octets of the connection up to the end of what was last written here."
 
     @property
     def is_writable(self) -> bool:
@@ -45,6 +47,12 @@ class SessionEnd:
         """Write to the connection that carries it, if there is one."""
         if self.connection is not None and any(pieces):
             self.connection.write(*pieces)
+            self.written = self.connection.written
+
+    @property
+    def gone(self) -> int:
+        """How many of those the network has taken; more as long as what was written here is on its way."""
+        return min(self.written, self.connection.gone) if self.connection is not None else 0
 
 
 class Hub:

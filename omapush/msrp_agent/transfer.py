@@ -54,6 +54,8 @@ class Transfer:
         self._content = Content(library, ref, stream.start - 1, size)
         self._pace = Pace(settings.chunk_bytes)
         self._over_at = 0.0
+        self._gone = 0
+        "Of `end`, at the last look."
         self.end = SessionEnd(own, self._sending, clock.monotonic)
         "Stays in the hub until the session is over: the connection is closed after the 200 to BYE."
 
@@ -121,11 +123,12 @@ class Transfer:
         idle_s = self._settings.idle_s
         until = min(clock.monotonic() + idle_s, self._over_at)
         while self._sending.outcome is None and not (self.end.is_writable and self._sending.may_begin):
-            await self._change(until, f"the device took nothing for {idle_s:g} s")
+            if await self._change(until, f"the device took nothing for {idle_s:g} s"):
+                until = min(clock.monotonic() + idle_s, self._over_at)
 
-    async def _change(self, until: float, problem: str) -> None:
+    async def _change(self, until: float, problem: str) -> bool:
         """
-        Wait until something has happened.
+        Wait until something has happened; True when the network has taken more of what was written.
 
         Raises:
             _Failed: nothing did until then (`problem`), or the connection is gone.
@@ -143,9 +146,13 @@ class Transfer:
         finally:
             timer.cancel()
         now = clock.monotonic()
+        is_moving, self._gone = self.end.gone > self._gone, self.end.gone
+        if is_moving:
+            self._sending.on_taken(now)
         self._sending.look(now)
-        if now >= until and self._sending.outcome is None:
+        if now >= until and self._sending.outcome is None and not (is_moving and now < self._over_at):
             raise _Failed(problem)
+        return is_moving
 
 
 def _headers(stream: Stream) -> tuple[tuple[str, str], ...]:

@@ -213,6 +213,10 @@ class MsrpSending:
         head = write_head(self._request(transaction, ByteRange(self.position + 1, None, self.message.size)))
         return head + write_end(transaction, Flag.ABORTED, after_body=True)
 
+    def on_taken(self, now: float) -> None:
+        """The network takes what was written, slowly: the time for the next answer begins now."""
+        self._heard_at = max(self._heard_at, now)
+
     def on_response(self, response: Response, now: float) -> bool:
         """Take the answer to a chunk; False when it is to none of this message."""
         end = 0

@@ -278,6 +278,16 @@ def test_an_answer_that_does_not_come_ends_it_after_thirty_seconds() -> None:
     assert one.outcome == Outcome(TIMEOUT, "a chunk was not answered within 30 s")
 
 
+def test_the_time_for_an_answer_begins_anew_while_the_network_takes_the_chunk() -> None:
+    one = sending(2 * BIG)
+    send(one, bytes(BIG), now=100)
+    one.on_taken(125)
+    one.look(154.9)
+    assert one.outcome is None
+    one.look(155)
+    assert one.outcome == Outcome(TIMEOUT, "a chunk was not answered within 30 s")
+
+
 def test_the_time_of_a_chunk_begins_when_those_before_it_were_answered() -> None:
     one = sending(2 * BIG)
     send(one, bytes(BIG), now=100)
