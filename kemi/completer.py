@@ -94,8 +94,8 @@ class ResultCompleter:
             now_ms = clock.now_ms()
             for one in self._batch.ended:
                 metrics.observe("reply_to_stored_seconds", now_ms - one.at_ms)
-            number, self._batch = self._batch.number, Results()
-            self._pace.gather(number)
+            self._batch = Results()
+            self._pace.worked()
             if self._pace.is_over():
                 return
         self._pace.rest()

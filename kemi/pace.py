@@ -16,9 +16,6 @@ _TURN_S = 0.1
 How long a process works on while there is always more to do. Then it comes round, for between two turns it
 shows that it lives and sees what an operator has told it.
 """
-_GATHERING_S = 0.004
-FEW = 16
-"Of a batch with fewer the trips to Redis cost more than what is in it."
 
 
 class Pace:
@@ -39,12 +36,6 @@ class Pace:
     def worked(self) -> None:
         """Note that there was work."""
         self._worked_at = clock.monotonic()
-
-    def gather(self, number: int) -> None:
-        """Note that there was work, and let more of it gather when `number` things were few for one batch."""
-        self.worked()
-        if number < FEW:
-            time.sleep(_GATHERING_S)
 
     def rest(self) -> None:
         """Sleep: shortly while work comes in, longer when it has been quiet."""

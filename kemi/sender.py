@@ -69,11 +69,8 @@ class SenderProcess:
             self._subscriber.send_due(self._shards.owned)
             self._keeper.send_due(self._shards.owned)
             expanded = self._expander.run_once(self._shards.owned, clock.monotonic())
-            sent = self._dispatcher.send_ready()
-            if expanded or self._window.is_full:
+            if self._dispatcher.send_ready() > 0 or expanded:
                 self._pace.worked()
-            elif sent:
-                self._pace.gather(sent)
             else:
                 self._pace.rest()
         except PushError as error:

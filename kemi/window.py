@@ -170,12 +170,6 @@ class Window:
         self._hops[hop].sent()
 
     @property
-    def is_full(self) -> bool:
-        """Whether something has to end, as of the last look, before more may be sent to any hop in use."""
-        hops = self._hops.values()
-        return self._all.free <= 0 or (bool(hops) and all(count.free <= 0 for count in hops))
-
-    @property
     def hop_size(self) -> int:
         """How many may be in flight to one next hop."""
         return self._hop_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from pace import FEW, Pace
+from pace import Pace
 
 from omapush import clock
 
@@ -29,22 +29,12 @@ def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
     return Hours(monkeypatch)
 
 
-def test_after_a_few_things_more_may_gather_and_after_many_nothing_waits(hours: Hours) -> None:
-    pace = Pace()
-
-    pace.gather(FEW - 1)
-    pace.gather(FEW)
-
-    assert len(hours.slept) == 1
-    assert 0 < hours.slept[0] <= 0.005
-
-
 def test_looks_are_rarer_when_it_has_been_quiet_and_not_right_after_work(hours: Hours) -> None:
     pace = Pace()
     pace.rest()
     hours.now += 2
     pace.rest()
-    pace.gather(FEW)
+    pace.worked()
     pace.rest()
 
     busy, quiet, busy_again = hours.slept
