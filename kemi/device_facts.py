@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omapush import clock
 from omapush.protocol.uaprof import PushCharacteristics
 from omapush.push import capabilities as rules
 from omapush.push.body import WRAPPED_TYPE
-from omapush.push.capabilities import Content, Facts, Refusal
+from omapush.push.capabilities import Capabilities, Content, Facts, Refusal
 from omapush.push.capability_sources import devices_of
 from omapush.push.page_mode import Profile
 from omapush.push.registration import Registration
 from omapush.push.values import Delivery
-from omapush.store import capabilities, profiles
+from omapush.store import profiles
 from omapush.store.client import Store
 
 _KEPT_S = 30.0
@@ -26,9 +28,8 @@ class DeviceFacts:
         self._store = store
         self._profiles: dict[str, tuple[float, PushCharacteristics | None]] = {}
 
-    def of(self, aors: list[str], now_ms: int) -> list[tuple[Facts, ...]]:
-        """Return the facts about each user's devices that hold now."""
-        records = capabilities.read_all(self._store, aors)
+    def of(self, records: Sequence[Capabilities | None], now_ms: int) -> list[tuple[Facts, ...]]:
+        """Return the facts about the devices of each record that hold now."""
         urls = {one.profile_url for record in records if record for one in record.facts if one.profile_url}
         known = {url: profile for url in urls if (profile := self._profile(url)) is not None}
         return [rules.resolved(record, known, now_ms) for record in records]

@@ -14,9 +14,8 @@ from omapush.push.referral import Referral, referral_id
 from omapush.push.registration import Registration
 from omapush.push.subscription import Subscription, is_live
 from omapush.push.values import Delivery
-from omapush.store import referrals, registrations, subscriptions
+from omapush.store import referrals, subscriptions, users
 from omapush.store.client import Store
-from omapush.store.codec import BrokenRecord
 from omapush.store.outbox import Taken
 
 
@@ -43,14 +42,17 @@ class Knowledge:
     def of(self, batch: Sequence[Taken], now_ms: int) -> list[Known]:
         """Return what is known now, in the order of the batch."""
         deliveries = [one.delivery for one in batch]
-        aors = [delivery.aor for delivery in deliveries]
-        records = self._registrations(aors)
-        facts = self._device_facts.of(aors, now_ms)
+        stored = users.read_all(self._store, [delivery.aor for delivery in deliveries])
+        for delivery, user in zip(deliveries, stored, strict=True):
+            if user.problem:  # it holds up nobody else
+                problem, then = user.problem, "sent as to one unknown"
+                log.get().error("registration_broken", aor=delivery.aor, problem=problem, action=then)
+        facts = self._device_facts.of([user.capabilities for user in stored], now_ms)
         found = subscriptions.of_users(self._store, [(one.aor, one.application) for one in deliveries])
         asked = self._referrals(deliveries)
         return [
-            Known(record, of_devices, tuple(sub for sub in subs if is_live(sub, now_ms)), referral)
-            for record, of_devices, subs, referral in zip(records, facts, found, asked, strict=True)
+            Known(user.registration, of_devices, tuple(sub for sub in subs if is_live(sub, now_ms)), referral)
+            for user, of_devices, subs, referral in zip(stored, facts, found, asked, strict=True)
         ]
 
     def _referrals(self, deliveries: Sequence[Delivery]) -> list[Referral | None]:
@@ -64,15 +66,3 @@ class Knowledge:
         wanted = [name for name in ids if name]
         found = dict(zip(wanted, referrals.read_all(self._store, wanted), strict=True))
         return [found.get(name) for name in ids]
-
-    def _registrations(self, aors: Sequence[str]) -> list[Registration | None]:
-        """One record that is broken counts as unknown and holds up nobody else."""
-        try:
-            return registrations.read_all(self._store, aors)
-        except BrokenRecord as error:
-            if len(aors) > 1:
-                return [self._registrations([aor])[0] for aor in aors]
-            log.get().error(
-                "registration_broken", aor=aors[0], problem=str(error), action="sent as to one unknown"
-            )
-            return [None]

@@ -22,7 +22,7 @@ def read(store: Store, aor: str) -> Capabilities | None:
 
 def read_all(store: Store, aors: Sequence[str]) -> list[Capabilities | None]:
     """Return what is known of many users' devices, in one go; a broken record counts as none."""
-    return [_former(data) for data in _read_bytes(store, aors)]
+    return [readable(data) for data in _read_bytes(store, aors)]
 
 
 Rule = Callable[[Capabilities | None], Capabilities | None]
@@ -63,7 +63,7 @@ def _change_once(store: Store, by_user: Mapping[str, Rule], now_ms: int) -> dict
     users = []
     calls = []
     for aor, was in zip(by_user, _read_bytes(store, list(by_user)), strict=True):
-        record = by_user[aor](_former(was))
+        record = by_user[aor](readable(was))
         if record is None:
             continue
         lifetime_ms = max((one.expires_ms - now_ms for one in record.facts), default=1)
@@ -74,7 +74,8 @@ def _change_once(store: Store, by_user: Mapping[str, Rule], now_ms: int) -> dict
     return {aor: by_user[aor] for aor, answer in zip(users, answers, strict=True) if not answer[0]}
 
 
-def _former(data: bytes | None) -> Capabilities | None:
+def readable(data: bytes | None) -> Capabilities | None:
+    """Return a record as it is stored; a broken one counts as none."""
     try:
         return None if data is None else codec.capabilities(data)
     except codec.BrokenRecord:
