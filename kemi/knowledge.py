@@ -14,7 +14,7 @@ from omapush.push.referral import Referral, referral_id
 from omapush.push.registration import Registration
 from omapush.push.subscription import Subscription, is_live
 from omapush.push.values import Delivery
-from omapush.store import referrals, subscriptions, users
+from omapush.store import referrals, users
 from omapush.store.client import Store
 from omapush.store.outbox import Taken
 
@@ -42,17 +42,21 @@ class Knowledge:
     def of(self, batch: Sequence[Taken], now_ms: int) -> list[Known]:
         """Return what is known now, in the order of the batch."""
         deliveries = [one.delivery for one in batch]
-        stored = users.read_all(self._store, [delivery.aor for delivery in deliveries])
+        stored = users.read_all(self._store, [(one.aor, one.application) for one in deliveries])
         for delivery, user in zip(deliveries, stored, strict=True):
             if user.problem:  # it holds up nobody else
                 problem, then = user.problem, "sent as to one unknown"
                 log.get().error("registration_broken", aor=delivery.aor, problem=problem, action=then)
         facts = self._device_facts.of([user.capabilities for user in stored], now_ms)
-        found = subscriptions.of_users(self._store, [(one.aor, one.application) for one in deliveries])
         asked = self._referrals(deliveries)
         return [
-            Known(user.registration, of_devices, tuple(sub for sub in subs if is_live(sub, now_ms)), referral)
-            for user, of_devices, subs, referral in zip(stored, facts, found, asked, strict=True)
+            Known(
+                user.registration,
+                of_devices,
+                tuple(one for one in user.subscriptions if is_live(one, now_ms)),
+                referral,
+            )
+            for user, of_devices, referral in zip(stored, facts, asked, strict=True)
         ]
 
     def _referrals(self, deliveries: Sequence[Delivery]) -> list[Referral | None]:

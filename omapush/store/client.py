@@ -155,15 +155,21 @@ def call_all(store: Store, calls: Iterable[Call], *, is_safe: bool = False) -> l
     """
     batch = list(calls)
     with store_errors(batch[0].function if batch else "nothing"):
-        wait_ms = store.replica_wait_ms if is_safe else 0
-        answers = _execute(store, batch, wait_ms)
-        if any(_is_unknown_function(answer) for answer in answers):
-            load_functions(store)
-            answers = _execute(store, batch, wait_ms)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-    return answers
+        return _execute(store, [_words(one) for one in batch], store.replica_wait_ms if is_safe else 0)
+
+
+def ask_and_call(
+    store: Store, doing: str, commands: Sequence[Command], calls: Sequence[Call]
+) -> tuple[list[Any], list[Any]]:
+    """
+    Return the answers of commands and those of function calls, as `ask_all` and `call_all`, sent in one go.
+
+    Raises:
+        StoreUnavailable: no answer, or Redis says that it can't serve now.
+    """
+    with store_errors(doing):
+        answers = _execute(store, [*commands, *(_words(one) for one in calls)], 0)
+    return answers[: len(commands)], answers[len(commands) :]
 
 
 @contextmanager
@@ -180,9 +186,20 @@ def store_errors(doing: str) -> Iterator[None]:
         raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
 
 
-def _execute(store: Store, calls: list[Call], wait_ms: int) -> list[Any]:
-    words = [("FCALL", f"{function}_{_DIGEST}", len(keys), *keys, *args) for function, keys, args in calls]
-    return _round_trip(store, words, wait_ms)
+def _words(one: Call) -> Command:
+    return ("FCALL", f"{one.function}_{_DIGEST}", len(one.keys), *one.keys, *one.args)
+
+
+def _execute(store: Store, commands: Sequence[Command], wait_ms: int) -> list[Any]:
+    """Return the answers; functions are loaded where they are not known."""
+    answers = _round_trip(store, commands, wait_ms)
+    if any(_is_unknown_function(answer) for answer in answers):
+        load_functions(store)
+        answers = _round_trip(store, commands, wait_ms)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 def ask_all(store: Store, doing: str, commands: Iterable[Command]) -> list[Any]:
@@ -193,11 +210,7 @@ def ask_all(store: Store, doing: str, commands: Iterable[Command]) -> list[Any]:
         StoreUnavailable: no answer, or Redis says that it can't serve now.
     """
     with store_errors(doing):
-        answers = _round_trip(store, list(commands))
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-    return answers
+        return _execute(store, list(commands), 0)
 
 
 def _round_trip(store: Store, commands: Sequence[Command], wait_ms: int = 0) -> list[Any]:

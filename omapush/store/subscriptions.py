@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from omapush.errors import TryLater
 from omapush.push.subscribe import CONTENT, DEVICE
@@ -218,26 +218,40 @@ def due(store: Store, shards: Sequence[int], *, most: int) -> Due:
 # Lists ----------------------------------------------------------------------------------------------
 
 
-def of_users(store: Store, wanted: Sequence[tuple[str, str]]) -> list[tuple[Subscription, ...]]:
-    """Return, for each (address of record, application), the user's subscriptions to it; mostly none."""
-    by_index: dict[str, dict[str, None]] = {}
+class Lookup(NamedTuple):
+    """A search for subscriptions of users, of each to one application."""
+
+    calls: list[Call]
+    indexes: dict[str, dict[str, None]]
+    "Which users are looked for in which list, in the order of the calls."
+    places: list[tuple[str, str]]
+    "List and user of each that was asked for."
+
+
+def lookup(store: Store, wanted: Sequence[tuple[str, str]]) -> Lookup:
+    """Return what has to be called to find them, for each (address of record, application)."""
+    indexes: dict[str, dict[str, None]] = {}
     places: list[tuple[str, str]] = []
     for aor, application in wanted:
         name = target(aor)
         index = keys.subscriptions_of(store.layout.target_shard(name), CONTENT, application)
-        by_index.setdefault(index, {})[name] = None
+        indexes.setdefault(index, {})[name] = None
         places.append((index, name))
-    answers = call_all(
-        store, (Call("omapush_subscriptions_of", [index], list(names)) for index, names in by_index.items())
-    )
+    calls = [Call("omapush_subscriptions_of", [index], list(names)) for index, names in indexes.items()]
+    return Lookup(calls, indexes, places)
+
+
+def found_by(store: Store, asked: Lookup, answers: Sequence[Any]) -> list[tuple[Subscription, ...]]:
+    """Return, in the order that was asked for, what the calls have found; for most users nothing."""
     found: dict[tuple[str, str], list[str]] = {}
-    for (index, names), answer in zip(by_index.items(), answers, strict=True):
+    for (index, names), answer in zip(asked.indexes.items(), answers, strict=True):
         for name, ids in zip(names, answer, strict=False):  # no list at all: none of them has one
             found[index, name] = [one.decode() for one in ids]
     everything = [name for ids in found.values() for name in ids]
     records = dict(zip(everything, read_all(store, everything), strict=True))
     return [
-        tuple(one for name in found.get(place, ()) if (one := records[name]) is not None) for place in places
+        tuple(one for name in found.get(place, ()) if (one := records[name]) is not None)
+        for place in asked.places
     ]
 
 

@@ -1,15 +1,16 @@
-"""Registration and capabilities of users, read together: senders look at both, and both are in one slot."""
+"""What senders look at of users, read in one trip: registration, capabilities, subscriptions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from omapush.push.capabilities import Capabilities
 from omapush.push.registration import Registration
+from omapush.push.subscription import Subscription
 from omapush.push.values import target
-from omapush.store import capabilities, codec, keys
-from omapush.store.client import Store, ask_all
+from omapush.store import capabilities, codec, keys, subscriptions
+from omapush.store.client import Command, Store, ask_and_call
 
 
 class User(NamedTuple):
@@ -17,36 +18,36 @@ class User(NamedTuple):
 
     registration: Registration | None
     capabilities: Capabilities | None
+    subscriptions: tuple[Subscription, ...] = ()
+    "To the application that was named, those that have run out among them."
     problem: str = ""
     "Why the registration cannot be read; empty: it can, or there is none."
 
 
-def read_all(store: Store, aors: Sequence[str]) -> list[User]:
-    """Return what is stored of many users, in their order and in one go."""
-    found = dict(_read(store, aors))
-    return [found[aor] for aor in aors]
-
-
-def _read(store: Store, aors: Sequence[str]) -> Iterator[tuple[str, User]]:
-    """One MGET for each shard: a command of its own for each record would cost more than Redis' answer."""
+def read_all(store: Store, wanted: Sequence[tuple[str, str]]) -> list[User]:
+    """Return what is stored for each (address of record, application), in their order and in one go."""
     by_shard: dict[int, dict[str, None]] = {}
-    for aor in aors:
+    for aor, _ in wanted:
         by_shard.setdefault(store.layout.user_shard(aor), {})[aor] = None
-    answers = ask_all(
-        store,
-        "read users",
-        (
-            (
-                "MGET",
-                *(keys.registration(number, aor) for aor in users),
-                *(keys.capabilities(number, target(aor)) for aor in users),
-            )
-            for number, users in by_shard.items()
-        ),
+    asked = subscriptions.lookup(store, wanted)
+    records, answers = ask_and_call(
+        store, "read users", [_records(number, users) for number, users in by_shard.items()], asked.calls
     )
-    for users, records in zip(by_shard.values(), answers, strict=True):
-        for aor, registered, capable in zip(users, records, records[len(users) :], strict=False):
-            yield aor, _user(registered, capable)
+    found: dict[str, User] = {}
+    for users, values in zip(by_shard.values(), records, strict=True):
+        for aor, registered, capable in zip(users, values, values[len(users) :], strict=False):
+            found[aor] = _user(registered, capable)
+    subscribed = subscriptions.found_by(store, asked, answers)
+    return [
+        found[aor]._replace(subscriptions=of_user) if of_user else found[aor]
+        for (aor, _), of_user in zip(wanted, subscribed, strict=True)
+    ]
+
+
+def _records(number: int, users: Iterable[str]) -> Command:
+    """One MGET for each shard: a command of its own for each record would cost more than Redis' answer."""
+    registered = (keys.registration(number, aor) for aor in users)
+    return ("MGET", *registered, *(keys.capabilities(number, target(aor)) for aor in users))
 
 
 def _user(registered: bytes | None, capable: bytes | None) -> User:
@@ -56,4 +57,4 @@ def _user(registered: bytes | None, capable: bytes | None) -> User:
     try:
         return User(codec.registration(registered), known)
     except codec.BrokenRecord as error:
-        return User(None, known, str(error))
+        return User(None, known, problem=str(error))

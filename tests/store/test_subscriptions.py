@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from omapush import clock
 from omapush.push.subscription import Subscription
-from omapush.store import keys, subscriptions
+from omapush.store import keys, subscriptions, users
 from omapush.store.client import Store
 from omapush.store.subscriptions import Placed
 from tests.harness import records
@@ -142,7 +142,7 @@ def test_lists_by_user_and_application(store: Store) -> None:
     put(store, *mine, other, device, bob)
 
     wanted = [(ALICE, "mms.ua"), (BOB, "ulp.ua"), (BOB, "mms.ua"), (ALICE, "ulp.ua")]
-    assert subscriptions.of_users(store, wanted) == [tuple(mine), (), (bob,), (other,)]
+    assert [one.subscriptions for one in users.read_all(store, wanted)] == [tuple(mine), (), (bob,), (other,)]
     assert ids(subscriptions.of_user(store, ALICE)) == ids([*mine, other, device])
     assert ids(subscriptions.of_application(store, "mms.ua")) == ids([*mine, bob])
     assert len(list(subscriptions.everything(store))) == 5

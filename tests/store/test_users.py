@@ -35,7 +35,7 @@ def test_each_user_has_what_is_stored_of_it_in_the_order_that_was_asked_for(stor
     }
 
     asked = [*reversed(everybody), everybody[3], everybody[3]]
-    assert users.read_all(store, asked) == [wanted[aor] for aor in asked]
+    assert users.read_all(store, [(aor, "mms.ua") for aor in asked]) == [wanted[aor] for aor in asked]
     assert users.read_all(store, []) == []
 
 
@@ -46,7 +46,7 @@ def test_a_broken_record_is_told_and_holds_up_nobody_else(store: Store) -> None:
         store.db.set(keys.capabilities(number, target(aor)), b"\xc1")
     known = registered(store, BOB)
 
-    alice, bob, carol = users.read_all(store, [ALICE, BOB, CAROL])
+    alice, bob, carol = users.read_all(store, [(aor, "mms.ua") for aor in (ALICE, BOB, CAROL)])
 
     assert alice.problem
     assert carol.problem
