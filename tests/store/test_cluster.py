@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -10,15 +12,29 @@ import pytest
 from redis.crc import key_slot
 
 from omapush.errors import StoreUnavailable
+from omapush.msrp_agent.source import Source
 from omapush.push.alarm_rules import NodeSeen
 from omapush.push.alarms import Alarm, AlarmChange
 from omapush.push.nodes import Sign
 from omapush.push.values import Event, ticket
-from omapush.store import alarms, books, client, health, keys, nodes, outbox, pushes, records, registrations
+from omapush.store import (
+    alarms,
+    books,
+    client,
+    contents,
+    health,
+    keys,
+    nodes,
+    outbox,
+    pushes,
+    records,
+    registrations,
+)
 from omapush.store.client import Store
 from tests.harness.redis_servers import RedisCluster
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
+from tests.store.conftest import Make
 
 _numbers = count(1)
 SPARE = 6
@@ -82,6 +98,24 @@ def test_scans_and_questions_about_the_server_go_to_every_master(stack: Stack, s
     assert health.look(store, 0).appends
     assert len(client.servers(store)) >= 3
     assert client.ask_all(store, "look", [("GET", "x:{p0}"), ("TIME",), ("PING",)])[2] in (b"PONG", "PONG")
+
+
+def test_a_media_worker_reads_contents_wherever_they_are(store: Store) -> None:
+    content = os.urandom(contents.PIECE + 1_000)
+    make = Make()
+    makes = [make.submission(push_id=f"content {number}") for number in range(8)]
+    for one in makes:
+        push = one.push._replace(size=len(content))
+        upload = contents.upload(store, push.ref, content)
+        assert pushes.accept_all(store, [one._replace(push=push, content=b"", upload=upload.name)]) == [True]
+
+    async def read() -> list[bytes]:
+        source = Source(store, 5.0)
+        found = await asyncio.gather(*(source.pieces(one.push.ref, 0, 4) for one in makes))
+        source.close()
+        return [b"".join(pieces or ()) for pieces in found]
+
+    assert asyncio.run(read()) == [content] * len(makes)
 
 
 def test_alarms_records_and_the_books_find_their_slots(stack: Stack, store: Store) -> None:
