@@ -18,7 +18,8 @@ from tests.harness.processes import Process
 from tests.harness.stack import PASSWORD, ROOT, Stack
 
 PUSHES = 15_000
-CONNECTIONS = 32
+CONNECTIONS = 64
+"Of the client, each with one request at a time: with 32 a third of the processors waited for it."
 
 
 class Posted(NamedTuple):
