@@ -133,7 +133,8 @@ def test_low_is_not_starved_by_an_endless_row_of_high_and_medium(store: Store, m
         outbox.complete(store, [Finished(one.ticket, 0) for one in taken])
     assert went["low"] >= 1
     assert went["medium"] >= 1
-    assert went["high"] > 6 * (went["low"] + went["medium"]) or sum(went.values()) < 8 * most
+    # One in 16, by chance: a few takes say nothing of it.
+    assert went["high"] > 6 * (went["low"] + went["medium"]) or sum(went.values()) < 16 * most
 
 
 def test_low_is_not_starved_behind_urgent_pushes_to_the_same_user(store: Store, make: Make) -> None:

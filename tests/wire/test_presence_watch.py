@@ -280,6 +280,10 @@ def test_a_notify_that_breaks_a_rule_gets_its_code_and_changes_nothing(
     registers(watching, core, aor)
     sent = server.subscribe(aor)
     assert server.notify(sent, takes("text/plain")).status == 200
+    # The answer to our SUBSCRIBE may be stored after the NOTIFY.
+    wait_until(
+        lambda: watch_of(watching, aor).asked_ms == 0, 5, lambda: f"an answer: {watch_of(watching, aor)}"
+    )
     before = watch_of(watching, aor)
 
     answer = server.notify(sent, EMPTY, headers=headers)
