@@ -17,7 +17,8 @@ BUFFER = ("-buff_size", "4000000")
 _ENDED = "Test Terminated"
 _STEP = 1.12
 SECONDS = 2.0
-_PATIENCE_S = SECONDS + 6
+_PATIENCE_S = 6.0
+"After the last call of a try."
 _FIRST = 2_000
 _MOST_REPEATED = 0.002
 "Part of the requests that may have been repeated for want of an answer in 500 ms."
@@ -38,6 +39,8 @@ class Load(NamedTuple):
     "Done before each try: what the former one left behind is put back."
     first: float = _FIRST
     "Calls a second of the first try."
+    seconds: float = SECONDS
+    "How long each try lasts."
 
 
 def receiver(folder: Path, port: int, scenario: str = "receiver") -> Process:
@@ -74,7 +77,7 @@ def reached(folder: Path, load: Load, rate: float) -> float | None:
     """Return the rate reached, or None when the server did not keep up."""
     statistics = folder / f"{load.scenario}-{rate:.0f}.csv"
     statistics.unlink(missing_ok=True)
-    calls = int(rate * SECONDS)
+    calls = int(rate * load.seconds)
     process = Process(
         [
             *("sipp", f"127.0.0.1:{load.to}", "-sf", SCENARIOS / f"{load.scenario}.xml", "-i", "127.0.0.1"),
@@ -93,7 +96,9 @@ def reached(folder: Path, load: Load, rate: float) -> float | None:
         with process:
             # SIPp 3.6 does not always end after its last screen.
             wait_until(
-                lambda: not process.is_running or _ENDED in process.log_text(), _PATIENCE_S, "SIPp's end"
+                lambda: not process.is_running or _ENDED in process.log_text(),
+                load.seconds + _PATIENCE_S,
+                "SIPp's end",
             )
     except TimeoutError:
         return None  # still repeating requests that were not answered
