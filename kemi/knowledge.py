@@ -44,9 +44,8 @@ class Knowledge:
         deliveries = [one.delivery for one in batch]
         stored = users.read_all(self._store, [(one.aor, one.application) for one in deliveries])
         for delivery, user in zip(deliveries, stored, strict=True):
-            if user.problem:  # it holds up nobody else
-                problem, then = user.problem, "sent as to one unknown"
-                log.get().error("registration_broken", aor=delivery.aor, problem=problem, action=then)
+            if user.problem:
+                _tell_broken(delivery.aor, user.problem)
         facts = self._device_facts.of([user.capabilities for user in stored], now_ms)
         asked = self._referrals(deliveries)
         return [
@@ -70,3 +69,8 @@ class Knowledge:
         wanted = [name for name in ids if name]
         found = dict(zip(wanted, referrals.read_all(self._store, wanted), strict=True))
         return [found.get(name) for name in ids]
+
+
+def _tell_broken(aor: str, problem: str) -> None:
+    """A registration that cannot be read counts as unknown, and holds up nobody else."""
+    log.get().error("registration_broken", aor=aor, problem=problem, action="sent as to one unknown")

@@ -1,8 +1,8 @@
 """
 The newest pushes to each user, for people who look for one; no push depends on these lists.
 
-They are written between acceptance and the outbox, so whoever finds a push in no list, though it was accepted
-long ago, is told of a push from before there were lists, or of one to all subscribers.
+They are written between acceptance and the outbox. Pushes to all subscribers are in none, nor are those that
+were accepted before there were lists.
 """
 
 from __future__ import annotations

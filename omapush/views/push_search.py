@@ -48,6 +48,8 @@ def search(
         return found
     oldest = user_pushes.oldest(store, wanted.recipient)
     beyond = min((place for place in (before, oldest) if place is not None), default=None)
+    if len(found.pushes) == limit:
+        return Found(found.pushes, beyond)
     rest = _among_all(store, initiators, wanted, beyond, limit - len(found.pushes))
     return Found(found.pushes + rest.pushes, rest.further)
 

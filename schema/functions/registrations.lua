@@ -3,19 +3,22 @@
 
 -- uses queues.lua
 
+-- Replace one record that is still what the caller read. Answers 1 replaced, 0 somebody was faster.
+local function replace_one(key, was, new, lifetime)
+  if (redis.call('GET', key) or '') ~= was then
+    return 0
+  end
+  redis.call('SET', key, new, 'PX', lifetime)
+  return 1
+end
+
 -- Replace records that are still what the caller merged from (read, merge, replace; again on conflict).
 -- KEYS record ...    ARGV for each key: bytes that were read ('' when absent), new bytes, lifetime ms
 -- Answers for each key 1 replaced, 0 somebody was faster.
 local function replace(keys, args)
   local answer = {}
   for i, key in ipairs(keys) do
-    local was, new, lifetime = args[3 * i - 2], args[3 * i - 1], args[3 * i]
-    if (redis.call('GET', key) or '') == was then
-      redis.call('SET', key, new, 'PX', lifetime)
-      answer[i] = 1
-    else
-      answer[i] = 0
-    end
+    answer[i] = replace_one(key, args[3 * i - 2], args[3 * i - 1], args[3 * i])
   end
   return answer
 end
@@ -29,15 +32,10 @@ local function register(keys, args)
   local answer = {}
   local at = redis.call('EXISTS', keys[1]) == 1 and now_us()
   for i = 1, #keys - 6 do
-    local key, was, new, lifetime, target, woken = keys[i + 6], unpack(args, 5 * i - 4, 5 * i)
-    if (redis.call('GET', key) or '') == was then
-      redis.call('SET', key, new, 'PX', lifetime)
-      answer[i] = 1
-      if at and woken ~= 'none' then
-        wake_target(keys, target, woken == 'tried', at)
-      end
-    else
-      answer[i] = 0
+    local was, new, lifetime, target, woken = unpack(args, 5 * i - 4, 5 * i)
+    answer[i] = replace_one(keys[i + 6], was, new, lifetime)
+    if answer[i] == 1 and at and woken ~= 'none' then
+      wake_target(keys, target, woken == 'tried', at)
     end
   end
   return answer

@@ -105,14 +105,16 @@ def test_only_the_newest_are_listed_and_the_others_are_found_among_all(
     assert user_pushes.number(store, ALICE) == user_pushes.MOST
     assert user_pushes.oldest(store, ALICE) == place(all_of_them[5])
     assert refs(found(store, ALICE, limit=500)) == newest_first
-    walked, before = [], None
-    while True:
-        step = found(store, ALICE, before, limit=60)
-        walked += refs(step)
-        before = step.further
-        if before is None:
-            break
-    assert walked == newest_first
+    for limit in (1, 50, 60, user_pushes.MOST):  # pages that end where the list does, and others
+        walked, before = [], None
+        while True:
+            step = found(store, ALICE, before, limit)
+            assert len(step.pushes) <= limit
+            walked += refs(step)
+            before = step.further
+            if before is None:
+                break
+        assert walked == newest_first
 
 
 def test_a_push_to_a_user_is_found_however_many_came_to_others_since(
