@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from omapush.errors import PushError
 from omapush.store import owed
 from omapush.store.client import Store
 from omapush.store.owed import Settlement
@@ -38,10 +37,10 @@ class Settling:
     async def _work(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-            problem: PushError | None = None
+            problem: Exception | None = None
             try:
                 await asyncio.to_thread(owed.settle_all, self._store, [settlement for settlement, _ in batch])
-            except PushError as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, or would wait for ever
                 problem = error
             for _, future in batch:
                 if future.done():

@@ -20,17 +20,19 @@ from omapush.store.owed import Settlement
 class Trips:
     """What goes to Redis, trip by trip; the first does not come back before `go` is set."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, failing: int = -1) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, failing: int = -1, by: Exception | None = None
+    ) -> None:
         self.done: list[list[str]] = []
         self.go = threading.Event()
-        self._failing = failing
+        self._failing, self._by = failing, by or StoreUnavailable("away")
         monkeypatch.setattr(owed, "settle_all", self._settle_all)
 
     def _settle_all(self, _store: Store, settlements: Sequence[Settlement]) -> None:
         self.go.wait(10)
         self.done.append([one.member for one in settlements])
         if len(self.done) - 1 == self._failing:
-            raise StoreUnavailable("away")
+            raise self._by
 
 
 def settled(trips: Trips, number: int) -> list[BaseException | None]:
@@ -72,4 +74,13 @@ def test_only_those_of_a_trip_that_failed_are_told_so(monkeypatch: pytest.Monkey
 
     first, *others = settled(trips, 3)
     assert isinstance(first, StoreUnavailable)
+    assert others == [None, None]
+
+
+def test_a_defect_is_told_to_who_waits_too_and_the_next_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    trips = Trips(monkeypatch, failing=0, by=TypeError("a defect"))
+
+    first, *others = settled(trips, 3)
+
+    assert isinstance(first, TypeError)
     assert others == [None, None]
