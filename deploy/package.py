@@ -71,6 +71,7 @@ def lay_out(tree: Path, version: str) -> None:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tree / HOME / name, ignore=ignored)
     _copy(ROOT / "kamailio.cfg", tree / HOME / "kamailio.cfg")
+    (tree / HOME / "VERSION").write_text(f"{version}\n", encoding="utf-8")
     shutil.copytree(_libraries(), tree / VENV, symlinks=True)
     _copy(_HERE / "debian" / "omapush", tree / "usr/bin/omapush", mode=0o755)
     _copy(_HERE / "debian" / "omapush.toml", tree / "etc/omapush/omapush.toml")

@@ -17,6 +17,7 @@ from omapush.cli import terminal
 from omapush.config import (
     Config,
     alarms,
+    allowed,
     api,
     audit,
     console,
@@ -99,7 +100,14 @@ def all_keys() -> Iterator[Key]:
     for table, kind in _tables():
         meanings = _meanings(classes[kind.__name__])
         for field in msgspec.structs.fields(kind):
-            yield Key(table, field.name, _default(field), meanings[field.name], restarts(kind)[field.name])
+            meaning = meanings[field.name] + _values(field, meanings[field.name])
+            yield Key(table, field.name, _default(field), meaning, restarts(kind)[field.name])
+
+
+def _values(field: msgspec.structs.FieldInfo, meaning: str) -> str:
+    """The words that the key takes, unless its meaning names each, or nothing for one that takes others."""
+    words = [f"`{word}`" for word in allowed.words(field.type)]
+    return "" if all(word in meaning for word in words) else f" Values: {', '.join(words)}."
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from omapush.cli import terminal
+from omapush.cli import launch, terminal, version
 from omapush.cli.commands import Commands
-from omapush.errors import PushError
+from omapush.errors import PushError, StoreUnavailable
 
 app = typer.Typer(
     cls=Commands,
@@ -22,6 +22,12 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"omapush {version.release()}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     context: typer.Context,
@@ -31,6 +37,10 @@ def _options(
             "--config", metavar="FILE", help="Configuration; else $OMAPUSH_CONFIG, else omapush.toml."
         ),
     ] = None,
+    _: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Say which release this is."),
+    ] = False,
 ) -> None:
     context.obj = file
 
@@ -43,6 +53,10 @@ def main() -> None:
         completion_init()
     try:
         app()
+    except StoreUnavailable as error:
+        hint = f"start it: {launch.how_to_start('redis')}; is it up, `omapush doctor` says what is wrong"
+        print(f"omapush: Redis does not answer: {error}; {hint}", file=sys.stderr)
+        sys.exit(terminal.FAILED)
     except PushError as error:
         print(f"omapush: {error}", file=sys.stderr)
         sys.exit(terminal.FAILED)

@@ -20,7 +20,7 @@ from omapush.push.policy import Case, Verdict, judge, rules_of
 from omapush.store import client, own_pushes, pushes
 from omapush.store.client import Store
 
-app = typer.Typer(help="Rules about who may push what to whom ([policy.NAME]).", no_args_is_help=True)
+app = typer.Typer(help="Rules about who may push what to whom (tables policy.NAME).", no_args_is_help=True)
 _PAGE: Final = 500
 _SHOWN: Final = 20
 "Changes that are listed one by one."

@@ -19,7 +19,7 @@ import httpx
 import typer
 
 from omapush import clock
-from omapush.cli import api_client, doctor, processes, terminal
+from omapush.cli import api_client, doctor, processes, terminal, version
 from omapush.config import Config, keys
 from omapush.errors import PushError, PushRefused
 from omapush.store import client, nodes, outbox, outbox_views
@@ -84,6 +84,7 @@ def _versions() -> str:
     lines = (
         f"written {clock.iso(clock.now_ms())}",
         f"machine {platform.node()} {platform.platform()}, {os.cpu_count()} processors",
+        f"omapush {version.release()}",
         f"python {sys.version}",
         f"functions {client.release()}",
         _said("kamailio", "-v"),

@@ -25,7 +25,7 @@ from omapush.config.device_document import DeviceDocument
 from omapush.config.forms import explained
 from omapush.config.initiator import Initiator
 from omapush.config.media import Content, Msrp, Sessions
-from omapush.config.policy import Hours, Policy
+from omapush.config.policy import Policy
 from omapush.config.quiet import QuietHours
 from omapush.config.records import Records
 from omapush.config.redis import RedisSection
@@ -228,12 +228,7 @@ def _section(path: str, where: str, table: object, kind: type[_T]) -> _T:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        fields = kind.__struct_fields__
-        plans = {"quiet_hours": QuietHours.__struct_fields__, "hours": Hours.__struct_fields__} | {
-            key: Retry.__struct_fields__ for key in fields if key.startswith("retry")
-        }
-        known = {"": fields, **plans}
-        raise BadConfiguration(*explained(path, where, str(error), known)) from error
+        raise BadConfiguration(*explained(path, where, str(error), kind)) from error
 
 
 def _named(path: str, name: str, tables: object) -> dict[str, Section]:

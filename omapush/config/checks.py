@@ -18,9 +18,11 @@ from omapush.config.forms import (
     HTTP_LISTEN,
     HTTP_URL,
     IOI,
+    MEDIA_TYPE,
     SIP_LISTEN,
     SIP_URI,
     require,
+    require_recipients,
 )
 from omapush.config.initiator_checks import check_identities, check_initiator, check_networks
 from omapush.config.tls import check_revocation_lists
@@ -28,10 +30,11 @@ from omapush.config.tokens import check_tokens
 from omapush.errors import BadConfiguration, shortened
 
 if TYPE_CHECKING:
-    from omapush.config import Application, Config, Hosted
+    from omapush.config import Application, Config, Hosted, Policy
 
 _LONGEST_CONTENT_URL = 200
 "Characters before a token, so that the link fits into a MESSAGE."
+_ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - read, not bound
 _SHORTEST_HANG_S = 3.0
 _IN_FLIGHT_BYTES = 45_000
 "Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
@@ -41,16 +44,13 @@ _SHARED_MEMORY_IN_FLIGHT = 0.75
 
 def check(config: Config) -> None:
     """Check what a single key's type cannot say."""
-    for value in config.sip.listen:
-        _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
+    _check_listen(config)
     check_api(config)
     check_networks(f"{config.path}: notify.networks", config.notify.networks)
     check_tokens(config)
     _require(config, "sip.uri", config.sip.uri, SIP_URI, '"sip:psa@home1.example"')
     _check_next_hop(config)
     _require(config, "core.ioi", config.core.ioi, IOI, '"home1.example"')
-    if not config.sip.listen or not any(value.startswith("udp:") for value in config.sip.listen):
-        raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
     if 0 < config.sip.hang_s < _SHORTEST_HANG_S:
         raise BadConfiguration(f"{config.path}: sip.hang_s", f"is below {_SHORTEST_HANG_S:g}, and not 0")
     check_networks(f"{config.path}: core.trusted_peers", config.core.trusted_peers)
@@ -71,9 +71,33 @@ def check(config: Config) -> None:
     for ari, hosted in config.hosted.items():
         _check_hosted(config, ari, hosted)
     for name, policy in config.policy.items():
-        if policy.hours is not None:
-            _check_zone(config, f'policy."{shortened(name)}".hours', policy.hours.zone)
+        _check_policy(config, f'policy."{shortened(name)}"', policy)
     _check_routing(config)
+
+
+def _check_listen(config: Config) -> None:
+    for value in config.sip.listen:
+        _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
+        if value.partition(":")[2].rpartition(":")[0] in _ANYWHERE:
+            raise BadConfiguration(
+                f"{config.path}: sip.listen",
+                f'"{value}" is no address that others could answer to, and it stands in Via and Contact; '
+                'right would be each address of this machine, such as "udp:192.0.2.10:5070"',
+            )
+    if not any(value.startswith("udp:") for value in config.sip.listen):
+        raise BadConfiguration(f"{config.path}: sip.listen", 'needs at least one "udp:..." address')
+
+
+def _check_policy(config: Config, where: str, policy: Policy) -> None:
+    require_recipients(config.path, f"{where}.recipients", policy.recipients)
+    _check_media_types(config, f"{where}.content_types", policy.content_types)
+    if policy.hours is not None:
+        _check_zone(config, f"{where}.hours", policy.hours.zone)
+
+
+def _check_media_types(config: Config, where: str, values: tuple[str, ...]) -> None:
+    for value in values:
+        _require(config, where, value, MEDIA_TYPE, '"text/plain"')
 
 
 def _check_hosted(config: Config, ari: str, hosted: Hosted) -> None:
@@ -81,6 +105,7 @@ def _check_hosted(config: Config, ari: str, hosted: Hosted) -> None:
     if ari != ari.lower():
         raise BadConfiguration(f'{config.path}: hosted."{ari}"', "is written in lower case: feature tags are")
     where = f'hosted."{ari}"'
+    _check_media_types(config, f"{where}.content_types", hosted.content_types)
     for key in ("recipients", "request_uris", "senders"):
         for pattern in getattr(hosted, key):
             _require(config, f"{where}.{key}", pattern, AOR_PATTERN, '"sip:*@home1.example"')
@@ -108,6 +133,7 @@ def _check_hosted(config: Config, ari: str, hosted: Hosted) -> None:
 
 def _check_addresses(config: Config, ari: str, application: Application) -> None:
     where = f'application."{ari}"'
+    _check_media_types(config, f"{where}.content_types", application.content_types)
     for pattern in application.request_uris:
         _require(config, f"{where}.request_uris", pattern, AOR_PATTERN, '"sip:mms@home1.example"')
     for event in application.events:
@@ -267,7 +293,7 @@ def _check_msrp(config: Config) -> None:
         )
     if int(msrp.listen.rpartition(":")[2]) + msrp.workers > 65_536:
         raise BadConfiguration(f"{config.path}: msrp.listen", f"leaves no ports for {msrp.workers} workers")
-    if not msrp.public_host and msrp.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104 - read, not bound
+    if not msrp.public_host and msrp.listen.rpartition(":")[0] in _ANYWHERE:
         raise BadConfiguration(
             f"{config.path}: msrp.public_host", "is needed: devices cannot connect to every address"
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+from msgspec import Struct
+
+from omapush.config import allowed
 from omapush.errors import BadConfiguration, shortened
 
 # Possessive quantifiers stand on single characters only: on groups that can backtrack, Python before
@@ -34,6 +36,10 @@ HTTP_URL: Final = re.compile(
 ARI: Final = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
 # a public identity, or its beginning and `*`
 AOR_PATTERN: Final = re.compile(r"(?:sips?:|tel:|\*)[^\s<>\";,]{0,256}")
+# the same, or any shell pattern that such an identity could fit
+RECIPIENTS: Final = re.compile(r"(?:sips?:|tel:|[*?\[])[^\s<>\"]{0,256}")
+# media type without parameters; either side may be a shell pattern
+MEDIA_TYPE: Final = re.compile(r"[^\s;/]{1,127}/[^\s;/]{1,127}|\*")
 # event-type, event-param                                 RFC 6665 8.4
 _EVENT_WORD: Final = r"[A-Za-z0-9\-!%*_+`'~]{1,64}"
 _EVENT_PARAM: Final = r"[A-Za-z0-9.\-!%*_+`'~]{1,64}(?:=[A-Za-z0-9.\-!%*_+`'~:/@,]{1,128})?"
@@ -60,6 +66,11 @@ _TYPES: Final = {
 }
 "msgspec's name of a type: what TOML calls it, and an example."
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_NOT_ONE_OF: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
+_NOT_IN_RANGE: Final = re.compile(r"Expected `[a-z]+` (?:[<>]=? .*|matching regex .*)", re.DOTALL)
+"How msgspec begins what it says about a value of the right type."
+_NEVER: Final = re.compile(r"(?!)")
 _LONGEST_PROBLEM: Final = 400
 
 
@@ -82,29 +93,56 @@ def require(path: str, key: str, value: str, form: re.Pattern[str], right: str) 
         raise BadConfiguration(f"{path}: {key}", f'"{shortened(value)}" is wrong; right would be {right}')
 
 
-def in_words_of_toml(problem: str) -> str:
-    """Return msgspec's complaint about a value's type in an operator's words; others as they are."""
-    wrong = _WRONG_TYPE.fullmatch(problem)
-    if wrong is None or wrong[1] not in _TYPES or wrong[2] not in _TYPES:
-        return problem
-    wanted, example = _TYPES[wrong[1]]
-    such_as = f" such as {example}" if example else ""
-    return f"expected {wanted}{such_as}, this is {_TYPES[wrong[2]][0]}"
+def require_recipients(path: str, key: str, patterns: tuple[str, ...]) -> None:
+    """
+    Do nothing when each of the shell patterns could fit an address of record, else nobody would be meant.
+
+    Raises:
+        BadConfiguration: one could not; the text has what would be right.
+    """
+    for pattern in patterns:
+        require(path, key, pattern, RECIPIENTS, '"sip:*@home1.example", or "tel:*"')
+        user, at, host = pattern.rpartition("@")
+        if host != host.lower():
+            right = f'"{shortened(f"{user}{at}{host.lower()}")}": hosts are compared in lower case'
+            require(path, key, pattern, _NEVER, right)
 
 
-def explained(path: str, where: str, message: str, known: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+def in_words_of_toml(problem: str, kind: Any) -> str:
+    """
+    Return msgspec's complaint about a value in an operator's words; what it says otherwise as it is.
+
+    `kind`: the type of the key, which says what would be right.
+    """
+    right = allowed.right(kind)
+    behind = f"; right would be {right}" if right else ""
+    if wrong := _WRONG_TYPE.fullmatch(problem):
+        wanted, example = _TYPES.get(wrong[1].removesuffix(" | null"), (wrong[1], ""))
+        such_as = f" such as {example}" if example and not right else ""
+        return f"expected {wanted}{such_as}, this is {_TYPES.get(wrong[2], (wrong[2], ''))[0]}{behind}"
+    if unknown := _NOT_ONE_OF.fullmatch(problem):
+        return f'"{shortened(unknown[1])}" is wrong{behind}'
+    if _NOT_IN_RANGE.fullmatch(problem) and right:
+        return f"is wrong{behind}"
+    return problem
+
+
+def explained(path: str, where: str, message: str, table: type[Struct]) -> tuple[str, str]:
     """
     Return file and key, and the problem, of what msgspec says about table `where`.
 
-    `known`: keys of the table, under an empty name, and of each table inside it.
+    `table`: what that table may hold.
     """
     problem, _, at = message.partition(" - at `$")
     key = shortened(at.strip("`").lstrip(".").replace("[...]", ""))
-    unknown = _UNKNOWN.fullmatch(problem)
-    if unknown:
-        fields = known.get(key, known[""])
-        name = shortened(unknown[1])
-        key = f"{key}.{name}" if key else name
-        problem = "unknown key; known are " + ", ".join(fields)
-    problem = shortened(in_words_of_toml(problem), _LONGEST_PROBLEM)
+    if unknown := _UNKNOWN.fullmatch(problem):
+        problem = "unknown key; known are " + ", ".join(allowed.keys_at(table, key))
+        key = ".".join(filter(None, (key, shortened(unknown[1]))))
+    elif missing := _MISSING.fullmatch(problem):
+        key = ".".join(filter(None, (key, missing[1])))
+        right = allowed.right(allowed.kind_at(table, key))
+        problem = "is missing" + (f"; right would be {right}" if right else "")
+    else:
+        problem = in_words_of_toml(problem, allowed.kind_at(table, key))
+    problem = shortened(problem, _LONGEST_PROBLEM)
     return f"{path}: {where}.{key}" if key else f"{path}: {where}", problem

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from omapush.config.forms import HOST_PATTERN, NAME, SIP_URI, TEL_URI, is_password_hash
+from omapush.config.forms import HOST_PATTERN, NAME, SIP_URI, TEL_URI, is_password_hash, require_recipients
 from omapush.config.initiator import SHORTEST_SECRET
 from omapush.errors import BadConfiguration, shortened
 
@@ -21,6 +21,7 @@ def check_initiator(config: Config, name: str, initiator: Initiator) -> None:
         raise BadConfiguration(where, "a name has 1 to 64 letters, digits, '.', '_' or '-'")
     _check_password(where, initiator)
     check_networks(f"{where}.addresses", initiator.addresses)
+    require_recipients(config.path, f"initiator.{shortened(name)}.recipients", initiator.recipients)
     for host in initiator.notify_hosts:
         if HOST_PATTERN.fullmatch(host) is None:
             raise BadConfiguration(f"{where}.notify_hosts", 'right would be "results.provider.example"')

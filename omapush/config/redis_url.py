@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from omapush.errors import shortened
 
 Kind = Literal["one", "sentinel", "cluster"]
 _SCHEMES: Final[dict[str, tuple[Kind, bool]]] = {
@@ -16,6 +18,10 @@ _SCHEMES: Final[dict[str, tuple[Kind, bool]]] = {
     "rediss+cluster": ("cluster", True),
 }
 _PORTS: Final[dict[Kind, int]] = {"one": 6379, "sentinel": 26379, "cluster": 6379}
+_OPTIONS: Final = frozenset({"db", "username", "password", "client_name", "health_check_interval"})
+"What may follow the question mark in the URL of one server, and what begins with `ssl_`."
+LONGEST_SOCKET: Final = 107
+"Bytes that Linux takes for the path of a unix socket (sun_path, with its end)."
 FORMS: Final = (
     "unix:///path, redis://host:port/0, redis+sentinel://host:port,host:port/NAME, "
     "redis+cluster://host:port,host:port, or with rediss for TLS"
@@ -48,6 +54,7 @@ def parse(url: str) -> RedisUrl:
         raise ValueError(f"scheme is not known; right would be {FORMS}")
     kind, tls = _SCHEMES[scheme]
     if kind == "one":
+        _check_one(scheme, url)
         return RedisUrl(kind, tls, (), "", "", "", 0)
     place, _, path = rest.partition("/")
     access, _, hosts = place.rpartition("@")
@@ -72,3 +79,23 @@ def _node(text: str, default: int) -> tuple[str, int]:
     if not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ValueError(f"{text or 'nothing'} is no host:port")
     return host.strip("[]"), int(port)
+
+
+def _check_one(scheme: str, url: str) -> None:
+    """Raise ValueError for what the client library would stumble over when it connects."""
+    parts = urlsplit(url)
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not (name in _OPTIONS or name.startswith("ssl_")):
+            raise ValueError(f"{shortened(name)} is not known; known are {', '.join(sorted(_OPTIONS))}")
+        if name == "db" and not value.isdecimal():
+            raise ValueError(f"{shortened(value)} is no number of a database")
+    if scheme == "unix":
+        if not parts.path.startswith("/") or parts.netloc.rpartition("@")[2]:
+            raise ValueError("a path begins with /; right would be unix:///tmp/omapush/redis.sock")
+        if len(parts.path.encode()) > LONGEST_SOCKET:
+            raise ValueError(f"the path has more than {LONGEST_SOCKET} bytes, all that a socket's may have")
+        return
+    _node(parts.netloc.rpartition("@")[2], _PORTS["one"])
+    database = parts.path.strip("/")
+    if database and not database.isdecimal():
+        raise ValueError(f"{shortened(database)} is no number of a database; right would be /0")

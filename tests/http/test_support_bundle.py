@@ -71,6 +71,7 @@ def test_a_bundle_has_what_helps_and_nothing_that_is_secret(
     assert b'core.next_hop = "sip:' in read["configuration.txt"]
     assert b'initiator."plain".password = "***"' in read["configuration.txt"]
     assert b"kamailio 5." in read["versions.txt"]
+    assert b"omapush 0." in read["versions.txt"]
     assert {one["check"] for one in json.loads(read["doctor.json"])} >= {"redis", "sip", "api"}
     assert {one["kind"] for one in json.loads(read["nodes.json"])} >= {"sip", "api"}
     assert json.loads(read["queues.json"])["outbox"]["all"] >= 0

@@ -61,13 +61,16 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
     [
         ({"spi": {}}, ["[spi]", "unknown table", "sip"]),
         ({"sip": {"lisen": []}}, ["sip.lisen", "unknown key", "listen"]),
-        ({"sip": {"workers": 0}}, ["sip.workers", ">= 1"]),
-        ({"sip": {"workers": "4"}}, ["sip.workers", "expected a whole number such as 4, this is text"]),
-        ({"sip": {"workers": 1.5}}, ["sip.workers", "a whole number such as 4, this is a number"]),
+        ({"sip": {"workers": 0}}, ["sip.workers", "right would be 1 to 64"]),
+        (
+            {"sip": {"workers": "4"}},
+            ["sip.workers", "expected a whole number, this is text; right would be 1 to 64"],
+        ),
+        ({"sip": {"workers": 1.5}}, ["sip.workers", "a whole number, this is a number"]),
         ({"sip": {"uri": 1}}, ["sip.uri", 'text such as "value", this is a whole number']),
         ({"sip": {"listen": "udp:127.0.0.1:5070"}}, ["sip.listen", 'a list such as ["value"], this is text']),
         ({"sip": {"record_route": "yes"}}, ["sip.record_route", "expected true or false, this is text"]),
-        ({"notify": {"timeout_s": "5"}}, ["notify.timeout_s", "a number such as 2.5"]),
+        ({"notify": {"timeout_s": "5"}}, ["notify.timeout_s", "a number, this is text", "above 0, up to 60"]),
         ({"sip": 1}, ["sip", "a table such as { key", "this is a whole number"]),
         ({"sip": {"listen": ["udp:127.0.0.1:0"]}}, ["sip.listen", "udp:127.0.0.1:5070"]),
         ({"sip": {"listen": ["udp:127.0.0.1:65536"]}}, ["sip.listen", "udp:127.0.0.1:5070"]),
@@ -97,7 +100,34 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
         ({"core": {"trusted_peers": ["10.0.0.1/8"]}}, ["core.trusted_peers", "192.0.2.0/24"]),
         ({"api": {"listen": "8080"}}, ["api.listen", "127.0.0.1:8080"]),
         ({"redis": {"url": "mysql://"}}, ["redis.url", "unix:///path"]),
-        ({"delivery": {"message_bytes": 1_301}}, ["delivery.message_bytes", "1300"]),
+        ({"delivery": {"message_bytes": 1_301}}, ["delivery.message_bytes", "400 to 1_300"]),
+        ({"log": {"level": "trace"}}, ["log.level", '"trace" is wrong', 'one of "debug", "info", "warning"']),
+        ({"log": {"level": 3}}, ["log.level", "expected text, this is a whole number", '"debug"']),
+        ({"application": {"mms.ua": {"methods": ["message"]}}}, ["methods[0]", '"message"', '"MESSAGE"']),
+        ({"application": {"mms.ua": {"retry": 3}}}, ["retry: expected a table such as", "a whole number"]),
+        ({"application": {"mms.ua": {"retry": {"attempts": 0}}}}, ["retry.attempts", "1 to 100"]),
+        ({"application": {"mms.ua": {"content_types": ["text"]}}}, ["content_types", '"text/plain"']),
+        (
+            {"application": {"mms.ua": {"quiet_hours": [{"zone": "UTC", "start": "24:00", "end": "08:00"}]}}},
+            ["quiet_hours[0].start", '"22:00"'],
+        ),
+        (
+            {"application": {"mms.ua": {"quiet_hours": [{"zone": "UTC"}]}}},
+            ["quiet_hours[0].start", "missing"],
+        ),
+        ({"policy": {"p": {}}}, ['policy."p".effect: is missing', '"allow", "deny"']),
+        ({"policy": {"p": {"effect": "deny", "recipients": ["school.example"]}}}, ["recipients", '"tel:*"']),
+        (
+            {"policy": {"p": {"effect": "deny", "content_types": ["video"]}}},
+            ["content_types", '"text/plain"'],
+        ),
+        ({"sip": {"listen": ["udp:0.0.0.0:5070"]}}, ["sip.listen", "Contact", "udp:192.0.2.10:5070"]),
+        ({"sip": {"listen": ["udp:127.0.0.1:5070", "tcp:[::]:5070"]}}, ["sip.listen", '"tcp:[::]:5070"']),
+        ({"initiator": {"pi": {"password": "x", "recipients": ["alice"]}}}, ["recipients", "sip:*@home1"]),
+        (
+            {"initiator": {"pi": {"password": "x", "recipients": ["sip:*@Home1.example"]}}},
+            ["initiator.pi.recipients", '"sip:*@home1.example": hosts are compared in lower case'],
+        ),
         ({"application": {"mms.ua": {"form": "raw"}}}, ['application."mms.ua".form', "raw"]),
         ({"application": {"mms.ua": {"retry": {"tries": 1}}}}, ["retry.tries", "attempts"]),
         ({"application": {'a"b': {}}}, ["application", "mms.ua"]),
@@ -126,6 +156,12 @@ def test_a_wrong_setting_names_file_key_and_what_would_be_right(
         {"core": {"next_hop": "sip:icscf.home1.example:4060;transport=tcp;lr"}},
         {"core": {"next_hop": "sip:[2001:db8::2]:6060;lr=on"}},
         {"core": {"ioi": "home1.example"}},
+        {
+            "initiator": {
+                "pi": {"password": "x", "recipients": ["*@home1.example", "sips:Al*@a", "tel:+358*"]}
+            }
+        },
+        {"application": {"mms.ua": {"content_types": ["image/*", "*"]}}},
         {"initiator": {"pi": {"password": "x", "identity": "tel:+1-555-0100"}}},
     ],
 )

@@ -17,6 +17,9 @@ from omapush.errors import BadConfiguration
     [
         ("unix:///run/redis.sock", RedisUrl("one", False, (), "", "", "", 0)),
         ("rediss://psa@h:1/3", RedisUrl("one", True, (), "", "", "", 0)),
+        ("redis://[::1]:6380", RedisUrl("one", False, (), "", "", "", 0)),
+        ("rediss://h?ssl_check_hostname=false&db=2", RedisUrl("one", True, (), "", "", "", 0)),
+        (f"unix://psa:secret@/{'a' * 106}?db=1", RedisUrl("one", False, (), "", "", "", 0)),
         (
             "redis+sentinel://a:1,b,[::1]:3/main",
             RedisUrl("sentinel", False, (("a", 1), ("b", 26379), ("::1", 3)), "", "", "main", 0),
@@ -45,6 +48,14 @@ def test_each_form_is_read(url: str, place: RedisUrl) -> None:
         ("redis+cluster://a:99999", "host:port"),
         ("redis+cluster://a/1", "neither"),
         ("redis+cluster://", "host:port"),
+        ("redis://127.0.0.1:notaport", "host:port"),
+        ("redis://", "host:port"),
+        ("redis://h/x", "x is no number of a database"),
+        ("redis://h?db=x", "x is no number"),
+        ("redis://h?dc=1", "dc is not known; known are client_name, db,"),
+        ("unix://run/redis.sock", "unix:///tmp"),
+        ("unix://", "unix:///tmp"),
+        (f"unix:///{'a' * 107}", "107 bytes"),
     ],
 )
 def test_what_has_no_form_stops_the_start_and_says_why(url: str, says: str) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from rich.text import Text
 
 from omapush.cli.commands import COMMANDS, loaded
 
@@ -29,3 +32,16 @@ def test_every_command_is_where_the_table_says_and_describes_itself(name: str) -
 
     assert command.name == name
     assert command.help or all(inner.help for inner in command.commands.values())
+
+
+def _helps(command: Any) -> Iterator[str]:
+    yield command.help or ""
+    yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
+    for inner in getattr(command, "commands", {}).values():
+        yield from _helps(inner)
+
+
+def test_no_help_has_what_is_taken_for_markup_and_left_out() -> None:
+    for name in COMMANDS:
+        for text in _helps(loaded(name)):
+            assert Text.from_markup(text).plain == text

@@ -1,11 +1,13 @@
 """The command from outside: what it prints, and the exit codes 0, 1 and 2."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from omapush.cli import main as command
+from omapush.cli import version
 from omapush.cli.configuration import all_keys
 from omapush.config import Config, load
 from omapush.config.keys import to_toml
@@ -158,6 +160,13 @@ def test_the_reference_has_every_key_with_a_meaning(
     assert {key.table for key in keys} >= {"[sip]", "[redis]", "[application.NAME]", "[initiator.NAME]"}
 
 
+def test_the_reference_names_the_words_of_which_a_key_takes_one() -> None:
+    meanings = {(key.table, key.name): key.meaning for key in all_keys()}
+    assert meanings["[application.NAME]", "accept_contact"].endswith("Values: `bare`, `strict`, `none`.")
+    assert "`submit`" in meanings["[initiator.NAME]", "operations"]
+    assert "Values:" not in meanings["[initiator.NAME]", "operations"]  # each is explained
+
+
 def test_the_defaults_of_the_reference_are_a_configuration(tmp_path: Path) -> None:
     """What the reference prints can be copied into a file, `unset` left out, and changes nothing."""
     tables: dict[str, list[str]] = {}
@@ -172,3 +181,27 @@ def test_the_defaults_of_the_reference_are_a_configuration(tmp_path: Path) -> No
 def test_a_value_is_written_as_toml() -> None:
     assert to_toml(("a", 'b"')) == '["a", "b\\""]'
     assert to_toml(True) == "true"
+
+
+def test_the_command_says_which_release_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, "--version") == 0
+    project = tomllib.loads((version._ROOT / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out == f"omapush {project['version']} (checkout)\n"
+
+    (tmp_path / "VERSION").write_text("1.2.3\n")
+    monkeypatch.setattr(version, "_ROOT", tmp_path)
+    assert version.release() == "1.2.3"
+
+
+@pytest.mark.parametrize("words", [("registrations",), ("push", "explain", "1@x"), ("nodes",), ("drain",)])
+def test_a_redis_that_is_away_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path, words: tuple[str, ...]
+) -> None:
+    assert run(monkeypatch, "--config", file, *words) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0
+    assert said.startswith("omapush: Redis does not answer: ")
+    assert "nobody.sock" in said
+    assert "omapush doctor" in said

@@ -1,0 +1,70 @@
+"""What a key may hold, read from its type: for the reference, and for the words about a wrong value."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+
+def words(kind: Any) -> tuple[str, ...]:
+    """Return the words of which a key of this type takes one, or a list some; none when it takes any."""
+    found = (typing.get_args(inner) for inner, _ in _layers(kind) if typing.get_origin(inner) is Literal)
+    return next(found, ())
+
+
+def right(kind: Any) -> str:
+    """Return what a key of this type takes, for behind `right would be`; empty when nothing limits it."""
+    if allowed := words(kind):
+        return "one of " + ", ".join(f'"{word}"' for word in allowed)
+    notes = (note for _, notes in _layers(kind) for note in notes if isinstance(note, Meta))
+    return next(filter(None, map(_of_note, notes)), "")
+
+
+def kind_at(table: type[Struct], key: str) -> Any:
+    """Return the type of a key in or below a table, such as `retry.attempts`; None when there is none."""
+    kind: Any = table
+    for name in key.split("."):
+        kind = _field(_table_in(kind), name.partition("[")[0])
+    return kind
+
+
+def keys_at(table: type[Struct], key: str) -> tuple[str, ...]:
+    """Return the keys of the table that stands at `key` of another; for an empty key those of that one."""
+    inner = _table_in(kind_at(table, key)) if key else table
+    return inner.__struct_fields__ if inner else ()
+
+
+def _of_note(note: Meta) -> str:
+    if note.examples:
+        return " or ".join(f'"{example}"' for example in note.examples)
+    if note.le is None:
+        return ""
+    return f"{note.ge:_} to {note.le:_}" if note.ge is not None else f"above {note.gt:_}, up to {note.le:_}"
+
+
+def _layers(kind: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Give the type and those inside it, with their notes: of a list its members, of what may be unset it."""
+    if typing.get_origin(kind) is Annotated:
+        inner, *notes = typing.get_args(kind)
+        yield inner, tuple(notes)
+        yield from _layers(inner)
+        return
+    yield kind, ()
+    if typing.get_origin(kind) in (tuple, typing.Union, types.UnionType):
+        for inner in typing.get_args(kind):
+            if inner not in (Ellipsis, type(None)):
+                yield from _layers(inner)
+
+
+def _table_in(kind: Any) -> type[Struct] | None:
+    return next((one for one, _ in _layers(kind) if isinstance(one, type) and issubclass(one, Struct)), None)
+
+
+def _field(table: type[Struct] | None, name: str) -> Any:
+    fields = msgspec.structs.fields(table) if table else ()
+    return next((field.type for field in fields if field.name == name), None)
