@@ -133,6 +133,7 @@ def create(config: Config) -> Litestar:
             HTTPException: problems.of_http,
             PushError: problems.of_push,
             RecursionError: problems.of_depth,
+            Exception: problems.of_defect,
         },
         request_max_body_size=config.api.max_body_bytes,
         openapi_config=DESCRIPTION,

@@ -59,7 +59,7 @@ class AuditTrail:
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, journal.append, entries)
                 self._broken_until = 0.0
-            except AuditUnavailable as error:
+            except Exception as error:  # noqa: BLE001 - also a defect: who waits next would wait for ever
                 self._broken_until = clock.monotonic() + _REST_S
                 self._log_instead(entries, error)
             finally:
@@ -67,7 +67,10 @@ class AuditTrail:
                     if not future.done():
                         future.set_result(None)
 
-    def _log_instead(self, entries: list[Entry], error: AuditUnavailable) -> None:
+    def _log_instead(self, entries: list[Entry], error: Exception) -> None:
+        defect = None if isinstance(error, AuditUnavailable) else error
         for one in entries:
             fields = {"who": one.who, "did": one.did, "what": one.what, "result": one.result}
-            log.get().error("audit_unavailable", problem=str(error), source=one.source, **fields)
+            log.get().error(
+                "audit_unavailable", problem=str(error), source=one.source, exc_info=defect, **fields
+            )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from omapush import clock, log
 from omapush.errors import Overloaded, PushError, StoreUnavailable
@@ -47,6 +48,7 @@ class GroupCommit:
         Raises:
             StoreUnavailable: it is not certain that the submission is stored; the initiator may repeat it.
             Overloaded: too many with many recipients are under way; nothing of it is stored.
+            Exception: a defect of ours; as uncertain, and logged.
         """
         if len(submission.recipients) > push_pages.LARGE:
             return await self._accept_large(submission)
@@ -78,12 +80,14 @@ class GroupCommit:
         future: asyncio.Future[bool] = loop.create_future()
         self._large += 1
         work = loop.run_in_executor(self._large_thread, self._store_large, loop, submission, future)
-        work.add_done_callback(self._one_large_less)
+        work.add_done_callback(partial(self._large_ended, future))
         return await future
 
-    def _one_large_less(self, work: asyncio.Future[None]) -> None:
+    def _large_ended(self, future: asyncio.Future[bool], work: asyncio.Future[None]) -> None:
         self._large -= 1
-        work.result()
+        defect = work.exception()
+        if isinstance(defect, Exception):
+            _crashed(defect, [future])
 
     def _store_large(
         self, loop: asyncio.AbstractEventLoop, submission: Submission, future: asyncio.Future[bool]
@@ -105,7 +109,10 @@ class GroupCommit:
             batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             for _ in batch:
                 self._since.popleft()
-            await loop.run_in_executor(self._thread, self._store_batch, loop, batch)
+            try:
+                await loop.run_in_executor(self._thread, self._store_batch, loop, batch)
+            except Exception as defect:  # noqa: BLE001 - whoever waits is told, or would wait for ever
+                _crashed(defect, [future for _, future in batch])
 
     def _store_batch(
         self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Submission, asyncio.Future[bool]]]
@@ -168,6 +175,13 @@ def _answer(future: asyncio.Future[bool], stored: bool | None) -> None:
         future.set_result(stored)
 
 
-def _fail(future: asyncio.Future[bool], error: PushError) -> None:
+def _crashed(defect: Exception, futures: list[asyncio.Future[bool]]) -> None:
+    """Tell those that have no answer yet; what is stored and not handed over is left to the sweeper."""
+    log.get().error("acceptance_crashed", pushes=len(futures), exc_info=defect)
+    for future in futures:
+        _fail(future, defect)
+
+
+def _fail(future: asyncio.Future[bool], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

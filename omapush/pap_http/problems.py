@@ -97,6 +97,13 @@ class Problems:
         """Answer a body that is nested too deep to be read."""
         return self._answer(request, 400, Fault("body", "nested too deep"), "nested too deep", {})
 
+    def of_defect(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        """Answer that we failed; the log says why, the initiator does not read it."""
+        route = request.scope.get("path_template", "")  # a path may be a link with its secret
+        log.get().error("http_crashed", route=route, exc_info=error)
+        text = "a defect of ours; the log of the api says why"
+        return self._answer(request, 500, Fault("", text), text, {})
+
     def _answer(
         self, request: Request[Any, Any, Any], status: int, fault: Fault, text: str, headers: dict[str, str]
     ) -> Response[Any]:

@@ -1,0 +1,150 @@
+"""Submissions are stored together, and each is told what became of it, also after a defect of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+import structlog
+
+from omapush.config import parse
+from omapush.errors import StoreUnavailable
+from omapush.pap_http.group_commit import GroupCommit
+from omapush.pap_http.quotas import Quotas
+from omapush.push.values import Event, Push, Recipient, Result, push_ref
+from omapush.store import client, handing_over, push_pages, pushes
+from omapush.store.client import Store
+from omapush.store.pushes import Submission
+
+NOW_MS = 1_790_000_000_000
+DEFECT = TypeError("a defect")
+
+
+def submission(number: int, recipients: int = 1) -> Submission:
+    """One push of initiator pi."""
+    push = Push(
+        version=1,
+        ref=push_ref("pi", f"{number}@pi"),
+        initiator="pi",
+        push_id=f"{number}@pi",
+        application="mms.ua",
+        content_type="text/plain",
+        content_headers=(),
+        size=1,
+        priority="medium",
+        delivery_method="notspecified",
+        notify_url="",
+        accepted_ms=NOW_MS,
+        deliver_before_ms=NOW_MS + 10_000,
+        deadline_given=False,
+        source_reference="",
+    )
+    to = tuple(Recipient(f"sip:{index}@a", f"sip:{index}@a") for index in range(recipients))
+    pending = Result("pending", "1001", "queued", "", 0, 0, NOW_MS)
+    return Submission(push, to, (pending,) * recipients, b"x", Event(NOW_MS, -1, "accepted", "now"))
+
+
+class Trips:
+    """What goes to Redis, trip by trip; the first does not come back before `go` is set."""
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, *, failing: int = -1, by: Exception = DEFECT, handing: bool = False
+    ) -> None:
+        self.stored: list[list[str]] = []
+        self.go = threading.Event()
+        self._failing, self._by, self._handing = failing, by, handing
+        patch.setattr(pushes, "accept_all", self._accept_all)
+        patch.setattr(pushes, "accept_large", lambda store, one: self._accept_all(store, [one])[0])
+        patch.setattr(handing_over, "fresh", self._hand_over)
+
+    def _accept_all(self, _store: Store, submissions: Sequence[Submission]) -> list[bool]:
+        self.go.wait(10)
+        self.stored.append([one.push.push_id for one in submissions])
+        if not self._handing and len(self.stored) - 1 == self._failing:
+            raise self._by
+        return [True] * len(submissions)
+
+    def _hand_over(self, *_: object, **__: object) -> None:
+        if self._handing and len(self.stored) - 1 == self._failing:
+            raise self._by
+
+
+def told(trips: Trips, first: Submission, *others: Submission) -> list[bool | BaseException]:
+    """Have one stored, and when its trip is under way the others; return what each was told."""
+    config = parse({}, "omapush.toml")
+    store = client.connect(config.redis)  # its socket is never opened
+    commit = GroupCommit(store, Quotas(config, store, cast(Any, None)), retention_s=1)
+
+    async def run() -> list[bool | BaseException]:
+        tasks = [asyncio.create_task(commit.accept(first))]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        tasks += [asyncio.create_task(commit.accept(other)) for other in others]
+        await asyncio.sleep(0)
+        trips.go.set()
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            while commit.under_way:
+                await asyncio.sleep(0.001)
+        return answers
+
+    return asyncio.run(run())
+
+
+def test_what_comes_while_one_trip_is_under_way_shares_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    trips = Trips(monkeypatch)
+
+    assert told(trips, submission(1), submission(2), submission(3)) == [True] * 3
+    assert trips.stored == [["1@pi"], ["2@pi", "3@pi"]]
+
+
+def test_only_those_of_a_trip_that_failed_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    trips = Trips(monkeypatch, failing=0, by=StoreUnavailable("away"))
+
+    first, *others = told(trips, submission(1), submission(2))
+
+    assert isinstance(first, StoreUnavailable)
+    assert others == [True]
+
+
+def test_a_defect_is_told_to_who_waits_and_logged_and_the_next_are_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trips = Trips(monkeypatch, failing=0)
+
+    with structlog.testing.capture_logs() as lines:
+        first, *others = told(trips, submission(1), submission(2))
+
+    assert first is DEFECT
+    assert others == [True]
+    assert [(one["event"], one["exc_info"]) for one in lines] == [("acceptance_crashed", DEFECT)]
+
+
+def test_a_defect_while_a_push_to_many_is_stored_is_told_and_leaves_room_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trips = Trips(monkeypatch, failing=0)
+    many = push_pages.LARGE + 1
+
+    with structlog.testing.capture_logs() as lines:
+        first, *others = told(trips, submission(1, many), submission(2, many))
+
+    assert first is DEFECT
+    assert others == [True]
+    assert [one["event"] for one in lines] == ["acceptance_crashed"]
+
+
+@pytest.mark.parametrize("recipients", [1, push_pages.LARGE + 1])
+def test_a_defect_after_the_answer_changes_no_answer_and_the_next_are_stored(
+    monkeypatch: pytest.MonkeyPatch, recipients: int
+) -> None:
+    trips = Trips(monkeypatch, failing=0, handing=True)
+
+    with structlog.testing.capture_logs() as lines:
+        answers = told(trips, submission(1, recipients), submission(2, recipients))
+
+    assert answers == [True, True]
+    assert [one["event"] for one in lines] == ["acceptance_crashed"]
