@@ -5,7 +5,9 @@ From the connection to the last octet, as the other end sees it, against as many
 asyncio process without any framing, to the same process at the other end. Ours come from Redis. All of it
 runs on this machine, and shares its processors.
 
-msrp_stream_again, msrp_streams_50_again: the same where the worker has sent the content to others before.
+msrp_stream: the device is asked before it gets the content, as in every session, and answers after 0.2 s.
+msrp_stream_unread, msrp_streams_50: it answers at once, so that the content is read while it is sent.
+msrp_stream_again, msrp_streams_50_again: the worker has sent the content to others before.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ def measure(
 
 def measure_relay(folder: Path, rounds: int) -> Figure:
     """
-    Measure what bounds msrp_stream: the same octets passed on from Redis by a loop that does nothing else.
+    Measure what bounds msrp_stream_unread: the same octets passed on from Redis by a loop that does nothing else.
 
     Its time is, as all times here, from the connection to the last octet.
     """

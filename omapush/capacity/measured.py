@@ -18,7 +18,7 @@ class Measured(NamedTuple):
     registers: float
     "`register_capture_watched`: third-party REGISTERs stored, with the reg event watched, each second."
     msrp_mb: float
-    "`msrp_stream`: megabytes a second from Redis through one media worker to a device."
+    "`msrp_stream_unread`: megabytes a second from Redis through one media worker to a device."
     user_bytes: float
     "`redis_bytes_per_user`: a registration with one device, and one idle subscription."
     watch_bytes: float
@@ -44,7 +44,7 @@ REFERENCE: Final = Measured(
 _NAMES: Final = {
     "pushes": "pap_to_delivered",
     "registers": "register_capture_watched",
-    "msrp_mb": "msrp_stream",
+    "msrp_mb": "msrp_stream_unread",
     "user_bytes": "redis_bytes_per_user",
     "watch_bytes": "redis_bytes_watch",
     "waiting_bytes": "redis_bytes_waiting",
