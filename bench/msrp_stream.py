@@ -105,7 +105,7 @@ def measure(
 
 def measure_relay(folder: Path, rounds: int) -> Figure:
     """
-    Measure what bounds msrp_stream_unread: the same octets passed on from Redis by a loop that does nothing else.
+    Measure what bounds msrp_stream_unread: the same octets from Redis, by a loop that only passes them on.
 
     Its time is, as all times here, from the connection to the last octet.
     """
