@@ -1,4 +1,4 @@
-"""What an initiator says to a result notification: taken, or to be told again (spec/pap.md 5)."""
+"""What an initiator says to a result notification: taken, or to be told again (docs/pap.md)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Result notifications to push initiators, one for each recipient (spec/pap.md 5 and 9).
+Result notifications to push initiators, one for each recipient (docs/pap.md).
 
 A result is borrowed from Redis for as long as one try may take; it is settled when the initiator answered,
 else it comes back by itself. So it is told once, and again only when we died before noting the answer.

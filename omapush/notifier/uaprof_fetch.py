@@ -1,5 +1,5 @@
 """
-Fetches the UAProf documents that devices name (PROP-CAP-3, spec/security.md 4).
+Fetches the UAProf documents that devices name (PROP-CAP-3, docs/security.md).
 
 The URL comes from outside, so the target is checked after the name was resolved, the connection goes to
 the very address that was checked, and time, size and redirections are bounded.

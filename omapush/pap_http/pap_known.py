@@ -1,4 +1,4 @@
-"""PAP operations on a push that was submitted before: how it stands, and taking it back (spec/pap.md 5)."""
+"""PAP operations on a push that was submitted before: how it stands, and taking it back (docs/pap.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PAP operations of an authenticated initiator: a document comes in, a document goes out (spec/pap.md)."""
+"""PAP operations of an authenticated initiator: a document comes in, a document goes out (docs/pap.md)."""
 
 from __future__ import annotations
 

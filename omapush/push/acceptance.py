@@ -1,5 +1,5 @@
 """
-Whether a submitted push is taken, and as what: authorisation, addresses, content (spec/pap.md 3-6).
+Whether a submitted push is taken, and as what: authorisation, addresses, content (docs/pap.md).
 
 Every front makes an `Offer` of what it was sent: one rule for all of them. Everything that makes an offer
 wrong as a whole raises `NotTaken` with its PAP code; one wrong address among good ones becomes the final

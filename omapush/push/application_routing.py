@@ -1,5 +1,5 @@
 """
-Which application a request that comes to us belongs to, and why (PROP-ARI-6, spec/sip-push.md 9).
+Which application a request that comes to us belongs to, and why (PROP-ARI-6).
 
 Four clues may tell: the push tag of Accept-Contact, Event with its parameters, the Request-URI, and the
 type of the content. They are asked in the configured order, and the first that names one application

@@ -1,7 +1,7 @@
 """
 The content of a push as the body of a SIP request: native or wrapped, compressed when that helps.
 
-PROP-CTRL-1 and spec/sip-push.md 14; the same for every method that carries content.
+PROP-CTRL-1; the same for every method that carries content.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Which of a user's contacts a request should reach, and why (RFC 3841 7.2, spec/caller-prefs.md 3).
+Which of a user's contacts a request should reach, and why (RFC 3841 7.2).
 
 Preferences are those of Accept-Contact and Reject-Contact; a request without any prefers contacts that
 can take its method.

@@ -1,5 +1,5 @@
 """
-What a user's devices take, who says so and since when; and whether a push fits (spec/sip-push.md 8).
+What a user's devices take, who says so and since when; and whether a push fits (docs/capabilities.md).
 
 Several sources speak about one device. For each property the strongest that says anything about it counts
 (PROP-CAP-5), except that a device's own refusal of a push is believed for as long as it is remembered.

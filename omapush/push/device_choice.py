@@ -1,7 +1,7 @@
 """
 Which of a user's devices a push is for, decided from the registration before anything is sent.
 
-The application's Accept-Contact is matched as it will be sent (RFC 3841 7.2.4, spec/caller-prefs.md 5). A
+The application's Accept-Contact is matched as it will be sent (RFC 3841 7.2.4). A
 proxy may still see it otherwise; but what is known to lead nowhere need not wake a core.
 """
 

@@ -2,7 +2,7 @@
 What a hosted application subscribes to at senders of pushes, and the pushes that NOTIFYs of theirs bring.
 
 The subscription itself is a watch (watch_rules.py): the receiver on an application server subscribes to
-content as a device does (PRA-SUB-1, PRA-NOT-1..3, spec/sip-push.md 10).
+content as a device does (PRA-SUB-1, PRA-NOT-1..3).
 """
 
 from __future__ import annotations

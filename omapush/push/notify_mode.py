@@ -1,4 +1,4 @@
-"""The NOTIFY that carries a push inside a subscription (PSA-NOT-1..5, spec/sip-push.md 10, 13 and 14)."""
+"""The NOTIFY that carries a push inside a subscription (PSA-NOT-1..5)."""
 
 from __future__ import annotations
 

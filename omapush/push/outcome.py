@@ -1,5 +1,5 @@
 """
-What a SIP result means: Appendix Q and spec/pap.md 8 as one table, read by PAP, JSON, log and metrics.
+What a SIP result means: Appendix Q as one table (docs/result-codes.md), read by PAP, JSON, log and metrics.
 
 `judge` turns one final SIP response (or its absence) into a stored result or the time of the next try.
 """

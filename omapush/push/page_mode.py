@@ -1,5 +1,5 @@
 """
-The MESSAGE that carries a push (RFC 3428, RFC 3841, spec/sip-push.md 2 and 13).
+The MESSAGE that carries a push (RFC 3428, RFC 3841).
 
 Kamailio writes Via, From, To, Call-ID, CSeq, Max-Forwards and Content-Length; everything else is
 composed here, and the size of the whole is known before anything is sent.

@@ -1,4 +1,4 @@
-"""What the answer to a submission tells of its way so far: a progress note for each step (spec/pap.md 5)."""
+"""What the answer to a submission tells of its way so far: a progress note for each step (docs/pap.md)."""
 
 from __future__ import annotations
 

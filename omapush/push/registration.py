@@ -1,7 +1,7 @@
 """
 Who is there: the record of one address of record, and how a third-party REGISTER changes it.
 
-PSA-REG-1, spec/events.md 4.1. Nothing in two third-party REGISTERs orders them: arrival does. What the reg
+PSA-REG-1, docs/registration.md. Nothing in two third-party REGISTERs orders them: arrival does. What the reg
 event says goes into the same record by reginfo_merge.py; each fact keeps who said it, and when.
 """
 
@@ -114,7 +114,7 @@ def merge(old: Registration | None, report: Report) -> Registration:
 
     A contact that the report names is replaced as a whole, so that a tag it no longer carries is
     withdrawn (PRA-REG-6); contacts that it does not name stay until they expire. Expires 0 takes away
-    what the UE named and nothing else: it is no proof that nobody is left (spec/events.md 4.1).
+    what the UE named and nothing else: it is no proof that nobody is left (docs/registration.md).
     """
     before = _NOTHING if old is None else old
     contacts = _contacts(before, report)

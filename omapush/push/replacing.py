@@ -1,4 +1,4 @@
-"""What taking a push back means for its recipients: cancelled, or replaced by another (spec/pap.md 5)."""
+"""What taking a push back means for its recipients: cancelled, or replaced by another (docs/pap.md)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 Reason = Literal["absent", "busy", "refused", "overload", "path", "failed"]
 """
@@ -10,9 +10,9 @@ Why a try failed that may be repeated: the device is away, or busy, or it refuse
 the core or the device is overloaded; nobody answered or a hop cannot be reached; a server on the way failed.
 """
 
-REASONS: Final[tuple[Reason, ...]] = ("absent", "busy", "refused", "overload", "path", "failed")
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 MOST_REFUSED: Final = 2
-"Tries of a push that a device refused: once more, and never again (spec/pap.md 8)."
+"Tries of a push that a device refused: once more, and never again."
 _LARGEST_POWER: Final = 1e9
 "Growth beyond it is above every ceiling."
 

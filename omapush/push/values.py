@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 State = Literal[
     "pending", "delivered", "undeliverable", "expired", "aborted", "timeout", "cancelled", "unknown"
 ]
-"Message states of PAP that a recipient of an accepted push can be in (spec/pap.md 7)."
+"Message states of PAP that a recipient of an accepted push can be in (docs/result-codes.md)."
 
 PENDING: Final[State] = "pending"
 "The only state that is not final."

@@ -19,6 +19,7 @@ RESULT_CODES = (ROOT / "docs" / "result-codes.md").read_text()
 AGAIN: dict[str, str] = {"no": "no", "wait": "wait", **{reason: f"`{reason}`" for reason in REASONS}}
 SOURCES = sorted([*(ROOT / "omapush").rglob("*.py"), *(ROOT / "kemi").glob("*.py")])
 
+_PAGE = re.compile(r"\b[a-z]+/[A-Za-z0-9_./-]+\.md\b")
 _OTHER = re.compile(r"other ([2-6])xx")
 _EVENT = re.compile(r'\.get\(\)\.(info|warning|error|exception)\(\s*"([a-z_]+)"')
 
@@ -161,3 +162,10 @@ def test_every_page_is_named_on_the_first_one() -> None:
     named = {path for path, _ in markdown.links((folder / "index.md").read_text())}
 
     assert {path.name for path in folder.glob("*.md")} - named == {"index.md"}
+
+
+def test_every_page_that_the_code_cites_is_there() -> None:
+    cited = {(page, file) for file in SOURCES for page in _PAGE.findall(file.read_text())}
+
+    assert cited
+    assert {(page, file) for page, file in cited if not (ROOT / page).exists()} == set()

@@ -66,7 +66,7 @@ def state_becomes(stack: Stack, aor: str, state: str) -> None:
 def test_the_first_register_of_a_user_makes_us_subscribe_through_his_s_cscf(
     watching: Stack, core: SipPeer, scscf: Scscf
 ) -> None:
-    """The headers of spec/events.md 4.2."""
+    """The headers that TS 24.229 asks for."""
     aor = "sip:first@ims.lab"
     registers(watching, core, aor)
     sent = scscf.subscribe(aor)

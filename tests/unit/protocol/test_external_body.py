@@ -14,7 +14,7 @@ from omapush.protocol.external_body import ExternalBody
 INNER = (("Content-Type", "image/png"), ("Content-Disposition", "render"), ("Content-ID", "<p1@x.example>"))
 EXPIRES = int(datetime(2029, 12, 31, 10, tzinfo=UTC).timestamp() * 1000)
 LINK = ExternalBody("https://content.home1.example/content/1f", EXPIRES, 234_422, bytes(range(20)), INNER)
-# As spec/message-msrp.md writes it: other order, no blank after a semicolon, a hash of another writer.
+# As others write it: other order, no blank after a semicolon, a hash of another writer.
 FOREIGN = (
     'message/external-body; access-type="URL";\t expiration="Mon, 31 Dec 2029 10:00:00 GMT"; size=234422;'
     ' URL="https://content.home1.example/p/1f";hash=2FD4E1C67A2D28FCED849EE1BB76E7391B93EB12'

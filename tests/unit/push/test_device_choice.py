@@ -1,4 +1,4 @@
-"""Which devices an application's push is for, as far as the registration tells (spec/caller-prefs.md 5)."""
+"""Which devices an application's push is for, as far as the registration tells."""
 
 import pytest
 from hypothesis import given
@@ -60,7 +60,7 @@ def test_a_device_without_any_feature_parameter_fits_everything(preference: str)
 
 @pytest.mark.parametrize("preference", [BARE, STRICT])
 def test_an_instance_alone_makes_a_device_say_that_it_has_no_application(preference: str) -> None:
-    """Practically every IMS contact has one, and so is not immune (spec/caller-prefs.md 3)."""
+    """Practically every IMS contact has one, and so is not immune."""
     assert devices_for(with_contacts(UNTAGGED), preference, NOW).presence == "none fits"
 
 
