@@ -49,16 +49,16 @@ Refuse = Annotated[list[str] | None, _Option("--refuse-type", help="Content type
 Answer = Annotated[
     str, _Option(help="SIP codes to answer with in turn, the last for the rest; 0 is silence.")
 ]
-Delay = Annotated[float, _Option(help="Seconds before each answer.")]
+Delay = Annotated[float, _Option(min=0, help="Seconds before each answer.")]
 ListenAt = Annotated[str, _Option("--listen", metavar="HOST:PORT", help="Own address; else a free port.")]
-Expires = Annotated[int, _Option(help="Registration lifetime to ask for, in seconds.")]
+Expires = Annotated[int, _Option(min=1, help="Registration lifetime to ask for, in seconds.")]
 Instance = Annotated[str, _Option(help="Device identity, urn:uuid:...; else a new one.")]
 User = Annotated[str, _Option(help="Private identity (IMPI) for digest; else the public one.")]
 Password = Annotated[str, _Option(envvar="OMAPUSH_PASSWORD", help=_ENVIRONMENT + "digest password.")]
 Key = Annotated[str, _Option("--k", envvar="OMAPUSH_K", help=_ENVIRONMENT + "K of the SIM, 32 hex digits.")]
 Op = Annotated[str, _Option("--op", envvar="OMAPUSH_OP", help="OP of the SIM, in hex.")]
 Opc = Annotated[str, _Option("--opc", envvar="OMAPUSH_OPC", help="OPc of the SIM, in hex, instead of OP.")]
-Sqn = Annotated[int, _Option(help="Highest sequence number that the SIM has seen.")]
+Sqn = Annotated[int, _Option(min=0, help="Highest sequence number that the SIM has seen.")]
 CaFile = Annotated[Path | None, _Option(help="Certificates to trust with TLS; else the system's.")]
 Sender = Annotated[
     list[str] | None, _Option(help="Push sender to tell of the device profile after registering. Repeatable.")
@@ -92,7 +92,7 @@ WatchRegistration = Annotated[
 ]
 NoRegister = Annotated[bool, _Option("--no-register", help="Only listen.")]
 ReferInterval = Annotated[
-    float, _Option(help="Least seconds between REFERs of one sender for one application.")
+    float, _Option(min=0, help="Least seconds between REFERs of one sender for one application.")
 ]
 
 
@@ -182,7 +182,7 @@ def run(
         tls=options.tls(ca_file),
     )
     behaviour = Behaviour(options.codes(answer), delay, refuse_types or ())
-    reporter = Reporter(save, as_json=as_json)
+    reporter = Reporter(options.folder(save, "--save"), as_json=as_json)
     profile = (tuple(sender or ()), profile_url, serve_profile)
     asyncio.run(_run(uri, proxy, apps, settings, behaviour, reporter, profile))
 
@@ -242,7 +242,7 @@ def profile(
     """Write the UAProf document of a device with these applications and content types."""
     document = _document(apps, accept, largest)
     if out:
-        out.write_bytes(document)
+        options.write(out, document, "--out")
     else:
         sys.stdout.write(document.decode())
 
@@ -281,6 +281,8 @@ async def _run(
             on_event=reporter.happened,
             **settings,
         )
+        if settings["register"]:
+            reporter.happened("registering", {"uri": uri, "proxy": proxy})  # until nobody answers takes 32 s
         await running.enter_async_context(receiver)
         host, port = receiver.address
         reporter.happened("ready", {"uri": uri, "at": f"{host}:{port}", "applications": ",".join(apps)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
 from pathlib import Path
 
@@ -63,13 +64,38 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 def credentials(user: str, password: str, k: str, op: str, opc: str, sqn: int) -> Credentials:
     """Return password or secrets of a SIM; raises BadConfiguration."""
-    secrets: dict[str, bytes] = {}
-    for name, digits in (("key", k), ("op", op), ("opc", opc)):
-        try:
-            secrets[name] = bytes.fromhex(digits)
-        except ValueError:
-            raise BadConfiguration(f"--{name}", "32 hexadecimal digits are needed") from None
-    return Credentials(user, password, secrets["key"], secrets["op"], secrets["opc"], sqn)
+    return Credentials(user, password, _octets(k, "--k"), _octets(op, "--op"), _octets(opc, "--opc"), sqn)
+
+
+def _octets(digits: str, option: str) -> bytes:
+    try:
+        octets = bytes.fromhex(digits)
+    except ValueError:
+        octets = b"?"
+    if len(octets) not in (0, 16):
+        raise BadConfiguration(option, "32 hexadecimal digits are needed")
+    return octets
+
+
+def folder(path: Path | None, option: str) -> Path | None:
+    """Return a folder that is there and can be written; None for None. Raises BadConfiguration."""
+    if path is None:
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadConfiguration(option, f"{path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise BadConfiguration(option, f"{path}: cannot be written")
+    return path
+
+
+def write(file: Path, content: bytes, option: str) -> None:
+    """Write a file; raises BadConfiguration, naming `option`."""
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise BadConfiguration(option, f"{file}: {error.strerror}") from None
 
 
 def tls(ca_file: Path | None) -> ssl.SSLContext | None:

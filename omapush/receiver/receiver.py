@@ -25,7 +25,7 @@ from omapush.receiver.refer import CONTENT_PROFILE, Referrals
 from omapush.receiver.reg_event import RegEvent, Verdict
 from omapush.receiver.registration import Registration, RegistrationFailed
 from omapush.receiver.sessions import Sessions
-from omapush.receiver.settings import Settings
+from omapush.receiver.settings import Settings, application_name
 from omapush.receiver.subscriber_rules import PACKAGE
 from omapush.receiver.subscription import Subscription
 
@@ -66,7 +66,7 @@ class Receiver:
             proxy, self.settings.listen, timers=self.settings.timers, trusted=self.settings.trusted
         )
         self.applications = {
-            name: one if isinstance(one, Application) else Application(one)
+            application_name(name): one if isinstance(one, Application) else Application(one)
             for name, one in applications.items()
         }
         self.agent = Agent(self.settings, self.endpoint, tuple(self.applications))

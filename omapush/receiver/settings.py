@@ -8,6 +8,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Literal
 
+from omapush.config.forms import ARI, MEDIA_TYPE
+from omapush.errors import BadConfiguration, shortened
 from omapush.receiver.device_policy import DevicePolicy
 from omapush.receiver.whitelist import Whitelist
 
@@ -215,3 +217,22 @@ class Settings:
     "Least time between two NOTIFYs that report a REFER (RFC 3515: one a second)."
     limits: Limits = Limits()
     timers: Timers = Timers()
+
+    def __post_init__(self) -> None:
+        if self.expires_s < 1:
+            raise BadConfiguration("expires_s", f"at least one second is needed, not {self.expires_s}")
+        for content_type in self.accept:
+            if MEDIA_TYPE.fullmatch(content_type) is None:
+                raise BadConfiguration("accept", f"a type such as image/png is needed, not {content_type}")
+
+
+def application_name(text: str) -> str:
+    """
+    Return the name of an application as it can stand in a feature tag.
+
+    Raises:
+        BadConfiguration: it is no ARI.
+    """
+    if ARI.fullmatch(text) is None:
+        raise BadConfiguration("application", f"a name such as mms.ua is needed, not {shortened(text)}")
+    return text

@@ -31,8 +31,13 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (("--answer", "200,x"), "--answer"),
         (("--subscribe", "mms.ua"), "--subscribe: APP=URI is needed"),
         (("--trust", "everybody"), "--trust"),
-        (("--k", "zz"), "--key: 32 hexadecimal digits are needed"),
-        (("--k", "00"), "credentials: K is not 16 bytes"),
+        (("--k", "zz"), "--k: 32 hexadecimal digits are needed"),
+        (("--opc", "00"), "--opc: 32 hexadecimal digits are needed"),
+        (("--app", "mms ua"), "application: a name such as mms.ua is needed, not mms ua"),
+        (("--app", 'mms.ua"'), "application"),
+        (("--accept", "image"), "accept: a type such as image/png is needed"),
+        (("--save", "/proc/nowhere"), "--save: /proc/nowhere: No such file or directory"),
+        (("--save", "/dev/null"), "--save: /dev/null: File exists"),
         (("--ca-file", "/nowhere.pem"), "--ca-file: /nowhere.pem"),
         (("--sender", "sip:psa@home1.example"), "senders.model"),
         (("--proxy", "http://x"), "proxy"),
@@ -43,6 +48,22 @@ def test_an_option_that_cannot_work_ends_with_1_and_one_line(
 ) -> None:
     assert run(monkeypatch, *RUN, *words) == 1
     assert told in capsys.readouterr().err
+
+
+def test_a_profile_that_cannot_be_written_is_told_with_the_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "nowhere" / "profile.rdf"
+    assert run(monkeypatch, "receiver", "profile", "--app", "mms.ua", "--out", str(out)) == 1
+    assert capsys.readouterr().err == f"omapush: --out: {out}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("words", [("--delay", "-1"), ("--expires", "0"), ("--sqn", "-1")])
+def test_a_number_out_of_range_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, str]
+) -> None:
+    assert run(monkeypatch, *RUN, *words) == 2
+    assert f"'{words[0]}'" in capsys.readouterr().err
 
 
 def test_the_profile_is_written_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

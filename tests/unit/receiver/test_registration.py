@@ -4,7 +4,9 @@ import base64
 import hashlib
 import re
 import socket
+from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -284,6 +286,23 @@ def test_settings_that_cannot_work_stop_the_start() -> None:
         Receiver("alice", "sip:127.0.0.1", {})
     with pytest.raises(BadConfiguration, match="16 bytes"):
         Receiver(ALICE, "sip:127.0.0.1", {}, credentials=Credentials(key=b"short", op=bytes(16)))
+
+
+@pytest.mark.parametrize(
+    ("applications", "settings", "says"),
+    [
+        ({"mms ua": print}, {}, "application: a name such as mms.ua"),
+        ({'mms.ua";x="': print}, {}, "application"),
+        ({"": print}, {}, "application"),
+        ({}, {"expires_s": 0}, "expires_s: at least one second"),
+        ({}, {"accept": ("image",)}, "accept: a type such as image/png"),
+    ],
+)
+def test_what_could_not_stand_in_a_register_stops_the_start(
+    applications: dict[str, Callable[..., None]], settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(BadConfiguration, match=says):
+        Receiver(ALICE, "sip:127.0.0.1", applications, **settings)
 
 
 def test_an_address_that_nobody_can_reach_is_not_announced() -> None:
