@@ -18,6 +18,7 @@ import ksr_reader
 import ksr_writer
 import metrics
 import overload
+import own_http
 import profiling
 import referring
 import registering
@@ -382,12 +383,6 @@ class PushAs:
     # HTTP ----------------------------------------------------------------------------------------
 
     def ksr_xhttp_event(self, _msg: object, _event: str) -> int:
-        """GET /metrics on the TCP address, for trusted peers and this node itself (the api asks for it)."""
-        source = ksr_reader.source_address()
-        if source != str(KSR.kx.get_rcvip()) and not self._settings.is_trusted(source):
-            KSR.xhttp.xhttp_reply(403, "Forbidden", "text/plain", "not a trusted peer\n")
-        elif KSR.xhttp_prom.check_uri() > 0:
-            KSR.xhttp_prom.dispatch()
-        else:
-            KSR.xhttp.xhttp_reply(404, "Not Found", "text/plain", "only /metrics is here\n")
+        """A request by HTTP on the TCP address."""
+        own_http.answer(self._settings)
         return DONE

@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from omapush import log
 from omapush.cli import supervision
 from omapush.config import Config
-from omapush.health import kamailio, sip_ping
+from omapush.health import kamailio, sip_ping, sip_workers
 from omapush.push.liveness import LOOKS, Liveness, Look
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -115,22 +115,27 @@ async def _watched(config: Config) -> str:
     if not patience_s:
         await asyncio.Event().wait()
     seen = Liveness()
+    workers: dict[int, sip_workers.Process] = {}  # for good: Kamailio ends when one of its processes does
     while not (what := seen.hang()):
         await asyncio.sleep(patience_s / LOOKS)
-        look = await _look(config)
-        seen = seen.after(look) if look else seen
+        try:
+            workers = workers or await sip_workers.processes(config)
+            seen = seen.after(await _look(config, workers))
+        except Exception:  # noqa: BLE001 - whatever it is, Kamailio is not to blame, and not killed for it
+            log.get().exception("sip_look_crashed")
     return what
 
 
-async def _look(config: Config) -> Look | None:
-    """Return what is to be seen; None after a defect of ours, for which Kamailio is not to blame."""
-    answers = (sip_ping.problem_of_kamailio(config), kamailio.exposition(config))
-    try:
-        problem, metrics = await asyncio.gather(*answers)
-    except Exception:  # noqa: BLE001 - whatever it is, nothing is to be killed for it
-        log.get().exception("sip_look_crashed")
-        return None
-    return Look(not problem, kamailio.rounds(metrics.decode("utf-8", "replace")) if metrics else None)
+async def _look(config: Config, workers: Mapping[int, sip_workers.Process]) -> Look:
+    """Return what is to be seen, of its workers since the last look."""
+    sleepers = sip_workers.sleepers(workers)
+    problem, metrics, _ = await asyncio.gather(
+        sip_ping.problem_of_kamailio(config), kamailio.exposition(config), sip_workers.nudge(config)
+    )
+    if not metrics:
+        return Look(not problem, None, sleepers)
+    rounds = kamailio.rounds(metrics.decode("utf-8", "replace"))
+    return Look(not problem, rounds | sip_workers.rounds(workers), sleepers)
 
 
 def _kill(main: int) -> None:

@@ -27,21 +27,20 @@ class SipState(NamedTuple):
     hops: tuple[Hop, ...] = ()
 
 
-def metrics_url(config: Config) -> str:
-    """Kamailio serves its metrics on its first TCP address; empty: it has none, nothing can be asked."""
-    address = next((listen[len("tcp:") :] for listen in config.sip.listen if listen.startswith("tcp:")), "")
-    return f"http://{address}/metrics" if address else ""
-
-
 async def exposition(config: Config) -> bytes:
     """Return Kamailio's metrics in Prometheus text format; empty when it does not give them."""
-    url = metrics_url(config)
-    if not url:
+    return await told(config, "/metrics")
+
+
+async def told(config: Config, path: str) -> bytes:
+    """Return what Kamailio answers to a GET on its first TCP address; empty: nothing, or it has none."""
+    address = next((listen[len("tcp:") :] for listen in config.sip.listen if listen.startswith("tcp:")), "")
+    if not address:
         return b""
     unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it is HTTP; httpx would read all CAs of the system
     try:
         async with httpx.AsyncClient(timeout=_ANSWER_S, trust_env=False, verify=unused) as client:
-            response = await client.get(url)
+            response = await client.get(f"http://{address}{path}")
     except httpx.HTTPError:
         return b""
     return response.content if response.status_code == 200 else b""

@@ -1,5 +1,6 @@
 """A Kamailio that hangs is killed and started again; one whose supervisor is gone ends."""
 
+import asyncio
 import os
 import signal
 import time
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from bench.cpu import kinds_of
+from omapush.health import sip_workers
 from tests.harness.sip_peer import SipPeer
+from tests.harness.sip_ping import answers_options
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
-from tests.wire.requests import register
+from tests.wire.requests import register, request
 
 
 def test_a_process_that_stands_still_has_kamailio_started_again(tmp_path: Path) -> None:
@@ -35,6 +38,25 @@ def test_a_process_that_stands_still_has_kamailio_started_again(tmp_path: Path) 
             after = kinds_of(stack.control)
             stack.parts["sip"].send_signal(signal.SIGKILL)
             wait_until(lambda: not any(map(is_alive, after)), 15, "end of Kamailio without a supervisor")
+
+
+@pytest.mark.parametrize("kind", ["udp", pytest.param("tcp", marks=pytest.mark.long)])
+def test_one_worker_that_stands_still_beside_others_that_answer_has_kamailio_started_again(
+    tmp_path: Path, kind: str
+) -> None:
+    with Stack(tmp_path, {"sip": {"hang_s": 3}}, ("redis", "sip")) as stack, SipPeer() as peer:
+        workers = asyncio.run(sip_workers.processes(stack.config))
+        stopped, name = next((pid, one.name) for pid, one in workers.items() if one.name.startswith(kind))
+        os.kill(stopped, signal.SIGSTOP)
+        for _ in workers:  # the others are enough for all that comes
+            asked = request("OPTIONS", "sip:psa@home1.example", peer.address)
+            assert peer.ask(asked, stack.sip).status == 200
+
+        line = stack.parts["sip"].wait_for_line("event=sip_hangs", 30)
+
+        assert f'what="{name}"' in line
+        wait_until(lambda: not any(map(is_alive, workers)), 5, "end of all its processes")
+        wait_until(lambda: answers_options(stack.sip), 20, "a new Kamailio")
 
 
 @pytest.mark.long

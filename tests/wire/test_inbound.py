@@ -148,6 +148,8 @@ def test_counters_are_shown_over_http_to_trusted_peers_only(stack: Stack, core: 
     shown = httpx.get(f"{url}/metrics", trust_env=False)
     assert shown.status_code == 200
     assert 'omapush_sip_requests_received_total{method="PUBLISH"}' in shown.text
+    assert "udp receiver" in httpx.get(f"{url}/processes", trust_env=False).text  # to the node itself
     assert httpx.get(f"{url}/other", trust_env=False).status_code == 404
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as stranger:
         assert stranger.get(f"{url}/metrics").status_code == 403
+        assert stranger.get(f"{url}/processes").status_code == 403

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from omapush.push.liveness import LOOKS, Liveness, Look
+from omapush.push.liveness import LOOKS, WAITS_EACH, Liveness, Look, Sleeper
 
 
 def seen(looks: Iterable[Look]) -> Liveness:
@@ -56,3 +56,48 @@ def test_nobody_telling_of_processes_is_a_hang_where_somebody_did() -> None:
 def test_a_process_is_not_taken_as_standing_while_nobody_tells() -> None:
     looks = [Look(answers=True, rounds=rounds(0))] + [Look(answers=True, rounds=None)] * (LOOKS - 1)
     assert seen([*looks, Look(answers=True, rounds=rounds(1))]).hang() == ""
+
+
+OTHERS = 3
+
+
+def sleepers(at: int, *, stuck: int = 1_000, each: int = 2 * WAITS_EACH) -> dict[str, Sleeper]:
+    """Workers of a socket at look `at`; the first has not slept since look `stuck`, others `each` time."""
+    counts = {"worker 0": min(at, stuck)} | {f"worker {number}": at * each for number in range(1, OTHERS + 1)}
+    alone = {"worker of another socket": Sleeper("b", 5)}
+    return {name: Sleeper("a", count) for name, count in counts.items()} | alone
+
+
+def test_a_worker_that_does_not_sleep_while_others_of_its_socket_do_hangs_and_is_named() -> None:
+    looks = [Look(answers=True, rounds={}, sleepers=sleepers(at, stuck=3)) for at in range(3 + LOOKS + 1)]
+
+    assert seen(looks[:-1]).hang() == ""
+    assert seen(looks).hang() == "worker 0"
+
+
+def test_workers_that_sleep_now_and_then_or_are_alone_do_not_hang() -> None:
+    looks = (Look(answers=True, rounds={}, sleepers=sleepers(at // (LOOKS - 1))) for at in range(100))
+    assert seen(looks).hang() == ""
+
+
+def test_where_others_hardly_sleep_either_nothing_is_proven() -> None:
+    each = (
+        WAITS_EACH  # of four workers, one of which never sleeps, three times eight is below four times eight
+    )
+    looks = (Look(answers=True, rounds={}, sleepers=sleepers(at, stuck=0, each=each)) for at in range(100))
+    assert seen(looks).hang() == ""
+
+
+def test_a_worker_that_slept_once_begins_anew() -> None:
+    looks = [Look(answers=True, rounds={}, sleepers=sleepers(at, stuck=0)) for at in range(LOOKS)]
+    moved = sleepers(LOOKS, stuck=0) | {"worker 0": Sleeper("a", 1)}
+    again = [
+        Look(answers=True, rounds={}, sleepers=sleepers(at, stuck=1)) for at in range(LOOKS + 1, 2 * LOOKS)
+    ]
+
+    assert seen([*looks, Look(answers=True, rounds={}, sleepers=moved), *again]).hang() == ""
+
+
+def test_a_look_that_saw_no_workers_proves_nothing() -> None:
+    looks = [Look(answers=True, rounds={}, sleepers=sleepers(at, stuck=0)) for at in range(LOOKS)]
+    assert seen([*looks, Look(answers=True, rounds={})]).hang() == ""
