@@ -70,7 +70,7 @@ class Batch:
         self._again.append((ticket, told))
 
     def give_way(self, one: Taken) -> None:
-        """Let pushes to the same user that were accepted earlier, and are held, go first."""
+        """Let pushes to the same user go first that were accepted earlier and are held, or were until now."""
         self._behind.append(one)
 
     def put_off(self, ticket: str, wait_ms: int) -> None:

@@ -119,6 +119,9 @@ class Dispatcher:
         notifies: list[Chosen] = []
         carried = self._inviter.carried(taken)
         for one, known in zip(taken, self._knowledge.of(taken, clock.now_ms()), strict=True):
+            if known.gives_way and not one.told and one.ticket not in carried:
+                batch.give_way(one)
+                continue
             choice = self._decide(one, known, carried.get(one.ticket), batch)
             if choice is not None and choice.method == "NOTIFY":
                 notifies.append(Chosen(one, known, choice))

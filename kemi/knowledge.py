@@ -29,6 +29,8 @@ class Known(Struct, frozen=True, gc=False):
     referral: Referral | None
     path_failures: int = 0
     "So many tries of the delivery found nobody at its next hop."
+    gives_way: bool = False
+    "Earlier pushes to the user, held so far, are ready: they go first."
 
 
 class Knowledge:
@@ -42,7 +44,8 @@ class Knowledge:
     def of(self, batch: Sequence[Taken], now_ms: int) -> list[Known]:
         """Return what is known now, in the order of the batch."""
         deliveries = [one.delivery for one in batch]
-        stored = users.read_all(self._store, [(one.aor, one.application) for one in deliveries])
+        wanted = [(one.aor, one.application) for one in deliveries]
+        stored = users.read_all(self._store, wanted, [one.ticket for one in batch])
         for delivery, user in zip(deliveries, stored, strict=True):
             if user.problem:
                 _tell_broken(delivery.aor, user.problem)
@@ -54,6 +57,7 @@ class Knowledge:
                 of_devices,
                 tuple(one for one in user.subscriptions if is_live(one, now_ms)),
                 referral,
+                gives_way=user.gives_way,
             )
             for user, of_devices, referral in zip(stored, facts, asked, strict=True)
         ]

@@ -227,11 +227,12 @@ def hold(store: Store, holds: Sequence[Hold]) -> list[bool]:
     Put deliveries off until `wake_targets` or their time, without counting a try; True: held anew.
 
     A registration that changes between the look at it and this call wakes nobody: look again afterwards.
+    What gives way to earlier ones that were woken meanwhile is not held.
     """
     batches: dict[int, list[Any]] = {}
     for place, again_ms in holds:
         batches.setdefault(store.layout.ticket_shard(place), []).extend((place, again_ms))
-    parts = ("taken", "later", "held", "busy", "ready", "waiting")
+    parts = ("taken", "later", "held", "busy", "ready", "waiting", "late")
     answers = call_all(
         store, (Call("omapush_hold", _names(number, *parts), args) for number, args in batches.items())
     )
@@ -252,7 +253,7 @@ def wake_targets(store: Store, aors: Iterable[str], *, only_tried: bool = False)
     batches: dict[int, list[str]] = {}
     for aor in aors:
         batches.setdefault(store.layout.user_shard(aor), []).append(target(aor))
-    parts = ("held", "later", "busy", "ready", "waiting", "attempts")
+    parts = ("held", "later", "busy", "ready", "waiting", "attempts", "late")
     answers = call_all(
         store,
         (
@@ -295,7 +296,7 @@ def _readable(store: Store, data: bytes) -> Delivery | None:
 
 def give_way(store: Store, tickets: Iterable[str]) -> None:
     """Put tickets that were taken behind earlier ones of the same target; that is no try."""
-    parts = ("taken", "busy", "ready", "waiting")
+    parts = ("taken", "busy", "ready", "waiting", "late")
     call_all(
         store,
         (

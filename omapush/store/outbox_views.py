@@ -41,10 +41,19 @@ def owners(store: Store) -> dict[int, dict[str, str]]:
 
 
 def held_before(store: Store, tickets: Sequence[str]) -> list[list[str]]:
-    """Return, for each ticket, those of the same target that are held though they were accepted earlier."""
+    """
+    Return, for each ticket, those of the same target that are held though they were accepted earlier.
+
+    The ticket itself stands in their place when they have just been made ready.
+    """
     with store_errors("held before"):
         pipe = store.db.pipeline(transaction=False)
         for place in tickets:
             name = keys.outbox(store.layout.ticket_shard(place), "held")
             pipe.zrange(name, f"[{place[:TARGET_LENGTH]}", f"({place}", bylex=True)
-        return [[one.decode() for one in found] for found in pipe.execute()]
+            pipe.zscore(keys.outbox(store.layout.ticket_shard(place), "late"), place)
+        answers = pipe.execute()
+    return [
+        [place] if mark is not None else [one.decode() for one in found]
+        for place, found, mark in zip(tickets, answers[::2], answers[1::2], strict=True)
+    ]

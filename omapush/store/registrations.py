@@ -151,7 +151,7 @@ def _call(number: int, tried: Iterable[_Step], returned: Collection[str]) -> Cal
 
 @lru_cache(maxsize=1_024)
 def _held(number: int) -> tuple[str, ...]:
-    parts = ("held", "later", "busy", "ready", "waiting", "attempts")
+    parts = ("held", "later", "busy", "ready", "waiting", "attempts", "late")
     return tuple(keys.outbox(number, part) for part in parts)
 
 

@@ -1,4 +1,4 @@
-"""What senders look at of users, read in one trip: registration, capabilities, subscriptions."""
+"""What senders look at of users, in one trip: registration, capabilities, subscriptions, who goes first."""
 
 from __future__ import annotations
 
@@ -22,26 +22,45 @@ class User(NamedTuple):
     "To the application that was named, those that have run out among them."
     problem: str = ""
     "Why the registration cannot be read; empty: it can, or there is none."
+    gives_way: bool = False
+    "What was held for the user before the delivery was accepted has been made ready meanwhile."
 
 
-def read_all(store: Store, wanted: Sequence[tuple[str, str]]) -> list[User]:
-    """Return what is stored for each (address of record, application), in their order and in one go."""
+def read_all(store: Store, wanted: Sequence[tuple[str, str]], tickets: Sequence[str] = ()) -> list[User]:
+    """
+    Return what is stored for each (address of record, application), in their order and in one go.
+
+    `tickets`: of the deliveries to them, for which it is asked whether they give way; none or one for each.
+    """
     by_shard: dict[int, dict[str, None]] = {}
     for aor, _ in wanted:
         by_shard.setdefault(store.layout.user_shard(aor), {})[aor] = None
+    late: dict[int, list[str]] = {}
+    for place in tickets:
+        late.setdefault(store.layout.ticket_shard(place), []).append(place)
     asked = subscriptions.lookup(store, wanted)
-    records, answers = ask_and_call(
-        store, "read users", [_records(number, users) for number, users in by_shard.items()], asked.calls
-    )
+    # Registrations first: who sees that a user is back sees then what is ready since.
+    commands = [_records(number, users) for number, users in by_shard.items()]
+    commands += [("ZMSCORE", keys.outbox(number, "late"), *places) for number, places in late.items()]
+    records, answers = ask_and_call(store, "read users", commands, asked.calls)
     found: dict[str, User] = {}
-    for users, values in zip(by_shard.values(), records, strict=True):
+    for users, values in zip(by_shard.values(), records, strict=False):
         for aor, registered, capable in zip(users, values, values[len(users) :], strict=False):
             found[aor] = _user(registered, capable)
     subscribed = subscriptions.found_by(store, asked, answers)
-    return [
+    read = [
         found[aor]._replace(subscriptions=of_user) if of_user else found[aor]
         for (aor, _), of_user in zip(wanted, subscribed, strict=True)
     ]
+    marked = {
+        place
+        for places, marks in zip(late.values(), records[len(by_shard) :], strict=True)
+        for place, mark in zip(places, marks, strict=True)
+        if mark is not None
+    }
+    if not marked:
+        return read
+    return [user._replace(gives_way=place in marked) for user, place in zip(read, tickets, strict=True)]
 
 
 def _records(number: int, users: Iterable[str]) -> Command:

@@ -17,6 +17,7 @@
 --   held     zset    those of them that wait for their user's registration to change, all with score 0: held
 --                    without a try, or after one that found the device away; a
 --                    ticket stays here while it is looked at again only because its time has come
+--   late     zset    tickets at a sender though earlier ones of their target are ready again; score: since when, ms
 --   told     hash    ticket -> what each subscription answered to it: "<id> <SIP code> " ..., for a push that goes
 --                    to several of one user in turn; absent: nothing yet
 --   expiry   zset    all tickets; score: deliver-before, ms
@@ -247,9 +248,10 @@ local function choose_again(keys, args)
 end
 
 -- Put tickets back into their targets' queues, where those that were accepted earlier come first; that is no try.
--- KEYS taken, busy, ready, waiting    ARGV ticket ...
+-- KEYS taken, busy, ready, waiting, late    ARGV ticket ...
 local function give_way(keys, args)
   for _, ticket in ipairs(args) do
+    redis.call('ZREM', keys[5], ticket)
     if redis.call('ZREM', keys[1], ticket) == 1 then
       redis.call('ZADD', keys[4], 0, ticket)
       free(keys[2], keys[3], keys[4], ticket)
@@ -281,14 +283,20 @@ local function expire(keys, args)
   return answer
 end
 
--- Put tries off that have no device to go to; the target is free, and no try is counted.
--- KEYS taken, later, held, busy, ready, waiting    ARGV ticket, when to look again in ms, ticket ...
--- Answers for each 1 held anew, 0 it was held before and still is, -1 it is not taken (any more).
+-- Put tries off that have no device to go to; the target is free, and no try is counted. One that is late waits behind
+-- the earlier ones instead: what made these ready came after the look at the user that had it held.
+-- KEYS taken, later, held, busy, ready, waiting, late    ARGV ticket, when to look again in ms, ticket ...
+-- Answers for each 1 held anew, 0 it was held before and still is, -1 it is late, or not taken (any more).
 local function hold(keys, args)
-  local answer = {}
+  local answer, any_late = {}, redis.call('EXISTS', keys[7]) == 1
   for i = 1, #args, 2 do
     local ticket = args[i]
-    if redis.call('ZREM', keys[1], ticket) == 1 then
+    local is_taken = redis.call('ZREM', keys[1], ticket) == 1
+    if is_taken and any_late and redis.call('ZREM', keys[7], ticket) == 1 then
+      redis.call('ZADD', keys[6], 0, ticket)
+      answer[#answer + 1] = -1
+      free(keys[4], keys[5], keys[6], ticket)
+    elseif is_taken then
       redis.call('ZADD', keys[2], args[i + 1], ticket)
       answer[#answer + 1] = redis.call('ZADD', keys[3], 0, ticket)
       free(keys[4], keys[5], keys[6], ticket)
@@ -301,7 +309,7 @@ end
 
 -- Queue what is held for targets, in order of acceptance; or of that, only what has been tried before and found the
 -- device away.
--- KEYS held, later, busy, ready, waiting, attempts    ARGV 1 for only what was tried or 0, target ...
+-- KEYS held, later, busy, ready, waiting, attempts, late    ARGV 1 for only what was tried or 0, target ...
 -- Answers how many.
 local function wake_targets(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then

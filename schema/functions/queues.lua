@@ -9,11 +9,17 @@ local HIGH, MEDIUM, LOW = 1, 2, 3
 local OFFSET = { -1.7e15, 0, 3e15 }
 local FIRST = { 0, 1e15, 4e15 } -- below any time
 local DIGIT = { '0', '1', '4' }
+local LATE_MS = 60000 -- longer than a sender has a delivery in hand
 local SHARE = 16 -- one in so many is of a lower priority, as long as there is one
 
 local function priority(ticket)
   local digit = string.byte(ticket, TARGET + 1) - 48
   return digit < 1 and HIGH or digit < 4 and MEDIUM or LOW
+end
+
+-- Priority and order of acceptance: of one target's tickets the lower goes first.
+local function order(ticket)
+  return tonumber(string.sub(ticket, TARGET + 1, 2 * TARGET))
 end
 
 -- What fan-outs keep about a ticket sorts by push.
@@ -41,7 +47,7 @@ local function first_of_all(ready, ticket)
   redis.call('ZADD', ready, FIRST[priority(ticket)], ticket)
 end
 
--- Ready when the target is free, or held by something less urgent that nobody has taken yet; else behind it.
+-- Ready when the target is free, or held by something that goes later and that nobody has taken yet; else behind it.
 local function queue(busy, ready, waiting, ticket, at)
   local target = string.sub(ticket, 1, TARGET)
   if redis.call('HSETNX', busy, target, ticket) == 1 then
@@ -50,7 +56,7 @@ local function queue(busy, ready, waiting, ticket, at)
   local holder = redis.call('HGET', busy, target)
   if holder == ticket then
     make_ready(ready, ticket, at)
-  elseif priority(ticket) < priority(holder) and redis.call('ZREM', ready, holder) == 1 then
+  elseif order(ticket) < order(holder) and redis.call('ZREM', ready, holder) == 1 then
     redis.call('ZADD', waiting, 0, holder)
     redis.call('HSET', busy, target, ticket)
     make_ready(ready, ticket, at)
@@ -170,18 +176,32 @@ local function put(keys, args, i, at, any_withdrawn)
   return 1
 end
 
+-- A sender that has a later one of the target in hand is told, for it may see already what has changed for the user,
+-- and nothing of what waits: it lets that go first.
+local function let_go_first(late, holder, woken)
+  if order(woken) < order(holder) then
+    local now = now_ms()
+    redis.call('ZREMRANGEBYSCORE', late, '-inf', now - LATE_MS)
+    redis.call('ZADD', late, now, holder)
+    redis.call('PEXPIRE', late, LATE_MS)
+  end
+end
+
 -- Queue what is held for one target; or of that, only what has been tried before and found the device away.
--- `keys` begins with held, later, busy, ready, waiting, attempts. Answers how many.
+-- `keys` begins with held, later, busy, ready, waiting, attempts, late. Answers how many.
 local function wake_target(keys, target, only_tried, at)
-  local woken = 0
+  local woken, first = 0, nil
   for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '[' .. target, '(' .. target .. '~', 'BYLEX')) do
     if not only_tried or redis.call('HEXISTS', keys[6], ticket) == 1 then
       redis.call('ZREM', keys[1], ticket)
       if redis.call('ZREM', keys[2], ticket) == 1 then
         queue(keys[3], keys[4], keys[5], ticket, at)
-        woken = woken + 1
+        woken, first = woken + 1, first or ticket
       end
     end
+  end
+  if first then
+    let_go_first(keys[7], redis.call('HGET', keys[3], target), first)
   end
   return woken
 end

@@ -24,16 +24,16 @@ local function replace(keys, args)
 end
 
 -- Do the same with registrations, and queue what is held in the outbox for users who are back or have other devices.
--- KEYS held, later, busy, ready, waiting, attempts, record ...
+-- KEYS held, later, busy, ready, waiting, attempts, late, record ...
 -- ARGV for each record: bytes that were read ('' when absent), new bytes, lifetime ms, target, and what is queued:
 -- all, tried (what has been tried before and found the device away) or none
 -- Answers for each record 1 replaced, 0 somebody was faster.
 local function register(keys, args)
   local answer = {}
   local at = redis.call('EXISTS', keys[1]) == 1 and now_us()
-  for i = 1, #keys - 6 do
+  for i = 1, #keys - 7 do
     local was, new, lifetime, target, woken = unpack(args, 5 * i - 4, 5 * i)
-    answer[i] = replace_one(keys[i + 6], was, new, lifetime)
+    answer[i] = replace_one(keys[i + 7], was, new, lifetime)
     if answer[i] == 1 and at and woken ~= 'none' then
       wake_target(keys, target, woken == 'tried', at)
     end

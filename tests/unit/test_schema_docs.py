@@ -111,7 +111,7 @@ def test_every_key_is_described_and_no_other() -> None:
 
     sessions = _SESSION.findall((ROOT / "schema" / "functions" / "sessions.lua").read_text())
 
-    assert len(parts) == 20
+    assert len(parts) == 21
     assert len(sessions) == 3
     assert len(fans) == 3
     assert len(places) == 5
