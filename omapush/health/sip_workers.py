@@ -16,8 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
-
 from omapush.config import Config
 from omapush.health import kamailio
 from omapush.push.liveness import WAITS_EACH, Sleeper
@@ -26,6 +24,7 @@ _NUDGE: Final = b"\r\n\r\n"
 "A keep-alive, which Kamailio drops as it is read."
 _PAUSE_S: Final = 0.002
 "Between two of them, so that each finds a sleeper."
+_LISTED: Final = re.compile(r'"PID":\s*([0-9]+),\s*"DSC":\s*"([^"]*)"')
 _UDP: Final = re.compile(r"udp receiver child=([0-9]+) sock=(\S+)")
 _TCP: Final = re.compile(r"tcp receiver \([^)]*\) child=[0-9]+|timer")
 "Those that wake by themselves every two seconds, and the one that times requests out."
@@ -42,21 +41,9 @@ class Process(NamedTuple):
 async def processes(config: Config) -> dict[int, Process]:
     """Return those that are to be looked at, by process id; empty: Kamailio does not tell."""
     answer = await kamailio.told(config, "/processes")
-    try:
-        listed = msgspec.json.decode(answer, type=_Answer).result
-    except msgspec.MsgspecError:
-        return {}
-    found = ((one.PID, _process(one.DSC)) for one in listed)
+    listed = _LISTED.findall(answer.decode("utf-8", "replace"))
+    found = ((int(pid), _process(description)) for pid, description in listed)
     return {pid: process for pid, process in found if process is not None}
-
-
-class _Listed(msgspec.Struct):
-    PID: int
-    DSC: str
-
-
-class _Answer(msgspec.Struct):
-    result: list[_Listed]
 
 
 def _process(description: str) -> Process | None:
