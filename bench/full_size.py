@@ -57,21 +57,33 @@ end
 """
 "Looks twice for each entry of a table."
 
+_PUT_ROOM = "for number = ARGV[1], ARGV[2] do redis.call('SET', 'room:' .. number, '') end"
+_TAKE_ROOM = "for number = ARGV[1], ARGV[2] do redis.call('DEL', 'room:' .. number) end"
+"Keys that stand for those to come. A table does not become smaller when they are gone."
 
-def settled(stack: Stack, applications: Sequence[str] = ()) -> None:
+
+def settled(stack: Stack, applications: Sequence[str] = (), *, more_keys: int = 0) -> None:
     """
     Have Redis end what it does when a table has become too small: it moves an entry with each look at it.
 
     A table of a million entries that has just doubled makes each look at it some times dearer, until it has
     been looked at another million times; that is soon over, and not what a million costs. Those of a user
-    shard that grow with what waits, and with subscriptions, to `applications` among others, are meant.
+    shard that grow with what waits, and with subscriptions, to `applications` among others, are meant; and
+    that of all keys, which gets room for so many more.
     """
     redis = stack.db
+    _for_room(redis, _PUT_ROOM, more_keys)
     for number in range(stack.store.layout.user_shards):
         for name in _tables(number, applications):
             redis.eval(_TWICE, 1, name)
     for _ in range(2 * redis.dbsize() // _AT_ONCE + 1):
         redis.eval("for _ = 1, ARGV[1] do redis.call('EXISTS', KEYS[1]) end", 1, "nobody", _AT_ONCE)
+    _for_room(redis, _TAKE_ROOM, more_keys)
+
+
+def _for_room(redis: Redis, script: str, number: int) -> None:
+    for start in range(0, number, _AT_ONCE):
+        redis.eval(script, 0, start, min(start + _AT_ONCE, number) - 1)
 
 
 def _tables(number: int, applications: Sequence[str]) -> list[str]:

@@ -23,6 +23,8 @@ _STRIDE = 997
 "Between two users who get a push, so that all corners of the memory are used; prime to both numbers."
 _WAVES = 3
 "Of one round, each to FEW different users, taken in turn by both sides."
+_KEYS_EACH = 3
+"Of a push: itself, its log, the list of its user's."
 
 
 SUBSCRIBED = "news.ua"
@@ -42,8 +44,8 @@ def measure_dialogs(folder: Path, rounds: int) -> Figure:
 def _measure(name: str, application: str, folder: Path, rounds: int) -> Figure:
     """Both Redis servers are up all the time; one Kamailio at a time works on one of them."""
     with ExitStack() as running:
-        many = running.enter_context(_Side(folder / "many", MANY))
-        few = running.enter_context(_Side(folder / "few", FEW))
+        many = running.enter_context(_Side(folder / "many", MANY, rounds))
+        few = running.enter_context(_Side(folder / "few", FEW, rounds))
         ours, theirs = list[float](), list[float]()
         waves: list[tuple[Drained, Drained]] = []
         for _ in range(rounds):
@@ -63,9 +65,10 @@ def _measure(name: str, application: str, folder: Path, rounds: int) -> Figure:
 class _Side:
     """A Redis with so many users, each registered and with a subscription, and the rest of the server."""
 
-    def __init__(self, folder: Path, users: int) -> None:
+    def __init__(self, folder: Path, users: int, rounds: int) -> None:
         self._folder = folder
         self._users = users
+        self._rounds = rounds
         self._waves = 0
         self._running = ExitStack()
         self._stack: Stack = full_size.stack(folder, ("redis", "sip"))
@@ -96,7 +99,7 @@ class _Side:
         # Both sides begin with a file that has just been rewritten, so that none is in the middle of it.
         full_size.rewritten(self._stack)
         db.config_set("auto-aof-rewrite-percentage", 100)
-        full_size.settled(self._stack, [SUBSCRIBED])
+        full_size.settled(self._stack, [SUBSCRIBED], more_keys=self._rounds * _WAVES * FEW * _KEYS_EACH)
 
     def wave(self, application: str) -> Drained:
         """Return how one wave was delivered."""
