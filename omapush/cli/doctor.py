@@ -75,9 +75,7 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
     store = client.connect(config.redis)
     redis, sip, api = checks.redis(config, store), checks.sip(config), checks.api(config)
     if all(finding.state == "wrong" for finding in (redis, sip, api)):
-        yield Finding(
-            "stack", "skipped", f"nothing of it runs here; start it: {launch.how_to_start('stack')}"
-        )
+        yield _nothing_runs(launch.PACKAGED)
         yield from checks.ports(config)
         return
     yield redis
@@ -96,6 +94,15 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
         yield checks.media_workers(config, store)
     yield from core_checks.next_hop(config)
     yield from core_checks.back_ends(config)
+
+
+def _nothing_runs(is_node: bool) -> Finding:
+    """What it means: a fault where the package has brought us as services, in a checkout the usual state."""
+    start = launch.how_to_start("stack")
+    if not is_node:
+        return checks.skipped("stack", f"nothing of it runs here; start it: {start}")
+    effect = "pushes are not accepted, registrations not seen; what was accepted waits"
+    return checks.found_wrong("stack", "nothing of it runs here", effect, start)
 
 
 def _with_redis(config: Config, store: Store) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ def secret_files(config: Config) -> Finding:
         return found_wrong(
             "secret files", f"others can read or write: {', '.join(open_ones)}", effect, "chmod 600, or 640"
         )
-    return found_ok("secret files", f"{len(named)}, only for their owner and group")
+    return found_ok("secret files", f"{len(named)}, only for their owner and group" if named else "none")
 
 
 def _secret_files(config: Config) -> Iterator[str]:
@@ -76,7 +76,7 @@ def folders(config: Config) -> Finding:
         effect = "the audit record refuses submissions (503), event data records wait"
         action = "make the folder, and give it to the user of our processes"
         return found_wrong("folders", f"cannot be written: {', '.join(refused)}", effect, action)
-    return found_ok("folders", f"{len(wanted)} can be written")
+    return found_ok("folders", f"{len(wanted)} can be written" if wanted else "none besides that of Redis")
 
 
 def disks(config: Config) -> Finding:

@@ -61,9 +61,10 @@ def _ping_ms(store: Store) -> float:
 
 def _memory(told: list[dict[str, Any]]) -> Finding:
     used = [(int(one["used_memory"]), int(one.get("maxmemory", 0))) for one in told]
-    text = ", ".join(f"{mine >> 20} of {f'{most >> 20} MB' if most else 'any'}" for mine, most in used)
+    text = ", ".join(f"{mine >> 20} MB" + (f" of {most >> 20} MB" if most else "") for mine, most in used)
     if any(most and mine > most * _FULL for mine, most in used):
         return found_wrong(
             "redis memory", f"{text} used", "pushes are refused with 503", "a larger maxmemory"
         )
-    return found_ok("redis memory", f"{text} used")
+    bounded = all(most for _, most in used)
+    return found_ok("redis memory", f"{text} used" + ("" if bounded else ", no maxmemory"))

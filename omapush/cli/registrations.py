@@ -150,7 +150,7 @@ def _print_user(record: Registration, reg: Watch | None, presence: Watch | None,
                     f"{_yes(is_registered(record, now_ms))}, {_expiry(record.expires_ms, now_ms)}",
                 ),
                 ("S-CSCF", record.s_cscf or "not known"),
-                ("same user as", ", ".join(record.associated)),
+                ("same user as", ", ".join(other for other in record.associated if other != record.aor)),
                 ("last REGISTER", f"{terminal.span(now_ms - record.at_ms)} ago"),
                 (
                     "who says so",

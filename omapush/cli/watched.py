@@ -30,7 +30,7 @@ def as_text(watch: Watch | None, now_ms: int) -> str:
     states = _CONTENT_STATES if is_content(watch.package) else _STATES
     due = f", next step in {terminal.span(max(watch.due_ms - now_ms, 0))}" if watch.due_ms else ""
     why = f" ({watch.why})" if watch.why else ""
-    return f"{states[watch.state]}{why}{due}, since {terminal.span(now_ms - watch.at_ms)}"
+    return f"{states[watch.state]}{why} for {terminal.span(now_ms - watch.at_ms)}{due}"
 
 
 def as_dict(watch: Watch | None) -> dict[str, Any] | None:

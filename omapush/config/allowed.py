@@ -1,4 +1,4 @@
-"""What a key may hold, read from its type: for the reference, and for the words about a wrong value."""
+"""What a key or a member may hold, read from its type: for the reference, and for what is said of errors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def right(kind: Any) -> str:
     """Return what a key of this type takes, for behind `right would be`; empty when nothing limits it."""
     if allowed := words(kind):
         return "one of " + ", ".join(f'"{word}"' for word in allowed)
-    notes = (note for _, notes in _layers(kind) for note in notes if isinstance(note, Meta))
-    return next(filter(None, map(_of_note, notes)), "")
+    return next(filter(None, (_of_note(note) for _, notes in _layers(kind) for note in notes)), "")
 
 
 def kind_at(table: type[Struct], key: str) -> Any:
@@ -39,12 +38,14 @@ def keys_at(table: type[Struct], key: str) -> tuple[str, ...]:
     return inner.__struct_fields__ if inner else ()
 
 
-def _of_note(note: Meta) -> str:
-    if note.examples:
+def _of_note(note: Any) -> str:
+    """What a note of msgspec, or of a parameter of a route, says of values."""
+    if isinstance(note, Meta) and note.examples:
         return " or ".join(f'"{example}"' for example in note.examples)
-    if note.le is None:
+    least, above, most = (getattr(note, name, None) for name in ("ge", "gt", "le"))
+    if most is None:
         return ""
-    return f"{note.ge:_} to {note.le:_}" if note.ge is not None else f"above {note.gt:_}, up to {note.le:_}"
+    return f"{least:_} to {most:_}" if least is not None else f"above {above:_}, up to {most:_}"
 
 
 def _layers(kind: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:

@@ -19,6 +19,7 @@ from omapush.push.account import Account
 _BASIC: Final = 'Basic realm="omapush"'
 _BEARER: Final = 'Bearer realm="omapush"'
 _WRONG: Final = "user name or password is wrong"
+_MISSING: Final = "missing: a user name and password, or what else you have agreed on"
 _NOT_NAMED: Final = "the certificate names no initiator that may come in from there"
 _LOGGED_A_MINUTE: Final = 10
 "Tokens of one address that are not taken, as the log shows them."
@@ -81,7 +82,7 @@ class Door:
         account = self._accounts.of_certificate(names, address) if names else None
         if account is not None:
             return account
-        raise self._refusal(_NOT_NAMED if names else _WRONG)
+        raise self._refusal(_NOT_NAMED if names else _MISSING)
 
     def _refusal(self, problem: str, *, bad_token: str = "") -> HTTPException:
         challenges = [_BASIC]

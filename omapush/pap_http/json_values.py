@@ -26,8 +26,8 @@ _AS_IT_IS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii"}
 class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A push to be stored and delivered."""
 
-    application: Annotated[str, Meta(description="Push application, such as mms.ua.")]
-    content_type: Annotated[str, Meta(description="Travels to the device as it is.")]
+    application: Annotated[str, Meta(min_length=1, description="Push application, such as mms.ua.")]
+    content_type: Annotated[str, Meta(min_length=1, description="Travels to the device as it is.")]
     to: Annotated[list[str], Meta(min_length=1, description="Recipients: sip, sips or tel URIs.")] | None = (
         None
     )

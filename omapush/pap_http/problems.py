@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from omapush import log
 from omapush.errors import PushError, TryLater, shortened
+from omapush.pap_http import json_words
 from omapush.pap_http.json_paths import is_json
 from omapush.pap_http.metrics import Metrics
 from omapush.push.acceptance import NotTaken
@@ -74,7 +75,7 @@ class Problems:
     def of_http(self, request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
         """Answer what HTTP itself, or the types of the interface, refuse."""
         headers = dict(error.headers or {})
-        return self._answer(request, error.status_code, _fault(error), error.detail, headers)
+        return self._answer(request, error.status_code, _fault(request, error), error.detail, headers)
 
     def of_push(self, request: Request[Any, Any, Any], error: PushError) -> Response[Any]:
         """Answer a refusal of ours, or that the request cannot be carried out now."""
@@ -121,20 +122,25 @@ def _code(error: PushError) -> str:
     return error.code if isinstance(error, NotTaken) else error.pap_code
 
 
-def _fault(error: HTTPException) -> Fault:
+def _fault(request: Request[Any, Any, Any], error: HTTPException) -> Fault:
     """What litestar found, in the words of the interface."""
     extra = error.extra
     if isinstance(extra, list) and extra and isinstance(extra[0], dict):
-        return _of_member(str(extra[0].get("key", "")), str(extra[0].get("message", "")))
-    of_body = error.status_code == 413 or isinstance(error.__cause__, SerializationException)
-    return Fault("body" if of_body else "", error.detail)
+        return _of_member(request, str(extra[0].get("key", "")), str(extra[0].get("message", "")))
+    if error.status_code == 413 or isinstance(error.__cause__, SerializationException):
+        return Fault("body", json_words.told(error.detail, None))
+    if error.status_code == 405:
+        return Fault("", f"possible here: {(error.headers or {}).get('allow', '')}")
+    return Fault("", "there is no such path" if error.status_code == 404 else error.detail)
 
 
-def _of_member(key: str, message: str) -> Fault:
+def _of_member(request: Request[Any, Any, Any], key: str, message: str) -> Fault:
     for beginning, problem in ((_MISSING, "missing"), (_UNKNOWN, "not known")):
         if message.startswith(beginning):
             above = "" if key == "data" else f"{key}."
             return Fault(above + shortened(message.removeprefix(beginning).rstrip("`")), problem)
+    route = request.scope.get("route_handler")
+    kind = json_words.kind_of(route.parsed_fn_signature, key) if route else None
     if key == "data":
-        return Fault("body", "missing" if message == "'data'" else message)
-    return Fault(_RENAMED.get(key, shortened(key)), message)
+        return Fault("body", "missing" if message == "'data'" else json_words.told(message, None))
+    return Fault(_RENAMED.get(key, shortened(key)), json_words.told(message, kind))

@@ -151,6 +151,8 @@ def application_of(application_id: str) -> str:
     Raises:
         NotTaken: the application id cannot be one.
     """
+    if not application_id.strip().isprintable():
+        raise NotTaken("2000", "application", "has control characters")
     try:
         return ari_of_application_id(application_id)
     except PushError as error:
@@ -299,7 +301,7 @@ def _check_content(offer: Offer, rules: ContentRules) -> None:
 def _check_audience(offer: Offer, account: Account, rules: ContentRules) -> None:
     """Recipients or all subscribers; these are reached by NOTIFY only, and their results are only counted."""
     if offer.subscribers == bool(offer.addresses or offer.lists):
-        raise NotTaken("2000", "to", "needed: either recipients or all subscribers")
+        raise NotTaken("2000", "to", "needed: to, lists or subscribers, the last alone")
     if not offer.subscribers:
         return
     if offer.replaces:

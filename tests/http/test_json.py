@@ -196,6 +196,8 @@ def test_deliver_before_is_the_push_s_own(json_api: httpx.Client, core: SipPeer,
         ({"content_type": "text/plain\r\nVia: evil"}, 400, "content_type"),
         ({"application": "text.ua", "content_type": "image/png"}, 422, "content_type"),
         ({"application": "text.ua", "content": "x" * 1001}, 413, "content"),
+        ({"application": "mms.ua\r\nVia: evil"}, 400, "application"),
+        ({"application": ""}, 400, "application"),
         ({"content": None}, 400, "content"),
         ({"content_base64": "aOk="}, 400, "content"),
         ({"content": None, "content_base64": "*"}, 400, "content_base64"),
@@ -222,6 +224,52 @@ def test_a_member_that_is_wrong_is_named_and_nothing_is_stored(
 
     assert error(json_api.post("/v1/pushes", json=body(**named))) == (status, field)
     assert pushes.read(front.store, push_ref("trusted", str(named["push_id"]))) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"method": "message"}, '"message" is not known; needed: one of "NOTIFY", "REFER", "MESSAGE"'),
+        ({"priority": "urgent"}, '"urgent" is not known; needed: one of "high", "medium", "low"'),
+        ({"to": ALICE}, "needed: an array or null; this is a string"),
+        ({"to": []}, "needed: at least one"),
+        ({"to": [5]}, "needed: a string; this is a whole number"),
+        ({"to": None}, "needed: to, lists or subscribers"),
+        ({"application": ""}, "is empty"),
+        ({"deliver_before": "tomorrow"}, "such as 2030-01-31T10:00:00Z"),
+        ({"deliver_before": "2030-01-31T10:00:00"}, "a time with its zone"),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(
+    json_api: httpx.Client, members: dict[str, Any], words: str
+) -> None:
+    assert words in json_api.post("/v1/pushes", json=body(**members)).json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "words"),
+    [
+        ("/v1/pushes?state=done", "state", '"done" is not known; needed: one of "running", "paused"'),
+        ("/v1/pushes?limit=0", "limit", "needed: 1 to 1_000"),
+        ("/v1/pushes?limit=few", "limit", "needed: a whole number; this is a string"),
+        ("/v1/pushes?since=yesterday", "since", "such as 2030"),
+        (
+            "/v1/pushes?status=running",
+            "status",
+            "known are after, application, limit, recipient, since",
+        ),
+        ("/v1/pushes/1?push=2", "push", "not known; known are events"),
+        ("/v1/lists/1?all=1", "all", "not known; nothing can be asked for here"),
+        ("/v1/nothing", "", "there is no such path"),
+        ("/v1/pushes/1/cancel", "", "possible here: OPTIONS, POST"),
+    ],
+)
+def test_a_question_that_is_wrong_is_answered_with_what_would_be_right(
+    json_api: httpx.Client, path: str, field: str, words: str
+) -> None:
+    problem = json_api.get(path).json()
+
+    assert (problem["field"], words in problem["detail"]) == (field, True), problem
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from omapush.cli import launch, version
 from omapush.cli import main as command
-from omapush.cli import version
 from omapush.cli.configuration import all_keys
 from omapush.config import Config, load
 from omapush.config.keys import to_toml
@@ -124,14 +124,6 @@ def test_a_push_to_an_api_that_is_away_fails_with_one_line(
     assert printed.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [("registrations",), ("push", "show", "1@x"), ("push", "explain", "1@x")])
-def test_a_redis_that_is_away_fails_with_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path, words: tuple[str, ...]
-) -> None:
-    assert run(monkeypatch, "--config", file, *words) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 def test_a_user_that_is_no_identity_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
 ) -> None:
@@ -147,6 +139,15 @@ def test_the_doctor_of_a_stack_that_does_not_run_looks_at_the_ports(
     listens = load(str(file)).sip.listen
     assert states["stack"] == "skipped"
     assert [states[listen] for listen in listens] == ["ok", "ok"]
+
+
+def test_on_a_node_of_the_package_it_is_a_fault_that_nothing_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
+) -> None:
+    monkeypatch.setattr(launch, "PACKAGED", True)
+    assert run(monkeypatch, "--config", file, "doctor", "--json") == 1
+    stack = next(one for one in json.loads(capsys.readouterr().out) if one["check"] == "stack")
+    assert (stack["state"], stack["action"]) == ("wrong", "systemctl start omapush.target")
 
 
 def test_the_reference_has_every_key_with_a_meaning(
