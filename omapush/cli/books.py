@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from omapush import clock
 from omapush.cli import terminal
-from omapush.errors import PushRefused
+from omapush.cli.moments import moment, ms
 from omapush.store import books as stored
 from omapush.store import client
 
@@ -22,17 +22,20 @@ _EVER_MS = 4_102_444_800_000
 def books(
     context: typer.Context,
     since: Annotated[
-        str, typer.Option("--from", metavar="TIME", help="Accepted from then on, as 2026-01-31T09:00.")
-    ] = "",
-    until: Annotated[str, typer.Option("--to", metavar="TIME", help="Accepted before then.")] = "",
+        datetime | None,
+        typer.Option("--from", parser=moment, metavar="ISO", help="Accepted from then on; UTC."),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", parser=moment, metavar="ISO", help="Accepted before then; UTC.")
+    ] = None,
     as_json: terminal.AsJson = False,
 ) -> None:
     """Compare what was accepted with results and with what waits; exit code 1 when it does not balance."""
     config = terminal.settings(context)
     found = stored.balance(
         client.connect(config.redis),
-        from_ms=_moment_ms("--from", since, 0),
-        to_ms=_moment_ms("--to", until, _EVER_MS),
+        from_ms=ms(since, 0),
+        to_ms=ms(until, _EVER_MS),
         forgotten_before_ms=lambda: clock.now_ms() - config.delivery.retention_s * 1000,
         rest=lambda: time.sleep(_REST_S),
     )
@@ -56,13 +59,3 @@ def books(
             terminal.console().print(listing)
     if not found.balance:
         raise terminal.fail(f"{found.wrong} entries do not balance")
-
-
-def _moment_ms(option: str, text: str, default_ms: int) -> int:
-    if not text:
-        return default_ms
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise PushRefused(f"{option}: {text} is no time such as 2026-01-31T23:00Z") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
