@@ -2,7 +2,8 @@
 -- Pushes of one push shard. Every key of a call carries the tag of that shard.
 --
 --   push      hash   one push: record, body (until all recipients are final), open (recipients not final),
---                    notify (when results were asked for), keep (for how long it is known once they were told, s), count, print, logs (for how long its log is kept, s),
+--                    notify (when results were asked for), keep (for how long it is known once they were told,
+--                    s), count, print, logs (for how long its log is kept, s)
 --                    a<i> recipient, r<i> result, f<i> final mark
 --                    quota (initiator, when its deliveries are counted for a limit)
 --                    of one with many recipients, too: n:<state> how many are in each state
@@ -145,8 +146,8 @@ end
 
 -- Store a push, unless its ref is taken. Recipients that are final from the start are owed their result at once.
 -- KEYS push, log, handover, notify, own, totals, records, and upload, content for content that was uploaded
--- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay taken ms, retention s when no recipient
--- is open or 0, how many recipients and which are final, field, value ...
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay
+-- taken ms, retention s when no recipient is open or 0, how many recipients and which are final, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was uploaded has run out.
 local function accept(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
@@ -169,8 +170,9 @@ end
 
 -- The same for a push whose many recipients were staged before, page by page: it is there as a whole, or not at all.
 -- KEYS push, log, handover, notify, own, totals, records, staged, and upload, content for content that was uploaded
--- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay taken ms, retention s when no recipient
--- is open or 0, how many recipients and which are final, number of fields staged, field, value ...
+-- ARGV ref, now ms, first event, owed "<i>,<i>...", or with '-' in front only recorded, for how long push-ids stay
+-- taken ms, retention s when no recipient is open or 0, how many recipients and which are final, number of fields
+-- staged, field, value ...
 -- Answers 1 stored, 0 the push-id was used before, -1 what was staged or uploaded has run out.
 local function accept_staged(keys, args)
   if is_taken(keys[1], keys[5], args[1], args[2], args[5]) then
@@ -349,51 +351,6 @@ local function note(keys, args)
   return #args
 end
 
--- Borrow results that are due for notification; they come back by themselves when the borrower dies.
--- KEYS notify    ARGV now ms, lease ms, most
--- Answers "<ref>.<i>" ...
-local function borrow(keys, args)
-  local due = redis.call('ZRANGE', keys[1], '-inf', args[1], 'BYSCORE', 'LIMIT', 0, args[3])
-  for _, member in ipairs(due) do
-    redis.call('ZADD', keys[1], args[1] + args[2], member)
-  end
-  return due
-end
-
--- Borrow one result for longer, if it is still lent as its borrower knows it: not lent anew, put off or closed.
--- KEYS notify    ARGV member, until when it is lent in ms, until when it is to be
--- Answers 1, or 0 when it is not.
-local function borrow_on(keys, args)
-  local until_ms = redis.call('ZSCORE', keys[1], args[1])
-  if not until_ms or tonumber(until_ms) ~= tonumber(args[2]) then
-    return 0
-  end
-  redis.call('ZADD', keys[1], args[3], args[1])
-  return 1
-end
-
--- Close one notification: done (or given up), or put off. The push is not forgotten before that try.
--- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event, how long the push is needed yet in ms
-local function settle(keys, args)
-  -- A log may be over before its push: a line must not begin another, which would stay.
-  redis.call('RPUSHX', keys[3], args[3])
-  if args[2] == '0' then
-    redis.call('ZREM', keys[1], args[1])
-    local known = redis.call('HMGET', keys[2], 'keep', 'count')
-    if known[1] and known[2] == '1' then
-      redis.call('EXPIRE', keys[2], known[1], 'LT')
-      redis.call('EXPIRE', keys[3], known[1], 'LT')
-    end
-    return 1
-  end
-  redis.call('ZADD', keys[1], 'XX', args[2], args[1])
-  redis.call('PEXPIRE', keys[2], args[4], 'GT')
-  if redis.call('HEXISTS', keys[2], 'logs') == 0 then
-    redis.call('PEXPIRE', keys[3], args[4], 'GT')
-  end
-  return 1
-end
-
 redis.register_function('omapush_accept', accept)
 redis.register_function('omapush_accept_staged', accept_staged)
 redis.register_function('omapush_result', result)
@@ -403,6 +360,3 @@ redis.register_function('omapush_steer', steer)
 redis.register_function('omapush_link', link)
 redis.register_function('omapush_erase_recipient', erase_recipient)
 redis.register_function('omapush_note', note)
-redis.register_function('omapush_borrow', borrow)
-redis.register_function('omapush_borrow_on', borrow_on)
-redis.register_function('omapush_settle', settle)

@@ -1,0 +1,52 @@
+#!lua name=omapush_owed
+-- Results that their initiators are to be told, of the pushes of one push shard: lent to who tells them, and settled.
+-- The structures are those of pushes.lua; every key of a call carries the tag of the shard.
+
+-- Borrow results that are due for notification; they come back by themselves when the borrower dies.
+-- KEYS notify    ARGV now ms, lease ms, most
+-- Answers "<ref>.<i>" ...
+local function borrow(keys, args)
+  local due = redis.call('ZRANGE', keys[1], '-inf', args[1], 'BYSCORE', 'LIMIT', 0, args[3])
+  for _, member in ipairs(due) do
+    redis.call('ZADD', keys[1], args[1] + args[2], member)
+  end
+  return due
+end
+
+-- Borrow one result for longer, if it is still lent as its borrower knows it: not lent anew, put off or closed.
+-- KEYS notify    ARGV member, until when it is lent in ms, until when it is to be
+-- Answers 1, or 0 when it is not.
+local function borrow_on(keys, args)
+  local until_ms = redis.call('ZSCORE', keys[1], args[1])
+  if not until_ms or tonumber(until_ms) ~= tonumber(args[2]) then
+    return 0
+  end
+  redis.call('ZADD', keys[1], args[3], args[1])
+  return 1
+end
+
+-- Close one notification: done (or given up), or put off. The push is not forgotten before that try.
+-- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event, how long the push is needed yet in ms
+local function settle(keys, args)
+  -- A log may be over before its push: a line must not begin another, which would stay.
+  redis.call('RPUSHX', keys[3], args[3])
+  if args[2] == '0' then
+    redis.call('ZREM', keys[1], args[1])
+    local known = redis.call('HMGET', keys[2], 'keep', 'count')
+    if known[1] and known[2] == '1' then
+      redis.call('EXPIRE', keys[2], known[1], 'LT')
+      redis.call('EXPIRE', keys[3], known[1], 'LT')
+    end
+    return 1
+  end
+  redis.call('ZADD', keys[1], 'XX', args[2], args[1])
+  redis.call('PEXPIRE', keys[2], args[4], 'GT')
+  if redis.call('HEXISTS', keys[2], 'logs') == 0 then
+    redis.call('PEXPIRE', keys[3], args[4], 'GT')
+  end
+  return 1
+end
+
+redis.register_function('omapush_borrow', borrow)
+redis.register_function('omapush_borrow_on', borrow_on)
+redis.register_function('omapush_settle', settle)
