@@ -30,6 +30,8 @@ from tests.harness.wait import wait_until
 
 HANDSET: Final = "sip:alice@home1.example"
 APPLICATIONS: Final = ("mms.ua", "ulp.ua")
+_INSTANCE: Final = "urn:uuid:2f7c0c53-6a0e-4f5b-9d0c-1c8a1f0e7a11"
+"The same device each time: what it registered before it was ended is replaced."
 _READY_WITHIN_S: Final = 60.0
 _TLS: Final = launch.ROOT / "var" / "tls"
 _STANDIN: Final = ("scscf", "handset")
@@ -145,7 +147,10 @@ def _become_scscf(settings: Config) -> None:
     tls = None
     if _by_tls(settings):
         as_uri, tls = secured.application_server(), (secured.scscf_profile(_TLS), secured.THEIRS)
-    launch.become(Scscf(folder, as_uri=as_uri, port=standin_address(settings)[1], tls=tls).argv)
+    # Devices may subscribe to us: at our identity, and at their own after a REFER.
+    criteria = ("WITH_ISC_SUBSCRIBE", f'PSI_URI="{settings.sip.uri}"')
+    port = standin_address(settings)[1]
+    launch.become(Scscf(folder, as_uri=as_uri, port=port, criteria=criteria, tls=tls).argv)
 
 
 def _handset(settings: Config) -> int:
@@ -158,7 +163,7 @@ def _handset(settings: Config) -> int:
     host, port = standin_address(settings)
     applications = [word for ari in APPLICATIONS for word in ("--app", ari)]
     receiver = [sys.executable, "-m", "omapush.cli.main", "receiver", "run", "--uri", HANDSET]
-    words = [*receiver, "--proxy", f"sip:{host}:{port}", *applications]
+    words = [*receiver, "--proxy", f"sip:{host}:{port}", "--instance", _INSTANCE, *applications]
     with subprocess.Popen(words) as child:  # noqa: S603 - our own receiver
         signal.signal(signal.SIGTERM, lambda *_: child.kill())
         return abs(child.wait())

@@ -207,8 +207,8 @@ def _to_subscriber(situation: Situation, rules: Rules) -> Choice:
 
 def _refer(situation: Situation, rules: Rules) -> _Step:
     asked, delivery, now_ms = situation.referral, situation.delivery, situation.now_ms
-    if situation.subscriptions:
-        return "subscribed already: nothing to ask for"
+    if situation.subscriptions:  # what it asks for is there: by it the push was to go
+        return _refused_before(situation, "NOTIFY") or _notify(situation, rules)
     if not delivery.aor.startswith(("sip:", "sips:")):
         return "a REFER needs a SIP identity (PSA-REF-2)"
     if delivery.length > rules.notify_bytes:

@@ -236,6 +236,7 @@ class Stack:
         delivery_method: str = "notspecified",
         push_id: str = "",
         lifetime_ms: int | None = None,
+        method: str = "",
     ) -> str:
         """Accept a push and hand it over, as the api does; returns its ref."""
         order_us = clock.order_us()
@@ -258,6 +259,7 @@ class Stack:
             deadline_given=lifetime_ms is not None,
             source_reference="",
             order_us=order_us,
+            method=method,
         )
         recipients = tuple(Recipient(aor, aor) for aor in ([to] if isinstance(to, str) else to))
         results = tuple(Result("pending", TAKEN_CODE, "queued", "", 0, 0, now) for _ in recipients)

@@ -121,6 +121,21 @@ def test_the_subscribe_that_comes_of_it_gets_the_push_in_its_notify(device: Subs
     ]
 
 
+@pytest.mark.req("PSA-REF-0", "PSA-SUB-1")
+def test_who_asks_for_refer_alone_has_the_push_delivered_in_the_subscription_that_comes_of_it(
+    device: Subscriber,
+) -> None:
+    ref = device.stack.submit(device.aor, b"as you wish", app=APP, method="REFER")
+    referred(device).tells("SIP/2.0 100 Trying")
+
+    device.begin(**wants(APP))
+
+    result = device.stack.result(ref)
+    assert (result.state, result.method) == ("delivered", "NOTIFY")
+    assert [one.body for one in device.notifies(1) if one.body] == [b"as you wish"]
+    assert len(refers(device.core, device.aor)) == 1
+
+
 @pytest.mark.req("PSA-REF-4")
 def test_a_subscribe_that_filter_criteria_bring_on_its_way_to_the_user_is_ours(device: Subscriber) -> None:
     """With the first form of Refer-To the user's originating criteria lead the SUBSCRIBE to us."""

@@ -232,6 +232,16 @@ def test_what_the_initiator_wants_is_tried_alone() -> None:
     assert decided(delivery=DELIVERY._replace(method="REFER")).method == "REFER"
 
 
+@pytest.mark.req("PSA-REF-0")
+@pytest.mark.parametrize("wish", ["REFER", ""])
+def test_what_waited_for_a_subscription_goes_in_it_when_nothing_but_refer_was_named(wish: str) -> None:
+    waited = DELIVERY._replace(method=wish)
+
+    assert decided("REFER", delivery=waited, subscriptions=(SUBSCRIPTION,)).method == "NOTIFY"
+    other = SUBSCRIPTION._replace(accept=("image/*",))
+    assert "takes no" in decided("REFER", delivery=waited, subscriptions=(other,)).why
+
+
 def test_a_push_to_subscribers_goes_to_nobody_else() -> None:
     to_one = DELIVERY._replace(subscription=SUBSCRIPTION.id)
 
