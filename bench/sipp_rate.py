@@ -58,11 +58,20 @@ def receiver(folder: Path, port: int, scenario: str = "receiver") -> Process:
 
 def highest(folder: Path, load: Load) -> float:
     """Return the highest rate, in calls a second, that the load reached without loss."""
-    best, rate = 0.0, load.first
+
+    def attempt(rate: float) -> float | None:
+        load.before()
+        return reached(folder, load, rate)
+
+    return climbed(load.first, attempt)
+
+
+def climbed(first: float, attempt: Callable[[float], float | None]) -> float:
+    """Return the highest rate that tries reached, from `first` on; None: that one was too much."""
+    best, rate = 0.0, first
     failures = 0
     while failures < 2:
-        load.before()
-        found = reached(folder, load, rate)
+        found = attempt(rate)
         if found is None:
             failures += 1
             rate /= _STEP**0.5

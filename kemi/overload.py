@@ -2,8 +2,8 @@
 What is let in when more arrives than can be stored: the rest is told 503 at once, which costs least.
 
 Completers see how long requests wait for them, and say in shared memory which part of them to let in. SIP
-workers read that and shed the rest: REGISTERs of known peers before Python is asked (kamailio.cfg), all else
-here. What waits in the socket's buffer is seen in /proc.
+workers read that and shed the rest: REGISTERs and new SUBSCRIBEs of known peers before Python is asked
+(kamailio.cfg), all else here. What waits in the socket's buffer is seen in /proc.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ _DRAINED_S: Final = 2_000
 "Requests a second that workers take from their sockets at least."
 
 _PEERS: Final = "peers"
-"Table of the peers whose REGISTERs are queued and shed natively."
-_SHED_NATIVELY: Final = "registers"
-"How the queues begin whose requests are; the number of one follows."
+"Table of the peers whose REGISTERs are queued natively, and whose requests are shed so."
+_REGISTERS: Final = "registers"
+"How the queues of REGISTERs begin; the number of one follows."
+_SUBSCRIBES: Final = "subscribes"
 _LETS_IN_OF: Final = 10_000
 
 _known_peers: set[str] = set()
@@ -56,7 +57,7 @@ def sheds(queue: str) -> bool:
 
 def is_known_natively(peer: str, *, by_address: bool) -> bool:
     """
-    In a SIP worker: tell whether Kamailio queues and sheds REGISTERs of a trusted peer without Python.
+    In a SIP worker: tell whether Kamailio queues REGISTERs of a trusted peer, and sheds, without Python.
 
     From now on it does. `by_address`: its address makes it trusted; at a certificate Python has to look.
     """
@@ -120,20 +121,22 @@ class Steering:
         admitted = self._level.admitted
         if admitted < 1 or self._told < 1:
             KSR.htable.sht_sets(_TABLE, self._queue, f"{admitted:.4f} {now:.3f}")
-            if self._queue.startswith(_SHED_NATIVELY):
-                self._tell_natively(admitted)
+            if self._queue.startswith(_REGISTERS):
+                _tell_natively("shed_until", f"shed_lets_in{self._queue.removeprefix(_REGISTERS)}", admitted)
+            elif self._queue == _SUBSCRIBES:
+                _tell_natively("subscribes_until", "subscribes_let_in", admitted)
         if admitted < 1 <= self._told:
             log.get().warning("overload_began", queue=self._queue, waited_s=round(wait_s, 3))
         elif self._told < 1 <= admitted:
             log.get().warning("overload_over", queue=self._queue)
         self._told = admitted
 
-    def _tell_natively(self, admitted: float) -> None:
-        """By the queue's number; and that one sheds at all, which is all that is looked at mostly."""
-        number = self._queue.removeprefix(_SHED_NATIVELY)
-        KSR.htable.sht_seti(_TABLE, f"shed_lets_in{number}", int(admitted * _LETS_IN_OF))
-        if admitted < 1:
-            KSR.htable.sht_seti(_TABLE, "shed_until", clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S)
+
+def _tell_natively(until: str, lets_in: str, admitted: float) -> None:
+    """Tell how much is let in; and that one sheds at all, which is all that is looked at mostly."""
+    KSR.htable.sht_seti(_TABLE, lets_in, int(admitted * _LETS_IN_OF))
+    if admitted < 1:
+        KSR.htable.sht_seti(_TABLE, until, clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S)
 
 
 def backlog_bytes(ports: frozenset[int]) -> int:

@@ -99,6 +99,7 @@ class PushAs:
         """Let this process go on with these settings."""
         self._settings = settings
         self._record_route = settings.config.sip.record_route
+        self._by_address = not settings.inside.domain.names
         suspended.steer(settings.config.overload.queue_ms, settings.udp_ports)
         ksr_writer.keep_inside(settings.inside)
         ksr_writer.send_large_by_tcp(settings.config.sip.tcp_above)
@@ -161,8 +162,7 @@ class PushAs:
         """
         if ksr_reader.method() != "REGISTER" or not ksr_reader.is_trusted(self._settings):
             return None
-        by_address = not self._settings.inside.domain.names
-        if overload.is_known_natively(ksr_reader.source_address(), by_address=by_address):
+        if overload.is_known_natively(ksr_reader.source_address(), by_address=self._by_address):
             return None
         if not overload.sheds(registering.queue()):
             return None
@@ -197,6 +197,9 @@ class PushAs:
 
     def _subscribe(self) -> Decision:
         """Refuse a SUBSCRIBE, or suspend it until it is stored; the completer lets it answer."""
+        overload.is_known_natively(ksr_reader.source_address(), by_address=self._by_address)
+        if overload.sheds(subscription_completer.SUBSCRIBES):  # before it is read, which costs most of it
+            return suspended.refusal(subscription_completer.SUBSCRIBES)
         request = ksr_reader.subscribe()
         if request.to_tag and not subscribe.is_ours(request.to_tag):
             return Answer(481, "Call/Transaction Does Not Exist")
@@ -206,7 +209,8 @@ class PushAs:
         if not request.to_tag:
             ksr_writer.set_to_tag(wanted.id)
         packed = subscription_completer.pack_subscribe(wanted)
-        return suspended.hand_over(subscription_completer.SUBSCRIBES, packed) or Subscription()
+        queue = subscription_completer.SUBSCRIBES
+        return suspended.hand_over(queue, packed, is_admitted=True) or Subscription()
 
     def _notified(self) -> Decision:
         """Refuse a NOTIFY, or suspend it until what it says is stored; the completer lets it answer."""

@@ -105,7 +105,7 @@ def api(context: typer.Context) -> None:
     audit_note.started(config, "api")
     app = create(config)
     common: dict[str, Any] = {
-        "http": bounded(config.api),
+        "http": bounded(config.api, app.state.valve),
         "access_log": False,
         "log_config": None,
         "server_header": False,
@@ -118,6 +118,7 @@ def api(context: typer.Context) -> None:
         host, port = _free_endpoint(config.content.listen, "content.listen")
         tls = config.content
         common |= {"ssl_certfile": tls.certificate or None, "ssl_keyfile": tls.private_key or None}
+        common["http"] = bounded(config.api)
         contents = uvicorn.Config(app.state.contents, host=host, port=port, **common)
         servers.append(uvicorn.Server(contents))
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -14,12 +14,13 @@ from omapush.errors import Overloaded
 from omapush.push.admission import Level, observed
 
 _LOOK_EVERY_S: Final = 0.05
-_COME_AGAIN_S: Final = (2, 9)
+COME_AGAIN_S: Final = (2, 9)
 "Seconds of Retry-After, spread: what is refused together should not come back together."
 _LONGEST_LOOK: Final = 65_536
 "Bytes of a body that is read to see whether it is urgent."
 _HIGH: Final = "high"
 _HIGH_BYTES: Final = (b'priority="high"', b"priority='high'")
+_HIGH_JSON: Final = b'"high"'
 
 
 class Admission:
@@ -74,7 +75,7 @@ class Admission:
             Overloaded: it is not let in, and is of no high priority as far as can be seen.
         """
         self._refuse_when_closed()
-        if self._is_in():
+        if self.is_in():
             return
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) <= _LONGEST_LOOK:
@@ -86,16 +87,22 @@ class Admission:
     def admit_priority(self, priority: str) -> None:
         """Return when a push of this priority is let in; else raise Overloaded."""
         self._refuse_when_closed()
-        if priority != _HIGH and not self._is_in():
+        if priority != _HIGH and not self.is_in():
             raise _refused()
 
     def _refuse_when_closed(self) -> None:
         if self.is_closed:
             raise Overloaded("this node takes nothing new: it is being drained", retry_after_s=5)
 
-    def _is_in(self) -> bool:
+    def is_in(self) -> bool:
+        """Tell whether one more is let in, whatever it is about; of the same, another time it may be."""
         return self._level.admitted >= 1 or random.random() < self._level.admitted
 
 
+def may_be_urgent(body: bytes) -> bool:
+    """Tell whether a push may be of high priority; whoever reads it says whether it is."""
+    return any(high in body for high in _HIGH_BYTES) or _HIGH_JSON in body
+
+
 def _refused() -> Overloaded:
-    return Overloaded("more pushes arrive than can be stored", retry_after_s=random.randrange(*_COME_AGAIN_S))
+    return Overloaded("more pushes arrive than can be stored", retry_after_s=random.randrange(*COME_AGAIN_S))

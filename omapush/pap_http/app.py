@@ -49,6 +49,7 @@ from omapush.pap_http.passwords import PasswordChecks
 from omapush.pap_http.probes import OutboxGate
 from omapush.pap_http.problems import Problems
 from omapush.pap_http.quotas import Quotas
+from omapush.pap_http.shedding import Valve
 from omapush.pap_http.steering import ApiSteering, Lasting
 from omapush.pap_http.tokens import BearerTokens
 from omapush.pap_http.tracing import Tracing
@@ -110,6 +111,7 @@ def create(config: Config) -> Litestar:
         {
             "parts": parts,
             "contents": contents,
+            "valve": Valve(admission, metrics.count_shed),
             "desk": desk,
             "tls": secured,
             "document_key": config.device_document.key(),

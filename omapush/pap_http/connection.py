@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from omapush.config import Api
 from omapush.pap_http import tls
+from omapush.pap_http.shedding import SheddingConnection, Valve
 from omapush.push.networks import Networks
 
 CERTIFICATE_NAMES: Final = "omapush.certificate_names"
@@ -53,7 +52,7 @@ class Crowd:
             del self._open[address]
 
 
-class BoundedConnection(HttpToolsProtocol):
+class BoundedConnection(SheddingConnection):
     """Refuses a head that is too long and hangs up on a request that does not end."""
 
     crowd = Crowd(1_000_000, ())
@@ -129,7 +128,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._is_taken = True
+        self._is_taken = not self.keeps_back
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -193,11 +192,12 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded(settings: Api) -> type[BoundedConnection]:
-    """Return the connections of one server, with the bounds of its configuration."""
+def bounded(settings: Api, sheds: Valve | None = None) -> type[BoundedConnection]:
+    """Return the connections of one server, with the bounds of its configuration, and what sheds pushes."""
 
     class Connection(BoundedConnection):
         crowd = Crowd(settings.connections_per_address, settings.trusted_proxies)
         within_s = settings.request_s
+        valve = sheds
 
     return Connection

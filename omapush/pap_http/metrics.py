@@ -106,6 +106,8 @@ class Metrics:
             ("operation", "status"),
             registry=self._registry,
         )
+        self._json_shed = self._json.labels("push_submit", "503")
+        self._pap_shed = self.http_refused.labels("503")
         self.answer_time = Histogram(
             "omapush_pap_answer_seconds",
             "From PAP request read to answer ready",
@@ -132,6 +134,10 @@ class Metrics:
             "omapush_alarm", "Alarms that stand", ("name", "severity"), registry=self._registry
         )
         self.content = ContentMetrics(self._registry)
+
+    def count_shed(self, is_json: bool) -> None:
+        """Count a push that was refused before anything of it was read."""
+        (self._json_shed if is_json else self._pap_shed).inc()
 
     def count_json(self, request: Request[Any, Any, Any], status: int) -> None:
         """Count an answer of the JSON interface under the name of its route; empty when there is none."""

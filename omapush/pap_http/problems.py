@@ -18,6 +18,7 @@ from omapush.pap_http.metrics import Metrics
 from omapush.push.acceptance import NotTaken
 
 PROBLEM_TYPE: Final = "application/problem+json"
+NOT_NOW: Final = "not now, try again later"
 _MISSING: Final = "Object missing required field `"
 _RENAMED: Final = {"in_state": "state"}
 "Parameters that have another name in our functions, where litestar keeps theirs for itself."
@@ -88,7 +89,7 @@ class Problems:
         log.get().warning("push_not_taken", status=status, problem=str(error))
         if not isinstance(error, TryLater):
             return self._answer(request, status, Fault("", str(error)), str(error), {})
-        text = "not now, try again later"
+        text = NOT_NOW
         headers = {"Retry-After": str(error.retry_after_s)}
         return self._answer(
             request, status, Fault(getattr(error, "field", ""), text, error.pap_code), text, headers

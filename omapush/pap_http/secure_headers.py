@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+Fields = tuple[tuple[bytes, bytes], ...]
+
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -20,7 +22,7 @@ _OURS: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestor
 _OF_INITIATORS: Final = (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'")
 "A page of an initiator gets an origin of its own, without scripts, forms and cookies."
 _BY_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
-_WANTED: Final = {
+_WANTED: Final[dict[tuple[bool, bool], Fields]] = {
     (is_content, is_tls): (*_ALWAYS, _OF_INITIATORS if is_content else _OURS, *((_BY_TLS,) if is_tls else ()))
     for is_content in (False, True)
     for is_tls in (False, True)
@@ -28,15 +30,20 @@ _WANTED: Final = {
 _CONTENT: Final = "/content/"
 
 
+def wanted(*, is_content: bool, is_tls: bool) -> Fields:
+    """Return the fields that an answer has to have: one that may be a content of an initiator's, by TLS."""
+    return _WANTED[is_content, is_tls]
+
+
 def careful(scope: Any, send: Any) -> Any:
     """Return `send` with the fields that an answer lacks put into it."""
-    wanted = _WANTED[scope["path"].startswith(_CONTENT), scope["scheme"] == "https"]
+    missing = wanted(is_content=scope["path"].startswith(_CONTENT), is_tls=scope["scheme"] == "https")
 
     async def completed(message: Any) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             there = {name.lower() for name, _ in headers}
-            message["headers"] = headers + [field for field in wanted if field[0] not in there]
+            message["headers"] = headers + [field for field in missing if field[0] not in there]
         await send(message)
 
     return completed

@@ -36,30 +36,42 @@ def overload(table: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator
     sys.modules.pop("overload", None)
 
 
+Carry = Callable[..., None]
+
+
 @pytest.fixture
-def carry(overload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Take requests from a queue for some seconds, a hundred of them each."""
-    steering = overload.Steering("registers1", TARGET_S, frozenset({5070}))
+def carry_of(overload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Carry]:
+    """Of a queue: take requests from it for some seconds, a hundred of them each."""
     time = {"now": 1_000.0}
     monkeypatch.setattr(overload.clock, "monotonic", lambda: time["now"])
 
-    def run(
-        seconds: int, *, backlog: int, wait_s: float = 0.001, pause_s: float = 0, last: bool = False
-    ) -> None:
-        monkeypatch.setattr(overload, "backlog_bytes", lambda _: backlog)
-        time["now"] += pause_s
-        if last:  # one request, with which an interval ends
-            time["now"] += 0.2
-            steering.waited(time["now"] - wait_s)
-        for _ in range(seconds * 100):
-            time["now"] += 0.01
-            steering.waited(time["now"] - wait_s)
+    def of(queue: str) -> Carry:
+        steering = overload.Steering(queue, TARGET_S, frozenset({5070}))
 
-    return run
+        def run(
+            seconds: int, *, backlog: int, wait_s: float = 0.001, pause_s: float = 0, last: bool = False
+        ) -> None:
+            monkeypatch.setattr(overload, "backlog_bytes", lambda _: backlog)
+            time["now"] += pause_s
+            if last:  # one request, with which an interval ends
+                time["now"] += 0.2
+                steering.waited(time["now"] - wait_s)
+            for _ in range(seconds * 100):
+                time["now"] += 0.01
+                steering.waited(time["now"] - wait_s)
+
+        return run
+
+    return of
+
+
+@pytest.fixture
+def carry(carry_of: Callable[[str], Carry]) -> Carry:
+    return carry_of("registers1")
 
 
 def test_what_stands_in_the_sockets_is_overload_though_the_queue_behind_is_short(
-    table: dict[str, Any], carry: Callable[..., None]
+    table: dict[str, Any], carry: Carry
 ) -> None:
     carry(5, backlog=MUCH)
 
@@ -67,8 +79,30 @@ def test_what_stands_in_the_sockets_is_overload_though_the_queue_behind_is_short
     assert table["shed_until"] > 0
 
 
+def test_new_subscribes_are_shed_natively_too_and_registers_are_not_for_them(
+    table: dict[str, Any], carry_of: Callable[[str], Carry]
+) -> None:
+    carry = carry_of("subscribes")
+    carry(5, backlog=0, wait_s=2.0)
+    assert table["subscribes_let_in"] < 500
+    assert table["subscribes_until"] > 0
+
+    carry(10, backlog=0)
+    assert table["subscribes_let_in"] == 10_000
+    assert set(table) == {"subscribes", "subscribes_let_in", "subscribes_until"}
+
+
+@pytest.mark.parametrize("queue", ["watch_notifies", "hosted", "session_requests"])
+def test_what_is_not_shed_natively_is_told_to_workers_alone(
+    table: dict[str, Any], carry_of: Callable[[str], Carry], queue: str
+) -> None:
+    carry_of(queue)(5, backlog=0, wait_s=2.0)
+
+    assert set(table) == {queue}
+
+
 def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
-    table: dict[str, Any], carry: Callable[..., None]
+    table: dict[str, Any], carry: Carry
 ) -> None:
     carry(5, backlog=MUCH)
     carry(10, backlog=0)
@@ -76,9 +110,7 @@ def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
     assert table["shed_lets_in1"] == 10_000
 
 
-def test_what_stood_there_before_a_pause_is_forgotten(
-    table: dict[str, Any], carry: Callable[..., None]
-) -> None:
+def test_what_stood_there_before_a_pause_is_forgotten(table: dict[str, Any], carry: Carry) -> None:
     carry(1, backlog=0)
     carry(0, backlog=MUCH, last=True)
     carry(1, backlog=0, pause_s=60)
@@ -86,7 +118,7 @@ def test_what_stood_there_before_a_pause_is_forgotten(
     assert table == {}
 
 
-def test_a_short_wait_in_both_is_none(table: dict[str, Any], carry: Callable[..., None]) -> None:
+def test_a_short_wait_in_both_is_none(table: dict[str, Any], carry: Carry) -> None:
     carry(5, backlog=MUCH // 10, wait_s=0.1)
 
     assert table == {}

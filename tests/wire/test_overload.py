@@ -1,19 +1,23 @@
 """More arrives than can be stored: what is shed is told so at once, what is urgent or health is answered."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 import httpx
 import pytest
 import redis
 
+from omapush.store import subscriptions
 from tests.conftest import MakeStack
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import SipPeer
 from tests.harness.sip_ping import answers_options
 from tests.harness.stack import PASSWORD, Settings, Stack
+from tests.harness.subscriber import Subscriber, wants
 from tests.harness.wait import wait_until
 from tests.wire.requests import register, request
 
@@ -52,6 +56,14 @@ def slow_redis(stack: Stack) -> Iterator[None]:
 def registers(stack: Stack, peer: SipPeer, number: int, *headers: tuple[str, str]) -> str:
     """Send one REGISTER; returns its Call-ID."""
     raw = register(f"sip:load{number}@home1.example", peer, headers=list(headers))
+    peer.send(raw, stack.sip)
+    return SipText.parse(raw).header("Call-ID")
+
+
+def subscribe(stack: Stack, peer: SipPeer, aor: str, priority: str = "") -> str:
+    """Send the SUBSCRIBE of a new device; returns its Call-ID."""
+    device = Subscriber(stack, peer, aor)
+    raw = device.subscribe(expires="600", accept="*/*", Priority=priority, **wants("news.ua"))
     peer.send(raw, stack.sip)
     return SipText.parse(raw).header("Call-ID")
 
@@ -97,6 +109,45 @@ def test_under_overload_registers_are_shed_with_503_and_emergencies_and_options_
     assert "overload_began" in stack.parts["sip"].log_tail(500)
 
 
+def test_under_overload_new_subscribes_are_shed_with_503_and_leave_nothing(make_stack: MakeStack) -> None:
+    stack = make_stack(SOON, ("redis", "sip"))
+    with SipPeer() as peer:
+        usual: dict[str, str] = {}
+        urgent: list[str] = []
+        with slow_redis(stack):
+
+            def loads() -> bool:
+                for number in range(len(usual), len(usual) + 20):
+                    aor = f"sip:sub{number}@home1.example"
+                    usual[subscribe(stack, peer, aor)] = aor
+                aor = f"sip:urgent{len(urgent)}@home1.example"
+                urgent.append(subscribe(stack, peer, aor, "emergency"))
+                assert answers_options(stack.sip)
+                return 503 in statuses(peer, list(usual)[-200:]) and len(usual) > 1_000
+
+            wait_until(loads, 60, "something is shed")
+        wait_until(lambda: len(answers(peer)) >= len(usual) + len(urgent), 15, "everybody is answered")
+
+        assert statuses(peer, list(usual)) == {200, 503}
+        assert statuses(peer, urgent) == {200}
+        shed = [one for one in answers(peer).values() if one.status == 503]
+        assert all(1 < int(one.header("Retry-After")) < 10 for one in shed)
+        for one in shed[:: max(len(shed) // 20, 1)]:
+            assert not subscriptions.of_user(stack.store, usual[one.header("Call-ID")])
+        taken = {call for call, one in answers(peer).items() if one.status == 200}
+
+        def told() -> set[str]:
+            return {one.header("Call-ID") for one in peer.requests if one.method == "NOTIFY"}
+
+        wait_until(lambda: taken <= told(), 20, "who was taken is told")
+
+        def over() -> bool:
+            late = Subscriber(stack, peer)
+            return late.ask(accept="*/*", **wants("news.ua")).status == 200
+
+        wait_until(lambda: all(over() for _ in range(10)), 10, "nothing is shed any more")
+
+
 def test_requests_of_others_are_not_shed(make_stack: MakeStack) -> None:
     """They go on without us storing anything: no trouble of ours may reach them."""
     stack = make_stack(SOON, ("redis", "sip"))
@@ -132,29 +183,60 @@ def test_pushes_are_shed_with_503_while_those_before_them_wait_and_urgent_ones_a
     make_stack: MakeStack, interface: str
 ) -> None:
     stack = make_stack(SOON)
-
-    auth = ("trusted", PASSWORD)
-    client = httpx.Client(base_url=stack.http, auth=auth, timeout=20, trust_env=False)
-
-    def submit(number: int, priority: str) -> httpx.Response:
-        return _submit(client, interface, number, priority)
-
-    with SipPeer(stack.core_port), slow_redis(stack), client:
+    with SipPeer(stack.core_port), slow_redis(stack), Providers(stack, interface) as providers:
         found: list[httpx.Response] = []
 
         def loads() -> bool:
-            numbers = range(len(found), len(found) + 200)
-            with ThreadPoolExecutor(60) as pool:
-                found.extend(pool.map(lambda number: submit(number, "low"), numbers))
+            found.extend(providers.submit(range(len(found), len(found) + 200), "low"))
             return any(one.status_code == 503 for one in found)
 
         wait_until(loads, 30, "something is shed")
-        urgent = [submit(100_000 + n, "high").status_code for n in range(10)]
-        assert client.get("/healthz").status_code == 200
+        urgent = providers.submit(range(100_000, 100_010), "high")
+        assert httpx.get(f"{stack.http}/healthz", timeout=20, trust_env=False).status_code == 200
         assert {one.status_code for one in found} <= {201, 202, 503}
-        assert 503 not in urgent
+        assert 503 not in {one.status_code for one in urgent}
         shed = [one for one in found if one.status_code == 503]
         assert all(1 < int(one.headers["Retry-After"]) < 10 for one in shed)
+        assert {one.headers["Cache-Control"] for one in shed} == {"no-store"}
+        kind = {"pap": "text/plain; charset=utf-8", "json": "application/problem+json"}[interface]
+        assert {one.headers["Content-Type"] for one in shed} == {kind}
+    counted = httpx.get(f"{stack.http}/metrics", timeout=20, trust_env=False).text
+    assert f"{REFUSED[interface]} {len(shed)}.0\n" in counted
+
+
+REFUSED = {
+    "pap": 'omapush_http_refused_total{status="503"}',
+    "json": 'omapush_json_requests_total{operation="push_submit",status="503"}',
+}
+
+
+class Providers:
+    """Many that submit at the same time, each by a connection of its own."""
+
+    def __init__(self, stack: Stack, interface: str) -> None:
+        self._interface = interface
+        self._clients = [
+            httpx.Client(base_url=stack.http, auth=("trusted", PASSWORD), timeout=20, trust_env=False)
+            for _ in range(60)
+        ]
+        self._threads = ThreadPoolExecutor(len(self._clients))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._threads.shutdown()
+        for client in self._clients:
+            client.close()
+
+    def submit(self, numbers: Sequence[int], priority: str) -> list[httpx.Response]:
+        """Submit one push each, shared out among all; returns what was answered."""
+
+        def of_one(at: int) -> list[httpx.Response]:
+            mine = numbers[at :: len(self._clients)]
+            return [_submit(self._clients[at], self._interface, number, priority) for number in mine]
+
+        return [one for found in self._threads.map(of_one, range(len(self._clients))) for one in found]
 
 
 def _submit(client: httpx.Client, interface: str, number: int, priority: str) -> httpx.Response:

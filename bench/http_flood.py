@@ -1,0 +1,127 @@
+"""
+Content providers that do not slow down: pushes are due at a steady rate, whatever becomes of those before.
+
+They hold a bounded number of connections, each with one request at a time: what is due and finds none that is
+free goes out as soon as one is. 503 is an answer as any other. Runs as a process of its own: `python -m
+bench.http_flood INTERFACE PORT CREDENTIALS CONNECTIONS RATE SECONDS FIRST`; INTERFACE is pap or json, FIRST
+the number of the first push. It makes all requests before it says `begins`, and then tells a line ten times a
+second: pushes sent, accepted, told 503, and all other answers so far. The last line is the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from bench import pap_load
+
+_JSON_HEAD: Final = (
+    "POST /v1/pushes HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {credentials}\r\n"
+    "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+)
+_TOLD_EVERY_S: Final = 0.1
+_PATIENCE_S: Final = 10.0
+"For the last answers."
+
+
+def of_json(number: int, credentials: str) -> bytes:
+    """Return push number `number` by JSON, otherwise as `pap_load.request` makes it."""
+    body = json.dumps(
+        {
+            "push_id": f"{number}@bench",
+            "to": [f"sip:u{number}@home1.example"],
+            "application": "mms.ua",
+            "content_type": "application/vnd.wap.mms-message",
+            "content": "1234567890" * 6,
+            "delivery_method": "confirmed",
+        }
+    ).encode()
+    shown = base64.b64encode(credentials.encode()).decode()
+    return _JSON_HEAD.format(credentials=shown, length=len(body)).encode() + body
+
+
+REQUESTS: Final = {"pap": pap_load.request, "json": of_json}
+
+
+class Flood:
+    """All connections, and what came of the pushes."""
+
+    def __init__(self, port: int, requests: list[bytes], rate: float, seconds: float) -> None:
+        self._port = port
+        self._requests: Iterator[tuple[int, bytes]] = enumerate(requests)
+        self._rate = rate
+        self._began = time.monotonic()
+        self._ends = self._began + seconds
+        self.told: Counter[str] = Counter()
+
+    async def run(self, connections: int) -> None:
+        """Send for the time that is set, and wait for the last answers."""
+        telling = asyncio.create_task(self._tell())
+        running = [asyncio.create_task(self._connection()) for _ in range(connections)]
+        late = self._ends + _PATIENCE_S - time.monotonic()
+        _, waiting = await asyncio.wait(running, timeout=late)
+        self.told["other"] += len(waiting)
+        telling.cancel()
+        print(self)
+
+    async def _connection(self) -> None:
+        while time.monotonic() < self._ends:
+            try:
+                await self._talk(*await asyncio.open_connection("127.0.0.1", self._port))
+            except (OSError, asyncio.IncompleteReadError):
+                self.told["other"] += 1
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Post one after the other until the time is over."""
+        try:
+            for number, request in self._requests:
+                await asyncio.sleep(max(0.0, self._began + number / self._rate - time.monotonic()))
+                if time.monotonic() >= self._ends:
+                    return
+                self.told["sent"] += 1
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+                self.told[meaning(head + await reader.readexactly(length))] += 1
+            self._ends = 0.0
+        finally:
+            writer.close()
+
+    async def _tell(self) -> None:
+        while True:
+            print(self, flush=True)
+            await asyncio.sleep(_TOLD_EVERY_S)
+
+    def __str__(self) -> str:
+        return " ".join(str(self.told[word]) for word in ("sent", "accepted", "refused", "other"))
+
+
+def meaning(answer: bytes) -> str:
+    """Return what an answer says of a push: accepted, refused (503), or other."""
+    status = answer[9:12]
+    if status == b"503":
+        return "refused"
+    return "accepted" if status == b"201" or (status == b"202" and b'code="1001"' in answer) else "other"
+
+
+def main() -> None:
+    """Do what the words of the command line say."""
+    interface, port, credentials, connections, rate, seconds, first = sys.argv[1:]
+    numbers = range(int(first), int(first) + int(float(rate) * float(seconds)) + 1)
+    made = [REQUESTS[interface](number, credentials) for number in numbers]
+    print("begins", flush=True)
+
+    async def flood() -> None:
+        await Flood(int(port), made, float(rate), float(seconds)).run(int(connections))
+
+    asyncio.run(flood())
+
+
+if __name__ == "__main__":
+    main()

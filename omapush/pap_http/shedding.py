@@ -1,0 +1,138 @@
+"""
+Pushes that are refused under overload as soon as they have been read off the connection.
+
+A refusal by the application costs a good part of what taking the push does: a task, a route, an exception, an
+answer made of parts, a line in the log. At three times the load that would leave little for what is taken.
+Here it is a search in the body and a text that is ready. No password has been looked at then, and nothing of
+the document has been read; how urgent it may be shows all the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from omapush.errors import Overloaded
+from omapush.pap_http.admission import COME_AGAIN_S, Admission, may_be_urgent
+from omapush.pap_http.problems import NOT_NOW, PROBLEM_TYPE, Problem
+from omapush.pap_http.secure_headers import wanted
+
+LONGEST_LOOK: Final = 65_536
+"Bytes of a body that are kept until it is seen how urgent it is; the application refuses what is longer."
+_PATHS: Final = {b"/pap": False, b"/v1/pushes": True}
+"Where pushes are submitted; whether it is JSON."
+_POST: Final = b"POST"
+
+
+class Valve:
+    """What is let through to the application; one for the whole process."""
+
+    def __init__(self, admission: Admission, count: Callable[[bool], None]) -> None:
+        """`count`: told of each push that is refused, and whether it came by JSON."""
+        self._admission = admission
+        self._count = count
+        self._answers = {
+            (is_json, is_tls): [_answer(again_s, is_json, is_tls) for again_s in range(*COME_AGAIN_S)]
+            for is_json in (False, True)
+            for is_tls in (False, True)
+        }
+
+    def holds_back(self) -> bool:
+        """Tell whether the request at hand is not let in unless it is urgent, if it is a push."""
+        admission = self._admission
+        return not admission.is_closed and not admission.is_in()
+
+    def refusal(self, is_json: bool, is_tls: bool) -> tuple[bytes, bytes]:
+        """Return the status line, and all that follows the fields which every answer has; count it."""
+        self._count(is_json)
+        return random.choice(self._answers[is_json, is_tls])
+
+
+class SheddingConnection(HttpToolsProtocol):
+    """Keeps back a push that is not let in; once its body is there it is refused, or let in as urgent."""
+
+    valve: Valve | None = None
+    "None: nothing is shed here."
+    _kept: bytearray | None = None
+    "Body of the request that is kept back; None: none is."
+
+    @property
+    def keeps_back(self) -> bool:
+        """Whether the application does not know of the current request."""
+        return self._kept is not None
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer the request, or keep it back."""
+        if self.valve is not None and self.valve.holds_back() and self._is_small_push():
+            self._kept = bytearray()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if self._kept is None:
+            super().on_body(body)
+        else:
+            self._kept += body
+
+    def on_message_complete(self) -> None:
+        """Decide about a request that was kept back."""
+        if self._kept is None:
+            super().on_message_complete()
+            return
+        body, self._kept = bytes(self._kept), None
+        if may_be_urgent(body):
+            super().on_headers_complete()
+            if body:
+                super().on_body(body)
+            super().on_message_complete()
+        else:
+            self._shed()
+
+    def _is_small_push(self) -> bool:
+        """
+        Whether the request is a push whose whole body will come soon.
+
+        Not one that waits for a word before it sends the body, nor one behind another that is being answered.
+        """
+        if self.url not in _PATHS or self.parser.get_method() != _POST or self.expect_100_continue:
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return length.isdigit() and int(length) <= LONGEST_LOOK
+
+    def _shed(self) -> None:
+        assert self.valve is not None  # noqa: S101 - nothing is kept back without one
+        goes_on = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        head, rest = self.valve.refusal(_PATHS[self.url], self.scheme == "https")
+        fields = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
+        if not goes_on:
+            fields.append(b"connection: close\r\n")
+        self.transport.write(b"".join((head, *fields, rest)))
+        if not goes_on:
+            self.transport.close()
+        self.on_response_complete()
+
+
+def _answer(again_s: int, is_json: bool, is_tls: bool) -> tuple[bytes, bytes]:
+    """Return what the application would answer: its first line, and from the second field on."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    body, kind = f"{NOT_NOW}\n".encode(), "text/plain; charset=utf-8"
+    if is_json:
+        code = Overloaded.pap_code
+        problem = Problem("about:blank", status.phrase, status.value, NOT_NOW, "", code)
+        body, kind = msgspec.json.encode(problem), PROBLEM_TYPE
+    fields = [
+        (b"content-type", kind.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % again_s),
+        *wanted(is_content=False, is_tls=is_tls),
+    ]
+    rest = b"".join(b"%b: %b\r\n" % field for field in fields)
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode(), rest + b"\r\n" + body
