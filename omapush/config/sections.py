@@ -140,7 +140,10 @@ class Overload(Section, frozen=True):
     Retry-After. 0: until a queue is full.
     """
     http_queue_ms: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
-    """The same for pushes by PAP and JSON: HTTP 503 with Retry-After. Those of high priority are let in."""
+    """
+    The same for pushes by PAP and JSON: HTTP 503 with Retry-After. They may wait so long to be stored, and so
+    long to be sent while more come than leave. Those of high priority are let in.
+    """
     flood_per_s: Annotated[Annotated[int, Meta(ge=1, le=100_000)], restart("sip")] = 50
     """Requests a second that an address outside `core.trusted_peers` may send; more are not answered."""
 

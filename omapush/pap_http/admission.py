@@ -1,4 +1,4 @@
-"""Which pushes are let in when more arrive than can be stored: the rest is told 503 before it costs much."""
+"""Which pushes are let in when more arrive than can be carried: the rest is told 503 before it costs much."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from litestar import Request
 from omapush import clock, log
 from omapush.errors import Overloaded
 from omapush.push.admission import Level, observed
+from omapush.push.outflow import Outflow, Seen, looked
 
 _LOOK_EVERY_S: Final = 0.05
 COME_AGAIN_S: Final = (2, 9)
@@ -28,13 +29,14 @@ class Admission:
 
     def __init__(self, target_ms: int, wait_s: Callable[[float], float]) -> None:
         """
-        Let less in while pushes wait longer than `target_ms`; 0: never.
+        Let less in while pushes wait longer than `target_ms` to be stored, or then to be sent; 0: never.
 
         `wait_s` tells, of a monotonic time, how long the first of those that wait to be stored has waited.
         """
         self.steer(target_ms)
         self._wait_s = wait_s
         self._level = Level()
+        self._flow = Outflow()
         self.is_closed = False
         "Nothing new is taken, however urgent: the node is being drained."
 
@@ -52,20 +54,31 @@ class Admission:
             if self._target_s:
                 self.look(now, late_s + self._wait_s(now))
             else:
-                self._level = Level()
+                self._level, self._flow = Level(), Outflow()
 
     def look(self, now: float, wait_s: float) -> None:
         """Take one wait into account."""
-        before, self._level = self._level, observed(self._level, wait_s, now, self._target_s)
-        if self._level.admitted < 1 <= before.admitted:
+        before = self.admitted
+        self._level = observed(self._level, wait_s, now, self._target_s)
+        self._tell(before, wait_s)
+
+    def look_at_outbox(self, seen: Seen) -> None:
+        """Take into account what waits to be sent."""
+        before = self.admitted
+        if self._target_s:
+            self._flow = looked(self._flow, seen, self._target_s)
+        self._tell(before, self._flow.wait_s)
+
+    def _tell(self, before: float, wait_s: float) -> None:
+        if self.admitted < 1 <= before:
             log.get().warning("overload_began", queue="pushes", waited_s=round(wait_s, 3))
-        elif before.admitted < 1 <= self._level.admitted:
+        elif before < 1 <= self.admitted:
             log.get().warning("overload_over", queue="pushes")
 
     @property
     def admitted(self) -> float:
         """Which part of the pushes is let in."""
-        return self._level.admitted
+        return min(self._level.admitted, self._flow.admitted)
 
     async def admit(self, request: Request[Any, Any, Any]) -> None:
         """
@@ -96,7 +109,8 @@ class Admission:
 
     def is_in(self) -> bool:
         """Tell whether one more is let in, whatever it is about; of the same, another time it may be."""
-        return self._level.admitted >= 1 or random.random() < self._level.admitted
+        admitted = self.admitted
+        return admitted >= 1 or random.random() < admitted
 
 
 def may_be_urgent(body: bytes) -> bool:
@@ -105,4 +119,4 @@ def may_be_urgent(body: bytes) -> bool:
 
 
 def _refused() -> Overloaded:
-    return Overloaded("more pushes arrive than can be stored", retry_after_s=random.randrange(*COME_AGAIN_S))
+    return Overloaded("more pushes arrive than can be carried", retry_after_s=random.randrange(*COME_AGAIN_S))

@@ -43,6 +43,7 @@ from omapush.pap_http.large_bodies import LargeBodies
 from omapush.pap_http.lockout import Lockout
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.openapi import DESCRIPTION
+from omapush.pap_http.outflow_watch import OutflowWatch
 from omapush.pap_http.pap_service import PapService
 from omapush.pap_http.parts import Parts
 from omapush.pap_http.passwords import PasswordChecks
@@ -121,7 +122,8 @@ def create(config: Config) -> Litestar:
     )
     steering = ApiSteering(state, Lasting(gate, quotas, commit, large_bodies, contents, checks), parts_for)
     agent = Agent(config, store, "api", steering)
-    looks: list[Look] = [gate.watch, admission.watch, wishes.watch, partial(follow, agent)]
+    outflow = OutflowWatch(store, gate, admission)
+    looks: list[Look] = [gate.watch, admission.watch, outflow.watch, wishes.watch, partial(follow, agent)]
     if desk is not None:
         looks.append(desk.live.run)
     if secured is not None:

@@ -11,10 +11,10 @@ import httpx
 import pytest
 import redis
 
-from omapush.store import subscriptions
+from omapush.store import subscriptions, totals
 from tests.conftest import MakeStack
 from tests.fakes.sip_text import SipText
-from tests.harness.sip_peer import SipPeer
+from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.sip_ping import answers_options
 from tests.harness.stack import PASSWORD, Settings, Stack
 from tests.harness.subscriber import Subscriber, wants
@@ -202,6 +202,39 @@ def test_pushes_are_shed_with_503_while_those_before_them_wait_and_urgent_ones_a
         assert {one.headers["Content-Type"] for one in shed} == {kind}
     counted = httpx.get(f"{stack.http}/metrics", timeout=20, trust_env=False).text
     assert f"{REFUSED[interface]} {len(shed)}.0\n" in counted
+
+
+def test_while_more_come_than_leave_pushes_are_shed_and_what_was_taken_is_delivered(
+    make_stack: MakeStack,
+) -> None:
+    stack = make_stack({"sip": {"window": 20}})
+    slowly = threading.Event()
+
+    def answer(_: SipText) -> Says:
+        slowly.wait(0.02)
+        return OK
+
+    with SipPeer(stack.core_port, policy=answer), Providers(stack, "json") as providers:
+        found: list[httpx.Response] = []
+
+        def loads() -> bool:
+            found.extend(providers.submit(range(len(found), len(found) + 60), "low"))
+            return any(one.status_code == 503 for one in found)
+
+        wait_until(loads, 30, "something is shed")
+        [urgent] = providers.submit(range(100_000, 100_001), "high")
+        assert urgent.status_code == 201
+        slowly.set()
+        taken = 1 + sum(one.status_code == 201 for one in found)
+        wait_until(lambda: totals.read(stack.store).ended.get("delivered") == taken, 30, "all are delivered")
+
+        def over() -> bool:
+            numbers = range(len(found), len(found) + 20)
+            found.extend(providers.submit(numbers, "low"))
+            return all(one.status_code == 201 for one in found[-20:])
+
+        wait_until(over, 10, "nothing is shed any more")
+    assert "overload_over" in stack.parts["api"].log_tail(500)
 
 
 REFUSED = {

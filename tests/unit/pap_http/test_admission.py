@@ -9,6 +9,7 @@ import pytest
 
 from omapush.errors import Overloaded
 from omapush.pap_http.admission import Admission
+from omapush.push.outflow import Seen
 
 
 def tight() -> Admission:
@@ -74,6 +75,25 @@ def test_json_says_its_priority() -> None:
 def _submit_many(admission: Admission, priority: str) -> None:
     for _ in range(1_000):
         admission.admit_priority(priority)
+
+
+def test_what_waits_to_be_sent_closes_the_door_too_and_opens_it_again() -> None:
+    admission = Admission(1_000, lambda _: 0.0)
+    for _ in range(4):
+        admission.look_at_outbox(Seen(ready=9_000, accepted=3_000, ended=1_000, seconds=0.5))
+    assert admission.admitted < 0.1
+    assert len(refused(admission, request(b"x"))) > 150
+
+    for _ in range(20):
+        admission.look_at_outbox(Seen(ready=0, accepted=500, ended=500, seconds=0.5))
+    assert admission.admitted == 1
+
+
+def test_without_a_limit_what_waits_to_be_sent_closes_nothing() -> None:
+    admission = Admission(0, lambda _: 0.0)
+    admission.look_at_outbox(Seen(ready=9_000, accepted=3_000, ended=1_000, seconds=0.5))
+
+    assert admission.admitted == 1
 
 
 def test_a_limit_of_zero_lets_everything_in() -> None:
