@@ -93,7 +93,7 @@ class Admission:
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) <= _LONGEST_LOOK:
             body = await request.body()
-            if any(high in body for high in _HIGH_BYTES):
+            if may_be_urgent(body, is_json=False):
                 return
         raise _refused()
 
@@ -113,9 +113,9 @@ class Admission:
         return admitted >= 1 or random.random() < admitted
 
 
-def may_be_urgent(body: bytes) -> bool:
-    """Tell whether a push may be of high priority; whoever reads it says whether it is."""
-    return any(high in body for high in _HIGH_BYTES) or _HIGH_JSON in body
+def may_be_urgent(body: bytes, *, is_json: bool) -> bool:
+    """Tell whether a push is of high priority, as far as can be seen; of JSON, who reads it says so."""
+    return _HIGH_JSON in body if is_json else any(high in body for high in _HIGH_BYTES)
 
 
 def _refused() -> Overloaded:

@@ -86,7 +86,7 @@ class SheddingConnection(HttpToolsProtocol):
             super().on_message_complete()
             return
         body, self._kept = bytes(self._kept), None
-        if may_be_urgent(body):
+        if may_be_urgent(body, is_json=_PATHS[self.url]):
             super().on_headers_complete()
             if body:
                 super().on_body(body)
