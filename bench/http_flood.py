@@ -60,6 +60,10 @@ class Flood:
         self._ends = self._began + seconds
         self.told: Counter[str] = Counter()
 
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._ends
+
     async def run(self, connections: int) -> None:
         """Send for the time that is set, and wait for the last answers."""
         telling = asyncio.create_task(self._tell())
@@ -71,9 +75,10 @@ class Flood:
         print(self)
 
     async def _connection(self) -> None:
-        while time.monotonic() < self._ends:
+        while not self._is_over:
             try:
                 await self._talk(*await asyncio.open_connection("127.0.0.1", self._port))
+                return
             except (OSError, asyncio.IncompleteReadError):
                 self.told["other"] += 1
 
@@ -82,14 +87,13 @@ class Flood:
         try:
             for number, request in self._requests:
                 await asyncio.sleep(max(0.0, self._began + number / self._rate - time.monotonic()))
-                if time.monotonic() >= self._ends:
+                if self._is_over:
                     return
                 self.told["sent"] += 1
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
                 self.told[meaning(head + await reader.readexactly(length))] += 1
-            self._ends = 0.0
         finally:
             writer.close()
 

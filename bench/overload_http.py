@@ -17,7 +17,7 @@ from omapush.store import outbox, totals
 from tests.harness.processes import Process
 from tests.harness.stack import PARTS, PASSWORD, ROOT, Stack
 
-_CONNECTIONS: Final = 512
+_CONNECTIONS: Final = 2_048
 "Of all providers together."
 _FIRST: Final = 400.0
 "Pushes a second of the first try for the peak."
@@ -99,6 +99,7 @@ class HttpFront:
             flood.process.wait_for_exit(_ENDED_S)
             done = delivered(stack) - before
         told = flood.told()
+        print(f"try {rate:.0f}: {told}, {done} done", flush=True)
         self.settle(stack)
         assert not told.other, f"{told.other} answers that nobody expects"
         wanted = rate * overload.PEAK_S * _LEAST_KEPT_UP

@@ -169,6 +169,6 @@ measure_subscribe = overload.measure(
             'Accept-Contact: *;+g.oma.pusheventapp="news.ua"',
             "P-Asserted-Identity: <sip:bench-{mark}@home1.example>",
         ),
-        first=1_500,
+        first=700,
     )
 )

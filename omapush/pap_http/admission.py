@@ -14,6 +14,8 @@ from omapush.errors import Overloaded
 from omapush.push.admission import Level, observed
 from omapush.push.outflow import Outflow, Seen, looked
 
+DRAWN: Final = "omapush.let_in"
+"What was drawn for a request on its connection, in its scope: whether it is let in without being urgent."
 _LOOK_EVERY_S: Final = 0.05
 COME_AGAIN_S: Final = (2, 9)
 "Seconds of Retry-After, spread: what is refused together should not come back together."
@@ -88,7 +90,7 @@ class Admission:
             Overloaded: it is not let in, and is of no high priority as far as can be seen.
         """
         self._refuse_when_closed()
-        if self.is_in():
+        if self._lets_in(request):
             return
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) <= _LONGEST_LOOK:
@@ -97,18 +99,23 @@ class Admission:
                 return
         raise _refused()
 
-    def admit_priority(self, priority: str) -> None:
-        """Return when a push of this priority is let in; else raise Overloaded."""
+    def admit_priority(self, priority: str, request: Request[Any, Any, Any]) -> None:
+        """Return when a push of this priority is let in, which came by the request; else raise Overloaded."""
         self._refuse_when_closed()
-        if priority != _HIGH and not self.is_in():
+        if priority != _HIGH and not self._lets_in(request):
             raise _refused()
 
     def _refuse_when_closed(self) -> None:
         if self.is_closed:
             raise Overloaded("this node takes nothing new: it is being drained", retry_after_s=5)
 
-    def is_in(self) -> bool:
-        """Tell whether one more is let in, whatever it is about; of the same, another time it may be."""
+    def _lets_in(self, request: Request[Any, Any, Any]) -> bool:
+        """What its connection has drawn counts: who draws twice lets in less than was meant."""
+        drawn: Any = request.scope.get(DRAWN)
+        return self.draw() if drawn is None else bool(drawn)
+
+    def draw(self) -> bool:
+        """Tell whether one more is let in that is not urgent; the next time the answer may be another."""
         admitted = self.admitted
         return admitted >= 1 or random.random() < admitted
 

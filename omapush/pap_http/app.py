@@ -40,6 +40,7 @@ from omapush.pap_http.json_pushes import JsonPushes
 from omapush.pap_http.json_registrations import JsonRegistrations
 from omapush.pap_http.json_subscriptions import JsonSubscriptions
 from omapush.pap_http.large_bodies import LargeBodies
+from omapush.pap_http.line import Line
 from omapush.pap_http.lockout import Lockout
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.openapi import DESCRIPTION
@@ -73,7 +74,8 @@ def create(config: Config) -> Litestar:
     quotas = Quotas(config, store, metrics)
     commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
     wishes, export = Wishes(config.trace, store), span_export(config.trace, "api")
-    admission = Admission(config.overload.http_queue_ms, commit.wait_s)
+    line = Line()
+    admission = Admission(config.overload.http_queue_ms, lambda now: line.wait_s(now) + commit.wait_s(now))
     problems = Problems(metrics)
     trail = AuditTrail(
         journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required
@@ -128,7 +130,7 @@ def create(config: Config) -> Litestar:
         looks.append(desk.live.run)
     if secured is not None:
         looks.append(partial(tls.watch, secured, config.api))
-    return EscapedPaths(
+    app = EscapedPaths(
         routes,
         state=state,
         middleware=[Audited(trail)],
@@ -143,6 +145,8 @@ def create(config: Config) -> Litestar:
         openapi_config=DESCRIPTION,
         logging_config=None,
     )
+    app.line = line
+    return app
 
 
 def _secured(config: Config) -> ssl.SSLContext | None:

@@ -10,12 +10,15 @@ from urllib.parse import quote, unquote
 from litestar import Litestar, Request
 
 from omapush.errors import MalformedAddress, PeerIsWrong, PushError
+from omapush.pap_http.line import Line
 from omapush.pap_http.secure_headers import careful
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
 
 JSON_ROOT: Final = "/v1"
 _AT_END: Final = "omapush.at_end"
+PUSH_PATHS: Final = {b"/pap": False, b"/v1/pushes": True}
+"Where pushes are submitted; whether it is JSON."
 _PREFIX: Final = f"{JSON_ROOT}/".encode()
 
 
@@ -26,12 +29,17 @@ class EscapedPaths(Litestar):
     ASGI servers undo the escapes first, which would make `a%2Fb` two steps of the path.
     """
 
+    line: Line
+    "Where pushes wait for their turn."
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
         if raw.startswith(_PREFIX):
             scope["path"] = raw.decode("latin-1")
         if scope["type"] == "http":
             send = careful(scope, send)
+            if scope["method"] == "POST" and raw in PUSH_PATHS:
+                await self.line.turn()
         at_end: list[Callable[[], None]] = []
         scope[_AT_END] = at_end
         try:

@@ -74,7 +74,7 @@ class JsonPushes(JsonRoute):
         """Store a push; from this answer on it will be delivered or come to another end."""
         account = request.user
         told(request, did="submit", what=data.push_id or "")
-        parts_of(request).admission.admit_priority(data.priority)
+        parts_of(request).admission.admit_priority(data.priority, request)
         try:
             intake = parts_of(request).intake
             accepted = await intake.take(account, offer_of(data, account), asked=asked_of(request))

@@ -12,20 +12,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from omapush.errors import Overloaded
-from omapush.pap_http.admission import COME_AGAIN_S, Admission, may_be_urgent
+from omapush.pap_http.admission import COME_AGAIN_S, DRAWN, Admission, may_be_urgent
+from omapush.pap_http.json_paths import PUSH_PATHS
 from omapush.pap_http.problems import NOT_NOW, PROBLEM_TYPE, Problem
 from omapush.pap_http.secure_headers import wanted
 
 LONGEST_LOOK: Final = 65_536
 "Bytes of a body that are kept until it is seen how urgent it is; the application refuses what is longer."
-_PATHS: Final = {b"/pap": False, b"/v1/pushes": True}
-"Where pushes are submitted; whether it is JSON."
 _POST: Final = b"POST"
 
 
@@ -42,10 +41,9 @@ class Valve:
             for is_tls in (False, True)
         }
 
-    def holds_back(self) -> bool:
-        """Tell whether the request at hand is not let in unless it is urgent, if it is a push."""
-        admission = self._admission
-        return not admission.is_closed and not admission.is_in()
+    def lets_in(self) -> bool:
+        """Tell whether one more that is not urgent goes on to the application; of a drained node all does."""
+        return self._admission.is_closed or self._admission.draw()
 
     def refusal(self, is_json: bool, is_tls: bool) -> tuple[bytes, bytes]:
         """Return the status line, and all that follows the fields which every answer has; count it."""
@@ -68,10 +66,13 @@ class SheddingConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer the request, or keep it back."""
-        if self.valve is not None and self.valve.holds_back() and self._is_small_push():
-            self._kept = bytearray()
-        else:
-            super().on_headers_complete()
+        if self.valve is not None:
+            scope: Any = self.scope
+            is_in = scope[DRAWN] = self.valve.lets_in()
+            if not is_in and self._is_small_push():
+                self._kept = bytearray()
+                return
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -86,7 +87,7 @@ class SheddingConnection(HttpToolsProtocol):
             super().on_message_complete()
             return
         body, self._kept = bytes(self._kept), None
-        if may_be_urgent(body, is_json=_PATHS[self.url]):
+        if may_be_urgent(body, is_json=PUSH_PATHS[self.url]):
             super().on_headers_complete()
             if body:
                 super().on_body(body)
@@ -100,7 +101,7 @@ class SheddingConnection(HttpToolsProtocol):
 
         Not one that waits for a word before it sends the body, nor one behind another that is being answered.
         """
-        if self.url not in _PATHS or self.parser.get_method() != _POST or self.expect_100_continue:
+        if self.url not in PUSH_PATHS or self.parser.get_method() != _POST or self.expect_100_continue:
             return False
         if self.cycle is not None and not self.cycle.response_complete:
             return False
@@ -110,7 +111,7 @@ class SheddingConnection(HttpToolsProtocol):
     def _shed(self) -> None:
         assert self.valve is not None  # noqa: S101 - nothing is kept back without one
         goes_on = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        head, rest = self.valve.refusal(_PATHS[self.url], self.scheme == "https")
+        head, rest = self.valve.refusal(PUSH_PATHS[self.url], self.scheme == "https")
         fields = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
         if not goes_on:
             fields.append(b"connection: close\r\n")

@@ -52,7 +52,7 @@ class Send(Controller):
         try:
             if initiator is None:
                 raise PeerIsWrong("initiator", "is not in the configuration")
-            desk.admission.admit_priority(fields["priority"])
+            desk.admission.admit_priority(fields["priority"], request)
             account = account_of(fields["initiator"], initiator)
             accepted = await desk.intake.take(account, _offer(fields, account.name))
         except TryLater:

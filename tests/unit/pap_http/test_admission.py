@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock, MagicMock
 import pytest
 
 from omapush.errors import Overloaded
-from omapush.pap_http.admission import Admission
+from omapush.pap_http.admission import DRAWN, Admission
 from omapush.push.outflow import Seen
 
 
@@ -20,10 +20,11 @@ def tight() -> Admission:
     return admission
 
 
-def request(body: bytes, length: int | None = None) -> Any:
+def request(body: bytes = b"", length: int | None = None, drawn: bool | None = None) -> Any:
     fake = MagicMock()
     fake.headers = {"content-length": str(len(body) if length is None else length)}
     fake.body = AsyncMock(return_value=body)
+    fake.scope = {} if drawn is None else {DRAWN: drawn}
     return fake
 
 
@@ -64,17 +65,25 @@ def test_a_long_body_is_not_read_to_find_that_out() -> None:
     asked.body.assert_not_called()
 
 
+def test_what_the_connection_drew_is_not_drawn_again() -> None:
+    assert refused(tight(), request(b"x", drawn=True)) == []
+    assert len(refused(Admission(100, lambda _: 0.0), request(b"x", drawn=False))) == 200
+    assert refused(tight(), request(b'priority="high"', drawn=False)) == []
+    with pytest.raises(Overloaded):
+        tight().admit_priority("medium", request(drawn=False))
+
+
 def test_json_says_its_priority() -> None:
     admission = tight()
     for _ in range(100):
-        admission.admit_priority("high")
+        admission.admit_priority("high", request())
     with pytest.raises(Overloaded):
         _submit_many(admission, "low")
 
 
 def _submit_many(admission: Admission, priority: str) -> None:
     for _ in range(1_000):
-        admission.admit_priority(priority)
+        admission.admit_priority(priority, request())
 
 
 def test_what_waits_to_be_sent_closes_the_door_too_and_opens_it_again() -> None:

@@ -6,7 +6,6 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from omapush.pap_http import outflow_watch
 from omapush.pap_http.admission import Admission
 from omapush.pap_http.outflow_watch import OutflowWatch
 from omapush.push.outflow import Seen
@@ -20,8 +19,8 @@ class Looks:
         self._gate, admission = MagicMock(), MagicMock(spec=Admission)
         self._read = MagicMock()
         self._now = 100.0
-        monkeypatch.setattr(outflow_watch.totals, "read", self._read)
-        monkeypatch.setattr(outflow_watch.clock, "monotonic", lambda: self._now)
+        monkeypatch.setattr("omapush.store.totals.read", self._read)
+        monkeypatch.setattr("omapush.clock.monotonic", lambda: self._now)
         self._watch = OutflowWatch(MagicMock(), self._gate, admission)
         self._told: Any = admission.look_at_outbox
 

@@ -36,7 +36,7 @@ class Peer:
         self.seen: list[tuple[str, bytes]] = []
         self.shed: list[bool] = []
         admission = Mock(spec=Admission, is_closed=closed)
-        admission.is_in.side_effect = lambda: admitted >= 1
+        admission.draw.side_effect = lambda: admitted >= 1
         valve = Valve(admission, self.shed.append)
         configured = Config(self._application, interface="asgi3", proxy_headers=False)
         configured.load()
@@ -150,7 +150,7 @@ def test_a_push_that_is_cut_off_is_not_answered() -> None:
 def test_the_connection_goes_on_after_a_refusal() -> None:
     def send(peer: Peer) -> None:
         peer.connection.data_received(post())
-        peer.admission.is_in.side_effect = lambda: True
+        peer.admission.draw.side_effect = lambda: True
         peer.connection.data_received(post(body=b"x"))
 
     peer = run(send)
@@ -190,7 +190,7 @@ def test_all_else_is_for_the_application_to_judge(octets: bytes) -> None:
 
 def test_a_push_behind_one_that_is_being_answered_waits_for_its_turn() -> None:
     def send(peer: Peer) -> None:
-        peer.admission.is_in.side_effect = [True, False]
+        peer.admission.draw.side_effect = [True, False]
         peer.connection.data_received(post(body=b"1") + post(body=b"2"))
 
     peer = run(send)
