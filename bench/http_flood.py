@@ -16,7 +16,6 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 
 from bench import pap_load
@@ -26,6 +25,8 @@ _JSON_HEAD: Final = (
     "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
 )
 _TOLD_EVERY_S: Final = 0.1
+_LATE_S: Final = 0.05
+"What is later than that stays so: a provider that had to wait for a connection does not send faster later."
 _PATIENCE_S: Final = 10.0
 "For the last answers."
 
@@ -49,53 +50,56 @@ def of_json(number: int, credentials: str) -> bytes:
 REQUESTS: Final = {"pap": pap_load.request, "json": of_json}
 
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 class Flood:
     """All connections, and what came of the pushes."""
 
-    def __init__(self, port: int, requests: list[bytes], rate: float, seconds: float) -> None:
+    def __init__(self, port: int, connections: int) -> None:
         self._port = port
-        self._requests: Iterator[tuple[int, bytes]] = enumerate(requests)
-        self._rate = rate
-        self._began = time.monotonic()
-        self._ends = self._began + seconds
+        self._free: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
+        "Connections without a request, the one that had the last first; None: one that may still be opened."
+        for _ in range(connections):
+            self._free.put_nowait(None)
+        self._under_way: set[asyncio.Task[None]] = set()
         self.told: Counter[str] = Counter()
 
-    @property
-    def _is_over(self) -> bool:
-        return time.monotonic() >= self._ends
-
-    async def run(self, connections: int) -> None:
+    async def run(self, requests: list[bytes], rate: float, seconds: float) -> None:
         """Send for the time that is set, and wait for the last answers."""
         telling = asyncio.create_task(self._tell())
-        running = [asyncio.create_task(self._connection()) for _ in range(connections)]
-        late = self._ends + _PATIENCE_S - time.monotonic()
-        _, waiting = await asyncio.wait(running, timeout=late)
-        self.told["other"] += len(waiting)
+        began = due = time.monotonic()
+        for request in requests:
+            if (early_s := due + 1 / rate - time.monotonic()) > 0:
+                await asyncio.sleep(early_s)
+            free = await self._free.get()
+            due = max(due + 1 / rate, time.monotonic() - _LATE_S)
+            if time.monotonic() >= began + seconds:
+                break
+            task = asyncio.create_task(self._post(free, request))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        if self._under_way:
+            _, waiting = await asyncio.wait(self._under_way, timeout=_PATIENCE_S)
+            self.told["other"] += len(waiting)
         telling.cancel()
         print(self)
 
-    async def _connection(self) -> None:
-        while not self._is_over:
-            try:
-                await self._talk(*await asyncio.open_connection("127.0.0.1", self._port))
-                return
-            except (OSError, asyncio.IncompleteReadError):
-                self.told["other"] += 1
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Post one after the other until the time is over."""
+    async def _post(self, free: Connection | None, request: bytes) -> None:
+        """Send one, by a connection that is there unless the server has ended it meanwhile."""
+        self.told["sent"] += 1
         try:
-            for number, request in self._requests:
-                await asyncio.sleep(max(0.0, self._began + number / self._rate - time.monotonic()))
-                if self._is_over:
-                    return
-                self.told["sent"] += 1
-                writer.write(request)
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-                self.told[meaning(head + await reader.readexactly(length))] += 1
-        finally:
-            writer.close()
+            if free is None or free[0].at_eof():
+                free = await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = free
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+            self.told[meaning(head + await reader.readexactly(length))] += 1
+            self._free.put_nowait(free)
+        except (OSError, asyncio.IncompleteReadError):
+            self.told["other"] += 1
+            self._free.put_nowait(None)
 
     async def _tell(self) -> None:
         while True:
@@ -122,7 +126,7 @@ def main() -> None:
     print("begins", flush=True)
 
     async def flood() -> None:
-        await Flood(int(port), made, float(rate), float(seconds)).run(int(connections))
+        await Flood(int(port), int(connections)).run(made, float(rate), float(seconds))
 
     asyncio.run(flood())
 

@@ -17,12 +17,15 @@ from urllib.parse import urlsplit
 import typer
 
 from omapush import log
-from omapush.cli import audit_note, launch, sip_supervisor, supervision, terminal
+from omapush.cli import audit_note, launch, listening, sip_supervisor, supervision, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
 
 if TYPE_CHECKING:
     import uvicorn
+
+    Served = tuple[uvicorn.Server, list[socket.socket] | None]
+    "A server, and what it listens on; None: on what its configuration says."
 
 _STOP_WITHIN_S = 5
 _LOOK_S = 0.05
@@ -113,14 +116,16 @@ def api(context: typer.Context) -> None:
         "timeout_graceful_shutdown": _STOP_WITHIN_S,
     }
     secured: dict[str, Any] = {"ssl_context_factory": lambda *_: app.state.tls} if app.state.tls else {}
-    servers = [uvicorn.Server(uvicorn.Config(app, host=host, port=port, **secured, **common))]
+    servers: list[Served] = [
+        (uvicorn.Server(uvicorn.Config(app, **secured, **common)), listening.sockets(host, port))
+    ]
     if config.content.listen:
         host, port = _free_endpoint(config.content.listen, "content.listen")
         tls = config.content
         common |= {"ssl_certfile": tls.certificate or None, "ssl_keyfile": tls.private_key or None}
         common["http"] = bounded(config.api)
         contents = uvicorn.Config(app.state.contents, host=host, port=port, **common)
-        servers.append(uvicorn.Server(contents))
+        servers.append((uvicorn.Server(contents), None))
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(supervision.supervised(_serve_all(servers)))
 
@@ -131,10 +136,11 @@ def _free_endpoint(listen: str, key: str) -> tuple[str, int]:
     return host, port
 
 
-async def _serve_all(servers: Sequence[uvicorn.Server]) -> None:
+async def _serve_all(servers: Sequence[Served]) -> None:
     """Until all have ended; a signal ends one after the other, for each gives it back when it is through."""
-    announcement = asyncio.create_task(_announce(servers))
-    await asyncio.gather(*(server.serve() for server in servers))
+    started = [server for server, _ in servers]
+    announcement = asyncio.create_task(_announce(started))
+    await asyncio.gather(*(server.serve(sockets) for server, sockets in servers))
     announcement.cancel()
 
 

@@ -17,6 +17,8 @@ from omapush.push.outflow import Outflow, Seen, looked
 DRAWN: Final = "omapush.let_in"
 "What was drawn for a request on its connection, in its scope: whether it is let in without being urgent."
 _LOOK_EVERY_S: Final = 0.05
+_OVER_AFTER_S: Final = 1.0
+"Overload is over when nobody had to go away for so long."
 COME_AGAIN_S: Final = (2, 9)
 "Seconds of Retry-After, spread: what is refused together should not come back together."
 _LONGEST_LOOK: Final = 65_536
@@ -29,14 +31,22 @@ _HIGH_JSON: Final = b'"high"'
 class Admission:
     """One for the whole process."""
 
-    def __init__(self, target_ms: int, wait_s: Callable[[float], float]) -> None:
+    def __init__(
+        self, target_ms: int, wait_s: Callable[[float], float], will_wait_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         """
         Let less in while pushes wait longer than `target_ms` to be stored, or then to be sent; 0: never.
 
-        `wait_s` tells, of a monotonic time, how long the first of those that wait to be stored has waited.
+        `wait_s` tells, of a monotonic time, how long the first of those that wait to be stored has waited;
+        `will_wait_s` how long one that comes now will wait before it is looked at.
         """
         self.steer(target_ms)
         self._wait_s = wait_s
+        self._will_wait_s = will_wait_s
+        self._turned_away_until = 0.0
+        "Until when that counts as overload which made one go away."
+        self._is_over = True
+        "What was told last."
         self._level = Level()
         self._flow = Outflow()
         self.is_closed = False
@@ -60,22 +70,22 @@ class Admission:
 
     def look(self, now: float, wait_s: float) -> None:
         """Take one wait into account."""
-        before = self.admitted
         self._level = observed(self._level, wait_s, now, self._target_s)
-        self._tell(before, wait_s)
+        self._tell(now, wait_s)
 
     def look_at_outbox(self, seen: Seen) -> None:
         """Take into account what waits to be sent."""
-        before = self.admitted
         if self._target_s:
             self._flow = looked(self._flow, seen, self._target_s)
-        self._tell(before, self._flow.wait_s)
+        self._tell(clock.monotonic(), self._flow.wait_s)
 
-    def _tell(self, before: float, wait_s: float) -> None:
-        if self.admitted < 1 <= before:
-            log.get().warning("overload_began", queue="pushes", waited_s=round(wait_s, 3))
-        elif before < 1 <= self.admitted:
+    def _tell(self, now: float, wait_s: float) -> None:
+        is_over = self.admitted >= 1 and now >= self._turned_away_until
+        if is_over and not self._is_over:
             log.get().warning("overload_over", queue="pushes")
+        elif self._is_over and not is_over:
+            log.get().warning("overload_began", queue="pushes", waited_s=round(wait_s, 3))
+        self._is_over = is_over
 
     @property
     def admitted(self) -> float:
@@ -116,6 +126,11 @@ class Admission:
 
     def draw(self) -> bool:
         """Tell whether one more is let in that is not urgent; the next time the answer may be another."""
+        if self._target_s and (wait_s := self._will_wait_s()) > self._target_s:
+            now = clock.monotonic()
+            self._turned_away_until = now + _OVER_AFTER_S
+            self._tell(now, wait_s)
+            return False
         admitted = self.admitted
         return admitted >= 1 or random.random() < admitted
 

@@ -75,7 +75,7 @@ def create(config: Config) -> Litestar:
     commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
     wishes, export = Wishes(config.trace, store), span_export(config.trace, "api")
     line = Line()
-    admission = Admission(config.overload.http_queue_ms, lambda now: line.wait_s(now) + commit.wait_s(now))
+    admission = Admission(config.overload.http_queue_ms, commit.wait_s, line.wait_s)
     problems = Problems(metrics)
     trail = AuditTrail(
         journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required

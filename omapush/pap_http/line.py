@@ -1,9 +1,10 @@
 """
-Pushes begin in turn, a few in each round of the event loop, so that all else gets in between.
+Pushes begin in turn, some of them together, and between them all else gets its turn.
 
-An event loop takes in everything that has come before it goes on with any of it: with a thousand connections
-that send at once, /healthz would be answered behind a thousand pushes. Here a push that finds others before
-it waits, which costs next to nothing, and how long it does is what admission goes by.
+An event loop takes in all that has come before it goes on with any of it: with a thousand connections that
+send at once, /healthz would be answered behind a thousand pushes. Here a push that finds others before it
+waits, which costs next to nothing. How long it would wait is known when it comes, by how many are before it
+and how many have begun lately: who would wait for too long is better told at once.
 """
 
 from __future__ import annotations
@@ -14,20 +15,27 @@ from typing import Final
 
 from omapush import clock
 
-EACH_ROUND: Final = 8
-"Pushes that begin in one round: some milliseconds of work."
+TOGETHER: Final = 16
+"Pushes that begin in one round of the loop: some milliseconds of work, and enough for one trip to Redis."
+_COUNTED_S: Final = 0.1
+"So long is counted how many begin; the mean of that and of what was known counts on."
 
 
 class Line:
     """One for each event loop."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
-        "When each came, the first of them first."
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        "The first of them first."
         self._begun = 0
         "In this round."
         self._is_watched = False
         "Whether the next round is looked at."
+        self._rate = 0.0
+        "Pushes that begin in a second while others wait; 0: none has waited long enough to know."
+        self._counted = 0
+        self._counted_since: float | None = None
+        "None: nobody waits."
 
     async def turn(self) -> None:
         """Return when it is the turn of one more push."""
@@ -35,24 +43,39 @@ class Line:
         if not self._is_watched:
             self._is_watched = True
             loop.call_soon(self._next_round)
-        if self._begun < EACH_ROUND and not self._waiting:
+        if self._begun < TOGETHER and not self._waiting:
             self._begun += 1
             return
         future: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((clock.monotonic(), future))
+        self._waiting.append(future)
         await future
 
-    def wait_s(self, now: float) -> float:
-        """Return how long the first of those that wait has waited."""
-        return now - self._waiting[0][0] if self._waiting else 0.0
+    def wait_s(self) -> float:
+        """Return how long a push that comes now will wait, as far as is known."""
+        return len(self._waiting) / self._rate if self._rate else 0.0
 
     def _next_round(self) -> None:
         self._begun = 0
-        while self._waiting and self._begun < EACH_ROUND:
-            future = self._waiting.popleft()[1]
+        while self._waiting and self._begun < TOGETHER:
+            future = self._waiting.popleft()
             if not future.done():  # who waited has not been cancelled
                 future.set_result(None)
                 self._begun += 1
+        self._count()
         self._is_watched = bool(self._waiting or self._begun)
         if self._is_watched:
             asyncio.get_running_loop().call_soon(self._next_round)
+
+    def _count(self) -> None:
+        """While some wait, see how many begin."""
+        if not self._waiting:
+            self._counted_since = None
+            return
+        now = clock.monotonic()
+        self._counted += self._begun
+        if self._counted_since is None:
+            self._counted, self._counted_since = 0, now
+        elif now - self._counted_since >= _COUNTED_S:
+            rate = self._counted / (now - self._counted_since)
+            self._rate = (self._rate + rate) / 2 if self._rate else rate
+            self._counted, self._counted_since = 0, now

@@ -6,7 +6,9 @@ from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
+from structlog.testing import capture_logs
 
+from omapush import clock
 from omapush.errors import Overloaded
 from omapush.pap_http.admission import DRAWN, Admission
 from omapush.push.outflow import Seen
@@ -71,6 +73,19 @@ def test_what_the_connection_drew_is_not_drawn_again() -> None:
     assert refused(tight(), request(b'priority="high"', drawn=False)) == []
     with pytest.raises(Overloaded):
         tight().admit_priority("medium", request(drawn=False))
+
+
+def test_who_would_wait_too_long_is_refused_at_once_and_when_nobody_would_any_more_it_is_over() -> None:
+    wait_s = 2.0
+    admission = Admission(1_000, lambda _: 0.0, lambda: wait_s)
+    with capture_logs() as logged:
+        assert not admission.draw()
+        wait_s = 0.9
+        assert admission.draw()
+        admission.look(clock.monotonic(), 0.0)
+        assert [one["event"] for one in logged] == ["overload_began"]
+        admission.look(clock.monotonic() + 2, 0.0)
+        assert [one["event"] for one in logged] == ["overload_began", "overload_over"]
 
 
 def test_json_says_its_priority() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from omapush.pap_http.line import EACH_ROUND, Line
+from omapush.pap_http.line import TOGETHER, Line
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -16,10 +16,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 def test_while_nobody_is_there_nobody_waits() -> None:
     async def work() -> None:
         one = Line()
-        for _ in range(3 * EACH_ROUND):
+        for _ in range(3 * TOGETHER):
             await asyncio.wait_for(one.turn(), 1)
             await asyncio.sleep(0)
-            assert one.wait_s(1e9) == 0
+            assert one.wait_s() == 0
 
     run(work())
 
@@ -32,10 +32,10 @@ def test_of_many_that_come_at_once_a_few_begin_in_each_round_in_their_order() ->
             await one.turn()
             begun.append(number)
 
-        tasks = [asyncio.create_task(push(number)) for number in range(10 * EACH_ROUND)]
+        tasks = [asyncio.create_task(push(number)) for number in range(10 * TOGETHER)]
         while len(begun) < len(tasks):
             await asyncio.sleep(0)
-            assert len(begun) - before <= EACH_ROUND
+            assert len(begun) - before <= TOGETHER
             before = len(begun)
         assert begun == sorted(begun)
 
@@ -50,24 +50,32 @@ def test_what_is_no_push_gets_in_between() -> None:
             await one.turn()
             begun.append(1)
 
-        tasks = [asyncio.create_task(push()) for _ in range(10 * EACH_ROUND)]
+        tasks = [asyncio.create_task(push()) for _ in range(10 * TOGETHER)]
         await asyncio.sleep(0)
         await asyncio.create_task(asyncio.sleep(0))
-        assert len(begun) <= 4 * EACH_ROUND
+        assert len(begun) <= 4 * TOGETHER
         await asyncio.gather(*tasks)
 
     run(work())
 
 
-def test_how_long_the_first_has_waited_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_long_one_more_would_wait_follows_from_how_many_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("omapush.clock.monotonic", lambda: now)
+
     async def work() -> None:
+        nonlocal now
         one = Line()
-        monkeypatch.setattr("omapush.clock.monotonic", lambda: 100.0)
-        tasks = [asyncio.create_task(one.turn()) for _ in range(2 * EACH_ROUND)]
+        tasks = [asyncio.create_task(one.turn()) for _ in range(100 * TOGETHER)]
         await asyncio.sleep(0)
-        assert one.wait_s(103.0) == 3.0
+        assert one.wait_s() == 0, "nothing is known yet"
+        for _ in range(40):
+            now += 0.01
+            await asyncio.sleep(0)
+        waiting = sum(not task.done() for task in tasks)
+        assert one.wait_s() == pytest.approx(waiting / (TOGETHER / 0.01), rel=0.15)
         await asyncio.gather(*tasks)
-        assert one.wait_s(103.0) == 0
+        assert one.wait_s() == 0
 
     run(work())
 
@@ -75,11 +83,11 @@ def test_how_long_the_first_has_waited_is_known(monkeypatch: pytest.MonkeyPatch)
 def test_who_goes_away_does_not_cost_others_their_turn() -> None:
     async def work() -> None:
         one = Line()
-        tasks = [asyncio.create_task(one.turn()) for _ in range(5 * EACH_ROUND)]
+        tasks = [asyncio.create_task(one.turn()) for _ in range(5 * TOGETHER)]
         await asyncio.sleep(0)
-        for task in tasks[EACH_ROUND::2]:
+        for task in tasks[TOGETHER::2]:
             task.cancel()
         done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 2)
-        assert done.count(None) == len(tasks) - len(tasks[EACH_ROUND::2])
+        assert done.count(None) == len(tasks) - len(tasks[TOGETHER::2])
 
     run(work())
