@@ -32,7 +32,7 @@ class Line:
         self._is_watched = False
         "Whether the next round is looked at."
         self._rate = 0.0
-        "Pushes that begin in a second while others wait; 0: none has waited long enough to know."
+        "Pushes that begin in a second, since some wait; 0: not for long enough to know."
         self._counted = 0
         self._counted_since: float | None = None
         "None: nobody waits."
@@ -69,7 +69,7 @@ class Line:
     def _count(self) -> None:
         """While some wait, see how many begin."""
         if not self._waiting:
-            self._counted_since = None
+            self._counted_since, self._rate = None, 0.0
             return
         now = clock.monotonic()
         self._counted += self._begun
