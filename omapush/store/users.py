@@ -35,13 +35,11 @@ def read_all(store: Store, wanted: Sequence[tuple[str, str]], tickets: Sequence[
     by_shard: dict[int, dict[str, None]] = {}
     for aor, _ in wanted:
         by_shard.setdefault(store.layout.user_shard(aor), {})[aor] = None
-    late: dict[int, list[str]] = {}
-    for place in tickets:
-        late.setdefault(store.layout.ticket_shard(place), []).append(place)
     asked = subscriptions.lookup(store, wanted)
     # Registrations first: who sees that a user is back sees then what is ready since.
     commands = [_records(number, users) for number, users in by_shard.items()]
-    commands += [("ZMSCORE", keys.outbox(number, "late"), *places) for number, places in late.items()]
+    # Of those all, for mostly there are none.
+    commands += [("ZRANGE", keys.outbox(number, "late"), 0, -1) for number in by_shard if tickets]
     records, answers = ask_and_call(store, "read users", commands, asked.calls)
     found: dict[str, User] = {}
     for users, values in zip(by_shard.values(), records, strict=False):
@@ -52,15 +50,10 @@ def read_all(store: Store, wanted: Sequence[tuple[str, str]], tickets: Sequence[
         found[aor]._replace(subscriptions=of_user) if of_user else found[aor]
         for (aor, _), of_user in zip(wanted, subscribed, strict=True)
     ]
-    marked = {
-        place
-        for places, marks in zip(late.values(), records[len(by_shard) :], strict=True)
-        for place, mark in zip(places, marks, strict=True)
-        if mark is not None
-    }
-    if not marked:
+    late = {ticket.decode() for of_shard in records[len(by_shard) :] for ticket in of_shard}
+    if not late:
         return read
-    return [user._replace(gives_way=place in marked) for user, place in zip(read, tickets, strict=True)]
+    return [user._replace(gives_way=place in late) for user, place in zip(read, tickets, strict=True)]
 
 
 def _records(number: int, users: Iterable[str]) -> Command:
