@@ -49,8 +49,8 @@ class Api(Section, frozen=True):
     """Largest HTTP request body; above it the answer is 413. Content in JSON takes a third more room."""
     large_bodies_bytes: Bytes = 268_435_456
     """
-    Bodies above 1 MB that are taken at one time, in bytes together; more wait 5 s, then get 503. The process
-    needs up to three times that.
+    Bodies above 1 MB that are taken at one time, in bytes together; more wait 5 s, then get 503. Those of
+    64 KB to 1 MB have a quarter as much beside them. The process needs up to three times all that.
     """
     max_addresses: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
     """Recipients of one push; a PAP control entity may have 192 bytes for each, 65,536 at least."""
