@@ -37,8 +37,18 @@ def judge_one(
     as_json: terminal.AsJson = False,
 ) -> None:
     """Say which rule of each layer decides about a push; exit code 1 when it is denied."""
-    rules = rules_of(terminal.settings(context).policy)
-    case = Case(initiator, ari_of_application_id(application), to, content_type, _moment_ms(at))
+    settings = terminal.settings(context)
+    if initiator not in settings.initiator:
+        known = ", ".join(settings.initiator) or "none"
+        raise PushRefused(f"--initiator: {initiator} is not in the configuration; known are {known}")
+    rules = rules_of(settings.policy)
+    case = Case(
+        initiator,
+        ari_of_application_id(application),
+        address_of_record(to, "--to"),
+        content_type,
+        _moment_ms(at),
+    )
     verdict = judge(rules, case)
     if as_json:
         terminal.print_json({"allowed": verdict.allowed, "decided": dict(verdict.decided)})

@@ -51,7 +51,7 @@ def listing(
     wanted = Wanted(
         state,
         application_of(application) if application else "",
-        user_of(user if ":" in user else f"sip:{user}", "--user") if user else "",
+        user_of(user, "--user") if user else "",
         moments.ms(since, 0),
         moments.ms(until, FOREVER_MS),
     )
@@ -59,6 +59,10 @@ def listing(
     rows = [(one, push_search.result_in(store, one, wanted.recipient)) for one in found]
     if as_json:
         terminal.print_json([as_dict(one, result) for one, result in rows])
+        return
+    if not rows:
+        kept = terminal.span(config.delivery.retention_s * 1000)
+        print(f"No such push is known: none was accepted, or it ended more than {kept} ago.")
         return
     table = terminal.table("ACCEPTED", "PUSH", "INITIATOR", "APPLICATION", "TO", "STATE", "AFTER", "WHY")
     for one, result in rows:

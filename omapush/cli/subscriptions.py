@@ -51,6 +51,9 @@ def subscriptions(
     if as_json:
         terminal.print_json([as_dict(one, now_ms) for one in ordered])
         return
+    if not ordered:
+        print("No such subscription: no device has asked for one, or it has ended.")
+        return
     listing = terminal.table("user", "to", "device", "state", "left", "id")
     for one in ordered:
         to = one.application or "device profile"

@@ -58,8 +58,10 @@ def on(
         raise typer.BadParameter("name what to trace: --push, --user or --share")
     audit_note.note(config, "trace-on", _pseudonyms(values))
     now_ms = clock.now_ms()
+    until_ms = now_ms + for_s * 1000
     for name, value in values.items():
-        traces.switch_on(store, name, until_ms=now_ms + for_s * 1000, now_ms=now_ms, value=value)
+        traces.switch_on(store, name, until_ms=until_ms, now_ms=now_ms, value=value)
+        print(f"{name}{f' {value} %' if value else ''}: traced until {clock.iso(until_ms)}")
 
 
 @app.command()

@@ -160,10 +160,13 @@ def test_pushes_to_a_user_are_listed_with_what_became_of_them(
     assert [one["push_id"] for one in json.loads(everything)] == [f"other{push_id}", push_id]
     for none in (("--state", "running"), ("--until", "2020-01-01"), ("--app", "other.ua")):
         assert json.loads(omapush(front, "push", "list", "--user", user, *none, "--json").stdout) == []
+    nothing = omapush(front, "push", "list", "--user", "sip:never@home1.example")
+    assert (nothing.returncode, nothing.stdout.startswith("No such push is known")) == (0, True)
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--user", "sip:"), ("--initiator", "stranger"), ("--since", "yesterday")]
+    ("option", "value"),
+    [("--user", "sip:"), ("--user", "alice"), ("--initiator", "stranger"), ("--since", "yesterday")],
 )
 def test_what_a_list_is_asked_for_in_vain_is_named(front: Stack, option: str, value: str) -> None:
     asked = omapush(front, "push", "list", option, value)

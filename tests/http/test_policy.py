@@ -97,6 +97,11 @@ def test_the_command_says_what_rules_do_and_what_others_would_have_done(
 
     assert (denied.returncode, allowed.returncode) == (1, 0)
     assert "recipient    school" in denied.stdout
+    assert (
+        omapush(ruled, *asked, KID.replace("school", "SCHOOL")).stdout == omapush(ruled, *asked, KID).stdout
+    )
+    stranger = omapush(ruled, *(word.replace("trusted", "stranger") for word in asked), ADULT)
+    assert (stranger.returncode, "known are trusted" in stranger.stderr) == (1, True)
     ours = {one["recipient"]: one for one in replayed["changes"] if one["push"] == "replayed@pi"}
     assert (ours[KID]["change"], ours[KID]["rule"]) == ("newly allowed", "school")
     assert (ours[ADULT]["change"], ours[ADULT]["rule"]) == ("newly denied", "nobody-at-home")

@@ -47,6 +47,7 @@ def test_lists_all_or_those_of_a_user_or_of_an_application(
     assert code == 0
     assert "device profile" in table
     assert "pending" in table
+    assert run(redis_only, "subscriptions", "sip:nobody@home1.example")[1].startswith("No such subscription")
 
 
 def test_one_is_ended_once_and_its_device_will_be_told(
