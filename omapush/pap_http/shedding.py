@@ -66,10 +66,10 @@ class SheddingConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer the request, or keep it back."""
-        if self.valve is not None:
+        if self.valve is not None and self.url in PUSH_PATHS and self.parser.get_method() == _POST:
             scope: Any = self.scope
             is_in = scope[DRAWN] = self.valve.lets_in()
-            if not is_in and self._is_small_push():
+            if not is_in and self._may_be_kept():
                 self._kept = bytearray()
                 return
         super().on_headers_complete()
@@ -95,15 +95,13 @@ class SheddingConnection(HttpToolsProtocol):
         else:
             self._shed()
 
-    def _is_small_push(self) -> bool:
+    def _may_be_kept(self) -> bool:
         """
-        Whether the request is a push whose whole body will come soon.
+        Whether the whole body is short and will come soon.
 
-        Not one that waits for a word before it sends the body, nor one behind another that is being answered.
+        Not where the peer waits for a word before it sends it, nor behind another that is being answered.
         """
-        if self.url not in PUSH_PATHS or self.parser.get_method() != _POST or self.expect_100_continue:
-            return False
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.expect_100_continue or (self.cycle is not None and not self.cycle.response_complete):
             return False
         length = next((value for name, value in self.headers if name == b"content-length"), b"")
         return length.isdigit() and int(length) <= LONGEST_LOOK

@@ -176,12 +176,24 @@ def test_who_wants_no_more_is_told_that_the_connection_ends(request_octets: byte
         post(b"/pap?a=b"),
         b"GET /v1/pushes HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_what_is_no_push_is_let_in_without_a_question(octets: bytes) -> None:
+    peer = sent(octets)
+
+    assert len(peer.seen) == 1
+    peer.admission.draw.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
         post(fields=b"Expect: 100-continue\r\n"),
         post(body=b"x" * (LONGEST_LOOK + 1)),
         b"POST /pap HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
     ],
 )
-def test_all_else_is_for_the_application_to_judge(octets: bytes) -> None:
+def test_a_push_that_cannot_be_kept_back_is_for_the_application_to_judge(octets: bytes) -> None:
     peer = sent(octets)
 
     assert peer.shed == []
