@@ -16,7 +16,9 @@ from typing import Final
 from omapush import clock
 
 TOGETHER: Final = 16
-"Pushes that begin in one round of the loop: some milliseconds of work, and enough for one trip to Redis."
+"Pushes that begin in one round of the loop at most: milliseconds of work, and enough for one trip to Redis."
+_LONG_S: Final = 0.025
+"After a longer round, as when others have the processor, half as many begin in the next; else one more."
 _COUNTED_S: Final = 0.1
 "So long is counted how many begin; the mean of that and of what was known counts on."
 
@@ -29,6 +31,9 @@ class Line:
         "The first of them first."
         self._begun = 0
         "In this round."
+        self._together = TOGETHER
+        "May begin in it."
+        self._round_began: float | None = None
         self._is_watched = False
         "Whether the next round is looked at."
         self._rate = 0.0
@@ -43,7 +48,7 @@ class Line:
         if not self._is_watched:
             self._is_watched = True
             loop.call_soon(self._next_round)
-        if self._begun < TOGETHER and not self._waiting:
+        if self._begun < self._together and not self._waiting:
             self._begun += 1
             return
         future: asyncio.Future[None] = loop.create_future()
@@ -55,23 +60,26 @@ class Line:
         return len(self._waiting) / self._rate if self._rate else 0.0
 
     def _next_round(self) -> None:
+        now = clock.monotonic()
+        is_long = self._round_began is not None and now - self._round_began > _LONG_S
+        self._together = max(self._together // 2, 1) if is_long else min(self._together + 1, TOGETHER)
         self._begun = 0
-        while self._waiting and self._begun < TOGETHER:
+        while self._waiting and self._begun < self._together:
             future = self._waiting.popleft()
             if not future.done():  # who waited has not been cancelled
                 future.set_result(None)
                 self._begun += 1
-        self._count()
+        self._count(now)
         self._is_watched = bool(self._waiting or self._begun)
+        self._round_began = now if self._is_watched else None
         if self._is_watched:
             asyncio.get_running_loop().call_soon(self._next_round)
 
-    def _count(self) -> None:
+    def _count(self, now: float) -> None:
         """While some wait, see how many begin."""
         if not self._waiting:
             self._counted_since, self._rate = None, 0.0
             return
-        now = clock.monotonic()
         self._counted += self._begun
         if self._counted_since is None:
             self._counted, self._counted_since = 0, now

@@ -80,6 +80,35 @@ def test_how_long_one_more_would_wait_follows_from_how_many_begin(monkeypatch: p
     run(work())
 
 
+def test_after_long_rounds_fewer_begin_in_one_and_after_short_ones_more_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("omapush.clock.monotonic", lambda: now)
+
+    async def work() -> None:
+        nonlocal now
+        one = Line()
+        tasks = [asyncio.create_task(one.turn()) for _ in range(100 * TOGETHER)]
+
+        async def begin_in(seconds: float) -> int:
+            nonlocal now
+            before = sum(task.done() for task in tasks)
+            now += seconds
+            await asyncio.sleep(0)
+            return sum(task.done() for task in tasks) - before
+
+        for _ in range(8):
+            await begin_in(0.2)
+        assert await begin_in(0.2) == 1
+        for _ in range(2 * TOGETHER):
+            await begin_in(0.001)
+        assert await begin_in(0.001) == TOGETHER
+        await asyncio.gather(*tasks)
+
+    run(work())
+
+
 def test_who_goes_away_does_not_cost_others_their_turn() -> None:
     async def work() -> None:
         one = Line()
