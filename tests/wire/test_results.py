@@ -33,6 +33,7 @@ THRICE = 3
         (603, "aborted", "5026", 2),
         (604, "undeliverable", "2003", 1),
         (401, "undeliverable", "3000", 1),
+        (407, "undeliverable", "3000", 1),
         (405, "undeliverable", "3007", 1),
         (481, "undeliverable", "5027", 1),
         (513, "undeliverable", "5029", 1),
