@@ -78,7 +78,7 @@ def chosen(settings: Config, *, standin: bool) -> list[str]:
     if urlsplit(settings.redis.url).scheme == "unix":
         parts.insert(0, "redis")
     else:
-        print(f"run: Redis is yours: {settings.redis.url}", file=sys.stderr)
+        print(f"run: Redis is yours: {settings.redis.shown}", file=sys.stderr)
     if not standin:
         print(f"run: no stand-in; requests go to {settings.core.next_hop}", file=sys.stderr)
         return parts

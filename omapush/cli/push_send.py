@@ -85,6 +85,8 @@ def send(
         raise typer.BadParameter("needed: either --to or --subscribers", param_hint="--to")
     if pending_only and not replaces:
         raise typer.BadParameter("only with --replaces", param_hint="--pending-only")
+    if push_id and not push_id.isprintable():  # XML would make blanks of line ends, and it another name
+        raise typer.BadParameter("not 1 to 256 printable characters", param_hint="--push-id")
     config = terminal.settings(context)
     name = initiator or _only_initiator(config)
     message = pap.PushMessage(

@@ -206,3 +206,10 @@ def test_a_redis_that_is_away_is_named_with_what_to_do(
     assert said.startswith("omapush: Redis does not answer: ")
     assert "nobody.sock" in said
     assert "omapush doctor" in said
+
+
+def test_a_push_id_that_xml_would_change_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
+) -> None:
+    assert run(monkeypatch, *send(file, file, "--push-id", "a\nb")) == 2
+    assert "--push-id" in capsys.readouterr().err
