@@ -285,7 +285,8 @@ async def _run(
             reporter.happened("registering", {"uri": uri, "proxy": proxy})  # until nobody answers takes 32 s
         await running.enter_async_context(receiver)
         host, port = receiver.address
-        reporter.happened("ready", {"uri": uri, "at": f"{host}:{port}", "applications": ",".join(apps)})
+        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        reporter.happened("ready", {"uri": uri, "at": at, "applications": ",".join(apps)})
         await _until_stopped(receiver, reporter, stop)
     reporter.happened(
         "stopped",
