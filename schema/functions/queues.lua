@@ -10,6 +10,7 @@ local OFFSET = { -1.7e15, 0, 3e15 }
 local FIRST = { 0, 1e15, 4e15 } -- below any time
 local DIGIT = { '0', '1', '4' }
 local LATE_MS = 60000 -- longer than a sender has a delivery in hand
+local MOST_LATE = 256 -- of one shard: the newest, for senders read them all; what was sent already is among them
 local SHARE = 16 -- one in so many is of a lower priority, as long as there is one
 
 local function priority(ticket)
@@ -183,6 +184,7 @@ local function let_go_first(late, holder, woken)
     local now = now_ms()
     redis.call('ZREMRANGEBYSCORE', late, '-inf', now - LATE_MS)
     redis.call('ZADD', late, now, holder)
+    redis.call('ZREMRANGEBYRANK', late, 0, -MOST_LATE - 1)
     redis.call('PEXPIRE', late, LATE_MS)
   end
 end

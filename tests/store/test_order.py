@@ -6,7 +6,7 @@ import pytest
 
 from omapush.push.registration import Report
 from omapush.push.values import Delivery, ticket
-from omapush.store import outbox, outbox_views, registrations, users
+from omapush.store import keys, outbox, outbox_views, registrations, users
 from omapush.store.client import Store
 from omapush.store.outbox import Finished, Hold, Owner, Taken
 from tests.store.conftest import Make
@@ -177,3 +177,20 @@ def test_those_of_other_users_and_shards_are_told_apart(store: Store, make: Make
     )
 
     assert [one.delivery for one, user in zip(taken, found, strict=True) if user.gives_way] == [mine]
+
+
+def test_so_many_are_remembered_as_senders_can_read_each_time(store: Store, make: Make) -> None:
+    aors = [f"sip:{number}@home1.example" for number in range(300 * len(SHARDS))]
+    earlier, later = ([make.delivery(aor) for aor in aors] for _ in range(2))
+    outbox.hand_over(store, earlier)
+    while taken := take(store):
+        outbox.hold(store, [Hold(one.ticket, NEVER_MS) for one in taken])
+    outbox.hand_over(store, later)
+    while take(store):
+        pass
+
+    assert outbox.wake_targets(store, aors) == len(aors)
+
+    sizes = [int(store.db.zcard(keys.outbox(number, "late"))) for number in SHARDS]
+    assert max(sizes) == 256
+    assert 0 < max(int(store.db.pttl(keys.outbox(number, "late"))) for number in SHARDS) <= 60_000
