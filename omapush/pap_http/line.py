@@ -4,7 +4,7 @@ Pushes begin in turn, some of them together, and between them all else gets its 
 An event loop takes in all that has come before it goes on with any of it: with a thousand connections that
 send at once, /healthz would be answered behind a thousand pushes. Here a push that finds others before it
 waits, which costs next to nothing. How long it would wait is known when it comes, by how many are before it
-and how many have begun lately: who would wait for too long is better told at once.
+and how many have begun lately: who would wait for too long is better told so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ TOGETHER: Final = 16
 "Pushes that begin in one round of the loop at most: milliseconds of work, and enough for one trip to Redis."
 _LONG_S: Final = 0.025
 "After a longer round, as when others have the processor, half as many begin in the next; else one more."
+_LEAST_TOGETHER: Final = 4
+"However long: what was let in must not starve where refusing others is what takes long."
 _COUNTED_S: Final = 0.1
 "So long is counted how many begin; the mean of that and of what was known counts on."
 
@@ -62,7 +64,9 @@ class Line:
     def _next_round(self) -> None:
         now = clock.monotonic()
         is_long = self._round_began is not None and now - self._round_began > _LONG_S
-        self._together = max(self._together // 2, 1) if is_long else min(self._together + 1, TOGETHER)
+        self._together = (
+            max(self._together // 2, _LEAST_TOGETHER) if is_long else min(self._together + 1, TOGETHER)
+        )
         self._begun = 0
         while self._waiting and self._begun < self._together:
             future = self._waiting.popleft()

@@ -9,6 +9,7 @@ the document has been read; how urgent it may be shows all the same.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +26,11 @@ from omapush.pap_http.secure_headers import wanted
 
 LONGEST_LOOK: Final = 65_536
 "Bytes of a body that are kept until it is seen how urgent it is; the application refuses what is longer."
+HELD_S: Final = 1.0
+"""
+So long a refusal is held, in the place of one more request: who sends as fast as it is answered sends no more
+than that. Where a thousand connections do, refusing them at once could take all of a processor.
+"""
 _POST: Final = b"POST"
 
 
@@ -58,11 +64,32 @@ class SheddingConnection(HttpToolsProtocol):
     "None: nothing is shed here."
     _kept: bytearray | None = None
     "Body of the request that is kept back; None: none is."
+    _held: asyncio.TimerHandle | None = None
+    "What will send a refusal; None: none is being held."
+    _held_answer = b""
+    _goes_on = True
+    "Whether the connection does after it."
 
     @property
     def keeps_back(self) -> bool:
         """Whether the application does not know of the current request."""
         return self._kept is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a refusal that nobody will read."""
+        self._let_go()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Send a refusal before the connection ends."""
+        self._send_held()
+        super().shutdown()
+
+    def on_message_begin(self) -> None:
+        """Send a refusal before the request behind it is looked at."""
+        self._send_held()
+        self._unset_keepalive_if_required()  # for the next request has begun
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Begin to answer the request, or keep it back."""
@@ -113,10 +140,24 @@ class SheddingConnection(HttpToolsProtocol):
         fields = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
         if not goes_on:
             fields.append(b"connection: close\r\n")
-        self.transport.write(b"".join((head, *fields, rest)))
-        if not goes_on:
+        self._held_answer = b"".join((head, *fields, rest))
+        self._goes_on = goes_on
+        self._held = self.loop.call_later(HELD_S, self._send_held)
+
+    def _send_held(self) -> None:
+        if not self._let_go():
+            return
+        self.transport.write(self._held_answer)
+        if not self._goes_on:
             self.transport.close()
         self.on_response_complete()
+
+    def _let_go(self) -> bool:
+        """Tell whether a refusal was being held."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.cancel()
+        return held is not None
 
 
 def _answer(again_s: int, is_json: bool, is_tls: bool) -> tuple[bytes, bytes]:

@@ -14,6 +14,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from omapush.config import Api
+from omapush.pap_http import shedding
 from omapush.pap_http.admission import Admission
 from omapush.pap_http.connection import bounded
 from omapush.pap_http.shedding import LONGEST_LOOK, Valve
@@ -27,6 +28,11 @@ JSON = b'{"to": ["sip:a@b.example"], "priority": "%b"}'
 def post(path: bytes = b"/pap", body: bytes = PAP % b"low", fields: bytes = b"") -> bytes:
     length = b"Content-Length: %d\r\n" % len(body)
     return b"POST " + path + b" HTTP/1.1\r\nHost: a\r\n" + length + fields + b"\r\n" + body
+
+
+@pytest.fixture(autouse=True)
+def held_for_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shedding, "HELD_S", 0.0)
 
 
 class Peer:
@@ -162,11 +168,34 @@ def test_the_connection_goes_on_after_a_refusal() -> None:
     "request_octets", [post(fields=b"Connection: close\r\n"), post().replace(b"HTTP/1.1", b"HTTP/1.0")]
 )
 def test_who_wants_no_more_is_told_that_the_connection_ends(request_octets: bytes) -> None:
-    def send(peer: Peer) -> None:
-        peer.connection.data_received(request_octets)
-        peer.transport.close.assert_called_once()
+    peer = sent(request_octets)
 
-    assert fields_of(run(send).told)[b"connection"] == b"close"
+    assert fields_of(peer.told)[b"connection"] == b"close"
+    assert peer.transport.close.call_count == 2, "once by us, once at the test's end"
+
+
+@pytest.mark.parametrize("what", ["next", "shutdown"])
+def test_a_refusal_is_held_until_its_time_comes_or_something_else_does(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(shedding, "HELD_S", 60.0)
+
+    def send(peer: Peer) -> None:
+        peer.connection.data_received(post())
+        assert peer.told == b""
+        if what == "next":
+            peer.connection.data_received(post()[:1])
+        else:
+            peer.connection.shutdown()
+        assert peer.told.startswith(b"HTTP/1.1 503")
+
+    assert run(send).told.count(b"HTTP/1.1 503") == 1
+
+
+def test_a_refusal_that_nobody_waits_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shedding, "HELD_S", 60.0)
+
+    assert sent(post()).told == b""
 
 
 @pytest.mark.parametrize(
