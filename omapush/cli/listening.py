@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-TOGETHER: Final = 8
+TOGETHER: Final = 16
 "Connections that are accepted in one round."
 
 
