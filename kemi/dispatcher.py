@@ -34,7 +34,7 @@ from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
 from omapush.push.refused_method import RefusedMethod
 from omapush.push.values import Result
-from omapush.store import finish, outbox, pushes
+from omapush.store import finish, outbox, outbox_views, pushes
 from omapush.store.client import Store
 from omapush.store.outbox import Owner, Taken, Unreadable
 
@@ -80,7 +80,7 @@ class Dispatcher:
         KSR.xhttp_prom.gauge_set_l1(
             "requests_in_flight", str(self._window.in_flight), str(self._owner.sender)
         )
-        shards = outbox.ready(self._store, self._shards.owned) if free > 0 else []
+        shards = outbox_views.ready(self._store, self._shards.owned) if free > 0 else []
         if not shards:
             return 0
         if free < len(shards):  # one each of some of them, chosen anew each time so that none is always last

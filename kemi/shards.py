@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from settings import Settings
 
 from omapush import clock
-from omapush.store import outbox
+from omapush.store import outbox, senders
 from omapush.store.client import Store
 from omapush.store.outbox import Owner
 
@@ -35,7 +35,7 @@ class Shards:
         if self._is_away:
             return
         outbox.release(self._store, self.owned, self._owner)
-        outbox.leave(self._store, self._owner)
+        senders.leave(self._store, self._owner)
         self.owned, self._is_away, self._renew_at = [], True, 0.0
 
     def keep(self) -> None:
@@ -43,11 +43,11 @@ class Shards:
         if clock.monotonic() < self._renew_at:
             return
         self._is_away = False
-        senders = outbox.sign_of_life(self._store, self._owner, lease_ms=self._lease_ms)
-        share = math.ceil(self._all / max(senders, 1))
+        processes = senders.sign_of_life(self._store, self._owner, lease_ms=self._lease_ms)
+        share = math.ceil(self._all / max(processes, 1))
         outbox.release(self._store, self.owned[share:], self._owner)
         self.owned = self._claim(self.owned[:share])
-        start = self._owner.sender * self._all // max(senders, 1)
+        start = self._owner.sender * self._all // max(processes, 1)
         for offset in range(self._all):
             if len(self.owned) >= share:
                 break

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from omapush.push.values import Delivery, target, ticket
 from omapush.store import codec, keys, sealing
-from omapush.store.client import Call, Store, ask_all, call, call_all, store_errors
+from omapush.store.client import Call, Store, call_all, store_errors
 
 _LARGEST_ROUND_TRIP = 125_000
 "Bytes of deliveries handed over in one go."
@@ -393,20 +393,3 @@ def depth(store: Store) -> Depth:
         counts = pipe.execute()
     everything, ready, waiting, taken, later, held = (sum(counts[i::6]) for i in range(6))
     return Depth(everything, ready, waiting, taken, max(later - held, 0), held)
-
-
-def sign_of_life(store: Store, owner: Owner, *, lease_ms: int) -> int:
-    """Tell all nodes that this sender process lives; returns how many do."""
-    process = f"{owner.node}/{owner.sender}"
-    return int(call(store, Call("omapush_sign_of_life", [keys.SENDERS], [process, 2 * lease_ms])))
-
-
-def leave(store: Store, owner: Owner) -> None:
-    """Tell all nodes that this sender process wants no shards."""
-    ask_all(store, "leave", [("ZREM", keys.SENDERS, f"{owner.node}/{owner.sender}")])
-
-
-def ready(store: Store, numbers: Sequence[int]) -> list[int]:
-    """Return those of the shards in which something is ready."""
-    lengths = ask_all(store, "ready", (("ZCARD", keys.outbox(number, "ready")) for number in numbers))
-    return [number for number, length in zip(numbers, lengths, strict=True) if length]

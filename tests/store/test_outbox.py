@@ -5,7 +5,7 @@ import pytest
 from omapush import clock
 from omapush.errors import StoreUnavailable
 from omapush.push.values import Delivery, ticket
-from omapush.store import keys, outbox, outbox_views
+from omapush.store import keys, outbox, outbox_views, senders
 from omapush.store.client import Store
 from omapush.store.outbox import Depth, Finished, Hold, Owner, Taken, Told, Unreadable
 from tests.harness.wait import wait_until
@@ -106,7 +106,7 @@ def test_no_more_is_taken_than_asked_for(store: Store, make: Make) -> None:
     own(store)
 
     assert [len(take(store, most=3)) for _ in range(2)] == [12, 12]
-    assert outbox.ready(store, list(SHARDS)) == list(SHARDS)
+    assert outbox_views.ready(store, list(SHARDS)) == list(SHARDS)
 
 
 def test_only_the_owner_takes(store: Store, make: Make) -> None:
@@ -143,11 +143,11 @@ def test_a_lease_from_before_the_clock_went_back_holds_nobody_up(store: Store) -
 
 
 def test_a_sender_that_died_before_the_clock_went_back_has_no_share(store: Store) -> None:
-    outbox.sign_of_life(store, ONE, lease_ms=200)
+    senders.sign_of_life(store, ONE, lease_ms=200)
     for name in store.db.keys("senders*"):
         store.db.zincrby(name, 3_600_000, f"{ONE.node}/{ONE.sender}")
 
-    assert outbox.sign_of_life(store, OTHER, lease_ms=200) == 1
+    assert senders.sign_of_life(store, OTHER, lease_ms=200) == 1
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_former_owner_takes_nothing_more(
@@ -291,9 +291,9 @@ def test_a_final_result_removes_a_delivery_wherever_it_is(store: Store, make: Ma
 
 
 def test_live_senders_are_counted_and_dead_ones_forgotten(store: Store) -> None:
-    assert outbox.sign_of_life(store, ONE, lease_ms=200) == 1
-    assert outbox.sign_of_life(store, OTHER, lease_ms=200) == 2
-    wait_until(lambda: outbox.sign_of_life(store, OTHER, lease_ms=200) == 1, 5, "the other's silence told")
+    assert senders.sign_of_life(store, ONE, lease_ms=200) == 1
+    assert senders.sign_of_life(store, OTHER, lease_ms=200) == 2
+    wait_until(lambda: senders.sign_of_life(store, OTHER, lease_ms=200) == 1, 5, "the other's silence told")
 
 
 def test_every_key_of_a_call_is_in_one_slot(store: Store, make: Make) -> None:
