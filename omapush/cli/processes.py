@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import os
 import socket
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _STOP_WITHIN_S = 5
 _LOOK_S = 0.05
+_ALLOCATIONS_BETWEEN_COLLECTIONS = 10_000
 
 RunDir = Annotated[
     Path | None,
@@ -126,6 +128,9 @@ def api(context: typer.Context) -> None:
         common["http"] = bounded(config.api)
         contents = uvicorn.Config(app.state.contents, host=host, port=port, **common)
         servers.append((uvicorn.Server(contents), None))
+    # What is loaded stays: looking through all of it again and again for garbage stops the loop for long.
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS, 20, 20)
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(supervision.supervised(_serve_all(servers)))
 
