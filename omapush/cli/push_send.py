@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from omapush.cli import json_submission, push_progress, submission, terminal
 from omapush.cli.moments import moment
 from omapush.cli.push_view import outcome_of
+from omapush.cli.submission import NotAccepted
 from omapush.config import Config
 from omapush.protocol import pap_values as pap
+from omapush.push.pap_offer import NAMES
 from omapush.push.values import push_ref
 from omapush.store import client
 
@@ -27,6 +30,20 @@ class SipMethod(StrEnum):
     INVITE = "INVITE"
     INDIRECT = "INDIRECT"
 
+
+_OPTIONS: Final[Mapping[str, str]] = {
+    "push_id": "--push-id",
+    "to": "--to",
+    "application": "--app",
+    "content_type": "--type",
+    "content": "--file",
+    "deliver_before": "--deliver-before",
+    "deliver_after": "--deliver-after",
+    "replaces": "--replaces",
+    "notify_url": "--notify-url",
+    "method": "--method",
+}
+"Field of a push, as `NotTaken` names it -> the option that gives it."
 
 Name = Annotated[
     str | None, typer.Option("--initiator", metavar="NAME", help="Account in the configuration.")
@@ -100,11 +117,14 @@ def send(
         notify_url=notify_url,
     )
     content = submission.Content(application, content_type, file.read())
-    if method is None and not subscribers:
-        accepted = submission.submit(config, name, message, content)
-    else:
-        wish = method.value if method else ""
-        accepted = json_submission.submit(config, name, json_submission.compose(message, content, wish))
+    try:
+        if method is None and not subscribers:
+            accepted = submission.submit(config, name, message, content)
+        else:
+            wish = method.value if method else ""
+            accepted = json_submission.submit(config, name, json_submission.compose(message, content, wish))
+    except NotAccepted as refusal:
+        raise NotAccepted(refusal.code, in_words_of_options(refusal.desc)) from None
     ref = push_ref(name, message.push_id)
     if not as_json:
         print(message.push_id, flush=True)
@@ -114,6 +134,13 @@ def send(
         terminal.print_json({**answer, **(outcome_of(known) if known else {})})
     if known is not None:
         push_progress.conclude(known, quiet=as_json)
+
+
+def in_words_of_options(desc: str) -> str:
+    """Return why a push was refused, with the option in place of the field that PAP or JSON names first."""
+    field, colon, problem = desc.partition(": ")
+    options = {**_OPTIONS, **{NAMES[name]: option for name, option in _OPTIONS.items() if name in NAMES}}
+    return f"{options.get(field, field)}{colon}{problem}"
 
 
 def _only_initiator(config: Config) -> str:

@@ -14,7 +14,7 @@ _OUR_NETWORK: Final = "ims"
 _OUR_BEARER: Final = "sip"
 _PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
 "Content-Transfer-Encodings that leave the bytes as they are (RFC 2045 6.2)."
-_NAMES: Final[Mapping[str, str]] = {
+NAMES: Final[Mapping[str, str]] = {
     "push_id": "push-message@push-id",
     "to": "address@address-value",
     "application": "X-Wap-Application-Id of the content",
@@ -25,6 +25,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "replaces": "push-message@replace-push-id",
     "notify_url": "push-message@ppg-notify-requested-to",
 }
+"Field of an `Offer` -> what PAP calls it."
 
 
 def offer(message: PushMessage, content: Part) -> Offer:
@@ -57,7 +58,7 @@ def offer(message: PushMessage, content: Part) -> Offer:
 
 def in_words_of_pap(refusal: NotTaken) -> str:
     """Return the `desc` of a refusal: the field as PAP names it, and what is wrong with it."""
-    return f"{_NAMES.get(refusal.field, refusal.field)}: {refusal.problem}"
+    return f"{NAMES.get(refusal.field, refusal.field)}: {refusal.problem}"
 
 
 def _check_network(message: PushMessage) -> None:

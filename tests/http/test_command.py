@@ -139,6 +139,20 @@ def test_a_push_is_either_to_recipients_or_to_subscribers(
     assert "--subscribers" in sent.stderr
 
 
+@pytest.mark.parametrize("method", [(), ("--method", "MESSAGE")], ids=["PAP", "JSON"])
+@pytest.mark.parametrize(("option", "value"), [("--to", "http://home1.example/a"), ("--type", "plain")])
+def test_a_refusal_names_the_option(
+    front: Stack, file: Path, option: str, value: str, method: tuple[str, ...]
+) -> None:
+    given = {"--to": "sip:a@home1.example", "--app": "mms.ua", "--type": "text/plain", option: value}
+    words = [word for pair in given.items() for word in pair]
+
+    sent = omapush(front, "push", "send", *words, "--file", file, *method, "--initiator", "trusted")
+
+    assert (sent.returncode, sent.stdout) == (1, "")
+    assert f" {option}: " in sent.stderr
+
+
 def test_pushes_to_a_user_are_listed_with_what_became_of_them(
     front: Stack, core: SipPeer, file: Path, push_id: str
 ) -> None:
