@@ -116,13 +116,11 @@ def measure(front: Front) -> Callable[[Path, int], Figure]:
 
 def _round(front: Front, folder: Path) -> tuple[float, dict[str, float], Carried]:
     product, load = cores.halves()
-    with (
-        _started(full_size.stack(folder, front.parts), product) as stack,
-        cores.on(load),
-        front.beside(folder, stack),
-    ):
-        peak = front.peak(folder, stack)
-        assert peak, "no rate without loss was found: is the machine busy with something else?"
+    with _started(front, folder / "peak", product, load) as stack:
+        peak = front.peak(folder / "peak", stack)
+    assert peak, "no rate without loss was found: is the machine busy with something else?"
+    # Another one: tries that were too much leave requests behind that nobody answers.
+    with _started(front, folder, product, load) as stack:
         calm = _cost(front, folder, stack, peak * 0.9)
         with front.flood(folder, stack, peak * TIMES) as flood:
             time.sleep(SETTLING_S)
@@ -132,11 +130,14 @@ def _round(front: Front, folder: Path) -> tuple[float, dict[str, float], Carried
 
 
 @contextmanager
-def _started(stack: Stack, product: frozenset[int]) -> Iterator[Stack]:
+def _started(front: Front, folder: Path, product: frozenset[int], load: frozenset[int]) -> Iterator[Stack]:
+    """The product on its cores, while this process and all that it starts are on those of the load."""
+    stack = full_size.stack(folder, front.parts)
     try:
         with cores.on(product):
             stack.__enter__()
-        yield stack
+        with cores.on(load), front.beside(folder, stack):
+            yield stack
     finally:
         stack.__exit__(None, None, None)
 

@@ -20,6 +20,8 @@ _NOBODY = "6060"
 "Port of an S-CSCF that nothing is sent to."
 _REPEATED_S = (0.5, 1.0, 0.5)
 "Waits between copies of a request, as timer E of RFC 3261 has them; it ends after two seconds here."
+_STRAY = "notify_unknown"
+"What SIPp plays to requests that belong to no call: were they not answered, they would fill the window."
 _SETTLED_S = 30
 
 
@@ -67,12 +69,22 @@ class SipFront(NamedTuple):
     @contextmanager
     def flood(self, folder: Path, stack: Stack, rate: float) -> Iterator[SippFlood]:
         """Have SIPp send so many a second."""
-        scenario = sipp_rate.SCENARIOS / f"{self.flooding}.xml"
+        scenario, stray = (sipp_rate.SCENARIOS / f"{name}.xml" for name in (self.flooding, _STRAY))
         sipp = Process(
             [
                 *("sipp", f"127.0.0.1:{stack.sip[1]}", "-sf", scenario, "-i", "127.0.0.1"),
                 *("-p", str(free_port()), "-r", f"{rate:.0f}", "-l", f"{rate * 2:.0f}"),
-                *("-key", "s_cscf", _NOBODY, "-timer_resol", "1", "-nostdin", *sipp_rate.BUFFER),
+                *(
+                    "-oocsf",
+                    stray,
+                    "-key",
+                    "s_cscf",
+                    _NOBODY,
+                    "-timer_resol",
+                    "1",
+                    "-nostdin",
+                    *sipp_rate.BUFFER,
+                ),
             ],
             log=folder / "overload.screen",
             env={"TERM": "dumb"},
