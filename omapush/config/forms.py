@@ -38,8 +38,8 @@ ARI: Final = re.compile(r"[A-Za-z0-9.\-%*_+`'~]{1,64}")
 AOR_PATTERN: Final = re.compile(r"(?:sips?:|tel:|\*)[^\s<>\";,]{0,256}")
 # the same, or any shell pattern that such an identity could fit
 RECIPIENTS: Final = re.compile(r"(?:sips?:|tel:|[*?\[])[^\s<>\"]{0,256}")
-# media type without parameters; either side may be a shell pattern
-MEDIA_TYPE: Final = re.compile(r"[^\s;/]{1,127}/[^\s;/]{1,127}|\*")
+# media type without parameters; either side, or both in one, may be a shell pattern
+MEDIA_TYPE: Final = re.compile(r"[^\s;/]{1,127}/[^\s;/]{1,127}|[^\s;/]{0,127}\*[^\s;/]{0,127}")
 # event-type, event-param                                 RFC 6665 8.4
 _EVENT_WORD: Final = r"[A-Za-z0-9\-!%*_+`'~]{1,64}"
 _EVENT_PARAM: Final = r"[A-Za-z0-9.\-!%*_+`'~]{1,64}(?:=[A-Za-z0-9.\-!%*_+`'~:/@,]{1,128})?"

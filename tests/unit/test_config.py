@@ -161,7 +161,7 @@ def test_a_wrong_setting_names_file_key_and_what_would_be_right(
                 "pi": {"password": "x", "recipients": ["*@home1.example", "sips:Al*@a", "tel:+358*"]}
             }
         },
-        {"application": {"mms.ua": {"content_types": ["image/*", "*"]}}},
+        {"application": {"mms.ua": {"content_types": ["image/*", "im*", "*"]}}},
         {"initiator": {"pi": {"password": "x", "identity": "tel:+1-555-0100"}}},
     ],
 )

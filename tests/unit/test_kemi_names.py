@@ -75,8 +75,8 @@ def test_what_python_says_of_shedding_is_what_kamailio_looks_at() -> None:
     overload = (ROOT / "kemi" / "overload.py").read_text()
     looked_at = set(re.findall(r"\$sht\(overload=>(\w+(?:\$var\(queue\))?)\)", CONFIGURATION))
 
-    assert looked_at == {"shed_until", "shed_lets_in$var(queue)"}
-    assert all(f'"{name.replace("$var(queue)", "{number}")}"' in overload for name in looked_at)
+    assert looked_at == {"shed_until", "shed_lets_in$var(queue)", "subscribes_until", "subscribes_let_in"}
+    assert all(f'"{name.removesuffix("$var(queue)")}' in overload for name in looked_at)
     assert "$sht(peers=>$si)" in CONFIGURATION
     assert '"peers"' in overload
 
