@@ -74,17 +74,9 @@ class SipFront(NamedTuple):
             [
                 *("sipp", f"127.0.0.1:{stack.sip[1]}", "-sf", scenario, "-i", "127.0.0.1"),
                 *("-p", str(free_port()), "-r", f"{rate:.0f}", "-l", f"{rate * 2:.0f}"),
-                *(
-                    "-oocsf",
-                    stray,
-                    "-key",
-                    "s_cscf",
-                    _NOBODY,
-                    "-timer_resol",
-                    "1",
-                    "-nostdin",
-                    *sipp_rate.BUFFER,
-                ),
+                # What comes for a call that has ended is answered: SIPp would drop it in silence for 33 s.
+                *("-oocsf", stray, "-deadcall_wait", "0", "-key", "s_cscf", _NOBODY),
+                *("-timer_resol", "1", "-nostdin", *sipp_rate.BUFFER),
             ],
             log=folder / "overload.screen",
             env={"TERM": "dumb"},
