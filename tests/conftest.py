@@ -23,6 +23,10 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# A shell that runs something behind its back has it ignore Ctrl-C, and with it all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PROFILES: Settings = {
     'application."strict.ua"': {"accept_contact": "strict"},
     'application."plain.ua"': {"accept_contact": "none"},
