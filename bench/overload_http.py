@@ -116,8 +116,8 @@ class HttpFront:
             yield flood
             flood.process.wait_for_exit(_ENDED_S)
         told = flood.told()
-        self._accepted = told.accepted - (delivered(stack) - before)
-        print(f"{self.name}: {told}, {self._accepted} wait at the load's end", flush=True)
+        waiting = told.accepted - (delivered(stack) - before)
+        print(f"{self.name}: {told}, {waiting} wait at the load's end", flush=True)
         assert not told.other, f"{told.other} answers that nobody expects"
 
     def done(self, stack: Stack) -> int:

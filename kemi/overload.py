@@ -55,11 +55,12 @@ def sheds(queue: str) -> bool:
     return admitted < 1 and random.random() >= admitted and not _is_urgent()
 
 
-def is_known_natively(peer: str, *, by_address: bool) -> bool:
+def leave_to_kamailio(peer: str, *, by_address: bool) -> bool:
     """
-    In a SIP worker: tell whether Kamailio queues REGISTERs of a trusted peer, and sheds, without Python.
+    In a SIP worker: have Kamailio queue REGISTERs of a trusted peer, and shed, without Python.
 
-    From now on it does. `by_address`: its address makes it trusted; at a certificate Python has to look.
+    Returns whether it did so before. `by_address`: its address makes it trusted; at a certificate Python has
+    to look, and nothing is left to Kamailio.
     """
     if not by_address:
         return False

@@ -162,7 +162,7 @@ class PushAs:
         """
         if ksr_reader.method() != "REGISTER" or not ksr_reader.is_trusted(self._settings):
             return None
-        if overload.is_known_natively(ksr_reader.source_address(), by_address=self._by_address):
+        if overload.leave_to_kamailio(ksr_reader.source_address(), by_address=self._by_address):
             return None
         if not overload.sheds(registering.queue()):
             return None
@@ -197,7 +197,7 @@ class PushAs:
 
     def _subscribe(self) -> Decision:
         """Refuse a SUBSCRIBE, or suspend it until it is stored; the completer lets it answer."""
-        overload.is_known_natively(ksr_reader.source_address(), by_address=self._by_address)
+        overload.leave_to_kamailio(ksr_reader.source_address(), by_address=self._by_address)
         if overload.sheds(subscription_completer.SUBSCRIBES):  # before it is read, which costs most of it
             return suspended.refusal(subscription_completer.SUBSCRIBES)
         request = ksr_reader.subscribe()

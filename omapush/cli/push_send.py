@@ -31,7 +31,7 @@ class SipMethod(StrEnum):
     INDIRECT = "INDIRECT"
 
 
-_OPTIONS: Final[Mapping[str, str]] = {
+_OPTIONS: Final = {
     "push_id": "--push-id",
     "to": "--to",
     "application": "--app",
@@ -43,7 +43,9 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "notify_url": "--notify-url",
     "method": "--method",
 }
-"Field of a push, as `NotTaken` names it -> the option that gives it."
+"Field of a push, as `NotTaken` and JSON name it -> the option that gives it."
+_BY_FIELD: Final[Mapping[str, str]] = _OPTIONS | {NAMES.get(name, name): _OPTIONS[name] for name in _OPTIONS}
+"The same, and by the names of PAP."
 
 Name = Annotated[
     str | None, typer.Option("--initiator", metavar="NAME", help="Account in the configuration.")
@@ -139,8 +141,7 @@ def send(
 def in_words_of_options(desc: str) -> str:
     """Return why a push was refused, with the option in place of the field that PAP or JSON names first."""
     field, colon, problem = desc.partition(": ")
-    options = {**_OPTIONS, **{NAMES[name]: option for name, option in _OPTIONS.items() if name in NAMES}}
-    return f"{options.get(field, field)}{colon}{problem}"
+    return f"{_BY_FIELD.get(field, field)}{colon}{problem}"
 
 
 def _only_initiator(config: Config) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+
+WRONG_TYPE: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")
+"How msgspec says that a value is of another type: which it wanted, and which it is."
+NOT_ONE_OF: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
+"How it says that a value is none of the words."
 
 
 def words(kind: Any) -> tuple[str, ...]:

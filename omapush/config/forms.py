@@ -55,7 +55,6 @@ _PASSWORD_HASH: Final = re.compile(
 _COSTS: Final = ((8_192, 262_144), (1, 10), (1, 8))
 "Least and most of each: cheaper ones are guessed too fast, dearer ones let a stranger stop the api."
 
-_WRONG_TYPE: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")
 _TYPES: Final = {
     "int": ("a whole number", "4"),
     "float": ("a number", "2.5"),
@@ -67,7 +66,6 @@ _TYPES: Final = {
 "msgspec's name of a type: what TOML calls it, and an example."
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
-_NOT_ONE_OF: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 _NOT_IN_RANGE: Final = re.compile(r"Expected `[a-z]+` (?:[<>]=? .*|matching regex .*)", re.DOTALL)
 "How msgspec begins what it says about a value of the right type."
 _NEVER: Final = re.compile(r"(?!)")
@@ -116,11 +114,11 @@ def in_words_of_toml(problem: str, kind: Any) -> str:
     """
     right = allowed.right(kind)
     behind = f"; right would be {right}" if right else ""
-    if wrong := _WRONG_TYPE.fullmatch(problem):
+    if wrong := allowed.WRONG_TYPE.fullmatch(problem):
         wanted, example = _TYPES.get(wrong[1].removesuffix(" | null"), (wrong[1], ""))
         such_as = f" such as {example}" if example and not right else ""
         return f"expected {wanted}{such_as}, this is {_TYPES.get(wrong[2], (wrong[2], ''))[0]}{behind}"
-    if unknown := _NOT_ONE_OF.fullmatch(problem):
+    if unknown := allowed.NOT_ONE_OF.fullmatch(problem):
         return f'"{shortened(unknown[1])}" is wrong{behind}'
     if _NOT_IN_RANGE.fullmatch(problem) and right:
         return f"is wrong{behind}"

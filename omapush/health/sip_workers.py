@@ -9,6 +9,7 @@ some datagrams each that lives has been awake and went to sleep anew.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import Mapping
@@ -24,7 +25,6 @@ _NUDGE: Final = b"\r\n\r\n"
 "A keep-alive, which Kamailio drops as it is read."
 _PAUSE_S: Final = 0.002
 "Between two of them, so that each finds a sleeper."
-_LISTED: Final = re.compile(r'"PID":\s*([0-9]+),\s*"DSC":\s*"([^"]*)"')
 _UDP: Final = re.compile(r"udp receiver child=([0-9]+) sock=(\S+)")
 _TCP: Final = re.compile(r"tcp receiver \([^)]*\) child=[0-9]+|timer")
 "Those that wake by themselves every two seconds, and the one that times requests out."
@@ -41,8 +41,10 @@ class Process(NamedTuple):
 async def processes(config: Config) -> dict[int, Process]:
     """Return those that are to be looked at, by process id; empty: Kamailio does not tell."""
     answer = await kamailio.told(config, "/processes")
-    listed = _LISTED.findall(answer.decode("utf-8", "replace"))
-    found = ((int(pid), _process(description)) for pid, description in listed)
+    try:
+        found = [(int(one["PID"]), _process(one["DSC"])) for one in json.loads(answer)["result"]]
+    except (ValueError, KeyError, TypeError):
+        return {}
     return {pid: process for pid, process in found if process is not None}
 
 

@@ -14,6 +14,8 @@ from omapush.errors import Overloaded
 from omapush.push.admission import Level, observed
 from omapush.push.outflow import Outflow, Seen, looked
 
+PUSH_PATHS: Final = {b"/pap": False, b"/v1/pushes": True}
+"Where pushes are submitted; whether it is JSON."
 DRAWN: Final = "omapush.let_in"
 "What was drawn for a request on its connection, in its scope: whether it is let in without being urgent."
 _LOOK_EVERY_S: Final = 0.05

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from litestar import Litestar, Request
 
 from omapush.errors import MalformedAddress, PeerIsWrong, PushError
+from omapush.pap_http.admission import PUSH_PATHS
 from omapush.pap_http.line import Line
 from omapush.pap_http.secure_headers import careful
 from omapush.protocol.sip_uri import address_of_record
@@ -17,8 +18,6 @@ from omapush.protocol.wappush_address import recipient as sip_target
 
 JSON_ROOT: Final = "/v1"
 _AT_END: Final = "omapush.at_end"
-PUSH_PATHS: Final = {b"/pap": False, b"/v1/pushes": True}
-"Where pushes are submitted; whether it is JSON."
 _PREFIX: Final = f"{JSON_ROOT}/".encode()
 
 

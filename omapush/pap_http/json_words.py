@@ -8,8 +8,6 @@ from typing import Annotated, Any, Final
 from omapush.config import allowed
 from omapush.errors import shortened
 
-_WRONG_TYPE: Final = re.compile(r"Expected `([a-z |]+)`, got `([a-z]+)`")
-_NOT_ONE_OF: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 _NOT_IN_RANGE: Final = re.compile(r"Expected `(?:int|float)` [<>]")
 _TOO_SHORT: Final = re.compile(r"Expected `(str|array)` of length >= 1")
 _NO_TIME: Final = ("Invalid RFC3339", "Expected `datetime`", "Timestamp is out of range")
@@ -34,10 +32,10 @@ def told(message: str, kind: Any) -> str:
     `kind`: the type of the member or parameter, None when it is not known.
     """
     right = allowed.right(kind)
-    if wrong := _WRONG_TYPE.fullmatch(message):
+    if wrong := allowed.WRONG_TYPE.fullmatch(message):
         wanted = " or ".join(_NAMES.get(name, name) for name in wrong[1].split(" | "))
         return f"needed: {wanted}; this is {_NAMES.get(wrong[2], wrong[2])}"
-    if unknown := _NOT_ONE_OF.fullmatch(message):
+    if unknown := allowed.NOT_ONE_OF.fullmatch(message):
         return f'"{shortened(unknown[1])}" is not known; needed: {right}' if right else message
     if _NOT_IN_RANGE.match(message) and right:
         return f"needed: {right}"

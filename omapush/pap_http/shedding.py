@@ -19,8 +19,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from omapush.errors import Overloaded
-from omapush.pap_http.admission import COME_AGAIN_S, DRAWN, Admission, may_be_urgent
-from omapush.pap_http.json_paths import PUSH_PATHS
+from omapush.pap_http.admission import COME_AGAIN_S, DRAWN, PUSH_PATHS, Admission, may_be_urgent
 from omapush.pap_http.problems import NOT_NOW, PROBLEM_TYPE, Problem
 from omapush.pap_http.secure_headers import wanted
 

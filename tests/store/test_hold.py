@@ -10,19 +10,9 @@ from omapush.push.registration import Doubt, Report, doubted
 from omapush.push.values import TARGET_LENGTH, Delivery, ticket
 from omapush.store import keys, outbox, outbox_views, registrations
 from omapush.store.client import Store
-from omapush.store.outbox import Depth, Finished, Hold, Owner, Taken
+from omapush.store.outbox import Depth, Finished, Hold, Taken
 from tests.store.conftest import Make
-
-ONE = Owner("node-1", "run-a", 0)
-SHARDS = range(4)
-NEVER_MS = 4_000_000_000_000
-ALICE = "sip:alice@home1.example"
-
-
-def take(store: Store) -> list[Taken]:
-    outbox.claim(store, SHARDS, ONE, lease_ms=60_000, transaction_ms=40_000)
-    found = outbox.take(store, SHARDS, ONE, transaction_ms=40_000, most=64)
-    return [one for batch in found.values() for one in batch or () if isinstance(one, Taken)]
+from tests.store.one_sender import ALICE, NEVER_MS, SHARDS, take
 
 
 def hold(store: Store, *deliveries: Delivery, again_ms: int = NEVER_MS) -> list[bool]:

@@ -11,7 +11,7 @@ from omapush.store import keys, outbox, outbox_views, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 from tests.store.conftest import Make
-from tests.store.test_hold import ALICE, NEVER_MS, take
+from tests.store.one_sender import ALICE, NEVER_MS, take
 
 REPORT = Report(ALICE, 600, "sip:s", "", (), False, "register", (), "", "", clock.now_ms(), ())
 

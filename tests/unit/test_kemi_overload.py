@@ -124,16 +124,16 @@ def test_a_short_wait_in_both_is_none(table: dict[str, Any], carry: Carry) -> No
     assert table == {}
 
 
-def test_a_peer_is_known_natively_from_its_second_register_on(
+def test_a_peer_is_left_to_kamailio_from_its_second_register_on(
     overload: ModuleType, table: dict[str, Any]
 ) -> None:
-    asked = [overload.is_known_natively("192.0.2.1", by_address=True) for _ in range(2)]
+    asked = [overload.leave_to_kamailio("192.0.2.1", by_address=True) for _ in range(2)]
 
     assert asked == [False, True]
     assert table["192.0.2.1"] == 1
 
 
 def test_a_peer_that_a_certificate_makes_trusted_is_not(overload: ModuleType, table: dict[str, Any]) -> None:
-    assert not overload.is_known_natively("192.0.2.1", by_address=False)
-    assert not overload.is_known_natively("192.0.2.1", by_address=False)
+    assert not overload.leave_to_kamailio("192.0.2.1", by_address=False)
+    assert not overload.leave_to_kamailio("192.0.2.1", by_address=False)
     assert table == {}
