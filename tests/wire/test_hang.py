@@ -48,9 +48,11 @@ def test_one_worker_that_stands_still_beside_others_that_answer_has_kamailio_sta
         workers = asyncio.run(sip_workers.processes(stack.config))
         stopped, name = next((pid, one.name) for pid, one in workers.items() if one.name.startswith(kind))
         os.kill(stopped, signal.SIGSTOP)
-        for _ in workers:  # the others are enough for all that comes
-            asked = request("OPTIONS", "sip:psa@home1.example", peer.address)
-            assert peer.ask(asked, stack.sip).status == 200
+        for _ in workers:  # one that is meant to wake the stopped one lies there until the next comes
+            peer.send(request("OPTIONS", "sip:psa@home1.example", peer.address), stack.sip)
+            peer.send(request("OPTIONS", "sip:psa@home1.example", peer.address), stack.sip)
+        wait_until(lambda: len(peer.responses) >= len(workers), 5, "answers of the others, which are enough")
+        assert {one.status for one in peer.responses} == {200}
 
         line = stack.parts["sip"].wait_for_line("event=sip_hangs", 30)
 
