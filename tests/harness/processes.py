@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.wait import wait_until
+from tests.harness.wait import POLL_S, wait_until
 
 
 class ProcessEnded(AssertionError):
@@ -122,9 +122,11 @@ class Process:
         self.wait_until(lambda: text in self.log_text(), deadline_s, f"{text!r} in the log")
         return next(line for line in self.log_text().splitlines() if text in line)
 
-    def wait_until(self, predicate: Callable[[], bool], deadline_s: float, what: str) -> None:
+    def wait_until(
+        self, predicate: Callable[[], bool], deadline_s: float, what: str, *, poll_s: float = POLL_S
+    ) -> None:
         """
-        Return when the predicate holds while this process lives.
+        Return when the predicate, asked every `poll_s` seconds, holds while this process lives.
 
         Raises:
             ProcessEnded: It died first.
@@ -139,7 +141,7 @@ class Process:
                 raise ProcessEnded(f"ended with {self.exit_code} before: {what}\n{self.log_tail()}")
             return False
 
-        wait_until(held, deadline_s, lambda: f"{what}\n{self.log_tail()}")
+        wait_until(held, deadline_s, lambda: f"{what}\n{self.log_tail()}", poll_s=poll_s)
 
     def wait_for_exit(self, deadline_s: float) -> int:
         """Its exit code, once it ended by itself."""

@@ -7,7 +7,9 @@ from collections.abc import Callable
 POLL_S = 0.01
 
 
-def wait_until(predicate: Callable[[], bool], deadline_s: float, what: str | Callable[[], str]) -> None:
+def wait_until(
+    predicate: Callable[[], bool], deadline_s: float, what: str | Callable[[], str], *, poll_s: float = POLL_S
+) -> None:
     """
     Return as soon as the predicate holds.
 
@@ -19,4 +21,4 @@ def wait_until(predicate: Callable[[], bool], deadline_s: float, what: str | Cal
     while not predicate():
         if time.monotonic() >= end:
             raise TimeoutError(f"after {deadline_s} s still no {what if isinstance(what, str) else what()}")
-        pause.wait(POLL_S)
+        pause.wait(poll_s)
