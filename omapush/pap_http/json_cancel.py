@@ -9,6 +9,7 @@ from litestar import Request, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
+from omapush.pap_http import media
 from omapush.pap_http.json_paths import JSON_ROOT, unescaped
 from omapush.pap_http.json_pushes import find
 from omapush.pap_http.json_route import JsonRoute
@@ -22,6 +23,7 @@ from omapush.push.account import Account
 _REFUSED = refusals(
     _400="A field is missing or wrong",
     _404="You have no such push, or not any more",
+    _415="The body is not application/json",
     _422="A push to all subscribers is taken back as a whole",
     _503="Not now: try again after Retry-After seconds",
 )
@@ -66,6 +68,7 @@ class JsonCancel(JsonRoute):
         status_code=200,
         name="push_cancel",
         operation_id="push_cancel",
+        before_request=media.json_only,
         responses=_REFUSED,
     )
     async def cancel(

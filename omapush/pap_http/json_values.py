@@ -54,21 +54,29 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     deliver_before: Annotated[datetime, Meta(tz=True)] | None = None
-    notify_url: Annotated[str | None, Meta(description="Where results are posted.")] = None
+    notify_url: Annotated[str, Meta(min_length=1, description="Where results are posted.")] | None = None
     notify_as: Annotated[
         Literal["pap", "json"], Meta(description="As PAP documents, or signed and as JSON.")
     ] = "pap"
     delivery_method: Literal["confirmed", "preferconfirmed", "unconfirmed", "notspecified"] = "notspecified"
     priority: Literal["high", "medium", "low"] = "medium"
     deliver_after: Annotated[datetime, Meta(tz=True)] | None = None
-    replace_key: Annotated[
-        str | None,
-        Meta(description="The newest push to the application with this key is the only one that waits."),
-    ] = None
-    replaces: Annotated[
-        str | None,
-        Meta(description="push_id of an earlier push of yours that this one replaces."),
-    ] = None
+    replace_key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="The newest push to the application with this key is the only one that waits.",
+            ),
+        ]
+        | None
+    ) = None
+    replaces: (
+        Annotated[
+            str, Meta(min_length=1, description="push_id of an earlier push of yours that this one replaces.")
+        ]
+        | None
+    ) = None
     replace_method: Annotated[
         Literal["all", "pending-only"],
         Meta(description="Who gets it: all recipients, or only those who still wait for the replaced one."),

@@ -10,6 +10,7 @@ from omapush.errors import shortened
 
 _NOT_IN_RANGE: Final = re.compile(r"Expected `(?:int|float)` [<>]")
 _TOO_SHORT: Final = re.compile(r"Expected `(str|array)` of length >= 1")
+NEEDED_TIME: Final = "needed: a time with its zone, such as 2030-01-31T10:00:00Z"
 _NO_TIME: Final = ("Invalid RFC3339", "Expected `datetime`", "Timestamp is out of range")
 _NO_JSON: Final = ("Input data was truncated", "JSON is malformed", "Invalid UTF-8")
 "How msgspec begins what it says."
@@ -42,7 +43,7 @@ def told(message: str, kind: Any) -> str:
     if short := _TOO_SHORT.fullmatch(message):
         return "is empty" if short[1] == "str" else "needed: at least one"
     if message.startswith(_NO_TIME):
-        return "needed: a time with its zone, such as 2030-01-31T10:00:00Z"
+        return NEEDED_TIME
     if message.startswith(_NO_JSON):
         return f"is no JSON: {message}"
     return message

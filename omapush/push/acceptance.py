@@ -8,9 +8,9 @@ result of that recipient alone.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from omapush.errors import MalformedAddress, MalformedMime, PushError, PushRefused, shortened
@@ -18,26 +18,25 @@ from omapush.protocol.feature_tags import ari_of_application_id
 from omapush.protocol.multipart import media_type
 from omapush.protocol.sip_uri import address_of_record
 from omapush.protocol.wappush_address import recipient as sip_target
+from omapush.push import result_url
 from omapush.push.account import Account, Operation, matches
 from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import PENDING, Push, Recipient, Result, push_ref
 
 PUSH_VERSION: Final = 1
 LONGEST_PUSH_ID: Final = 256
-LONGEST_URL: Final = 2_048
 LONGEST_REPLACE_KEY: Final = 64
 LIST_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _LONGEST_HEADER: Final = 256
+_MOST_HEADERS: Final = 64
+_LONGEST_HEADERS: Final = 8_192
+"Characters of all of them; each delivery carries a copy."
+_LATEST_MS: Final = 253_402_300_799_000
+"9999-12-31T23:59:59Z: what is later cannot be written as a date."
 _TRAVELLING: Final = ("x-wap-", "content-language", "content-encoding", "content-disposition")
 _NOT_TRAVELLING: Final = frozenset({"x-wap-application-id"})
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,64}")  # token  RFC 3261 25.1
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_LABEL: Final = r"[0-9A-Za-z_](?:[0-9A-Za-z_\-]{0,61}[0-9A-Za-z_])?"
-# authority = host [ ":" port ], IP-literal = "[" IPv6address "]"; user information is left out  RFC 3986 3.2
-_NOTIFY_URL: Final = re.compile(
-    rf"https?://(?:{_LABEL}(?:\.{_LABEL})*\.?|\[([0-9A-Fa-f:.]{{2,45}})\])(?::([0-9]{{1,5}}))?(?:[/?#][!-~]*)?",
-    re.IGNORECASE,
-)
 
 
 class NotTaken(PushRefused):
@@ -180,7 +179,8 @@ def accept(
     if not account.may_use(offer.application):
         raise NotAllowed("application", f"initiator may not push to application {offer.application}")
     _check_permissions(offer, account)
-    notify_url = _notify_url(offer.notify_url)
+    if offer.notify_url and not result_url.is_one(offer.notify_url):
+        raise NotTaken("2000", "notify_url", f"not {result_url.WANTED}")
     if offer.notify_as and not account.signs:
         raise NotPossible("3001", "notify_as", "the operator has set no webhook secret for you")
     _check_replace_key(offer)
@@ -188,11 +188,7 @@ def accept(
     _check_audience(offer, account, rules)
     recipients, results = _recipients(offer, account, now_ms)
     after_ms = offer.deliver_after_ms or 0
-    before_ms = offer.deliver_before_ms
-    if before_ms is not None and before_ms <= now_ms:
-        raise NotPossible("2001", "deliver_before", "is in the past")
-    if before_ms is not None and before_ms <= after_ms:
-        raise NotTaken("2000", "deliver_before", "not later than deliver-after")
+    before_ms = _deadline_ms(offer, now_ms, lifetime_s * 1000)
     push = Push(
         version=PUSH_VERSION,
         ref=push_ref(account.name, offer.push_id),
@@ -204,12 +200,12 @@ def accept(
         size=len(offer.content),
         priority=offer.priority,
         delivery_method=offer.delivery_method,
-        notify_url=notify_url,
+        notify_url=offer.notify_url,
         notify_as=offer.notify_as,
         replace_key=offer.replace_key,
         accepted_ms=now_ms,
-        deliver_before_ms=before_ms if before_ms is not None else max(now_ms, after_ms) + lifetime_s * 1000,
-        deadline_given=before_ms is not None,
+        deliver_before_ms=before_ms,
+        deadline_given=offer.deliver_before_ms is not None,
         source_reference=offer.source_reference,
         order_us=order_us,
         method=offer.method,
@@ -221,26 +217,20 @@ def accept(
     return Accepted(push, recipients, results, offer.content)
 
 
-def _notify_url(url: str) -> str:
-    """Where results go; empty when nobody wants them."""
-    if not url:
-        return ""
-    found = _NOTIFY_URL.fullmatch(url) if len(url) <= LONGEST_URL else None
-    if found is None or not _is_address(found[1]) or not 0 < int(found[2] or 80) <= 65_535:
-        raise NotTaken(
-            "2000",
-            "notify_url",
-            "not http:// or https:// with a host, a port up to 65535 "
-            f"and no user, of at most {LONGEST_URL} characters",
-        )
-    return url
-
-
-def _is_address(ipv6: str | None) -> bool:
-    try:
-        return ipv6 is None or bool(ipaddress.IPv6Address(ipv6))
-    except ValueError:
-        return False
+def _deadline_ms(offer: Offer, now_ms: int, lifetime_ms: int) -> int:
+    """From when on nothing is sent: as asked for, else so long after it may be sent first."""
+    after_ms, before_ms = offer.deliver_after_ms or 0, offer.deliver_before_ms
+    if after_ms > _LATEST_MS - lifetime_ms:
+        raise NotTaken("2000", "deliver_after", "too far in the future")
+    if before_ms is None:
+        return max(now_ms, after_ms) + lifetime_ms
+    if before_ms > _LATEST_MS:
+        raise NotTaken("2000", "deliver_before", "later than the year 9999")
+    if before_ms <= now_ms:
+        raise NotPossible("2001", "deliver_before", "is in the past")
+    if before_ms <= after_ms:
+        raise NotTaken("2000", "deliver_before", "not later than deliver-after")
+    return before_ms
 
 
 def require(account: Account, operation: Operation, field: str = "") -> None:
@@ -291,7 +281,11 @@ def _check_content(offer: Offer, rules: ContentRules) -> None:
         raise ContentTooLarge(
             f"content has {len(offer.content)} bytes, the application's limit is {rules.max_bytes}"
         )
-    for name, value in offer.content_headers:
+    headers = offer.content_headers
+    if len(headers) > _MOST_HEADERS or sum(map(len, chain(*headers))) > _LONGEST_HEADERS:
+        most = f"more than {_MOST_HEADERS}, or {_LONGEST_HEADERS} characters in all"
+        raise NotTaken("2000", "content_headers", most)
+    for name, value in headers:
         if _HEADER_NAME.fullmatch(name) is None or _is_unfit(value):
             raise NotTaken(
                 "2000", "content_headers", f"{shortened(name)}: too long, or has control characters"

@@ -19,6 +19,8 @@ from omapush.push.values import Delivery
 _CRLF: Final = "\r\n"
 _PRIORITY: Final = {"high": "urgent", "low": "non-urgent"}
 "Priority of a push, as priority-value of the SIP header says it (RFC 3261 20.26); else normal."
+_LONGEST_S: Final = 2**32 - 1
+"Largest delta-seconds of Expires (RFC 3261 20.19)."
 _GENERATED_BYTES: Final = sum(
     len(text)
     for text in (
@@ -139,5 +141,5 @@ def validity(delivery: Delivery) -> list[str]:
     """Return Date and Expires, which tell the device until when the push is worth showing (RFC 3428 8)."""
     if not delivery.deadline_given:
         return []
-    lifetime_s = max(1, (delivery.deliver_before_ms - delivery.accepted_ms) // 1000)
+    lifetime_s = min(max(1, (delivery.deliver_before_ms - delivery.accepted_ms) // 1000), _LONGEST_S)
     return [f"Date: {formatdate(delivery.accepted_ms / 1000, usegmt=True)}", f"Expires: {lifetime_s}"]

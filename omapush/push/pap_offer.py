@@ -22,6 +22,7 @@ NAMES: Final[Mapping[str, str]] = {
     "content_headers": "headers of the content",
     "content": "content",
     "deliver_before": "push-message@deliver-before-timestamp",
+    "deliver_after": "push-message@deliver-after-timestamp",
     "replaces": "push-message@replace-push-id",
     "notify_url": "push-message@ppg-notify-requested-to",
 }

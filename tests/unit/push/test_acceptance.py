@@ -57,6 +57,25 @@ def test_a_given_deadline_is_kept_and_one_in_the_past_is_refused() -> None:
     assert refused(deliver_before_ms=NOW_US // 1000) == ("2001", "deliver_before")
 
 
+def test_a_time_that_no_calendar_can_write_is_refused_by_name() -> None:
+    """What is stored has to be shown again, in answers, in the log and to the operator."""
+    last_ms = 253_402_300_799_000  # 9999-12-31T23:59:59Z, which providers take for "never"
+
+    assert accepted(deliver_before_ms=last_ms).push.deliver_before_ms == last_ms
+    assert refused(deliver_before_ms=last_ms + 1_000) == ("2000", "deliver_before")
+    assert accepted(deliver_after_ms=last_ms - 60_000).push.deliver_before_ms == last_ms
+    assert refused(deliver_after_ms=last_ms - 59_000) == ("2000", "deliver_after")
+
+
+def test_header_lines_of_the_content_are_as_few_as_a_part_of_pap_may_have() -> None:
+    few = tuple((f"X-Wap-{number}", "v" * 100) for number in range(64))
+
+    accepted(content_headers=few)
+    assert refused(content_headers=(*few, ("X-Wap-64", ""))) == ("2000", "content_headers")
+    long = tuple((f"X-Wap-{number}", "v" * 250) for number in range(32))
+    assert refused(content_headers=long) == ("2000", "content_headers")
+
+
 def test_each_address_is_one_recipient_in_the_order_given() -> None:
     taken = accepted(BOB, ALICE, BOB)
 

@@ -140,6 +140,13 @@ def test_a_given_deadline_becomes_date_and_expires() -> None:
     assert "Date: Thu, 01 Jan 1970 00:16:40 GMT\r\n" in dated.headers
 
 
+def test_a_deadline_farther_off_than_expires_can_say_is_the_farthest_that_it_can() -> None:
+    """delta-seconds ends at 2**32 - 1 (RFC 3261 20.19); providers write the year 9999 for "never"."""
+    never = DELIVERY._replace(deadline_given=True, deliver_before_ms=253_402_300_799_000)
+
+    assert "Expires: 4294967295\r\n" in composed(never).headers
+
+
 @pytest.mark.req("MSG-SIZE")
 @given(content=st.binary(max_size=3_000), user=st.text("abcdef", min_size=1, max_size=60))
 def test_the_size_counts_every_byte_of_what_is_composed(content: bytes, user: str) -> None:
