@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from omapush import clock
 from omapush.config import Config
@@ -12,6 +12,9 @@ from omapush.store.client import Store
 from omapush.store.pushes import Known
 from omapush.views.ladder import last
 from omapush.views.words import span
+
+_ON_CHANGE: Final = "until devices or subscriptions change"
+"What the event log says of a push that is held for more than a time (kemi/holding.py)."
 
 
 class Standing(NamedTuple):
@@ -62,11 +65,13 @@ def _ended(known: Known, result: Result) -> str:
 def _telling(config: Config, known: Known, index: int) -> str:
     if not known.push.notify_url:
         return "Nothing: the initiator did not ask to be told."
-    event = last(known.events, index, "notified", "notify-failed")
+    event = last(known.events, index, "notified", "notify-failed", "notify-given-up")
     if event is None:
         return f"The initiator will be told at {known.push.notify_url}."
     if event.name == "notified":
         return f"Nothing: the initiator was told at {clock.iso(event.at_ms)}."
+    if event.name == "notify-given-up":
+        return f"Nothing: the initiator could not be told ({event.text}), and is not told any more."
     return (
         f"The initiator could not be told ({event.text}); tried again with growing waits "
         f"for {span(config.notify.give_up_s * 1000)}."
@@ -89,8 +94,13 @@ def _waiting(
             )
         case "later":
             event = last(known.events, index, "retry")
-            said = event.text if event else "the last try failed"
-            return f"The last try failed: {said}.", "It is tried again by itself at that time."
+            if event is None:
+                return (
+                    "It was not sent yet: its next hop is left alone or has all requests that it may have, "
+                    "its device has not answered an earlier NOTIFY, or no key opens its content.",
+                    "It is looked at again within seconds; omapush doctor tells what is wrong.",
+                )
+            return f"The last try failed: {event.text}.", "It is tried again by itself at that time."
         case "held":
             event = last(known.events, index, "held", "retry", "session", "sent", "reply")
             if event is not None and event.name in ("session", "sent", "reply"):
@@ -98,6 +108,8 @@ def _waiting(
             if event is not None and event.name == "retry":
                 said = f"The last try found the device away: {event.text}."
                 return said, "It is sent at once when the user registers, or at that time."
+            if event is not None and _ON_CHANGE not in event.text:
+                return f"It is held: {event.text}.", "It is looked at again at that time."
             return (
                 f"It is held: {event.text if event else 'no device of the user has the application'}.",
                 "It is sent at once when the user's registration shows a device that has the application.",

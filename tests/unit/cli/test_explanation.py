@@ -46,7 +46,7 @@ def pending(*events: Event) -> Known:
         ("ready", "next in the user's queue", "takes it at once"),
         ("waiting", "behind an earlier push", "when the earlier one has its answer"),
         ("taken", "under way", "Without one for 40 s it is sent again"),
-        ("later", "last try failed", "tried again"),
+        ("later", "was not sent", "looked at again within seconds"),
         ("held", "no device of the user has the application", "at once when the user's registration"),
         ("nowhere", "not in the outbox", "notifier hands over"),
     ],
@@ -68,6 +68,21 @@ def test_a_retry_is_quoted(place: Any) -> None:
     place("later")
     retry = Event(START_MS + 5, 0, "retry", "busy (486 Busy Here) after 3 ms; try 2 at 08:00:02")
     assert "busy (486 Busy Here) after 3 ms; try 2 at 08:00:02" in standing(pending(retry)).now
+
+
+def test_what_was_put_off_after_a_try_is_not_said_to_be_without_one(place: Any) -> None:
+    place("later")
+    tried = pending(Event(START_MS + 5, 0, "retry", "busy (486 Busy Here)"))
+    assert "last try failed: busy (486 Busy Here)" in standing(tried).now
+
+
+def test_a_push_that_waits_for_a_time_is_not_said_to_wait_for_a_device(place: Any) -> None:
+    place("held")
+    event = Event(START_MS + 5, 0, "held", "quiet hours until 07:00; looked at again at 07:00:12")
+    said = standing(pending(event))
+    assert "held: quiet hours until 07:00" in said.now
+    assert said.next.startswith("It is looked at again at that time.")
+    assert "device" not in said.next
 
 
 def test_the_reason_of_a_hold_is_quoted(place: Any) -> None:
@@ -92,6 +107,15 @@ def test_a_final_result_says_whether_the_initiator_knows_it(place: Any) -> None:
     assert "was told at" in standing(known(ACCEPTED, NOTIFIED)).next
     failed = NOTIFIED._replace(name="notify-failed", text="connection refused")
     assert "could not be told (connection refused)" in standing(known(ACCEPTED, failed)).next
+
+
+def test_a_notification_that_was_given_up_is_not_said_to_be_tried_again(place: Any) -> None:
+    place("nowhere")
+    failed = NOTIFIED._replace(name="notify-failed", text="HTTP 500; again at 08:00:10")
+    given_up = NOTIFIED._replace(name="notify-given-up", text="HTTP 500")
+    assert standing(known(ACCEPTED, failed, given_up)).next == (
+        "Nothing: the initiator could not be told (HTTP 500), and is not told any more."
+    )
 
 
 def test_an_initiator_that_did_not_ask_is_told_nothing(place: Any) -> None:
