@@ -156,7 +156,7 @@ class Notify(Section, frozen=True):
     first_retry_s: Annotated[float, Meta(gt=0, le=3_600)] = 1.0
     """Wait before the first repeat; doubles each time."""
     longest_retry_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
-    """Ceiling of the wait."""
+    """Ceiling of the wait, and of what an initiator's Retry-After is obeyed for."""
     give_up_s: Seconds = 86_400
     """A notification older than this is given up; the push keeps its result."""
     concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from omapush.errors import PushError, shortened
@@ -11,6 +12,7 @@ from omapush.protocol import pap_values as pap
 LARGEST: Final = 65_536
 "Bytes of an answer that are read; what is longer is not looked into."
 _REFUSING_CLASSES: Final = (3, 4)
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")  # delay-seconds  RFC 9110 10.2.3
 
 
 class Answer(NamedTuple):
@@ -20,17 +22,21 @@ class Answer(NamedTuple):
     "Why it did not take the notification; empty when it did."
     remark: str = ""
     "What it had against a notification that counts as told all the same."
+    after_s: int = 0
+    "Not before so long it wants to be asked again; 0: it does not say."
 
 
-def read(status: int, content_type: str, body: bytes) -> Answer:
+def read(status: int, content_type: str, body: bytes, retry_after: str = "") -> Answer:
     """
     Return what an HTTP answer means.
 
     Any 2xx means that the notification arrived. A PAP document in it asks for a repeat with a code of class
-    3 or 4; with one of class 2 or a badmessage-response it says that a repeat would not help.
+    3 or 4; with one of class 2 or a badmessage-response it says that a repeat would not help. Of Retry-After
+    only seconds count, not a date.
     """
     if not 200 <= status < 300:
-        return Answer(f"HTTP {status}")
+        after_s = int(retry_after) if _SECONDS.fullmatch(retry_after) else 0
+        return Answer(f"HTTP {status}", after_s=after_s)
     if not body or "xml" not in content_type.lower():
         return Answer("")
     if len(body) > LARGEST:

@@ -25,6 +25,8 @@ class Posted(NamedTuple):
     content_type: str
     body: bytes
     "As far as it was read: one byte more than wanted when there was more."
+    retry_after: str = ""
+    "As the header of that name says."
 
 
 class Broken(Exception):
@@ -99,7 +101,8 @@ class Poster:
                 read = await self._beginning(response.content)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Broken(f"{type(error).__name__}: {error}") from error
-        return Posted(response.status, response.headers.get("Content-Type", ""), read)
+        said = response.headers
+        return Posted(response.status, said.get("Content-Type", ""), read, said.get("Retry-After", ""))
 
     async def _beginning(self, content: aiohttp.StreamReader) -> bytes:
         body = bytearray()

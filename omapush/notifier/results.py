@@ -32,6 +32,7 @@ from omapush.push.outcome import delivery_method_used
 from omapush.push.values import Event
 from omapush.store import owed
 from omapush.store.client import Store
+from omapush.store.codec import BrokenRecord
 from omapush.store.owed import Due, Settlement
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _IDLE_S: Final = 0.1
 _REST_S: Final = 1.0
 _SETTLE_MS: Final = 10_000
 "What noting an answer may take, on top of waiting for a slot and of the exchange."
+_MOST_TRIES: Final = 100_000
+"Results whose failed tries are counted: what was counted longest ago begins with the shortest wait again."
 _HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/xml", "Accept-Encoding": "identity"}
 
 
@@ -67,13 +70,15 @@ class Notifications:
         self._slots = Slots(config.notify.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
-        self._failing: dict[str, Failing] = {}
+        self._failing: dict[str, tuple[Failing, float]] = {}
+        "With the time of the last failure."
         self._unsettled: dict[str, tuple[int, Event]] = {}
         "What came of notifications, and is not noted yet; at most as many as are under way at a time."
 
     def failing(self) -> list[Failing]:
-        """Return the initiators whose last notifications were not taken."""
-        return list(self._failing.values())
+        """Return the initiators that take no notifications, of those that something is still owed to."""
+        oldest = clock.monotonic() - 2 * self._settings.longest_retry_s - self._settings.timeout_s
+        return [one for one, at in self._failing.values() if at > oldest]
 
     async def run(self, stop: asyncio.Event) -> None:
         """
@@ -107,6 +112,9 @@ class Notifications:
             most=max(1, most),
         )
         for member, one in due:
+            if isinstance(one, BrokenRecord):
+                log.get().error("result_records_broken", member=member, problem=str(one))
+                continue
             host = "" if one is None else host_of(one.push.notify_url)
             if self._slots.hold(host):
                 task = asyncio.create_task(self._when_free(member, one, host, now_ms, stop))
@@ -171,7 +179,7 @@ class Notifications:
             await self._settle(member, 0, Event(now_ms, index, "notify-given-up", said.refusal))
         else:
             self._metrics.notifications.labels("refused").inc()
-            again_ms = now_ms + self._wait_ms(member)
+            again_ms = now_ms + max(self._wait_ms(member), self._asked_for_ms(said))
             text = f"{said.refusal}; again at {clock.iso(again_ms)}"
             await self._settle(member, again_ms, Event(now_ms, index, "notify-failed", text))
 
@@ -181,12 +189,19 @@ class Notifications:
             self._failing.pop(initiator, None)
         elif initiator in self._secrets:
             before = self._failing.get(initiator)
-            self._failing[initiator] = Failing(initiator, before.failures + 1 if before else 1, refusal[:200])
+            failures = before[0].failures + 1 if before else 1
+            self._failing[initiator] = Failing(initiator, failures, refusal[:200]), clock.monotonic()
+
+    def _asked_for_ms(self, said: Answer) -> int:
+        """How long the initiator wants to be left alone, within the ceiling of all waits."""
+        return int(min(said.after_s, self._settings.longest_retry_s) * 1000)
 
     def _wait_ms(self, member: str) -> int:
         """Double the wait with each failure; a restart begins again with the shortest."""
-        tries = self._tries.get(member, 0)
+        tries = self._tries.pop(member, 0)
         self._tries[member] = tries + 1
+        if len(self._tries) > _MOST_TRIES:  # of what another notifier has told since we know nothing
+            del self._tries[next(iter(self._tries))]
         wait_s = min(self._settings.first_retry_s * 2 ** min(tries, 30), self._settings.longest_retry_s)
         return int(wait_s * 1000 * (0.5 + random.random() / 2))
 
@@ -244,7 +259,7 @@ class Notifications:
 
     async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
         posted = await self._poster.post(url, document, headers)
-        return answer.read(posted.status, posted.content_type, posted.body)
+        return answer.read(posted.status, posted.content_type, posted.body, posted.retry_after)
 
 
 def _notification(due: Due) -> pap.ResultNotification:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from omapush import clock, log
 from omapush.config import Config
-from omapush.errors import PushError
+from omapush.errors import PushError, StoreUnavailable
 from omapush.notifier.metrics import NotifierMetrics
 from omapush.push import link_outcome
 from omapush.push.outcome import Outcome, delivered_in_some, expired
@@ -49,13 +49,26 @@ class Sweeper:
                 await asyncio.sleep(_REST_S)
 
     def sweep(self) -> None:
-        """Sweep once."""
+        """
+        Sweep once.
+
+        Raises:
+            Exception: the first that a step met; unless Redis is away, those after it were done all the same.
+        """
         outbox.wake(self._store)
-        self._expire()
-        self._repeat_lost()
-        self._hand_over_left()
+        problem: Exception | None = None
+        for step in (self._expire, self._repeat_lost, self._hand_over_left, self._repair, self._end_links):
+            try:
+                step()
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one broken record must not keep the other steps from theirs
+                problem = problem or error
+        if problem is not None:
+            raise problem
+
+    def _repair(self) -> None:
         cancelling.repair(self._store, now_ms=clock.now_ms(), retention_s=self._retention_s)
-        self._end_links()
 
     def _expire(self) -> None:
         """End what waits past its deliver-before, also while no sender is there to look at it."""

@@ -17,6 +17,7 @@ from omapush.control.agent import Agent, follow
 from omapush.notifier import answer
 from omapush.notifier.alarm_keeper import AlarmKeeper
 from omapush.notifier.backend import Backends
+from omapush.notifier.lasting import lasting
 from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.posting import Poster
 from omapush.notifier.pruning import Pruning
@@ -72,20 +73,22 @@ async def _round(store: Store, metrics: NotifierMetrics, config: Config, stop: a
         asyncio.TaskGroup() as tasks,
     ):
         notifications = Notifications(config, store, poster, metrics, export)
-        background = [
-            tasks.create_task(AlarmKeeper(config, store, notifications.failing).run()),
-            tasks.create_task(Sweeper(config, store, metrics).run()),
-            tasks.create_task(Pruning(config, store).run()),
-            tasks.create_task(QuotaSweep(config, store).run()),
-            tasks.create_task(TracedPushes(store, export).run()),
-            tasks.create_task(wishes.watch()),
-        ]
+        parts = {
+            "alarms": AlarmKeeper(config, store, notifications.failing).run,
+            "sweeper": Sweeper(config, store, metrics).run,
+            "pruning": Pruning(config, store).run,
+            "quotas": QuotaSweep(config, store).run,
+            "traces": TracedPushes(store, export).run,
+            "wishes": wishes.watch,
+        }
         if config.records.folder:
-            background.append(tasks.create_task(Recorder(config, store, metrics).run()))
+            parts["records"] = Recorder(config, store, metrics).run
         if config.capabilities.fetch:
-            background.append(tasks.create_task(ProfileFetcher(config, store, foreign).run()))
-        backends = tasks.create_task(Backends(config, store, behind, wishes, export).run(stop))
-        await notifications.run(stop)
+            parts["profiles"] = ProfileFetcher(config, store, foreign).run
+        background = [tasks.create_task(lasting(name, run)) for name, run in parts.items()]
+        hosted = Backends(config, store, behind, wishes, export)
+        backends = tasks.create_task(lasting("back ends", partial(hosted.run, stop)))
+        await lasting("results", partial(notifications.run, stop))
         await backends
         for task in background:
             task.cancel()

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from omapush.push.values import Event, Push, Recipient, Result
 from omapush.store import codec, keys
 from omapush.store.client import Call, Store, call, call_all, store_errors
+from omapush.store.codec import BrokenRecord
 
 _TRY_MS: Final = 600_000
 "How long after the time of its next try a result is still known: notifiers may be late."
@@ -21,12 +22,14 @@ class Due(NamedTuple):
     result: Result
 
 
-def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[tuple[str, Due | None]]:
+def borrow_due(
+    store: Store, *, now_ms: int, lease_ms: int, most: int
+) -> list[tuple[str, Due | BrokenRecord | None]]:
     """
     Borrow results that initiators have to be told now, each with its name for settle().
 
-    None in place of a result whose push was forgotten meanwhile. What is not settled within `lease_ms`
-    is due again.
+    None in place of a result whose push was forgotten meanwhile, and of one that cannot be read why. What is
+    not settled within `lease_ms` is due again.
     """
     answers = call_all(
         store,
@@ -45,10 +48,13 @@ def borrow_due(store: Store, *, now_ms: int, lease_ms: int, most: int) -> list[t
     return [(member, _due(*row)) for member, row in zip(members, rows, strict=True)]
 
 
-def _due(record: bytes | None, recipient: bytes | None, result: bytes | None) -> Due | None:
+def _due(record: bytes | None, recipient: bytes | None, result: bytes | None) -> Due | BrokenRecord | None:
     if record is None or recipient is None or result is None:
         return None
-    return Due(codec.push(record), codec.recipient(recipient), codec.result(result))
+    try:
+        return Due(codec.push(record), codec.recipient(recipient), codec.result(result))
+    except BrokenRecord as error:  # those that were borrowed with it are told
+        return error
 
 
 def split_member(member: str) -> tuple[str, int]:

@@ -5,6 +5,7 @@ import pytest
 from omapush.push.values import Event, Push, Result
 from omapush.store import keys, owed, pushes
 from omapush.store.client import Store
+from omapush.store.codec import BrokenRecord
 from omapush.store.pushes import Stored, Submission
 from tests.harness.messagepack import named, unpacked
 from tests.store.conftest import NOW_MS, Make
@@ -126,6 +127,19 @@ def test_results_and_notes_for_a_forgotten_push_leave_nothing_behind(store: Stor
     assert store.db.dbsize() == 0
 
 
+def test_a_result_whose_push_cannot_be_read_is_lent_with_the_reason(store: Store, make: Make) -> None:
+    one, whole = make.submission(), make.submission()
+    pushes.accept_all(store, [one, whole])
+    finish(store, one.push.ref)
+    finish(store, whole.push.ref)
+    store.db.hset(push_key(store, one.push.ref), "record", b"\xc1 no record")
+
+    lent = dict(owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10))
+
+    assert isinstance(lent[f"{one.push.ref}.0"], BrokenRecord)
+    assert isinstance(lent[f"{whole.push.ref}.0"], owed.Due)
+
+
 def test_each_final_result_is_owed_once_and_closed_when_told(store: Store, make: Make) -> None:
     one, quiet = make.submission("sip:a@home1.example", "sip:b@home1.example"), make.submission(notify_url="")
     pushes.accept_all(store, [one, quiet])
@@ -133,7 +147,7 @@ def test_each_final_result_is_owed_once_and_closed_when_told(store: Store, make:
     finish(store, one.push.ref, 1)
 
     ((member, due),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
-    assert due is not None
+    assert isinstance(due, owed.Due)
     assert (due.push, due.recipient, due.result.state) == (one.push, one.recipients[1], "delivered")
     assert owed.split_member(member) == (one.push.ref, 1)
     owed.settle_all(store, [owed.Settlement(member, 0, Event(NOW_MS, 1, "notified", ""))])

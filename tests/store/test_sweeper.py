@@ -8,6 +8,7 @@ from omapush.notifier.sweeper import MOST_REPEATS, Sweeper
 from omapush.push.values import Delivery, Event, Result, ticket
 from omapush.store import outbox, outbox_views, pushes
 from omapush.store.client import Store
+from omapush.store.codec import BrokenRecord
 from omapush.store.outbox import Owner, Told
 from omapush.store.pushes import Stored, Submission
 from tests.harness.stack import Stack
@@ -53,6 +54,22 @@ def test_a_push_whose_api_died_before_the_hand_over_is_handed_over(
     assert outbox.depth(store).all == 2
     assert pushes.not_handed_over(store, clock.now_ms()) == []
     assert events(store, deliveries[0].ref).count("handed-over") == 1
+
+
+def test_what_breaks_in_one_step_keeps_the_others_from_nothing(
+    store: Store, sweeper: Sweeper, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One record that cannot be read would else keep every push that an api left behind."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenRecord("no record")
+
+    accepted(store, make.submission())
+    monkeypatch.setattr(outbox, "expire", broken)
+    with pytest.raises(BrokenRecord):
+        sweeper.sweep()
+
+    assert outbox.depth(store).all == 1
 
 
 def test_a_push_just_accepted_is_left_to_its_api(store: Store, sweeper: Sweeper, make: Make) -> None:

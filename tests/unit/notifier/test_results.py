@@ -20,6 +20,7 @@ from omapush.push.values import Push, Recipient, Result
 from omapush.store import client
 from omapush.store import owed as owed_results
 from omapush.store.client import Store
+from omapush.store.codec import BrokenRecord
 from omapush.store.owed import Due, Settlement
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,13 +30,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 class FakeRedis:
     """Results due at once, and how they were settled."""
 
-    def __init__(self, owed: Iterable[tuple[str, Due]]) -> None:
+    def __init__(self, owed: Iterable[tuple[str, Due | BrokenRecord]]) -> None:
         self.owed = list(owed)
         self.settled: list[Settlement] = []
         self.renewed: list[str] = []
         self.taken_by_others: set[str] = set()
 
-    def borrow_due(self, _store: Store, **_: int) -> list[tuple[str, Due]]:
+    def borrow_due(self, _store: Store, **_: int) -> list[tuple[str, Due | BrokenRecord]]:
         taken, self.owed = self.owed, []
         return taken
 
