@@ -176,8 +176,8 @@ _KINDS: Final = (
         "initiator-failing",
         "minor",
         "initiator",
-        "An initiator took none of the last five notifications or more. It ends with one that is taken, or when "
-        "nothing was tried for twice `notify.longest_retry_s`.",
+        "An initiator took none of the last five notifications or more. It ends with one that is taken, or "
+        "when nothing was tried for twice `notify.longest_retry_s`.",
         "It does not learn its results; they are tried again for `notify.give_up_s`.",
         "Tell the initiator; `omapush push explain` of one of its pushes has its answer.",
     ),
