@@ -57,8 +57,17 @@ class Key(NamedTuple):
 
 @app.command()
 def check(context: typer.Context) -> None:
-    """Say whether the configuration is right; if not, which key is wrong and what would be right."""
+    """
+    Say whether the configuration is right, and the files that it names can be used; if not, which key is
+    wrong and what would be right.
+    """
+    from omapush.cli.start_checks import refusals
+
     found = terminal.settings(context)
+    if problems := list(refusals(found)):
+        for problem in problems:
+            print(f"omapush: {problem}", file=sys.stderr)
+        raise typer.Exit(terminal.FAILED)
     source = found.path if Path(found.path).exists() else f"{found.path} (not there: defaults)"
     facts = (
         f"SIP {', '.join(found.sip.listen)}",
