@@ -1,4 +1,4 @@
-"""What a start would be refused for though the configuration file is right by itself: the files that it names."""
+"""What a start would be refused for though the configuration is right by itself: files that it names."""
 
 from __future__ import annotations
 

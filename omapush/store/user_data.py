@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from omapush.errors import PushError
+from omapush.protocol import wappush_address
+from omapush.protocol.sip_uri import address_of_record
 from omapush.push.hosted import HostedPush
 from omapush.push.values import Delivery, Event, Push, Recipient, Result, target
 from omapush.store import codec, keys, lists, outbox, push_pages, registrations, sealing, subscriptions
@@ -165,8 +168,18 @@ def parts(store: Store, user: User) -> Iterator[Part]:
         push = codec.push(record)
         for page in push_pages.read_all(store, ref):
             for offset, recipient in enumerate(page.recipients):
-                if recipient.aor in ours or recipient.address in ours:
+                if _meant(recipient) in ours or recipient.address in ours:
                     yield _part(store, push, page, offset)
+
+
+def _meant(recipient: Recipient) -> str:
+    """Whom a recipient is: one that was refused, such as a second address of a user, has no identity."""
+    if recipient.aor:
+        return recipient.aor
+    try:
+        return address_of_record(wappush_address.recipient(recipient.address), field="address")
+    except PushError:
+        return ""
 
 
 def _part(store: Store, push: Push, page: push_pages.Page, offset: int) -> Part:

@@ -40,5 +40,10 @@ def find(store: Store, config: Config, push: str, initiator: str | None) -> Know
 def refs_of(config: Config, push: str, initiator: str | None = None) -> list[str]:
     """Return the references that a push-id or reference may mean, whether there are such pushes or not."""
     names = [initiator] if initiator else list(config.initiator)
-    refs = [push] if _REF.fullmatch(push) else []
+    refs = [push] if is_ref(push) else []
     return list(dict.fromkeys([*refs, *(push_ref(name, push) for name in names)]))
+
+
+def is_ref(text: str) -> bool:
+    """Tell whether a text has the form of a reference, whether there is such a push or not."""
+    return _REF.fullmatch(text) is not None

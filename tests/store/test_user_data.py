@@ -212,6 +212,29 @@ def test_what_is_at_a_sender_or_owed_to_its_initiator_is_left_for_the_next_run(
     assert ALICE not in everything_in(store)
 
 
+def test_an_address_that_was_refused_is_erased_with_the_user_whom_it_means(store: Store, make: Make) -> None:
+    """The second of two addresses of one user gets no push of its own, and so no address of record."""
+    one = submission(make, ALICE, BOB)
+    other = "WAPPUSH=" + ALICE.removeprefix("sip:").replace("@", "%40") + "/TYPE=USER@ppg.home1.example"
+    refused = Result("undeliverable", "2002", f"the same recipient as {ALICE}", "", 0, 0, clock.now_ms())
+    one = one._replace(
+        recipients=(*one.recipients, Recipient(other, ""), Recipient("nonsense", "")),
+        results=(*one.results, refused, refused._replace(desc="no address")),
+    )
+    assert pushes.accept_all(store, [one]) == [True]
+    ended(store, one, 0)
+
+    assert [
+        part["index"] for part in erasing.everything(store, user_data.known_as(store, ALICE))["pushes"]
+    ] == [0, 2]
+    erase(store, ALICE)
+
+    known = pushes.read(store, one.push.ref)
+    assert known is not None
+    assert [recipient.address for recipient in known.recipients[2:]] == ["erased", "nonsense"]
+    assert ALICE.removeprefix("sip:").partition("@")[0] + "%40" not in everything_in(store)
+
+
 def test_a_tel_identity_and_its_sip_identity_are_one_user(store: Store, make: Make) -> None:
     store.db.set(keys.alias(store.layout.user_shard(TEL), TEL), ALICE)
     store.db.set(keys.alias(store.layout.user_shard("tel:+1"), "tel:+1"), BOB)

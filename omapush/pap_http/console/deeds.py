@@ -13,8 +13,9 @@ from omapush.pap_http.audited import told
 from omapush.pap_http.console.access import ROOT, Forbidden, Visitor, deed, enter, see
 from omapush.pap_http.console.desk import Desk, desk_of
 from omapush.push.fan_out import FanOutState
-from omapush.push.values import REF_LENGTH, Event
+from omapush.push.values import Event
 from omapush.store import cancelling, fanouts, pushes
+from omapush.views import push_lookup
 
 _STEPS: Final[dict[str, FanOutState]] = {"pause": "paused", "resume": "running", "abort": "aborted"}
 _WORDS: Final = {"paused": "paused", "running": "resumed", "aborted": "aborted"}
@@ -49,7 +50,7 @@ class Deeds(Controller):
 
 def _ref(fields: dict[str, str]) -> str:
     ref = fields.get("ref", "")
-    if len(ref) != REF_LENGTH:
+    if not push_lookup.is_ref(ref):
         raise NotKnown("ref", f"{shortened(ref)} is no reference of a push")
     return ref
 

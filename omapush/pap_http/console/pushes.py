@@ -18,9 +18,8 @@ from omapush.pap_http.console.now_view import Row
 from omapush.pap_http.console.shown import shown
 from omapush.pap_http.json_paths import user_of
 from omapush.pap_http.json_push_list import place
-from omapush.push.values import REF_LENGTH
 from omapush.store.own_pushes import Place
-from omapush.views import push_search
+from omapush.views import push_lookup, push_search
 from omapush.views.push_search import FOREVER_MS, LOOKED_AT, Wanted
 
 SECTION: Final = f"{ROOT}/pushes"
@@ -72,7 +71,7 @@ class Pushes(Controller):
     ) -> Response[str]:
         """Show one push: recipients, ladder of all or of one of them, what may be done."""
         desk = desk_of(request)
-        if len(ref) != REF_LENGTH:
+        if not push_lookup.is_ref(ref):
             raise NotKnown("ref", f"{shortened(ref)} is no reference of a push")
         found = await asyncio.to_thread(push_view.view, desk.config, desk.store, ref, after, recipient)
         template = "push_live.html" if request.headers.get("hx-request") else "push.html"

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from omapush import config
+from omapush.errors import NotKnown
 from omapush.pap_http.app import create
-from omapush.pap_http.console import history, log_in, pages
+from omapush.pap_http.console import deeds, history, log_in, pages
 from omapush.pap_http.console.charts import HEIGHT, WIDTH, chart
 from omapush.pap_http.console.history import History, Sample
 from omapush.pap_http.console.operators import Operators
@@ -174,3 +175,10 @@ def test_an_operator_is_known_by_hash_or_by_plain_password_and_nobody_else_is() 
 def test_a_log_in_leads_to_pages_of_the_console_alone(path: str) -> None:
     assert log_in._next(path) == "/console/"
     assert log_in._next("/console/push?ref=1") == "/console/push?ref=1"
+
+
+@pytest.mark.parametrize("ref", ["", "z" * 20, "0" * 19, "0" * 21, "0" * 19 + "\n"])
+def test_what_is_no_reference_of_a_push_is_not_looked_for(ref: str) -> None:
+    """Its first digits say which shard it is in: others are none."""
+    with pytest.raises(NotKnown):
+        deeds._ref({"ref": ref})
