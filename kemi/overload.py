@@ -38,6 +38,9 @@ _REGISTERS: Final = "registers"
 _SUBSCRIBES: Final = "subscribes"
 _LETS_IN_OF: Final = 10_000
 
+_LOOKED_AT: Final = 1
+"Flag of a request that kamailio.cfg has let in; who draws twice lets in less than was meant."
+
 _known_peers: set[str] = set()
 "In a SIP worker: peers that are in that table."
 
@@ -52,7 +55,12 @@ def sheds(queue: str) -> bool:
     if now >= until:
         admitted = _level(queue, now)
         _read[queue] = admitted, now + _LOOK_AGAIN_S
-    return admitted < 1 and random.random() >= admitted and not _is_urgent()
+    return (
+        admitted < 1
+        and not KSR.isflagset(_LOOKED_AT)
+        and random.random() >= admitted
+        and not _is_urgent()
+    )
 
 
 def leave_to_kamailio(peer: str, *, by_address: bool) -> bool:
@@ -94,29 +102,38 @@ class Steering:
         self._target_s = target_s
         self._ports = ports
         self._level = Level()
-        self._seen = 0
+        self._since_s = clock.monotonic()
+        self._taken = 0
+        "Since then."
+        self._least_left = 0
+        "Least that was left in the queue since then: what stands in it."
         self._told = 1.0
-        self._backlog_s = 0.0
-        "Wait in the sockets' buffers when the interval began; it is on top of every wait in the queue."
+        self._backlog = 0
+        "Bytes in the sockets' buffers when the interval began."
 
-    def waited(self, since_s: float, number: int = 1) -> None:
-        """Note that so many requests are being taken from the queue now; the last came at `since_s`."""
+    def took(self, number: int, left: int) -> None:
+        """
+        Note that so many requests are being taken from the queue now, and so many are left in it.
+
+        How long those will wait says where the queue is now; how long those waited that are taken says where
+        it was when they came, and who steers by that opens and shuts the door too late each time.
+        """
         now = clock.monotonic()
-        self._seen += number
-        before = self._level
-        stands_s = self._backlog_s
-        ends = now - before.since_s >= INTERVAL_S
-        if not ends and 0 <= before.shortest_s <= now - since_s + stands_s:
-            return  # most of them: only the shortest wait of an interval counts
-        if ends:
-            rate = max(self._seen / (now - before.since_s), _DRAINED_S)
-            self._backlog_s = backlog_bytes(self._ports) / _BYTES_EACH / rate
-            stands_s = min(stands_s, self._backlog_s)  # what is gone by now did not stand
-        wait_s = now - since_s + stands_s
-        self._level = observed(before, wait_s, now, self._target_s)
-        if self._level.since_s != before.since_s:
-            self._seen = 0
+        if now - self._since_s >= INTERVAL_S:
+            wait_s = self._wait_s(now - self._since_s)
+            self._level = observed(self._level, wait_s, now, self._target_s)
             self._tell(now, wait_s)
+            self._since_s, self._taken, self._least_left = now, 0, left
+        self._taken += number
+        self._least_left = min(self._least_left, left)
+
+    def _wait_s(self, seconds: float) -> float:
+        """How long what comes now has to wait, after an interval that lasted so long."""
+        before, self._backlog = self._backlog, backlog_bytes(self._ports)
+        stands = min(before, self._backlog) / _BYTES_EACH  # what is gone by now did not stand
+        rate = self._taken / seconds
+        arrives = max(rate / self._level.admitted, _DRAINED_S)  # who is refused has been in a buffer, too
+        return stands / arrives + (self._least_left / rate if rate else 0.0)
 
     def _tell(self, now: float, wait_s: float) -> None:
         admitted = self._level.admitted

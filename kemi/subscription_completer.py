@@ -63,9 +63,8 @@ class SubscriptionCompleter:
     # SUBSCRIBEs ----------------------------------------------------------------------------------
 
     def _take_subscribes(self) -> int:
-        batch: list[_Waiting] = []
-        while len(batch) < _MOST_AT_ONCE and (queued := suspended.next_waiting(SUBSCRIBES)):
-            batch.append((queued[0], unpack_subscribe(queued[1])))
+        found = suspended.all_waiting(SUBSCRIBES, _MOST_AT_ONCE)
+        batch: list[_Waiting] = [(transaction, unpack_subscribe(packed)) for transaction, packed in found]
         waiting = batch
         while waiting:
             first, waiting = _first_of_each(waiting)

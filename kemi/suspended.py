@@ -89,9 +89,7 @@ def all_waiting(queue: str, most: int) -> list[tuple[str, str]]:
         steering = _steering.get(queue)
         if steering is None:
             steering = _steering[queue] = Steering(queue, _target_s, _ports)
-        # By the wall clock, which is all that Kamailio itself can write. The last one has waited least.
-        wait_s = max(clock.now_us() / 1e6 - float(found[-1][0].rpartition(":")[2]), 0.0)
-        steering.waited(clock.monotonic() - wait_s, len(found))
+        steering.took(len(found), KSR.mqueue.mq_size(queue))
     return found
 
 

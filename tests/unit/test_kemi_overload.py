@@ -41,24 +41,22 @@ Carry = Callable[..., None]
 
 @pytest.fixture
 def carry_of(overload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Carry]:
-    """Of a queue: take requests from it for some seconds, a hundred of them each."""
+    """Of a queue: take requests from it for some seconds, a hundred of them in each, one after the other."""
     time = {"now": 1_000.0}
     monkeypatch.setattr(overload.clock, "monotonic", lambda: time["now"])
 
     def of(queue: str) -> Carry:
         steering = overload.Steering(queue, TARGET_S, frozenset({5070}))
 
-        def run(
-            seconds: int, *, backlog: int, wait_s: float = 0.001, pause_s: float = 0, last: bool = False
-        ) -> None:
+        def run(seconds: int, *, backlog: int, left: int = 0, pause_s: float = 0, last: bool = False) -> None:
             monkeypatch.setattr(overload, "backlog_bytes", lambda _: backlog)
             time["now"] += pause_s
             if last:  # one request, with which an interval ends
                 time["now"] += 0.2
-                steering.waited(time["now"] - wait_s)
+                steering.took(1, left)
             for _ in range(seconds * 100):
                 time["now"] += 0.01
-                steering.waited(time["now"] - wait_s)
+                steering.took(1, left)
 
         return run
 
@@ -83,7 +81,7 @@ def test_new_subscribes_are_shed_natively_too_and_registers_are_not_for_them(
     table: dict[str, Any], carry_of: Callable[[str], Carry]
 ) -> None:
     carry = carry_of("subscribes")
-    carry(5, backlog=0, wait_s=2.0)
+    carry(5, backlog=0, left=200)
     assert table["subscribes_let_in"] < 500
     assert table["subscribes_until"] > 0
 
@@ -96,7 +94,7 @@ def test_new_subscribes_are_shed_natively_too_and_registers_are_not_for_them(
 def test_what_is_not_shed_natively_is_told_to_workers_alone(
     table: dict[str, Any], carry_of: Callable[[str], Carry], queue: str
 ) -> None:
-    carry_of(queue)(5, backlog=0, wait_s=2.0)
+    carry_of(queue)(5, backlog=0, left=200)
 
     assert set(table) == {queue}
 
@@ -110,6 +108,45 @@ def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
     assert table["shed_lets_in1"] == 10_000
 
 
+def test_a_burst_after_a_pause_is_none_though_much_of_it_is_left_at_first(
+    table: dict[str, Any], carry: Carry
+) -> None:
+    carry(1, backlog=0)
+    carry(0, backlog=0, left=500, pause_s=60, last=True)
+    carry(1, backlog=0)
+
+    assert table == {}
+
+
+def test_what_stands_in_a_queue_that_is_drained_quickly_waits_shortly(
+    table: dict[str, Any], overload: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same number is too long a wait for a slow process, and none for a quick one."""
+    now = 1_000.0
+    monkeypatch.setattr(overload.clock, "monotonic", lambda: now)
+    monkeypatch.setattr(overload, "backlog_bytes", lambda _: 0)
+    quick = overload.Steering("subscribes", TARGET_S)
+    for _ in range(200):
+        now += 0.01
+        quick.took(20, 400)
+
+    assert table == {}
+
+
+def test_what_kamailio_has_let_in_is_not_drawn_for_again(
+    table: dict[str, Any], overload: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ksr: Any = overload.KSR
+    ksr.pv.get.return_value = None
+    monkeypatch.setattr(overload.random, "random", lambda: 0.9)
+    table["subscribes"] = f"0.5000 {overload.clock.monotonic():.3f}"
+
+    ksr.isflagset.return_value = True
+    assert not overload.sheds("subscribes")
+    ksr.isflagset.return_value = False
+    assert overload.sheds("subscribes")
+
+
 def test_what_stood_there_before_a_pause_is_forgotten(table: dict[str, Any], carry: Carry) -> None:
     carry(1, backlog=0)
     carry(0, backlog=MUCH, last=True)
@@ -119,7 +156,7 @@ def test_what_stood_there_before_a_pause_is_forgotten(table: dict[str, Any], car
 
 
 def test_a_short_wait_in_both_is_none(table: dict[str, Any], carry: Carry) -> None:
-    carry(5, backlog=MUCH // 10, wait_s=0.1)
+    carry(5, backlog=MUCH // 10, left=10)
 
     assert table == {}
 

@@ -1,5 +1,6 @@
 """More arrives than can be stored: what is shed is told so at once, what is urgent or health is answered."""
 
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -146,6 +147,31 @@ def test_under_overload_new_subscribes_are_shed_with_503_and_leave_nothing(make_
             return late.ask(accept="*/*", **wants("news.ua")).status == 200
 
         wait_until(lambda: all(over() for _ in range(10)), 10, "nothing is shed any more")
+
+
+def test_what_kamailio_has_let_in_is_not_shed_by_python_as_well(make_stack: MakeStack) -> None:
+    """Else half of the half that may come in would be let in, and refusing the rest would cost most."""
+    stack = make_stack(SOON, ("redis", "sip"))
+    with SipPeer() as peer:
+
+        def statuses_of(number: int) -> set[int]:
+            devices = (Subscriber(stack, peer, f"sip:drawn{n}@home1.example") for n in range(number))
+            return {device.ask(accept="*/*", **wants("news.ua")).status for device in devices}
+
+        assert statuses_of(1) == {200}  # from now on the peer is known
+        tell_workers(stack, "sets", "subscribes", "0.0400 4000000000.000")
+        wait_until(lambda: statuses_of(20) == {200, 503}, 10, "Python sheds what it alone decides on")
+        tell_workers(stack, "seti", "subscribes_let_in", "10000")
+        tell_workers(stack, "seti", "subscribes_until", "2000000000")
+        assert statuses_of(40) == {200}
+        tell_workers(stack, "seti", "subscribes_let_in", "0")
+        assert statuses_of(10) == {503}
+
+
+def tell_workers(stack: Stack, form: str, name: str, value: str) -> None:
+    """Put into the shared table what a completer would."""
+    command = ["kamcmd", "-s", f"unixs:{stack.control}", f"htable.{form}", "overload", name]
+    subprocess.run([*command, f"s:{value}" if form == "sets" else value], check=True, capture_output=True)
 
 
 def test_requests_of_others_are_not_shed(make_stack: MakeStack) -> None:
