@@ -25,7 +25,6 @@ _REFUSED = refusals(
     _404="You have no such push, or not any more",
     _415="The body is not application/json",
     _422="A push to all subscribers is taken back as a whole",
-    _503="Not now: try again after Retry-After seconds",
 )
 
 

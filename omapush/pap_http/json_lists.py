@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, delete, get, post, put
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
@@ -24,7 +25,6 @@ from omapush.store.lists import TooMany
 
 _AFTER: Final = re.compile(r"[^\x00-\x20\x7f]{1,600}")
 _REFUSALS: Final = refusals(_400="A name or parameter is wrong", _404="You have no such list")
-_CREATING: Final = refusals(_400="The name is wrong", _422="You have too many lists")
 _CHANGING: Final = refusals(
     _400="A member is no address; the field says which",
     _403="You may not push to a member; the field says which",
@@ -39,6 +39,12 @@ class DistributionList(Struct, frozen=True):
 
     name: str
     members: int
+
+
+_CREATING: Final = {
+    201: ResponseSpec(DistributionList, description="The list is new", generate_examples=False),
+    **refusals(_400="The name is wrong", _422="You have too many lists"),
+}
 
 
 class ListPage(Struct, frozen=True):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from omapush import clock, log
@@ -42,7 +43,6 @@ _REFUSALS: Final = refusals(
     _415="The body is not application/json",
     _422="Not possible as asked",
     _429="A limit of yours is reached: try again after Retry-After seconds",
-    _503="Not now: try again after Retry-After seconds",
 )
 UNKNOWN: Final = refusals(
     _400="The path or the query is wrong", _404="You have no such push, or not any more"
@@ -51,8 +51,13 @@ UNKNOWN: Final = refusals(
 _STEERED: Final = refusals(
     _404="You have no such push, or not any more",
     _422="The push names its recipients",
-    _503="Not now: try again after Retry-After seconds",
 )
+
+
+_SUBMITTED: Final = {
+    200: ResponseSpec(PushState, description="A repeat: the push as it is now", generate_examples=False),
+    **_REFUSALS,
+}
 
 
 class JsonPushes(JsonRoute):
@@ -66,7 +71,7 @@ class JsonPushes(JsonRoute):
         name="push_submit",
         operation_id="push_submit",
         before_request=media.json_only,
-        responses=_REFUSALS,
+        responses=_SUBMITTED,
     )
     async def submit(
         self, request: Request[Account, Any, Any], data: JSONBody[NewPush]

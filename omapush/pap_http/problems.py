@@ -57,6 +57,7 @@ def refusals(**meanings: str) -> dict[int, ResponseSpec]:
         "_401": "You are not known: password, token or certificate",
         "_403": "The operator has not allowed it to you",
         "_429": "Too many wrong passwords came from you; Retry-After says when to try again",
+        "_503": "Not now: try again after Retry-After seconds",
         **meanings,
     }
     return {
