@@ -55,12 +55,7 @@ def sheds(queue: str) -> bool:
     if now >= until:
         admitted = _level(queue, now)
         _read[queue] = admitted, now + _LOOK_AGAIN_S
-    return (
-        admitted < 1
-        and not KSR.isflagset(_LOOKED_AT)
-        and random.random() >= admitted
-        and not _is_urgent()
-    )
+    return admitted < 1 and not KSR.isflagset(_LOOKED_AT) and random.random() >= admitted and not _is_urgent()
 
 
 def leave_to_kamailio(peer: str, *, by_address: bool) -> bool:

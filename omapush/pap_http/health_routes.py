@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
-from litestar import Controller, Request, Response, get
+from litestar import Controller, HttpMethod, Request, Response, get, route
 
 from omapush.pap_http.metrics import CONTENT_TYPE
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.probes import problem_of_kamailio, problem_of_redis
+
+ASKED_BY: Final = [HttpMethod.GET, HttpMethod.HEAD]
+"Some load balancers want the status alone."
 
 
 class HealthRoutes(Controller):
@@ -17,12 +20,12 @@ class HealthRoutes(Controller):
 
     include_in_schema = False
 
-    @get("/healthz", name="healthz")
+    @route("/healthz", name="healthz", http_method=ASKED_BY)
     async def healthz(self) -> dict[str, str]:
         """Tell that this process serves."""
         return {"status": "ok"}
 
-    @get("/readyz", name="readyz")
+    @route("/readyz", name="readyz", http_method=ASKED_BY)
     async def readyz(self, request: Request[Any, Any, Any]) -> Response[dict[str, str]]:
         """Tell whether a push would get through: Redis and Kamailio are asked; a drained node says no."""
         parts = parts_of(request)
