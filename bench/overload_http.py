@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -96,8 +97,9 @@ class HttpFront:
         flood = HttpFlood(stack, folder, self._interface, rate, overload.PEAK_S)
         with flood.process:
             flood.begin()
+            time.sleep(overload.PEAK_S)
+            done = delivered(stack) - before  # what is still in line then was not carried while it came
             flood.process.wait_for_exit(_ENDED_S)
-            done = delivered(stack) - before
         told = flood.told()
         self.settle(stack)
         assert not told.other, f"{told.other} answers that nobody expects"

@@ -25,12 +25,30 @@ from omapush.pap_http.secure_headers import wanted
 
 LONGEST_LOOK: Final = 65_536
 "Bytes of a body that are kept until it is seen how urgent it is; the application refuses what is longer."
-HELD_S: Final = 1.0
+LEAST_HELD_S: Final = 1.0
 """
-So long a refusal is held, in the place of one more request: who sends as fast as it is answered sends no more
-than that. Where a thousand connections do, refusing them at once could take all of a processor.
+So long a refusal is held at least, in the place of one more request: who sends as fast as it is answered
+sends no more than that. Where a thousand connections do, refusing them at once could take all of a processor.
 """
+MOST_HELD_S: Final = 4.0
+"Who asks has an answer after so long, however many are refused."
+EACH_S: Final = 1 / 300
+"Refusals leave no faster than that, which takes some 2 % of a processor, unless they would be held too long."
 _POST: Final = b"POST"
+
+
+class Held:
+    """When refusals leave: the more there are, the longer each is held."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        "When the last of them does."
+
+    def until(self, now: float) -> float:
+        """Return when one that is decided on now leaves."""
+        soonest, latest = now + LEAST_HELD_S, now + MOST_HELD_S
+        self._last = min(max(soonest, self._last + EACH_S), latest)
+        return self._last
 
 
 class Valve:
@@ -40,6 +58,7 @@ class Valve:
         """`count`: told of each push that is refused, and whether it came by JSON."""
         self._admission = admission
         self._count = count
+        self.held = Held()
         self._answers = {
             (is_json, is_tls): [_answer(again_s, is_json, is_tls) for again_s in range(*COME_AGAIN_S)]
             for is_json in (False, True)
@@ -141,7 +160,8 @@ class SheddingConnection(HttpToolsProtocol):
             fields.append(b"connection: close\r\n")
         self._held_answer = b"".join((head, *fields, rest))
         self._goes_on = goes_on
-        self._held = self.loop.call_later(HELD_S, self._send_held)
+        now = self.loop.time()
+        self._held = self.loop.call_later(self.valve.held.until(now) - now, self._send_held)
 
     def _send_held(self) -> None:
         if not self._let_go():

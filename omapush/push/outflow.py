@@ -17,6 +17,8 @@ _OF_WHAT_LEAVES: Final = 0.9
 _LESS: Final = 0.5
 _MORE: Final = 1.25
 "Bounds of one step; looks are half a second apart."
+_MUCH_MORE: Final = 2.0
+"The same while next to nothing waits: the load has become less."
 
 
 class Outflow(NamedTuple):
@@ -51,6 +53,7 @@ def looked(before: Outflow, seen: Seen, target_s: float) -> Outflow:
         return Outflow()
     wait_s = seen.ready / seen.ended * seen.seconds
     if wait_s <= target_s:
-        return Outflow(min(before.admitted * _MORE, 1.0), wait_s)
+        more = _MORE if wait_s > target_s / 2 else _MUCH_MORE
+        return Outflow(min(before.admitted * more, 1.0), wait_s)
     step = _OF_WHAT_LEAVES * seen.ended / max(seen.accepted, 1)
     return Outflow(max(LEAST, min(before.admitted * max(_LESS, min(step, _MORE)), 1.0)), wait_s)

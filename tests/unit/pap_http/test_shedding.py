@@ -17,7 +17,7 @@ from omapush.config import Api
 from omapush.pap_http import shedding
 from omapush.pap_http.admission import Admission
 from omapush.pap_http.connection import bounded
-from omapush.pap_http.shedding import LONGEST_LOOK, Valve
+from omapush.pap_http.shedding import LONGEST_LOOK, Held, Valve
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -32,7 +32,13 @@ def post(path: bytes = b"/pap", body: bytes = PAP % b"low", fields: bytes = b"")
 
 @pytest.fixture(autouse=True)
 def held_for_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shedding, "HELD_S", 0.0)
+    hold(monkeypatch, 0.0)
+
+
+def hold(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have each refusal held for so long."""
+    monkeypatch.setattr(shedding, "LEAST_HELD_S", seconds)
+    monkeypatch.setattr(shedding, "MOST_HELD_S", seconds)
 
 
 class Peer:
@@ -178,7 +184,7 @@ def test_who_wants_no_more_is_told_that_the_connection_ends(request_octets: byte
 def test_a_refusal_is_held_until_its_time_comes_or_something_else_does(
     monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(shedding, "HELD_S", 60.0)
+    hold(monkeypatch, 60.0)
 
     def send(peer: Peer) -> None:
         peer.connection.data_received(post())
@@ -193,9 +199,26 @@ def test_a_refusal_is_held_until_its_time_comes_or_something_else_does(
 
 
 def test_a_refusal_that_nobody_waits_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shedding, "HELD_S", 60.0)
+    hold(monkeypatch, 60.0)
 
     assert sent(post()).told == b""
+
+
+def test_the_more_are_refused_the_longer_each_is_held_but_never_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shedding, "LEAST_HELD_S", 1.0)
+    monkeypatch.setattr(shedding, "MOST_HELD_S", 4.0)
+    held, least_apart = Held(), 0.9 / 300
+    quiet = [held.until(second / 10) - second / 10 for second in range(1_000, 1_100)]
+    assert quiet == pytest.approx([1.0] * 100)
+
+    many = [held.until(200.0 + n / 1_000) for n in range(1_000)]
+    assert all(later - sooner > least_apart for sooner, later in pairwise(many))
+    more = [held.until(201.0 + n / 1_000) - (201.0 + n / 1_000) for n in range(5_000)]
+    assert max(more) == more[-1] == pytest.approx(4.0)
+
+    assert held.until(300.0) == pytest.approx(301.0)
 
 
 @pytest.mark.parametrize(

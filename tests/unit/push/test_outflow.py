@@ -57,6 +57,14 @@ def test_when_the_load_is_over_all_is_let_in_again_within_ten_seconds() -> None:
     assert flow.admitted == 1, "even with a long queue, for it becomes shorter"
 
 
+def test_when_nothing_waits_any_more_all_is_let_in_again_within_three_seconds() -> None:
+    flow = Outflow(LEAST)
+    for _ in range(6):
+        flow = look(flow, ready=0, accepted=round(800 * flow.admitted), ended=1_000)
+
+    assert flow.admitted == 1
+
+
 @given(st.floats(LEAST, 1), COUNT, COUNT, COUNT)
 def test_the_part_is_always_between_least_and_all(before: float, ready: int, came: int, ended: int) -> None:
     flow = look(Outflow(before), ready=ready, accepted=came, ended=ended)
