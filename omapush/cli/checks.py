@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import httpx
 
 from omapush import clock
-from omapush.cli import api_client, launch, processes
+from omapush.cli import api_client, launch, processes, redis_words
 from omapush.config import Config
 from omapush.errors import PushError
 from omapush.pap_http import probes
@@ -165,7 +165,7 @@ def redis(config: Config, store: Store) -> Finding:
     if problem:
         effect = "PAP answers 503, SIP 503; nothing is lost and nothing moves"
         finding = f"{config.redis.shown}: {problem}"
-        return found_wrong("redis", finding, effect, f"start it: {launch.how_to_start('redis')}")
+        return found_wrong("redis", finding, effect, redis_words.action(problem))
     return found_ok("redis", config.redis.shown)
 
 

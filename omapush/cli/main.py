@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from omapush.cli import launch, terminal, version
+from omapush.cli import terminal, version
 from omapush.cli.commands import Commands
 from omapush.errors import PushError, StoreUnavailable
 
@@ -54,8 +54,14 @@ def main() -> None:
     try:
         app()
     except StoreUnavailable as error:
-        hint = f"start it: {launch.how_to_start('redis')}; is it up, `omapush doctor` says what is wrong"
-        print(f"omapush: Redis does not answer: {error}; {hint}", file=sys.stderr)
+        from omapush.cli import redis_words
+
+        does, hint = "does not answer", redis_words.action(str(error))
+        if redis_words.answers(str(error)):
+            does = "takes nothing"
+        else:
+            hint += "; is it up, `omapush doctor` says what is wrong"
+        print(f"omapush: Redis {does}: {error}; {hint}", file=sys.stderr)
         sys.exit(terminal.FAILED)
     except PushError as error:
         print(f"omapush: {error}", file=sys.stderr)

@@ -7,14 +7,14 @@ from contextlib import suppress
 
 from omapush.errors import PushError
 from omapush.health.sip_ping import problem_of_kamailio
-from omapush.store import outbox
+from omapush.store import outbox, redis_state
 from omapush.store.client import Store, store_errors
 
 __all__ = ["OutboxGate", "problem_of_kamailio", "problem_of_redis"]
 
 
 async def problem_of_redis(store: Store) -> str:
-    """Return why Redis is not usable, or an empty text."""
+    """Return why Redis does not answer, or takes nothing; or an empty text."""
     try:
         await asyncio.to_thread(_ping, store)
     except PushError as error:
@@ -25,6 +25,7 @@ async def problem_of_redis(store: Store) -> str:
 def _ping(store: Store) -> None:
     with store_errors("ping"):
         store.db.ping()
+    redis_state.require_writes(store)
 
 
 class OutboxGate:

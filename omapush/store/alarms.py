@@ -10,7 +10,7 @@ from omapush.errors import StoreUnavailable
 from omapush.push import alarms
 from omapush.push.alarm_rules import NODE_FORGOTTEN_MS, NodeSeen
 from omapush.push.alarms import Alarm, AlarmChange
-from omapush.store import codec, keys
+from omapush.store import codec, keys, redis_state
 from omapush.store.client import Call, Store, ask_all, call
 from omapush.store.codec import BrokenRecord
 
@@ -30,8 +30,17 @@ def standing(store: Store, now_ms: int) -> list[Alarm]:
         return [alarms.at_sight("store-away", str(error), now_ms)]
     known = [one for data in found if (one := _readable(data)) is not None]
     if keeper is None:
-        known.append(alarms.at_sight("alarms-unwatched", "nobody has looked for some seconds", now_ms))
+        known.append(_unwatched(store, now_ms))
     return alarms.by_severity(known)
+
+
+def _unwatched(store: Store, now_ms: int) -> Alarm:
+    """Nobody looks, or nobody could store what he saw: then that is what is wrong."""
+    try:
+        redis_state.require_writes(store)
+    except StoreUnavailable as error:
+        return alarms.at_sight("store-away", str(error), now_ms)
+    return alarms.at_sight("alarms-unwatched", "nobody has looked for some seconds", now_ms)
 
 
 def _readable(data: bytes) -> Alarm | None:

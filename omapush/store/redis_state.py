@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from omapush.store.client import Store, servers, store_errors
+from omapush.store import keys
+from omapush.store.client import Call, Store, call_all, servers, store_errors
+
+_NEVER_MS: Final = 10**12
 
 
 class RedisState(NamedTuple):
@@ -20,6 +23,20 @@ class RedisState(NamedTuple):
     "What is wrong with its append-only file, or empty."
     replicas: int
     uptime_s: int
+
+
+def require_writes(store: Store) -> None:
+    """
+    Return when Redis takes what we store; nothing is changed.
+
+    A full Redis, a replica, or one that cannot write its file answers questions all the same. It refuses
+    functions that may write, though, before they have begun: here one that looks for what never is.
+
+    Raises:
+        StoreUnavailable: it does not, or does not answer; the text says why.
+    """
+    shards = range(store.layout.user_shards)
+    call_all(store, (Call("omapush_overdue", [keys.outbox(one, "taken")], [_NEVER_MS, 1]) for one in shards))
 
 
 def read(store: Store) -> list[RedisState]:

@@ -1,0 +1,29 @@
+"""What an operator does about a Redis that does not answer, or takes nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from omapush.cli import launch
+
+_ACTIONS: Final = (
+    ("OutOfMemory", "it is full: raise maxmemory, or find out what waits (omapush doctor, omapush nodes)"),
+    ("ReadOnly", "it is a replica: name the master in redis.url, or its Sentinels"),
+    ("MISCONF", "it cannot write its file: make room on its disk, its log says why"),
+    ("NOREPLICAS", "min-replicas-to-write asks for replicas that it has not: bring them back"),
+    ("MasterDown", "it is a replica without its master: bring that back"),
+    ("BusyLoading", "it is reading its file: wait"),
+    ("ClusterDown", "the Cluster lacks a master: bring one back for its slots"),
+)
+"What Redis, or its library, says that answers and does not serve; what to do about it."
+
+
+def answers(problem: str) -> bool:
+    """Tell whether a Redis with this problem is there, and only does not do what we ask."""
+    return any(sign in problem for sign, _ in _ACTIONS)
+
+
+def action(problem: str) -> str:
+    """Return what to do about a problem, for behind a text that says it."""
+    found = (words for sign, words in _ACTIONS if sign in problem)
+    return next(found, f"start it: {launch.how_to_start('redis')}")
