@@ -11,6 +11,7 @@ from knowledge import Known
 from links import LARGEST_LINK, Links
 from msgspec.structs import replace
 from outgoing import REFUSED, Outgoing
+from salvo import Salvo
 from sent import InSubscription
 from settings import Settings
 
@@ -51,7 +52,7 @@ def is_all_told(one: Taken, choice: Choice, *, is_late: bool) -> bool:
 
 
 class Chosen(NamedTuple):
-    """A delivery for which NOTIFY was chosen."""
+    """A delivery, and the method that was chosen for it."""
 
     taken: Taken
     known: Known
@@ -59,14 +60,14 @@ class Chosen(NamedTuple):
 
     @property
     def subscription(self) -> Subscription:
-        """In which it goes."""
+        """In which a NOTIFY goes."""
         subscription = self.choice.subscription
         assert subscription is not None  # noqa: S101 - a choice of NOTIFY has it
         return subscription
 
     @property
     def next_hop(self) -> str:
-        """Where it goes first."""
+        """Where a NOTIFY goes first."""
         dialog = self.subscription.dialog
         return dialog.route_set[0] if dialog.route_set else dialog.remote_target
 
@@ -106,13 +107,19 @@ class ContentNotifier:
         begun = subscriptions.begin_notifies(
             self._store, [one.subscription.id for one, _ in going], transaction_ms=self._transaction_ms
         )
-        for (chosen, address), begin in zip(going, begun, strict=True):
-            if begin is None:
-                batch.choose_again(chosen.taken.ticket)
-            elif not begin.cseq:
-                batch.put_off(chosen.taken.ticket, _BUSY_DIALOG_MS)
-            else:
-                self._notify(chosen, begin, address, batch)
+        with Salvo(self._outgoing, batch) as salvo:
+            for (chosen, address), begin in zip(going, begun, strict=True):
+                if begin is None:
+                    batch.choose_again(chosen.taken.ticket)
+                elif not begin.cseq:
+                    batch.put_off(chosen.taken.ticket, _BUSY_DIALOG_MS)
+                else:
+                    self._notify(chosen, begin, address, batch, salvo)
+        for unsent in salvo.unsent:
+            batch.end(self._outgoing.not_sent(unsent.taken, clock.now_ms()))
+        numbers = [(one.notify.id, one.notify.cseq) for one in salvo.unsent if one.notify]
+        if numbers:
+            subscriptions.end_notifies(self._store, numbers)
 
     def _overtaking(self, wanted: Sequence[Taken]) -> set[str]:
         """
@@ -140,7 +147,7 @@ class ContentNotifier:
         self._gave_way |= late
         return late
 
-    def _notify(self, chosen: Chosen, begun: Begun, address: str, batch: Batch) -> None:
+    def _notify(self, chosen: Chosen, begun: Begun, address: str, batch: Batch, salvo: Salvo) -> None:
         one, known, choice = chosen
         sub, now_ms = begun.subscription, clock.now_ms()
         if not is_live(sub, now_ms):  # it ended between the two looks
@@ -164,13 +171,8 @@ class ContentNotifier:
             batch.end(self._outgoing.end(one, verdict, now_ms, sip_code=0))
             return
         notify = InSubscription(sub.id, begun.cseq, others)
-        if self._outgoing.send(one, request, now_ms, notify, link=choice.link):
-            batch.note(
-                one, self._outgoing.sent(one, request, f"in subscription {sub.id} ({choice.why})", now_ms)
-            )
-        else:
-            subscriptions.end_notifies(self._store, [(sub.id, begun.cseq)])
-            batch.end(self._outgoing.not_sent(one, now_ms))
+        why = f"in subscription {sub.id} ({choice.why})"
+        salvo.add(self._outgoing.ready(one, request, now_ms, why, notify, link=choice.link))
 
     def _compose_notify(self, chosen: Chosen, sub: Subscription, cseq: int, now_ms: int) -> Request:
         delivery = chosen.taken.delivery

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from outgoing import REFUSED, Outgoing
 from quiet_hours import QuietTimes
 from recipient_limits import RecipientLimits
+from salvo import Salvo
 from settings import Settings
 from shards import Shards
 from traced import marks
@@ -118,13 +119,18 @@ class Dispatcher:
         batch = Batch(self._store, self._delivery.retention_s)
         notifies: list[Chosen] = []
         carried = self._inviter.carried(taken)
-        for one, known in zip(taken, self._knowledge.of(taken, clock.now_ms()), strict=True):
-            if known.gives_way and not one.told and one.ticket not in carried:
-                batch.give_way(one)
-                continue
-            choice = self._decide(one, known, carried.get(one.ticket), batch)
-            if choice is not None and choice.method == "NOTIFY":
-                notifies.append(Chosen(one, known, choice))
+        with Salvo(self._outgoing, batch) as salvo:
+            for one, known in zip(taken, self._knowledge.of(taken, clock.now_ms()), strict=True):
+                if known.gives_way and not one.told and one.ticket not in carried:
+                    batch.give_way(one)
+                    continue
+                chosen = self._decide(one, known, carried.get(one.ticket), batch)
+                if chosen is not None and chosen.choice.method == "NOTIFY":
+                    notifies.append(chosen)
+                elif chosen is not None:
+                    self._message(chosen, batch, salvo)
+        for unsent in salvo.unsent:
+            batch.end(self._outgoing.not_sent(unsent.taken, clock.now_ms()))
         self._notifier.notify_all(notifies, batch)
         self._outgoing.flush()
         batch.store()
@@ -132,8 +138,8 @@ class Dispatcher:
 
     # The decision --------------------------------------------------------------------------------
 
-    def _decide(self, one: Taken, known: Known, carrying: Carrying | None, batch: Batch) -> Choice | None:
-        """Have one delivery sent or ended; returns the choice of a NOTIFY, which is sent by the caller."""
+    def _decide(self, one: Taken, known: Known, carrying: Carrying | None, batch: Batch) -> Chosen | None:
+        """Return what is chosen to go by MESSAGE or NOTIFY, for the caller to send; None: it is done with."""
         delivery, now_ms = one.delivery, clock.now_ms()
         if one.attempt > 1 and (last := self._last(one)) is not None:
             if last.sip_code == _AT_A_RELAY:
@@ -179,10 +185,8 @@ class Dispatcher:
             batch.hold(self._held(one, known, waits, now_ms)._replace(on_change=False))
         elif choice.method == "INVITE":
             self._inviter.begin(one, known, choice, profile, batch)
-        elif choice.method == "NOTIFY":
-            return choice
         else:
-            self._send_message(one, known, choice, now_ms, batch)
+            return Chosen(one, known, choice)
         return None
 
     def _choose(
@@ -227,21 +231,20 @@ class Dispatcher:
 
     # MESSAGE -------------------------------------------------------------------------------------
 
-    def _send_message(self, one: Taken, known: Known, choice: Choice, now_ms: int, batch: Batch) -> None:
-        request = choice.request
+    def _message(self, chosen: Chosen, batch: Batch, salvo: Salvo) -> None:
+        one, known, choice = chosen
+        request, now_ms = choice.request, clock.now_ms()
         assert request is not None  # noqa: S101 - a choice of MESSAGE has it
         address = self._outgoing.address(request.next_hop, request.size, known.path_failures)
         if not address:
             batch.end(self._outgoing.not_sent(one, now_ms, REFUSED))
             return
-        if address != request.next_hop:
-            request = replace(request, next_hop=address)
         if wait_ms := self._outgoing.wait_ms(address, one.ticket):
             batch.put_off(one.ticket, wait_ms)
-        elif self._outgoing.send(one, request, now_ms, link=choice.link):
-            batch.note(one, self._outgoing.sent(one, request, f"({choice.why})", now_ms))
-        else:
-            batch.end(self._outgoing.not_sent(one, now_ms))
+            return
+        if address != request.next_hop:
+            request = replace(request, next_hop=address)
+        salvo.add(self._outgoing.ready(one, request, now_ms, f"({choice.why})", link=choice.link))
 
     # REFER ---------------------------------------------------------------------------------------
 

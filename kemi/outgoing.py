@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import Final
 
-import ksr_writer
 import metrics
 from hops import Hops
+from msgspec import Struct
 from sent import InSubscription, Sent
 from settings import Settings
 from traced import marks
@@ -27,6 +27,19 @@ _UNCONFIRMED: Final = frozenset({"unconfirmed", "preferconfirmed"})
 REFUSED = "it refuses TCP connections"
 _LATE_S = 10
 "How long after its transaction an answer is still kept of a push that is traced."
+
+
+class Leaving(Struct, frozen=True, gc=False):
+    """One push as it leaves."""
+
+    taken: Taken
+    request: Request
+    reference: str
+    hop: str
+    "Short name of the next hop in whose window it has its place."
+    why: str
+    notify: InSubscription | None
+    "None: it is a MESSAGE."
 
 
 class Outgoing:
@@ -56,16 +69,21 @@ class Outgoing:
             return full_ms
         return self._hops.turn_ms(hop, ticket)
 
-    def send(
+    def ready(
         self,
         one: Taken,
         request: Request,
         now_ms: int,
+        why: str,
         notify: InSubscription | None = None,
         *,
         link: bool = False,
-    ) -> bool:
-        """Send one push, its content or a `link` to it; False when Kamailio could not even try."""
+    ) -> Leaving:
+        """
+        Return one push, its content or a `link` to it, ready to leave; it has its place in the windows now.
+
+        `why`: what the method was chosen for, for the event log.
+        """
         hop = hop_of(request.next_hop)
         delivery, application = one.delivery, one.delivery.application
         way: Method = "INDIRECT" if link else "NOTIFY" if notify else "MESSAGE"
@@ -83,19 +101,21 @@ class Outgoing:
             link,
             has_another(delivery, way, self._settings.rules(application)),
         )
-        delivery, lifetime_s = one.delivery, self._settings.config.delivery.transaction_s + _LATE_S
+        lifetime_s = self._settings.config.delivery.transaction_s + _LATE_S
         marks.mark(request.call_id, delivery.ref, delivery.recipient, delivery.aor, lifetime_s)
-        if not ksr_writer.send(request, reference.pack()):
-            return False
         self._window.sent(hop)
-        return True
+        return Leaving(one, request, reference.pack(), hop, why, notify)
 
     def sent(self, one: Taken, request: Request, why: str, now_ms: int) -> Event:
-        """Count a request that was sent, and return the line of the event log about it."""
+        """Count a request for a push, and return the line of the event log about it."""
         self._counts.add("sip_requests_sent_total", request.method)
         metrics.observe("accepted_to_sent_seconds", now_ms - one.delivery.accepted_ms)
         text = f"{request.method} try {one.attempt} to {request.next_hop} {why}"
         return Event(now_ms, one.delivery.recipient, "sent", text)
+
+    def not_left(self, leaving: Leaving) -> None:
+        """Give back the place in the windows of a push that could not leave."""
+        self._window.sent(leaving.hop, -1)
 
     def not_sent(
         self, one: Taken, now_ms: int, why: str = "next hop unknown or memory short"

@@ -162,12 +162,12 @@ class Window:
             return 0
         return _BUSY_WAIT_MS if count.is_moving(now) else _SILENT_WAIT_MS
 
-    def sent(self, hop: str) -> None:
-        """Note that a request was sent."""
-        self._all.sent()
+    def sent(self, hop: str, number: int = 1) -> None:
+        """Note that a request is sent; -1: it could not be."""
+        self._all.sent(number)
         if hop not in self._hops:
             self._hops[hop] = Count(f"{self._sender}:{hop}", self._hop_size, self._longest_s)
-        self._hops[hop].sent()
+        self._hops[hop].sent(number)
 
     @property
     def hop_size(self) -> int:

@@ -8,6 +8,7 @@ from omapush.store import outbox, outbox_views, pushes
 from tests.conftest import MakeStack
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Settings, Stack
+from tests.harness.subscriber import Subscriber, wants
 from tests.harness.wait import wait_until
 from tests.wire.requests import register
 
@@ -100,6 +101,23 @@ def test_an_s_cscf_has_further_addresses_of_its_own(make_stack: MakeStack) -> No
 
         assert (result.state, result.attempts) == ("delivered", 2)
         assert len(twin.pushes(aor)) == 1
+
+
+def test_a_notify_goes_to_the_next_address_of_the_hop_that_its_dialog_leads_to(make_stack: MakeStack) -> None:
+    with SipPeer() as s_cscf, SipPeer() as twin:
+        twins = {f'"127.0.0.1:{s_cscf.port}"': [f"sip:127.0.0.1:{twin.port}"]}
+        stack = make_stack({**AT_ONCE, "core.addresses": twins}, PARTS)
+        route = f"<sip:127.0.0.1:{s_cscf.port};lr>"
+        device = Subscriber(stack, s_cscf, "sip:twins@home1.example")
+        device.begin(**wants("mms.ua"), **{"Record-Route": route})
+        device.notifies(1)
+        device.settle()
+        s_cscf.policy = lambda _: Says(503, "No")
+        result = stack.result(stack.submit(device.aor))
+
+        assert (result.state, result.method, result.attempts) == ("delivered", "NOTIFY", 2)
+        (notify,) = twin.requests
+        assert notify.header("Route") == route
 
 
 @pytest.fixture
