@@ -15,7 +15,8 @@ from omapush.errors import PushRefused
 from omapush.push.values import PENDING
 from omapush.store import fanouts, pushes
 from omapush.store.client import Store
-from omapush.store.pushes import Counted, Known
+from omapush.store.counted import Counted
+from omapush.store.pushes import Known
 
 _POLL_S: Final = 0.01
 _POLL_SUBSCRIBERS_S: Final = 0.1

@@ -23,7 +23,7 @@ from omapush.pap_http.json_values import (
 from omapush.pap_http.parts import parts_of
 from omapush.push.account import Account
 from omapush.push.values import State
-from omapush.store import push_pages
+from omapush.store import event_log, push_pages
 from omapush.store.client import Store
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -94,5 +94,5 @@ def _if_more(store: Store, ref: str, at: int) -> str:
 
 def _events(store: Store, account: Account, name: str, first: int, limit: int) -> EventPage:
     ref = find(store, account, name, most=0).push.ref
-    lines = push_pages.events(store, ref, first, limit)
+    lines = event_log.events(store, ref, first, limit)
     return EventPage([line_of(line) for line in lines], str(first + limit) if len(lines) == limit else "")

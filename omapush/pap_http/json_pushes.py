@@ -29,6 +29,7 @@ from omapush.push.outcome import TAKEN_CODE
 from omapush.push.values import REF_LENGTH, Event, push_ref
 from omapush.store import fanouts, pushes
 from omapush.store.client import Store
+from omapush.store.counted import NONE_COUNTED
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Known
 from omapush.views.push_search import PushListState
@@ -96,7 +97,7 @@ class JsonPushes(JsonRoute):
             )
             raise
         told(request, what=accepted.push.push_id, result=TAKEN_CODE)
-        begun = pushes.NONE_COUNTED if accepted.push.subscribers else None
+        begun = NONE_COUNTED if accepted.push.subscribers else None
         known = Known(accepted.push, accepted.recipients, accepted.results, (), begun)
         return Response(
             state_of(known, Reach(0, 0)),

@@ -15,8 +15,9 @@ from omapush.protocol.multipart import media_type
 from omapush.push.acceptance import NotTaken, Offer, application_of, travels
 from omapush.push.account import Account
 from omapush.push.values import PENDING, Event, Method, Recipient, Result, State
+from omapush.store.counted import Counted
 from omapush.store.fanouts import Reach
-from omapush.store.pushes import Counted, Known
+from omapush.store.pushes import Known
 
 MOST: Final = 1_000
 "Recipients of a push, or lines of its event log, in one answer."

@@ -13,6 +13,7 @@ from omapush.push.outcome import DELIVERED_CODE, TAKEN_CODE, delivery_method_use
 from omapush.push.values import Event, Result, push_ref
 from omapush.store import cancelling, fanouts, pushes
 from omapush.store.client import Store
+from omapush.store.counted import Counted
 from omapush.store.pushes import Known
 
 _NOT_ALLOWED: Final = "the operator has not allowed it to this initiator"
@@ -142,7 +143,7 @@ def _status_result(group: _Group, addresses: list[str]) -> pap.StatusQueryResult
     )
 
 
-def _of_subscribers(counted: pushes.Counted) -> tuple[pap.StatusQueryResult, ...]:
+def _of_subscribers(counted: Counted) -> tuple[pap.StatusQueryResult, ...]:
     """A push to all subscribers, which came by JSON: how many are in each state; their codes are not kept."""
     if not counted.by_state and counted.state == "finished":
         return (pap.StatusQueryResult(pap.MessageState.UNKNOWN, "2003", "nobody was subscribed"),)

@@ -19,6 +19,7 @@ from omapush.push.values import PENDING, Push, Recipient, ticket, ticket_deliver
 from omapush.store import codec, keys, pushes
 from omapush.store.client import Command, Store, ask_all, store_errors
 from omapush.store.codec import BrokenRecord
+from omapush.store.counted import NONE_COUNTED
 
 _PAGE: Final = 500
 "Pushes, recipients or tickets in one trip to Redis."
@@ -253,7 +254,7 @@ def _places(store: Store, recipients: Sequence[_Open]) -> list[bool]:
 def _fan_out(store: Store, ref: str) -> PushBalance:
     """Of these only numbers are kept: made so far, ended by state, and what is in the outboxes."""
     known = pushes.read(store, ref, events=False)
-    counted = pushes.NONE_COUNTED if known is None else known.subscribers or pushes.NONE_COUNTED
+    counted = NONE_COUNTED if known is None else known.subscribers or NONE_COUNTED
     commands: list[Command] = []
     for number in range(store.layout.user_shards):
         commands.append(("HGET", keys.fan_outs(number, "fanning"), ref))

@@ -119,8 +119,11 @@ def _of_small(store: Store, ref: str, first: int, count: int) -> list[Octets] | 
     """Pieces of what travels with the push record; None when there is no such content."""
     number = store.layout.push_shard(ref)
     name = keys.content(number, ref)
-    where = [("HGET", keys.push(number, ref), "body"), ("HGET", name, "body"), ("EXISTS", name)]
-    (with_push, with_links, known) = ask_all(store, _READING, where)
+    fields = ("HMGET", keys.push(number, ref), "body", "lines", "f0")
+    where: list[Command] = [fields, ("HGET", name, "body"), ("EXISTS", name)]
+    ((with_push, *is_emptied), with_links, known) = ask_all(store, _READING, where)
+    if with_push == b"" and None not in is_emptied:
+        with_push = None  # by the result of its one recipient (schema/functions/pushes.lua)
     body = with_push if with_push is not None else with_links
     if body is None:
         return [] if known else None

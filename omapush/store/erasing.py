@@ -61,7 +61,7 @@ def everything(store: Store, user: User) -> dict[str, Any]:
             for kept in traces.read(store, part.push.ref)
             if kept.recipient == part.index
         ],
-        "mentions": [{"ref": ref, "event": event} for ref, _, event in user_data.mentions(store, user)],
+        "mentions": [{"ref": ref, "event": line.event} for ref, line in user_data.mentions(store, user)],
     }
 
 
@@ -71,7 +71,7 @@ def _shown(part: Part) -> dict[str, Any]:
         "index": part.index,
         "recipient": part.recipient,
         "result": part.result,
-        "events": list(part.events),
+        "events": [line.event for line in part.lines],
     }
 
 

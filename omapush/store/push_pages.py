@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from omapush.push.values import PENDING, Event, Recipient, Result
+from omapush.push.values import PENDING, Recipient, Result
 from omapush.store import codec, keys
 from omapush.store.client import Store, ask_all, store_errors
 
@@ -19,7 +19,6 @@ LARGE: Final = 500
 "A push with more recipients is staged, and is read page by page."
 PAGE: Final = 500
 "Recipients in one trip to Redis."
-_LOG_PAGE: Final = 2_000
 _STAGED_S: Final = 60
 "How long what was staged stays after its last page."
 
@@ -90,19 +89,3 @@ def read_all(store: Store, ref: str, first: int = 0, most: int | None = None) ->
         if len(page.recipients) < wanted:
             return
         first += wanted
-
-
-def events(store: Store, ref: str, first: int = 0, most: int | None = None) -> list[Event]:
-    """Return lines of the event log as they were written, from number `first` on, at most `most`."""
-    key = keys.push_log(store.layout.push_shard(ref), ref)
-    end = None if most is None else first + most
-    found: list[Event] = []
-    while end is None or first < end:
-        wanted = _LOG_PAGE if end is None else min(_LOG_PAGE, end - first)
-        with store_errors("read events"):
-            lines: Any = store.db.lrange(key, first, first + wanted - 1)
-        found += (codec.event(line) for line in lines)
-        if len(lines) < wanted:
-            break
-        first += wanted
-    return found

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
 from omapush.push import spans
 from omapush.push.fan_out import FanOut, FanOutState
 from omapush.push.outcome import TAKEN_CODE
-from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result, State
-from omapush.store import codec, keys, push_pages
+from omapush.push.values import PENDING, Delivery, Event, Push, Recipient, Result
+from omapush.store import codec, counted, event_log, keys, push_pages
 from omapush.store.client import Call, Store, call, call_all, store_errors
 
 LARGEST_INLINE: Final = 16_384
 "Bytes of content that travel inside each delivery; larger content stays with its push."
 
-_STATES: Final = tuple(f"n:{state}" for state in get_args(State))
-"Fields that count the recipients in each state."
 _UNTOLD: Final = Result(PENDING, TAKEN_CODE, "queued", "", 0, 0, 0)
 
 
@@ -58,24 +55,6 @@ class Stored(Struct, frozen=True, gc=False):
     "What its event data record has besides (`push/event_record.py`)."
 
 
-class Counted(NamedTuple):
-    """What is known of the deliveries of a push to subscribers, which are only counted."""
-
-    state: Literal["running", "paused", "aborted", "finished"]
-    "As it was last told to be, until it is finished."
-    is_aborted: bool
-    ended: int
-    "Deliveries with a final result."
-    by_state: dict[str, int]
-    "The same by their states."
-    made: dict[int, int]
-    "Deliveries that each user shard made which has no more to make."
-
-
-NONE_COUNTED: Final = Counted("running", False, 0, {}, {})
-"How it begins."
-
-
 class Known(NamedTuple):
     """All that is remembered about one push."""
 
@@ -84,7 +63,7 @@ class Known(NamedTuple):
     results: tuple[Result, ...]
     events: tuple[Event, ...]
     "In order of time."
-    subscribers: Counted | None = None
+    subscribers: counted.Counted | None = None
     "For a push to subscribers, which has no recipients."
     by_state: dict[str, int] | None = None
     "For a push with many recipients: how many are in each state, when not all of them are here."
@@ -116,14 +95,15 @@ def accept_large(store: Store, submission: Submission) -> bool | None:
     fields = [*_head(store, submission), "open", len(submission.results) - len(staged.final)]
     for state, number in Counter(result.state for result in submission.results).items():
         fields += (f"n:{state}", number)
-    one = _accepting(
-        store, submission, "omapush_accept_staged", staged.final, [staged.fields, *fields], [staged.key]
-    )
+    event = codec.encode(submission.event)
+    rest = [staged.fields, *fields]
+    one = _accepting(store, submission, "omapush_accept_staged", event, staged.final, rest, [staged.key])
     answer = call(store, one, is_safe=True)
     return None if answer < 0 else bool(answer)
 
 
 def _accept(store: Store, submission: Submission) -> Call:
+    has_log = len(submission.recipients) == 1 and submission.log_s is None
     fields = _head(store, submission)
     final: list[int] = []
     for index, (recipient, result) in enumerate(zip(submission.recipients, submission.results, strict=True)):
@@ -132,8 +112,10 @@ def _accept(store: Store, submission: Submission) -> Call:
             final.append(index)
     if submission.push.subscribers:
         fields += ("shards", store.layout.user_shards, "total", 0, "done", 0, "state", "running")
-    fields += ("open", len(submission.results) - len(final))
-    return _accepting(store, submission, "omapush_accept", final, fields)
+    log = event_log.first_fields(submission.event) if has_log else ()
+    fields = ["open", len(submission.results) - len(final), *log, *fields]  # in front is what is asked most
+    event = b"" if has_log else codec.encode(submission.event)
+    return _accepting(store, submission, "omapush_accept", event, final, fields)
 
 
 def _head(store: Store, submission: Submission) -> list[Any]:
@@ -150,6 +132,7 @@ def _accepting(
     store: Store,
     submission: Submission,
     function: str,
+    event: bytes,
     final: Sequence[int],
     rest: list[Any],
     more_keys: Sequence[str] = (),
@@ -162,7 +145,7 @@ def _accepting(
     if submission.upload:
         names += (keys.upload(number, submission.upload), keys.content(number, push.ref))
     is_over = len(final) == len(submission.results) and not push.subscribers
-    head = [push.ref, push.accepted_ms, codec.encode(submission.event), owed, submission.id_kept_ms]
+    head = [push.ref, push.accepted_ms, event, owed, submission.id_kept_ms]
     head += (submission.retention_s if is_over else 0, _states(submission))
     return Call(function, names, [*head, *rest])
 
@@ -269,26 +252,39 @@ def store_results(
 
     Returns for each (ref, recipient index) whether its result was stored.
     """
-    batches: dict[int, tuple[list[str], list[Any]]] = {}
-    whose: dict[int, list[tuple[str, int]]] = {}
+    of_one = [one for one in results if one.recipient == 0]
+    others = [one for one in results if one.recipient != 0]
+    stored = _store_results(store, "omapush_result_of_one", of_one, now_ms, retention_s)
+    others += (one for one in of_one if stored[one.ref, 0] < 0)
+    stored |= _store_results(store, "omapush_result", others, now_ms, retention_s)
+    return {who: answer == 1 for who, answer in stored.items()}
+
+
+def _store_results(
+    store: Store, function: str, results: Sequence[Stored], now_ms: int, retention_s: int
+) -> dict[tuple[str, int], int]:
+    """Return the answer of the function for each."""
+    batches: dict[int, tuple[list[str], list[Any], list[tuple[str, int]]]] = {}
     for one in results:
         number = store.layout.push_shard(one.ref)
-        names, args = batches.setdefault(
-            number,
-            (
-                [keys.notify(number), keys.quota(number), keys.totals(number), keys.records(number)],
-                [now_ms, retention_s],
-            ),
-        )
-        names += [prefix + one.ref for prefix in keys.prefixes_of_push(number)]
+        batch = batches.get(number)
+        if batch is None:
+            whole = [keys.notify(number), keys.quota(number), keys.totals(number), keys.records(number)]
+            batch = batches[number] = (whole, [now_ms, retention_s], [])
+        names, args, whose = batch
+        push, log, of_fan_out, content = keys.prefixes_of_push(number)
+        names += (push + one.ref, log + one.ref)
+        if function == "omapush_result":
+            names += (of_fan_out + one.ref, content + one.ref)
+            args += (one.ref, one.recipient)
         record, event = codec.encode(one.result), codec.encode(one.event)
-        args += (one.ref, one.recipient, record, one.result.state if one.final else "", event, one.carried)
-        whose.setdefault(number, []).append((one.ref, one.recipient))
-    answers = call_all(store, (Call("omapush_result", names, args) for names, args in batches.values()))
+        args += (record, one.result.state if one.final else "", event, one.carried)
+        whose.append((one.ref, one.recipient))
+    answers = call_all(store, (Call(function, names, args) for names, args, _ in batches.values()))
     return {
-        who: answer == 1
-        for of_shard, found in zip(whose.values(), answers, strict=True)
-        for who, answer in zip(of_shard, found, strict=True)
+        who: answer
+        for (_, _, whose), found in zip(batches.values(), answers, strict=True)
+        for who, answer in zip(whose, found, strict=True)
     }
 
 
@@ -296,8 +292,10 @@ def note(store: Store, events: Iterable[tuple[str, Event]]) -> None:
     """Add events to the logs of pushes, each given with its push's ref."""
     batches: dict[int, tuple[list[str], list[bytes]]] = {}
     for ref, event in events:
-        names, args = batches.setdefault(store.layout.push_shard(ref), ([], []))
-        names.append(_push_keys(store, ref)[1])
+        number = store.layout.push_shard(ref)
+        names, args = batches.setdefault(number, ([], []))
+        push, log = keys.prefixes_of_push(number)[:2]
+        names += (push + ref, log + ref)
         args.append(codec.encode(event))
     call_all(store, (Call("omapush_note", names, args) for names, args in batches.values()))
 
@@ -330,15 +328,15 @@ def read(store: Store, ref: str, *, most: int | None = None, events: bool = True
     push = codec.push(record)
     fields = _fields(store, ref) if push.subscribers else {}
     wanted = None if count is None else int(count) if most is None else min(most, int(count))
-    lines = push_pages.events(store, ref, most=most) if events else []
+    lines = event_log.events(store, ref, most=most) if events else []
     pages = [] if push.subscribers else list(push_pages.read_all(store, ref, most=wanted))
     return Known(
         push=push,
         recipients=tuple(one for page in pages for one in page.recipients),
         results=tuple(one for page in pages for one in page.results),
         events=tuple(sorted(lines, key=lambda event: event.at_ms)),
-        subscribers=_counted(fields) if fields else None,
-        by_state=_by_state(_fields(store, ref, _STATES)) if pending is not None else None,
+        subscribers=counted.of_fields(fields) if fields else None,
+        by_state=counted.by_state(_fields(store, ref, counted.STATES)) if pending is not None else None,
     )
 
 
@@ -351,23 +349,6 @@ def _fields(store: Store, ref: str, names: Sequence[str] = ()) -> dict[str, byte
             return {name.decode(): value for name, value in everything.items()}
         found: Any = store.db.hmget(key, names)
     return {name: value for name, value in zip(names, found, strict=True) if value is not None}
-
-
-def _by_state(fields: dict[str, bytes]) -> dict[str, int]:
-    counts = {name[2:]: int(value) for name, value in fields.items() if name.startswith("n:")}
-    return {state: number for state, number in counts.items() if number}
-
-
-def _counted(fields: dict[str, bytes]) -> Counted:
-    finished = fields["shards"] == b"0" and fields["total"] == fields["done"]
-    told = fields["state"].decode()
-    return Counted(
-        state="finished" if finished else told,  # type: ignore[arg-type]
-        is_aborted=told == "aborted",
-        ended=int(fields["done"]),
-        by_state=_by_state(fields),
-        made={int(name[1:]): int(value) for name, value in fields.items() if re.fullmatch("t[0-9]+", name)},
-    )
 
 
 def result_of(store: Store, ref: str, recipient: int) -> Result | None:

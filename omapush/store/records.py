@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from omapush.push.event_record import Carried, Charging, Known
 from omapush.push.values import Event, Push, Recipient, Result, ticket
-from omapush.store import codec, keys, owed, pushes, sessions, subscriptions
+from omapush.store import codec, event_log, keys, owed, pushes, sessions, subscriptions
 from omapush.store.client import Call, Command, Store, ask_all, call_all
 from omapush.store.codec import BrokenRecord
 
@@ -95,24 +95,8 @@ def _wanted(store: Store, one: Waiting) -> Command:
 
 
 def _logs(store: Store, counts: dict[str, int]) -> dict[str, tuple[Event, ...]]:
-    commands: list[Command] = [
-        (
-            "LRANGE",
-            keys.push_log(store.layout.push_shard(ref), ref),
-            0 if 0 < count <= _SHORT else -_LINES,
-            -1,
-        )
-        for ref, count in counts.items()
-    ]
-    found = ask_all(store, "records", commands)
-    return {ref: _events(lines) for ref, lines in zip(counts, found, strict=True)}
-
-
-def _events(lines: Iterable[bytes]) -> tuple[Event, ...]:
-    try:
-        return tuple(codec.event(line) for line in lines)
-    except BrokenRecord:
-        return ()
+    wanted = {ref: None if 0 < count <= _SHORT else _LINES for ref, count in counts.items()}
+    return dict(zip(counts, event_log.last_of(store, wanted), strict=True))
 
 
 def _known(one: Waiting, row: Sequence[bytes | None], events: tuple[Event, ...]) -> Known | None:

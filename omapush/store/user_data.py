@@ -16,9 +16,20 @@ from omapush.errors import PushError
 from omapush.protocol import wappush_address
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.hosted import HostedPush
-from omapush.push.values import Delivery, Event, Push, Recipient, Result, target
-from omapush.store import codec, keys, lists, outbox, push_pages, registrations, sealing, subscriptions
+from omapush.push.values import Delivery, Push, Recipient, Result, target
+from omapush.store import (
+    codec,
+    event_log,
+    keys,
+    lists,
+    outbox,
+    push_pages,
+    registrations,
+    sealing,
+    subscriptions,
+)
 from omapush.store.client import Call, Store, ask_all, call, store_errors
+from omapush.store.event_log import Line
 
 _SCANNED: Final = 1_000
 "Names that Redis looks at in one step of a scan."
@@ -52,9 +63,8 @@ class Part:
     is_final: bool
     is_owed: bool
     "The initiator has not been told the result yet."
-    events: tuple[Event, ...] = ()
-    lines: tuple[int, ...] = field(default=(), repr=False)
-    "Where these stand in the event log."
+    lines: tuple[Line, ...] = field(default=(), repr=False)
+    "What the event log says of it."
 
 
 def known_as(store: Store, aor: str) -> User:
@@ -186,8 +196,6 @@ def _part(store: Store, push: Push, page: push_pages.Page, offset: int) -> Part:
     index = page.first + offset
     shard = store.layout.push_shard(push.ref)
     owed = ask_all(store, "owed", [("ZSCORE", keys.notify(shard), f"{push.ref}.{index}")])[0]
-    log = push_pages.events(store, push.ref)
-    lines = tuple(number for number, event in enumerate(log) if event.recipient == index)
     return Part(
         push,
         index,
@@ -195,8 +203,7 @@ def _part(store: Store, push: Push, page: push_pages.Page, offset: int) -> Part:
         page.results[offset],
         page.final[offset],
         owed is not None,
-        tuple(log[number] for number in lines),
-        lines,
+        tuple(line for line in event_log.lines(store, push.ref) if line.event.recipient == index),
     )
 
 
@@ -205,30 +212,30 @@ def erase_part(store: Store, part: Part) -> bool:
     ref, index = part.push.ref, part.index
     shard = store.layout.push_shard(ref)
     blank = codec.encode(Recipient("erased", "")), codec.encode(part.result._replace(desc="erased"))
-    lines = [
-        word
-        for number, event in zip(part.lines, part.events, strict=True)
-        for word in (number, codec.encode(event._replace(text="erased")))
-    ]
+    lines = [word for line in part.lines for word in _blank(line)]
     names = [keys.push(shard, ref), keys.push_log(shard, ref)]
     return bool(call(store, Call("omapush_erase_recipient", names, [index, *blank, *lines])))
 
 
-def mentions(store: Store, user: User) -> Iterator[tuple[str, int, Event]]:
-    """Give (push, line, event) of what event logs of pushes to subscribers say of the user."""
-    for name in _names(store, "log:{p*"):
-        ref = name.rpartition(":")[2]
-        for number, event in enumerate(push_pages.events(store, ref)):
-            if any(aor in event.text for aor in user.identities):
-                yield ref, number, event
+def _blank(line: Line) -> tuple[str | int, bytes]:
+    return line.place, codec.encode(line.event._replace(text="erased"))
 
 
-def erase_mention(store: Store, ref: str, number: int, event: Event) -> None:
+def mentions(store: Store, user: User) -> Iterator[tuple[str, Line]]:
+    """Give (push, line) of what event logs, mostly of pushes to subscribers, say of the user."""
+    for prefix, read in (("push", event_log.with_push), ("log", event_log.in_list)):
+        for name in _names(store, f"{prefix}:{{p*"):
+            ref = name.rpartition(":")[2]
+            for line in read(store, ref):
+                if any(aor in line.event.text for aor in user.identities):
+                    yield ref, line
+
+
+def erase_mention(store: Store, ref: str, line: Line) -> None:
     """Take the text out of one line of an event log."""
     shard = store.layout.push_shard(ref)
     names = [keys.push(shard, ref), keys.push_log(shard, ref)]
-    line = [number, codec.encode(event._replace(text="erased"))]
-    call(store, Call("omapush_erase_recipient", names, ["", "", "", *line]))
+    call(store, Call("omapush_erase_recipient", names, ["", "", "", *_blank(line)]))
 
 
 # Pushes for applications behind this server ------------------------------------------------------

@@ -129,7 +129,7 @@ local function take(keys, args)
   local told = redis.call('EXISTS', keys[8]) == 1 and redis.call('HMGET', keys[8], unpack(tickets)) or {}
   local carried = redis.call('EXISTS', keys[13]) == 1 and redis.call('HMGET', keys[13], unpack(tickets)) or {}
   local taken, answer = {}, {}
-  local lost_at = now + args[4]
+  local lost_at = string.format('%d', now + args[4]) -- once: a number that goes to Redis is dear
   local any_halted = redis.call('EXISTS', keys[9]) == 1
   local any_stopped = redis.call('EXISTS', keys[12]) == 1
   for i, ticket in ipairs(tickets) do

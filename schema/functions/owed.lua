@@ -2,6 +2,8 @@
 -- Results that their initiators are to be told, of the pushes of one push shard: lent to who tells them, and settled.
 -- The structures are those of pushes.lua; every key of a call carries the tag of the shard.
 
+-- uses lines.lua
+
 -- Borrow results that are due for notification; they come back by themselves when the borrower dies.
 -- KEYS notify    ARGV now ms, lease ms, most
 -- Answers "<ref>.<i>" ...
@@ -28,20 +30,20 @@ end
 -- Close one notification: done (or given up), or put off. The push is not forgotten before that try.
 -- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event, how long the push is needed yet in ms
 local function settle(keys, args)
-  -- A log may be over before its push: a line must not begin another, which would stay.
-  redis.call('RPUSHX', keys[3], args[3])
+  local known = redis.call('HMGET', keys[2], 'lines', 'keep', 'count', 'logs')
+  -- A log may be over before its push: a line does not begin another, which would stay.
+  add_line(keys[2], keys[3], known[1], args[3])
   if args[2] == '0' then
     redis.call('ZREM', keys[1], args[1])
-    local known = redis.call('HMGET', keys[2], 'keep', 'count')
-    if known[1] and known[2] == '1' then
-      redis.call('EXPIRE', keys[2], known[1], 'LT')
-      redis.call('EXPIRE', keys[3], known[1], 'LT')
+    if known[2] and known[3] == '1' then
+      redis.call('EXPIRE', keys[2], known[2], 'LT')
+      redis.call('EXPIRE', keys[3], known[2], 'LT')
     end
     return 1
   end
   redis.call('ZADD', keys[1], 'XX', args[2], args[1])
   redis.call('PEXPIRE', keys[2], args[4], 'GT')
-  if redis.call('HEXISTS', keys[2], 'logs') == 0 then
+  if not known[4] then
     redis.call('PEXPIRE', keys[3], args[4], 'GT')
   end
   return 1

@@ -31,7 +31,7 @@ def test_an_error_among_answers_is_told_and_disturbs_no_later_trip(store: Store)
 def test_a_function_that_redis_lost_is_loaded_again(store: Store) -> None:
     store.db.function_flush()
 
-    assert call_all(store, [Call("omapush_note", ["log"], [b"event"])]) == [1]
+    assert call_all(store, [Call("omapush_note", ["push", "log"], [b"event"])]) == [1]
 
 
 def test_a_connection_that_redis_closed_is_opened_once_more(redis_only: Stack, store: Store) -> None:

@@ -24,10 +24,11 @@ from omapush.push.outcome import Outcome
 from omapush.push.values import Event, Result, ticket_delivery
 from omapush.store import client, fanouts, finish, outbox, pushes
 from omapush.store.client import Store
+from omapush.store.counted import Counted
 from omapush.store.fanouts import Job
 from omapush.store.finish import Ended
 from omapush.store.outbox import Finished, Owner, Taken
-from omapush.store.pushes import Counted, Stored, Submission
+from omapush.store.pushes import Stored, Submission
 from tests.store.conftest import NOW_MS, Make
 from tests.store.test_fanouts import Directory
 

@@ -124,18 +124,6 @@ def test_pages_give_each_recipient_once(store: Store, make: Make, first: int, mo
     assert all(len(page.recipients) <= push_pages.PAGE for page in pages)
 
 
-def test_the_event_log_comes_in_parts(store: Store, make: Make) -> None:
-    one = make.submission()
-    pushes.accept_all(store, [one])
-    for number in range(30):
-        pushes.note(store, [(one.push.ref, Event(NOW_MS + number, 0, "sent", str(number)))])
-
-    parts = [push_pages.events(store, one.push.ref, first, 10) for first in (0, 10, 20, 30, 40)]
-
-    assert [len(part) for part in parts] == [10, 10, 10, 1, 0]
-    assert [event for part in parts for event in part] == push_pages.events(store, one.push.ref)
-
-
 def test_a_push_of_the_release_before_is_read_without_its_count(store: Store, make: Make) -> None:
     one = make.submission("sip:a@home1.example", "sip:b@home1.example")
     pushes.accept_all(store, [one])

@@ -9,7 +9,7 @@ from omapush.config import Config
 from omapush.errors import NotKnown, shortened
 from omapush.pap_http.console.now_view import tone_of
 from omapush.push.values import Event, Result
-from omapush.store import fanouts, own_pushes, push_pages, pushes
+from omapush.store import event_log, fanouts, own_pushes, push_pages, pushes
 from omapush.store.client import Store
 from omapush.store.fanouts import Reach
 from omapush.store.pushes import Known
@@ -84,7 +84,7 @@ def view(config: Config, store: Store, ref: str, first: int = 0, only: int = -1)
     known = pushes.read(store, ref, most=0, events=False)
     if known is None:
         raise NotKnown("id", f"no push {shortened(ref)} is known, or not any more")
-    log = in_order(push_pages.events(store, ref, most=_EVENTS))
+    log = in_order(event_log.events(store, ref, most=_EVENTS))
     events = [event for event in log if only < 0 or event.recipient in (-1, only)]
     page = push_pages.read(store, ref, first, PAGE)
     here = known._replace(recipients=page.recipients, results=page.results, events=tuple(log))

@@ -16,8 +16,9 @@ from omapush.pap_http.json_values import NewPush, Subscribers, offer_of, state_o
 from omapush.push.acceptance import NotTaken, Offer
 from omapush.push.account import Account
 from omapush.push.values import Event, Recipient, Result
+from omapush.store.counted import Counted
 from omapush.store.fanouts import Reach
-from omapush.store.pushes import Counted, Known
+from omapush.store.pushes import Known
 from tests.store.conftest import NOW_MS, Make
 
 ANYBODY = Account("pi", ("*",), ("*",))
