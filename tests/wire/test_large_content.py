@@ -2,7 +2,7 @@
 
 import pytest
 
-from omapush.store import keys
+from omapush.store import contents, keys
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Stack
 
@@ -28,4 +28,5 @@ def test_content_leaves_redis_when_all_results_are_final(stack: Stack, core: Sip
     stack.finished(ref)
 
     number = stack.store.layout.push_shard(ref)
-    assert stack.db.hget(keys.push(number, ref), "body") is None
+    assert not stack.db.hget(keys.push(number, ref), "body")
+    assert contents.read(stack.store, ref, 0, 99) is None
