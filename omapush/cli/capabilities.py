@@ -27,7 +27,7 @@ def capabilities(
     """Show what each source says about a user's devices, with its age and what is known of their profiles."""
     db = client.connect(terminal.settings(context).redis)
     now_ms = clock.now_ms()
-    identity = address_of_record(aor, "AOR")
+    identity = registrations.sip_identity(db, address_of_record(aor, "AOR"))
     record = store.read(db, identity)
     facts = (
         *resolved(record, profiles.characteristics(db, [record]), now_ms),

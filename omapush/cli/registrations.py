@@ -44,7 +44,7 @@ def registrations(
     if aor is None:
         _print_users(sorted(_all(db), key=lambda record: record.aor), now_ms, as_json)
         return
-    identity = address_of_record(aor, "AOR")
+    identity = store.sip_identity(db, address_of_record(aor, "AOR"))
     record = store.read(db, identity)
     if record is None:
         raise PushRefused(f"{identity}: no REGISTER about this user was ever seen, or not in the last day")

@@ -14,7 +14,7 @@ from omapush.protocol.sip_uri import address_of_record
 from omapush.push import subscription as rules
 from omapush.push.subscribe import is_ours
 from omapush.push.subscription import Subscription
-from omapush.store import client, outbox
+from omapush.store import client, outbox, registrations
 from omapush.store import subscriptions as store
 from omapush.store.subscriptions import Placed
 
@@ -64,7 +64,8 @@ def subscriptions(
 
 def _found(db: client.Store, aor: str, application: str) -> Iterable[Subscription]:
     if aor:
-        return (one for one in store.of_user(db, aor) if application in ("", one.application))
+        user = registrations.sip_identity(db, aor)
+        return (one for one in store.of_user(db, user) if application in ("", one.application))
     return store.of_application(db, application) if application else store.everything(db)
 
 

@@ -50,7 +50,7 @@ class CapabilityService:
             return refused(MalformedAddress.pap_code, str(error))
         if not account.may_reach(aor):
             return refused("2001", "initiator may not ask about this address")
-        record, facts = self._known(aor)
+        record, facts = self._known(registrations.sip_identity(self._store, aor))
         if record is None and not facts:
             return refused("2003", "nothing was ever heard of this user")
         document = self._document(record, facts, application)
@@ -72,11 +72,12 @@ class CapabilityService:
         now_ms = clock.now_ms()
         content = _content_of(accepted)
         refusals: list[Refusal | None] = []
-        for recipient, result in zip(accepted.recipients, accepted.results, strict=True):
+        users = registrations.sip_identities(self._store, [one.aor for one in accepted.recipients])
+        for user, result in zip(users, accepted.results, strict=True):
             if result.state != PENDING:
                 refusals.append(None)
                 continue
-            _, facts = self._known(recipient.aor)
+            _, facts = self._known(user)
             refusals.append(compare(assumed, content, facts, now_ms))
         results = tuple(
             result if refusal is None else _undeliverable(refusal, now_ms)

@@ -21,6 +21,7 @@ from omapush.push.acceptance import NotAllowed
 from omapush.push.account import Account
 from omapush.push.registration import Contact, Registration, is_registered
 from omapush.store import registrations
+from omapush.store.client import Store
 
 _REFUSALS: Final = refusals(
     _400="Not an address that SIP can reach",
@@ -64,10 +65,14 @@ class JsonRegistrations(JsonRoute):
         user = user_of(unescaped(aor, "aor"), "aor")
         if not request.user.may_reach(user):
             raise NotAllowed("aor", "initiator may not push to this recipient")
-        record = await asyncio.to_thread(registrations.read, parts_of(request).store, user)
+        record = await asyncio.to_thread(_read, parts_of(request).store, user)
         if record is None:
             raise NotKnown("aor", f"no REGISTER about {user} was seen, or not in the last day")
         return registration_state(record, request.user, clock.now_ms())
+
+
+def _read(store: Store, user: str) -> Registration | None:
+    return registrations.read(store, registrations.sip_identity(store, user))
 
 
 def registration_state(record: Registration, account: Account, now_ms: int) -> RegistrationState:

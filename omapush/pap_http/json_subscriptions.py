@@ -23,7 +23,7 @@ from omapush.push.acceptance import NotAllowed, application_of
 from omapush.push.account import Account
 from omapush.push.subscribe import CONTENT
 from omapush.push.subscription import Subscription
-from omapush.store import subscriptions
+from omapush.store import registrations, subscriptions
 from omapush.store.client import Store
 from omapush.store.subscriptions import Placed
 
@@ -98,17 +98,20 @@ class JsonSubscriptions(JsonRoute):
 
 def may_see(account: Account, one: Subscription) -> bool:
     """Tell whether an initiator may know of a subscription; of one about a device, if it is for all."""
-    is_for_all = "*" in account.applications
-    of_its_own = account.may_use(one.application) if one.profile == CONTENT else is_for_all
-    return of_its_own and account.may_reach(one.aor)
+    return _is_its_own(account, one) and account.may_reach(one.aor)
+
+
+def _is_its_own(account: Account, one: Subscription) -> bool:
+    return account.may_use(one.application) if one.profile == CONTENT else "*" in account.applications
 
 
 def _of_user(store: Store, account: Account, aor: str, application: str) -> SubscriptionPage:
     if not account.may_reach(aor):
         raise NotAllowed("aor", "initiator may not push to this recipient")
     wanted = application_of(application) if application else ""
-    found = [one for one in subscriptions.of_user(store, aor) if wanted in ("", one.application)]
-    return SubscriptionPage([_state(one) for one in found if may_see(account, one)], "")
+    user = registrations.sip_identity(store, aor)
+    found = [one for one in subscriptions.of_user(store, user) if wanted in ("", one.application)]
+    return SubscriptionPage([_state(one) for one in found if _is_its_own(account, one)], "")
 
 
 def _of_application(

@@ -236,6 +236,11 @@ def sip_identities(store: Store, identities: Sequence[str]) -> list[str]:
     ]
 
 
+def sip_identity(store: Store, identity: str) -> str:
+    """Return the same for one: who is known, and pushed to, under that name."""
+    return sip_identities(store, [identity])[0] if identity.startswith("tel:") else identity
+
+
 def known_aors(store: Store) -> Iterator[str]:
     """Give the addresses of record that have a record, by scanning: for people, never on a hot path."""
     for number in range(store.layout.user_shards):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from omapush.push.values import Result
-from omapush.store import own_pushes, push_pages, pushes, user_pushes
+from omapush.store import own_pushes, push_pages, pushes, registrations, user_pushes
 from omapush.store.client import Store
 from omapush.store.own_pushes import Place, Summary
 
@@ -40,27 +40,43 @@ def search(
     store: Store, initiators: Sequence[str], wanted: Wanted, before: Place | None, limit: int
 ) -> Found:
     """Return one page of these initiators' pushes; fewer than `limit` where much was looked at for little."""
-    listed = user_pushes.number(store, wanted.recipient) if wanted.recipient else 0
-    if not listed:  # or the user's pushes are from before there were lists of users
-        return _among_all(store, initiators, wanted, before, limit)
-    found = _in_list(store, initiators, wanted, before, limit)
-    if found.further is not None or listed < user_pushes.MOST:
+    users = _users(store, wanted.recipient)
+    listed = [user_pushes.number(store, one) for one in users]
+    # Or the user's pushes are from before there were lists of users; of two full lists each ends elsewhere.
+    if not any(listed) or (len(users) > 1 and max(listed) >= user_pushes.MOST):
+        return _among_all(store, initiators, wanted, before, limit, users)
+    found = _in_lists(store, initiators, wanted, before, limit, users)
+    if found.further is not None or max(listed) < user_pushes.MOST:
         return found
-    oldest = user_pushes.oldest(store, wanted.recipient)
+    oldest = user_pushes.oldest(store, users[0])
     beyond = min((place for place in (before, oldest) if place is not None), default=None)
     if len(found.pushes) == limit:
         return Found(found.pushes, beyond)
-    rest = _among_all(store, initiators, wanted, beyond, limit - len(found.pushes))
+    rest = _among_all(store, initiators, wanted, beyond, limit - len(found.pushes), users)
     return Found(found.pushes + rest.pushes, rest.further)
 
 
-def _in_list(
-    store: Store, initiators: Sequence[str], wanted: Wanted, before: Place | None, limit: int
-) -> Found:
-    """Find them in the list of the user that they are to be for."""
-    places = user_pushes.page(
-        store, wanted.recipient, before=before, since_ms=wanted.since_ms, until_ms=wanted.until_ms
+def _users(store: Store, recipient: str) -> tuple[str, ...]:
+    """The names under which pushes to a user are known: of a telephone number its sip identity, too."""
+    return (
+        tuple(dict.fromkeys((recipient, registrations.sip_identity(store, recipient)))) if recipient else ()
     )
+
+
+def _in_lists(
+    store: Store,
+    initiators: Sequence[str],
+    wanted: Wanted,
+    before: Place | None,
+    limit: int,
+    users: Sequence[str],
+) -> Found:
+    """Find them in the lists of the user that they are to be for, all of whom are there."""
+    pages = [
+        user_pushes.page(store, one, before=before, since_ms=wanted.since_ms, until_ms=wanted.until_ms)
+        for one in users
+    ]
+    places = sorted(set().union(*pages), reverse=True)
     found: list[Summary] = []
     for at, one in zip(places, own_pushes.summaries(store, [each.ref for each in places]), strict=True):
         if len(found) == limit:
@@ -72,7 +88,12 @@ def _in_list(
 
 
 def _among_all(
-    store: Store, initiators: Sequence[str], wanted: Wanted, before: Place | None, limit: int
+    store: Store,
+    initiators: Sequence[str],
+    wanted: Wanted,
+    before: Place | None,
+    limit: int,
+    users: Sequence[str],
 ) -> Found:
     found: list[Summary] = []
     budget = LOOKED_AT
@@ -89,7 +110,7 @@ def _among_all(
             before = at
             budget -= 1
             if one is not None and _is_wanted(one, wanted):
-                fits, looked_at = _has_recipient(store, one, wanted.recipient)
+                fits, looked_at = _has_recipient(store, one, users)
                 budget -= looked_at
                 if fits:
                     found.append(one)
@@ -115,20 +136,21 @@ def result_in(store: Store, one: Summary, aor: str) -> Result | None:
     """Return the result of a push for this user, or for its only recipient; None: there is no such one."""
     if not aor:
         return pushes.results_of(store, [(one.push.ref, 0)])[0] if one.recipients == 1 else None
+    users = _users(store, aor)
     for page in push_pages.read_all(store, one.push.ref, most=one.recipients):
         for recipient, result in zip(page.recipients, page.results, strict=True):
-            if recipient.aor == aor:
+            if recipient.aor in users:
                 return result
     return None
 
 
-def _has_recipient(store: Store, one: Summary, aor: str) -> tuple[bool, int]:
-    """Tell whether the push has this recipient, and how many were looked at for that."""
-    if not aor:
+def _has_recipient(store: Store, one: Summary, users: Sequence[str]) -> tuple[bool, int]:
+    """Tell whether the push has one of these recipients, and how many were looked at for that."""
+    if not users:
         return True, 0
     looked_at = 0
     for page in push_pages.read_all(store, one.push.ref, most=one.recipients):
         looked_at += len(page.recipients)
-        if any(recipient.aor == aor for recipient in page.recipients):
+        if any(recipient.aor in users for recipient in page.recipients):
             return True, looked_at
     return False, looked_at
