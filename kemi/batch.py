@@ -41,11 +41,6 @@ class Batch:
         self._behind: list[Taken] = []
         self._refers: list[tuple[Referral, Request]] = []
 
-    @property
-    def waits_ms(self) -> list[int]:
-        """After how many ms what is put off is due."""
-        return [wait_ms for _, wait_ms in self._put_off]
-
     def note(self, one: Taken, event: Event) -> None:
         """Write a line into the push's event log; one to all subscribers would have too many of them."""
         if one.delivery.subscription:

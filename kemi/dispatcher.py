@@ -22,7 +22,6 @@ from salvo import Salvo
 from settings import Settings
 from shards import Shards
 from traced import marks
-from wakes import Wakes
 from window import Window
 
 from omapush import clock, log
@@ -35,8 +34,9 @@ from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
 from omapush.push.refused_method import RefusedMethod
 from omapush.push.values import Result
-from omapush.store import finish, outbox, outbox_views, pushes
+from omapush.store import finish, outbox, pushes
 from omapush.store.client import Store
+from omapush.store.looks import Look
 from omapush.store.outbox import Owner, Taken, Unreadable
 
 _MOST_AT_ONCE = 64
@@ -68,21 +68,24 @@ class Dispatcher:
         self._limits = RecipientLimits(settings, store)
         self._quiet = QuietTimes(settings)
         self._policy = policy.rules_of(settings.config.policy)
-        self._wakes = Wakes()
+        self._shown = -1
 
-    def send_ready(self) -> int:
-        """Send one batch, as far as the window allows; returns how many deliveries it had."""
-        now = clock.monotonic()
-        if self._wakes.is_due(now):
-            outbox.wake(self._store, self._shards.owned)
+    def room(self) -> int:
+        """See what other processes of this Kamailio tell, and return how many deliveries may be sent now."""
         marks.look()
         self._hops.look(len(self._shards.owned) / self._settings.config.redis.user_shards)
-        free = self._window.free(now)
-        KSR.xhttp_prom.gauge_set_l1(
-            "requests_in_flight", str(self._window.in_flight), str(self._owner.sender)
-        )
-        shards = outbox_views.ready(self._store, self._shards.owned) if free > 0 else []
-        if not shards:
+        free = self._window.free(clock.monotonic())
+        if self._window.in_flight != self._shown:
+            self._shown = self._window.in_flight
+            KSR.xhttp_prom.gauge_set_l1("requests_in_flight", str(self._shown), str(self._owner.sender))
+        return free
+
+    def send_ready(self, look: Look, free: int) -> int:
+        """Send one batch of what is ready, so many at most; returns how many deliveries it had."""
+        if look.later:
+            outbox.wake(self._store, look.later, most=_MOST_AT_ONCE)
+        shards = sorted({*look.ready, *look.later})
+        if not shards or free <= 0:
             return 0
         if free < len(shards):  # one each of some of them, chosen anew each time so that none is always last
             shards = random.sample(shards, free)
@@ -134,7 +137,6 @@ class Dispatcher:
         self._notifier.notify_all(notifies, batch)
         self._outgoing.flush()
         batch.store()
-        self._wakes.add(clock.monotonic(), batch.waits_ms)
 
     # The decision --------------------------------------------------------------------------------
 

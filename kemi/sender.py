@@ -8,6 +8,7 @@ import steering
 from dispatcher import Dispatcher
 from expander import Expander, active_subscribers
 from hops import Hops
+from looking import Looks
 from pace import Pace
 from session_keeper import SessionKeeper
 from settings import Settings
@@ -33,6 +34,7 @@ class SenderProcess:
         self._store = client.connect(settings.config.redis)
         self._owner = Owner(settings.node, settings.run, index)
         self._shards = Shards(settings, self._store, self._owner)
+        self._looks = Looks(self._store)
         self._window = Window(index)
         self._pace = Pace()
         self.take(settings)
@@ -65,11 +67,14 @@ class SenderProcess:
                 self._drain()
                 return
             self._shards.keep()
-            self._notifier.send_due(self._shards.owned)
-            self._subscriber.send_due(self._shards.owned)
-            self._keeper.send_due(self._shards.owned)
-            expanded = self._expander.run_once(self._shards.owned, clock.monotonic())
-            if self._dispatcher.send_ready() > 0 or expanded:
+            self._subscriber.begin(self._shards.owned)
+            room = self._dispatcher.room()
+            look = self._looks.take(self._shards.owned, has_room=room > 0)
+            self._notifier.send_due(look.subscriptions)
+            self._subscriber.send_due(look.watches)
+            self._keeper.send_due(look.sessions)
+            expanded = self._expander.run_once(look.fan_outs, clock.monotonic())
+            if self._dispatcher.send_ready(look, room) > 0 or expanded:
                 self._pace.worked()
             else:
                 self._pace.rest()

@@ -14,7 +14,7 @@ from session_effects import Change as Seen
 from session_effects import Effects
 from settings import Settings
 from traced import marks
-from window import Count, Rounds
+from window import Count
 
 from omapush import clock
 from omapush.push.dialog import Heard
@@ -88,11 +88,10 @@ class SessionKeeper:
         self.window = Count(window_name(sender), section.window, section.answer_s + delivery.transaction_s)
         self._counts = metrics.Counts()
         self._effects = Effects(store, self._counts)
-        self._rounds = Rounds(self.window, _MOST_AT_ONCE)
 
     def send_due(self, shards: Sequence[int]) -> None:
-        """Do what is due about sessions of our shards, as far as the window allows; looks every 20 ms."""
-        most = self._rounds.room(len(shards))
+        """Do what is due about sessions of these shards, as far as the window allows."""
+        most = self.window.share(len(shards), _MOST_AT_ONCE)
         if not most:
             return
         due = sessions.due(self._store, shards, clock.now_ms(), most=most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import KSR
@@ -34,8 +35,6 @@ from omapush.store import registrations, watches
 from omapush.store.client import Store
 from omapush.store.watches import Change, Stored
 
-_LOOK_S = 0.05
-"Between two looks for watches that are due; each is one trip to Redis."
 _MOST_AT_ONCE = 64
 _NOT_SENT = 503
 
@@ -57,28 +56,24 @@ class Subscriber:
         self._plans = settings.watch_plans
         size, transaction_s = settings.config.registration.window, settings.config.delivery.transaction_s
         self.window = Count(watcher.window_name(sender), size, transaction_s)
-        self._look_at = 0.0
         self._begun: set[int] = set()
         "Shards whose standing subscriptions this process has asked for."
         self._counts = metrics.Counts()
 
-    def send_due(self, shards: list[int]) -> int:
+    def send_due(self, shards: Sequence[int]) -> int:
         """Send what is due in these shards, as far as the window allows; returns how many requests left."""
-        now = clock.monotonic()
-        if not self._plans or not shards or now < self._look_at:
+        if not self._plans or not shards:
             return 0
-        self._look_at = now + _LOOK_S
-        self._begin(shards)
-        self.window.look(now)
+        self.window.look(clock.monotonic())
         free = min(self.window.free, _MOST_AT_ONCE)
         if free <= 0:
             return 0
         subjects = watches.due(self._store, shards, clock.now_ms(), most=free)
         return self._send(random.sample(subjects, free) if len(subjects) > free else subjects)
 
-    def _begin(self, shards: list[int]) -> None:
+    def begin(self, owned: Sequence[int]) -> None:
         """Have what configuration subscribes to looked at, once in the life of the process that owns it."""
-        new = set(shards) - self._begun
+        new = set(owned) - self._begun
         if not new:
             return
         shard_of = self._store.layout.user_shard

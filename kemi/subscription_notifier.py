@@ -10,7 +10,7 @@ import ksr_writer
 import metrics
 from sent import Answered
 from settings import Settings
-from window import Count, Rounds
+from window import Count
 
 from omapush import clock, log
 from omapush.errors import TooLarge
@@ -64,11 +64,10 @@ class SubscriptionNotifier:
             window_name(sender), settings.config.subscriptions.window, settings.config.delivery.transaction_s
         )
         self._counts = metrics.Counts()
-        self._rounds = Rounds(self.window, _MOST_AT_ONCE)
 
     def send_due(self, shards: Sequence[int]) -> None:
-        """Send the NOTIFYs that are due in our shards, as far as the window allows; looks every 20 ms."""
-        most = self._rounds.room(len(shards))
+        """Send the NOTIFYs that are due in these shards, as far as the window allows."""
+        most = self.window.share(len(shards), _MOST_AT_ONCE)
         if not most:
             return
         due = subscriptions.due(self._store, shards, most=most)

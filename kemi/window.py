@@ -72,6 +72,13 @@ class Count:
         """Tell whether something has ended a moment ago."""
         return now - self._moved_at < _SILENT_S
 
+    def share(self, shards: int, most: int) -> int:
+        """Return how many may begin now in each of so many shards, `most` at most; 0 for no shards."""
+        if not shards:
+            return 0
+        self.look(clock.monotonic())
+        return max(0, min(most, self.free // shards))
+
     @property
     def in_flight(self) -> int:
         """Requests without a final answer, as of the last look."""
@@ -82,26 +89,6 @@ class Count:
     def free(self) -> int:
         """How many more may be sent."""
         return self._size - self.in_flight
-
-
-class Rounds:
-    """What a sender begins by the clock in each of its shards, within a window of its own."""
-
-    _EVERY_S = 0.02
-
-    def __init__(self, window: Count, most: int) -> None:
-        self._window = window
-        self._most = most
-        self._look_at = 0.0
-
-    def room(self, shards: int) -> int:
-        """Return how many may begin in each shard now; 0 between two rounds, which are 20 ms apart."""
-        now = clock.monotonic()
-        if now < self._look_at or not shards:
-            return 0
-        self._look_at = now + self._EVERY_S
-        self._window.look(now)
-        return max(0, min(self._most, self._window.free // shards))
 
 
 class Window:

@@ -47,7 +47,7 @@ _NOT_NOW = (
 "How Redis begins an error that says: not now."
 _SAYS_NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
 "The same as the client library tells it, which cuts off that beginning."
-_NAME = re.compile(r"(#!lua name=|register_function\(')(omapush_[a-z_]+)")
+_NAME = re.compile(r"(#!lua name=|register_function\('|function_name = ')(omapush_[a-z_]+)")
 _USES = re.compile(r"^-- uses ([a-z]+\.lua)$", re.MULTILINE)
 "How a library says where a file goes in that it shares with others."
 

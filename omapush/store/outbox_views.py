@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from omapush.push.values import TARGET_LENGTH, Delivery, ticket
 from omapush.store import keys
-from omapush.store.client import Store, ask_all, store_errors
+from omapush.store.client import Store, store_errors
 
 
 def whereabouts(store: Store, delivery: Delivery) -> str:
@@ -57,9 +57,3 @@ def held_before(store: Store, tickets: Sequence[str]) -> list[list[str]]:
         [place] if mark is not None else [one.decode() for one in found]
         for place, found, mark in zip(tickets, answers[::2], answers[1::2], strict=True)
     ]
-
-
-def ready(store: Store, numbers: Sequence[int]) -> list[int]:
-    """Return those of the shards in which something is ready."""
-    lengths = ask_all(store, "ready", (("ZCARD", keys.outbox(number, "ready")) for number in numbers))
-    return [number for number, length in zip(numbers, lengths, strict=True) if length]

@@ -69,7 +69,7 @@ _PART = re.compile(r"^--   ([a-z]+) +(hash|list|set|zset) ", re.MULTILINE)
 _PLACE = re.compile(r"^--   sub-([a-z]+) +(hash|set|zset) ", re.MULTILINE)
 _SESSION = re.compile(r"^--   session-([a-z]+) +(hash|zset) ", re.MULTILINE)
 _HOSTED = re.compile(r"^--   ([a-z]+) +(hash|zset|stream) ", re.MULTILINE)
-_FUNCTION = re.compile(r"register_function\('omapush_([a-z_]+)'")
+_FUNCTION = re.compile(r"register_function(?:\(|\{ function_name = )'omapush_([a-z_]+)'")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

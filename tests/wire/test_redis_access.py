@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from omapush.errors import PushError
-from omapush.store import client, outbox_views
+from omapush.store import client, looks
 from tests.fakes.initiator import PushInitiator
 from tests.harness.authority import TestCa
 from tests.harness.ports import free_ports
@@ -72,4 +72,4 @@ def test_without_password_or_certificate_nobody_gets_in(guarded: Settings, tmp_p
             del left["private_key"]
         stack = Stack(tmp_path / missing, {"redis": left}, parts=())
         with pytest.raises(PushError):
-            outbox_views.ready(client.connect(stack.config.redis), [0])
+            looks.ready(client.connect(stack.config.redis), [0])
