@@ -33,6 +33,7 @@ import watcher
 from completer import ResultCompleter
 from dead_names import Lookups
 from hosting import HostedCompleter
+from pace import TURN_S
 from profiling import Worker
 from registering import RegisterCompleter
 from sender import SenderProcess
@@ -350,27 +351,31 @@ class PushAs:
         return self._complete("sessions", SessionCompleter)
 
     def ksr_tracer(self, *_: object) -> int:
-        """In the process that keeps what traced pushes sent and received, again and again."""
-        return self._complete("traces", Tracer)
+        """In the process that keeps what traced pushes sent and received, at each tick of its timer."""
+        return self._complete("traces", Tracer, turn_s=0.0)
 
-    def _complete(self, queue: str, make: Callable[[Settings], Worker]) -> int:
+    def _complete(self, queue: str, make: Callable[[Settings], Worker], turn_s: float = TURN_S) -> int:
         try:
-            self._work(queue, lambda: make(self._settings))
+            self._work(queue, lambda: make(self._settings), turn_s)
         except Exception:
             log.get().exception("completer_crashed", queue=queue)
         return DONE
 
-    def _work(self, name: str, make: Callable[[], Worker]) -> None:
-        """Let the one worker of this process work; made here, for its connection opens after the fork."""
-        self._look()
-        heartbeat.beat(name, ksr_reader.number("$rtimer_worker"))
-        worker = self._workers.get(name)
-        if worker is None:
-            worker = self._workers[name] = profiling.watched(name, make)
-        if self._told is not self._settings:
-            self._told = self._settings
-            steering.told(f"{name} {ksr_reader.number('$rtimer_worker')}")
-        worker.run_once()
+    def _work(self, name: str, make: Callable[[], Worker], turn_s: float = TURN_S) -> None:
+        """Let the one worker of this process work for a turn; made here, as it connects after the fork."""
+        number, ends = ksr_reader.number("$rtimer_worker"), clock.monotonic() + turn_s
+        heartbeat.beat(name, number)
+        while True:
+            self._look()
+            worker = self._workers.get(name)
+            if worker is None:
+                worker = self._workers[name] = profiling.watched(name, make)
+            if self._told is not self._settings:
+                self._told = self._settings
+                steering.told(f"{name} {number}")
+            worker.run_once()
+            if clock.monotonic() >= ends:
+                return
 
     def ksr_control(self, *_: object) -> int:
         """In the process that asks for the orders of operators, again and again."""

@@ -24,6 +24,8 @@ from omapush.store.outbox import Owner
 
 _REST_S = 0.25
 "Sleep after Redis did not answer."
+_BETWEEN_BATCHES_S = 0.001
+"What ends or becomes ready meanwhile shares the next trips to Redis."
 
 
 class SenderProcess:
@@ -76,6 +78,7 @@ class SenderProcess:
             expanded = self._expander.run_once(look.fan_outs, clock.monotonic())
             if self._dispatcher.send_ready(look, room) > 0 or expanded:
                 self._pace.worked()
+                time.sleep(_BETWEEN_BATCHES_S)
             else:
                 self._pace.rest()
         except PushError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from omapush.store import keys
@@ -54,8 +55,9 @@ def ready(store: Store, numbers: Sequence[int]) -> Look:
     return Look(tuple(number for number, is_there in zip(numbers, answers, strict=True) if is_there))
 
 
-def _keys(number: int) -> list[str]:
-    return [
+@lru_cache(maxsize=1024)  # asked for some fifty times a second for each shard
+def _keys(number: int) -> tuple[str, ...]:
+    return (
         keys.watches_due(number),
         keys.subscription_part(number, "expiry"),
         keys.outbox(number, "ready"),
@@ -64,4 +66,4 @@ def _keys(number: int) -> list[str]:
         keys.subscription_part(number, "owed"),
         keys.subscription_part(number, "flight"),
         keys.session_part(number, "due"),
-    ]
+    )
