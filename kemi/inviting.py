@@ -129,7 +129,7 @@ class Inviter:
         delivery = one.delivery
         living = sessions.live_of(self._store, delivery.aor, delivery.application)
         if living:
-            self._join(one, known, choice, living, batch)
+            self._join(one, known, choice, living, profile.asserted, batch)
             return
         place = self._workers.pick()
         sha1 = self._sha1(one)
@@ -159,7 +159,9 @@ class Inviter:
         else:  # another push has just begun one
             batch.choose_again(one.ticket)
 
-    def _join(self, one: Taken, known: Known, choice: Choice, session_id: str, batch: Batch) -> None:
+    def _join(
+        self, one: Taken, known: Known, choice: Choice, session_id: str, asserted: str, batch: Batch
+    ) -> None:
         delivery, now_ms = one.delivery, clock.now_ms()
         [session] = sessions.read_all(self._store, [session_id])
         if session is None:
@@ -170,7 +172,7 @@ class Inviter:
         joined = None
         if sha1 := self._sha1(one):
             stream = _stream(one, sha1, session.place)
-            rule = partial(_joined, stream, self._settings.config.sessions.files, now_ms)
+            rule = partial(_joined, stream, asserted, self._settings.config.sessions.files, now_ms)
             joined = sessions.change(self._store, session_id, rule)
         if joined is not None:
             self._carry(one, known, f"joins session {session_id} ({choice.why})", session_id, batch)
@@ -195,12 +197,12 @@ def _stream(one: Taken, sha1: str, place: sessions_of.Place) -> Stream:
     return session_offer.stream_of(one.delivery, one.ticket, one.attempt, sha1=sha1, place=place, token=token)
 
 
-def _joined(stream: Stream, most: int, now_ms: int, old: Session | None) -> Change | None:
+def _joined(stream: Stream, asserted: str, most: int, now_ms: int, old: Session | None) -> Change | None:
     if old is None:
         return None
     if sessions_of.stream_of(old, stream.ticket, stream.attempt) is not None:
         return None
-    joined = session_offer.join(old, stream, most=most, now_ms=now_ms)
+    joined = session_offer.join(old, stream, asserted=asserted, most=most, now_ms=now_ms)
     return Change(joined) if joined else None
 
 

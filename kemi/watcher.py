@@ -36,6 +36,7 @@ from omapush.push.watch_rules import (
     on_broken_document,
     on_document,
     on_final,
+    on_older_document,
 )
 from omapush.push.watch_rules import on_notify as judge_notify
 from omapush.store import capabilities, client, codec, registrations, watches
@@ -191,6 +192,8 @@ class WatchCompleter:
         if document is not None and is_news(watch, document.version):
             effects = effects.and_then(document.effects(after))
             after = on_document(after, document.version, full=document.full, jitter=random.random())
+        elif document is not None and document.version < watch.doc_version:
+            after = on_older_document(after, document.version)
         elif problem:
             effects = effects.and_then(package.on_unread(watch, problem, notified.at_ms))
             after = on_broken_document(after, problem, jitter=random.random())

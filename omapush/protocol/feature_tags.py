@@ -44,6 +44,9 @@ _BASE_TAGS: Final = frozenset(
         "extensions",
     }
 )
+# Devices write the tag of message media (RFC 4569) naked, as if it were one of them.
+_NAKED_MESSAGE: Final = "message"
+_MESSAGE_TAG: Final = "+sip.message"
 # token-nobang                                            RFC 3840 9
 _TOKEN_NOBANG: Final = re.compile(r"[A-Za-z0-9\-.%*_+`'~]{1,256}")
 _NOT_IN_TOKEN: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-.%*_+`'~]")
@@ -103,11 +106,13 @@ def feature_params(contact: NameAddr) -> Params:
     """
     Return the feature parameters of a contact, each tag once: base tags and every name with `+`.
 
-    Of a tag given twice the first counts; of `audio` and `+audio` the base form (RFC 3840 9).
+    Of a tag given twice the first counts; of `audio` and `+audio` the base form (RFC 3840 9). A naked
+    `message`, which is none of the base tags, is read as what it stands for.
     """
     found: dict[str, str | None] = {}
-    for name, value in contact.params:
-        if name in _BASE_TAGS or name.startswith("+"):
+    for written, value in contact.params:
+        name = _MESSAGE_TAG if written == _NAKED_MESSAGE else written
+        if name in _BASE_TAGS or name[:1] == "+":
             found.setdefault(name, value)
     return tuple((name, value) for name, value in found.items() if not (name[0] == "+" and name[1:] in found))
 

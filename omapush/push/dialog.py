@@ -87,7 +87,7 @@ def learn(dialog: Dialog, heard: Heard) -> Dialog:
 
 def learn_from_answer(dialog: Dialog, heard: Heard) -> Dialog:
     """
-    Return the dialog after a 2xx to a request of ours: a target refresh.
+    Return the dialog after a 2xx to a request of ours: a target refresh, unless another than the peer spoke.
 
     For a subscription the NOTIFY establishes it (RFC 6665 4.4.1); until one comes, the 2xx is only kept so
     that the dialog can be told from another.
@@ -97,6 +97,8 @@ def learn_from_answer(dialog: Dialog, heard: Heard) -> Dialog:
     """
     if dialog.remote_cseq == NOT_HEARD:
         return dialog._replace(remote_tag=heard.tag or dialog.remote_tag)
+    if heard.tag not in ("", dialog.remote_tag):
+        return dialog  # of a fork: the NOTIFY that came first has decided whose dialog it is
     return dialog._replace(remote_target=_target(heard.contact, dialog.remote_target))
 
 

@@ -13,8 +13,6 @@ from typing import Final
 
 ALLOW: Final = "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY"
 "Methods that the sender agent itself answers; the rest gets 405."
-IN_SESSION: Final = frozenset({"BYE", "INVITE", "UPDATE"})
-"Methods that it takes in the dialogs of its own INVITEs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +148,8 @@ def _answer_ourselves(request: InboundRequest) -> Decision:
         return Subscription()
     if request.method == "NOTIFY" and request.in_dialog:
         return Notification()
-    if request.method in IN_SESSION and request.in_dialog:
-        return InSession()
-    if request.in_dialog or request.method == "CANCEL":
+    if request.method in ("CANCEL", "NOTIFY"):
         return Answer(481, "Call/Transaction Does Not Exist")
+    if request.in_dialog:  # whatever the method: 481 would end a session that is there (RFC 5057)
+        return InSession()
     return Answer(405, "Method Not Allowed", (("Allow", ALLOW),))

@@ -12,8 +12,8 @@ from omapush.push.registration import Contact, Registration
 
 EXTERNAL_BODY: Final = external_body.TYPE
 "Content type of a link (RFC 4483); a device names it in Accept when it follows links."
-_MESSAGE_TAG: Final = "message"
-"Feature tag of devices that take MSRP (RFC 3840 10.18); as a feature parameter it has no value, or TRUE."
+_MESSAGE_TAG: Final = "+sip.message"
+"Feature tag of devices that take MSRP (RFC 4569); as a feature parameter it has no value, or TRUE."
 
 
 class Support(NamedTuple):

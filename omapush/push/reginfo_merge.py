@@ -25,6 +25,7 @@ from omapush.push.registration import (
     Contact,
     Doubt,
     Registration,
+    is_binding,
 )
 
 SOURCE: Final = "reginfo"
@@ -118,13 +119,21 @@ def unreadable(record: Registration, problem: str, at_ms: int) -> Registration:
 def _contacts(
     known: Sequence[Contact], element: RegistrationElement, record: Registration, told: Told
 ) -> list[Contact]:
-    """Matched by URI and instance: ids are memory addresses at some S-CSCFs."""
+    """
+    Matched by URI and instance: ids are memory addresses at some S-CSCFs.
+
+    What has ended comes first: a device that has moved is in one document as its old contact, which is gone,
+    and as its new one, in any order.
+    """
     left = [] if told.document.full else list(known)
     for said in element.contacts:
-        instance = _instance(said)
-        former = _same(known, said.uri, instance)
-        left = [contact for contact in left if not _is(contact, said.uri, instance)]
+        if said.state != "active":
+            left = [contact for contact in left if not is_binding(contact, said.uri, _instance(said))]
+    for said in element.contacts:
         if said.state == "active":
+            instance = _instance(said)
+            former = _same(known, said.uri, instance)
+            left = [contact for contact in left if not _is(contact, said.uri, instance)]
             left.append(_contact(said, former, record, told))
     return left
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from omapush.protocol.sip_uri import host_and_port
 from omapush.protocol.third_party_register import EmbeddedContact
 
 RECORD_VERSION: Final = 1
@@ -183,21 +184,28 @@ def _contacts(before: Registration, report: Report) -> tuple[Contact, ...]:
     known = {contact.uri: contact for contact in before.contacts if contact.expires_ms > now}
     if report.all_contacts and report.expires_s == 0:
         known.clear()
-    for named in report.contacts:
+    for named in _in_turn(report.contacts):
         _apply(known, named, report)
     if len(known) < 2:
         return tuple(known.values())
     return tuple(sorted(known.values(), key=lambda contact: -contact.at_ms)[:MOST_CONTACTS])
 
 
+def _in_turn(contacts: tuple[EmbeddedContact, ...]) -> tuple[EmbeddedContact, ...]:
+    """What goes before what comes: a device that has moved may name both, in any order."""
+    return contacts if len(contacts) < 2 else tuple(sorted(contacts, key=lambda one: one.expires != 0))
+
+
 def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) -> None:
+    if named.expires == 0:
+        for contact in [one for one in known.values() if is_binding(one, named.uri, named.instance)]:
+            del known[contact.uri]
+        return
     former = [contact for contact in known.values() if _same(contact, named)]
     for contact in former:
         del known[contact.uri]
     # A Kamailio S-CSCF also says Expires 0 for a REGISTER that named no expiry at all: that one registers.
     expires_s = UNSTATED_EXPIRY_S if named.expires is None else min(named.expires, LARGEST_EXPIRY_S)
-    if expires_s == 0:
-        return
     known[named.uri] = Contact(
         uri=named.uri,
         expires_ms=report.at_ms + expires_s * 1000,
@@ -214,6 +222,18 @@ def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) ->
 def _same(contact: Contact, named: EmbeddedContact) -> bool:
     """One device: same URI, or same instance that registered again from another address."""
     return contact.uri == named.uri or bool(contact.instance and contact.instance == named.instance)
+
+
+def is_binding(contact: Contact, uri: str, instance: str | None) -> bool:
+    """
+    Tell whether a binding that has ended is this contact: its URI is, however its parameters are written.
+
+    A device that has moved has the same instance at another address, and is still there.
+    """
+    if contact.uri == uri:
+        return True
+    is_device = bool(instance and contact.instance == instance)
+    return is_device and host_and_port(contact.uri) == host_and_port(uri)
 
 
 def _end(before: Registration, report: Report, contacts: tuple[Contact, ...]) -> int:

@@ -16,7 +16,7 @@ from omapush.protocol.file_transfer import (
 )
 from omapush.protocol.msrp_media import MessageMedia
 from omapush.protocol.msrp_uri import MsrpUri
-from omapush.protocol.sdp import Address, Media, Origin, SessionDescription
+from omapush.protocol.sdp import Address, Media, Origin, SessionDescription, direction
 from omapush.push import dialog as dialogs
 from omapush.push.page_mode import Sender
 from omapush.push.session import (
@@ -123,8 +123,14 @@ def begin(whom: Whom, stream: Stream, *, sender: Sender, place: Place, token: st
     )
 
 
-def join(session: Session, stream: Stream, *, most: int, now_ms: int) -> Session | None:
-    """Return the session with one more stream, to be offered next; None when it takes no more."""
+def join(session: Session, stream: Stream, *, asserted: str, most: int, now_ms: int) -> Session | None:
+    """
+    Return the session with one more stream, to be offered next; None when it takes no more.
+
+    `asserted`: who sends it. The device was told one sender in the INVITE, and judges by it what comes.
+    """
+    if session.asserted != asserted:
+        return None
     if session.state not in ("gathering", "inviting", "open") or len(session.streams) >= most:
         return None
     if not session.live or session.cancelled:
@@ -133,27 +139,37 @@ def join(session: Session, stream: Stream, *, most: int, now_ms: int) -> Session
     return session._replace(streams=(*session.streams, stream), due_ms=due_ms, at_ms=now_ms)
 
 
-def described(session: Session) -> bytes:
-    """Return the session description that offers the session as it is; m-lines keep their positions."""
+def described(session: Session, offer: SessionDescription | None = None) -> bytes:
+    """
+    Return the session description of the session as it is; m-lines keep their positions.
+
+    `offer`: what it answers, with the same m-lines; None: it is an offer itself.
+    """
     own = MsrpUri.parse(session.streams[0].path)
     lines = sorted((one for one in session.streams if one.line >= 0), key=lambda one: one.line)
     description = SessionDescription(
         Origin(session.begun_ms, session.sdp_version, Address.of(own.host), "psa"),
-        tuple(_media(stream, own.port or 0) for stream in lines),
+        tuple(_media(one, own.port or 0, _asked_for(one, offer)) for one in lines),
         Address.of(own.host),
     )
     return str(description).encode()
 
 
-def _media(stream: Stream, port: int) -> Media:
+def _asked_for(stream: Stream, offer: SessionDescription | None) -> str:
+    """Return the direction that the peer offers for a stream; empty: it offers nothing."""
+    return direction((*offer.media[stream.line].attributes, *offer.attributes)) if offer else ""
+
+
+def _media(stream: Stream, port: int, asked_for: str) -> Media:
     is_open = stream.state in ("offered", "agreed", "ended")
+    role = "active" if stream.connects else "passive"
     message = MessageMedia(
         path=(MsrpUri.parse(stream.path),),
         accept_types=("*",),
         accept_wrapped_types=("*",),
         max_size=stream.size,
-        setup="actpass",
-        direction="sendonly",
+        setup=role if asked_for else "actpass",
+        direction="sendonly" if asked_for in ("", "recvonly", "sendrecv") else "inactive",
     ).media(port if is_open else 0)
     accepted = datetime.fromtimestamp(stream.accepted_ms // 1000, UTC)
     file = FileTransfer(

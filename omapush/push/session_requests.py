@@ -15,6 +15,8 @@ from omapush.push.session_steps import over
 
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
 _SDP: Final = "application/sdp"
+_TAKEN: Final = frozenset({"BYE", "INVITE", "UPDATE"})
+"Methods that mean something in a session; any other is refused, and the session goes on."
 
 
 class Asked(NamedTuple):
@@ -40,6 +42,8 @@ def on_request(session: Session | None, asked: Asked) -> tuple[Answer, Session |
     counted = session._replace(
         dialog=session.dialog._replace(remote_cseq=asked.heard.cseq), at_ms=asked.at_ms
     )
+    if asked.method not in _TAKEN:
+        return Answer(405, "Method Not Allowed", (("Allow", ALLOW),)), counted
     if asked.method == "BYE":
         return _OK, _ended_by_device(counted, asked.at_ms)
     if session.state == "closing":
@@ -94,12 +98,11 @@ def _renegotiated(session: Session, asked: Asked) -> tuple[Answer, Session | Non
     if problem:
         return Answer(488, "Not Acceptable Here", (("Warning", f'399 psa "{problem}"'),)), session
     streams = tuple(_closed(one, offer, asked.at_ms) for one in refreshed.streams)
-    after = refreshed._replace(streams=streams)
+    # An answer has no `actpass`, so it is another description than the last offer in any case (RFC 3264 8).
+    after = refreshed._replace(streams=streams, sdp_version=session.sdp_version + 1)
     if streams != refreshed.streams:
-        after = after._replace(
-            sdp_version=session.sdp_version + 1, due_ms=asked.at_ms, why="the device closed a stream"
-        )
-    return _accepted(after, asked, described(after))
+        after = after._replace(due_ms=asked.at_ms, why="the device closed a stream")
+    return _accepted(after, asked, described(after, offer))
 
 
 def _problem(session: Session, offer: SessionDescription) -> str:

@@ -351,6 +351,19 @@ def on_document(watch: Watch, version: int, *, full: bool, jitter: float) -> Wat
     return watch._replace(full="wanted", due_ms=watch.at_ms, why=f"version {version} came after {known}")
 
 
+def on_older_document(watch: Watch, version: int) -> Watch:
+    """
+    Return the watch after a document of its dialog with a version below one that came before it.
+
+    It changes nothing (RFC 3680 5.2), and neither would all that follow until their notifier has counted up
+    to where it was: one that was restarted, and has kept its dialogs. A new dialog begins a new count.
+    """
+    if watch.state != "active" or watch.full:
+        return watch
+    why = f"version {version} came after {watch.doc_version}"
+    return watch._replace(full="asked", due_ms=watch.at_ms, why=why)
+
+
 def on_broken_document(watch: Watch, problem: str, *, jitter: float) -> Watch:
     """
     Return the watch after a document that cannot be read: what is known stays, full state is asked for.

@@ -69,7 +69,7 @@ class Agent:
         if self.in_push and self.applications:
             tags.append(f';{PUSH_TAG}="{",".join(self.applications)}"')
         if self.settings.sessions.enabled:
-            tags.append(";message")
+            tags.append(";+sip.message")
         tags.append(f';methods="{",".join(self.methods())}"')
         return "".join(tags)
 

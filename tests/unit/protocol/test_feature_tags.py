@@ -67,6 +67,12 @@ def test_a_feature_written_twice_counts_once_and_the_base_form_wins() -> None:
     assert feature_params(contact(';+x=1;+audio;+x=2;audio="FALSE"')) == (("+x", "1"), ("audio", "FALSE"))
 
 
+@pytest.mark.parametrize("written", [";message", ";+sip.message", ";+sip.message;message=FALSE"])
+def test_the_tag_of_message_media_is_read_naked_as_well(written: str) -> None:
+    """RFC 4569; it is none of the base tags, and devices write it as if it were."""
+    assert feature_params(contact(written)) == (("+sip.message", None),)
+
+
 def test_feature_values_keep_their_case() -> None:
     """Strings in <> are compared with case."""
     assert feature_params(contact(';+sip.instance="<urn:uuid:AB>"')) == (("+sip.instance", "<urn:uuid:AB>"),)

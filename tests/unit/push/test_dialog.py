@@ -76,6 +76,11 @@ def test_a_200_before_any_request_of_the_peer_tells_its_tag_only() -> None:
     assert learn_from_answer(established(), Heard("r", 0, "<sip:new@x>", "")).remote_target == "sip:new@x"
 
 
+def test_a_200_of_a_fork_does_not_move_the_dialog_of_another() -> None:
+    """RFC 6665 4.4.1: the NOTIFY that came first has made the dialog; the 200 may be of anybody."""
+    assert learn_from_answer(established(), Heard("fork", 0, "<sip:fork@x>", "")) == established()
+
+
 def test_a_cseq_goes_up_or_is_repeated() -> None:
     assert [is_lower(established(), cseq) for cseq in (3, 4, 5)] == [True, False, False]
     assert not is_lower(begun(), 0)

@@ -67,15 +67,20 @@ def test_a_register_from_the_core_is_captured() -> None:
         ("MESSAGE", {}, 404),
         ("MESSAGE", {"went_through_us": True}, 482),
         ("MESSAGE", {"for_us": True}, 405),
-        ("MESSAGE", {"for_us": True, "in_dialog": True}, 481),
-        ("PUBLISH", {"for_us": True, "in_dialog": True}, 481),
         ("CANCEL", {"for_us": True}, 481),
+        ("CANCEL", {"for_us": True, "in_dialog": True}, 481),
+        ("NOTIFY", {"for_us": True}, 481),
         ("X-UNHEARD-OF", {"for_us": True}, 405),
         ("OPTIONS", {"for_us": True}, 200),
     ],
 )
 def test_what_ends_here_is_answered(method: str, facts: dict[str, bool], status: int) -> None:
     assert decided(method, "", **facts) == status
+
+
+@pytest.mark.parametrize("method", ["BYE", "INVITE", "UPDATE", "INFO", "MESSAGE", "PUBLISH", "X-UNHEARD-OF"])
+def test_whether_a_request_in_a_dialog_is_in_one_of_ours_is_for_its_session_to_say(method: str) -> None:
+    assert decided(method, for_us=True, in_dialog=True) == InSession()
 
 
 @pytest.mark.req("PRA-GEN-2")

@@ -39,9 +39,9 @@ def taken(record: Registration | None, *facts: Facts, fitting: tuple[str, ...] =
     ("features", "expected"),
     [
         ((), None),
-        ((("message", None),), True),
-        ((("message", "TRUE"),), True),
-        ((("message", "false"), ("methods", "INVITE")), False),
+        ((("+sip.message", None),), True),
+        ((("+sip.message", "TRUE"),), True),
+        ((("+sip.message", "false"), ("methods", "INVITE")), False),
         ((("methods", "message, invite"),), True),
         ((("methods", "MESSAGE,NOTIFY"),), False),
     ],
@@ -51,7 +51,7 @@ def test_a_contact_says_it_by_its_feature_tags(features: Features, expected: boo
 
 
 def test_one_device_that_takes_it_is_enough_and_only_those_count_that_the_push_is_for() -> None:
-    takes, refuses = contact("sip:1", (("message", None),)), contact("sip:2", (("methods", "MESSAGE"),))
+    takes, refuses = contact("sip:1", (("+sip.message", None),)), contact("sip:2", (("methods", "MESSAGE"),))
 
     assert taken(user(takes, refuses)) is True
     assert taken(user(takes, refuses), fitting=("sip:2",)) is False
@@ -65,7 +65,7 @@ def test_what_was_learnt_counts_where_the_contact_is_silent() -> None:
     assert taken(silent, learnt(("MESSAGE",), device="urn:uuid:1")) is False
     assert taken(silent, learnt(("MESSAGE",), device="urn:uuid:9")) is None
     assert taken(silent, learnt(("MESSAGE",), application="other.ua")) is None
-    assert taken(user(contact("sip:1", (("message", None),))), learnt(("MESSAGE",))) is True
+    assert taken(user(contact("sip:1", (("+sip.message", None),))), learnt(("MESSAGE",))) is True
     assert taken(None) is None
     assert taken(None, learnt(("INVITE",))) is True
 

@@ -179,6 +179,32 @@ def test_a_contact_is_the_same_device_by_its_instance() -> None:
     assert applications(record, LATER) == ("mms.ua",)
 
 
+@pytest.mark.parametrize("state", ["full", "partial"])
+@pytest.mark.parametrize("new_first", [True, False])
+def test_a_device_that_moved_is_there_though_its_old_contact_has_ended(state: str, new_first: bool) -> None:
+    """Both contacts have its instance: the end of the old one must not take the new one along."""
+    inside = param("+sip.instance", f'"&lt;{INSTANCE}&gt;"') + PUSH
+    gone = contact(DEVICE, state="terminated", event="deactivated", inside=inside)
+    here = contact("sip:alice@127.0.0.9:1", expires="9", inside=inside)
+    body = document(2, *((here, gone) if new_first else (gone, here)), state=state)
+    record = after(merge(None, register(DEVICE, instance=INSTANCE)), told(body))
+
+    assert uris(record) == ["sip:alice@127.0.0.9:1"]
+
+
+def test_the_end_of_an_old_contact_leaves_the_new_one_that_a_register_told() -> None:
+    inside = param("+sip.instance", f'"&lt;{INSTANCE}&gt;"')
+    record = merge(None, register("sip:alice@127.0.0.9:1", instance=INSTANCE))
+    expired = contact(DEVICE, state="terminated", event="expired", inside=inside)
+    record = after(record, told(document(2, expired, state="partial")))
+    assert uris(record) == ["sip:alice@127.0.0.9:1"]
+
+    written_otherwise = contact(
+        "sip:alice@127.0.0.9:1;transport=udp", state="terminated", event="expired", inside=inside
+    )
+    assert uris(after(record, told(document(3, written_otherwise, state="partial")))) == []
+
+
 def test_a_new_public_gruu_replaces_the_old_and_none_keeps_it() -> None:
     def gruu(uri: str) -> str:
         return f'<pub-gruu xmlns="urn:ietf:params:xml:ns:gruuinfo" uri="{uri}"/>'

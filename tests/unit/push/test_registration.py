@@ -87,6 +87,16 @@ def test_the_same_device_at_another_address_replaces_itself() -> None:
     assert uris(record) == {"sip:a@9"}
 
 
+def test_a_device_that_leaves_its_old_address_stays_at_its_new_one() -> None:
+    old = contact("sip:a@1:5060", 0, instance="urn:uuid:1")
+    new = contact("sip:a@9:5060", instance="urn:uuid:1")
+
+    assert uris(merged(report(contact("sip:a@1:5060", instance="urn:uuid:1")), report(new, old))) == {new.uri}
+    assert uris(merged(report(new), report(old, expires_s=0, at_ms=NOW + 1))) == {new.uri}
+    same = contact("sip:a@9:5060;transport=udp", 0, instance="urn:uuid:1")
+    assert uris(merged(report(new), report(same, expires_s=0, at_ms=NOW + 1))) == set()
+
+
 def test_expires_0_takes_what_the_ue_named_and_nothing_else() -> None:
     record = merged(report(A), report(B), report(contact("sip:a@1", 0), expires_s=0))
 

@@ -87,7 +87,9 @@ class Machine(RuleBasedStateMachine):
     def joined(self) -> None:
         self.number += 1
         stream = records.stream(f"ticket{self.number}", self.number)
-        self.session = join(self.session, stream, most=7, now_ms=self.now_ms) or self.session
+        asserted = self.session.asserted
+        joined = join(self.session, stream, asserted=asserted, most=7, now_ms=self.now_ms)
+        self.session = joined or self.session
 
     @rule(method=st.sampled_from(["BYE", "INVITE", "UPDATE"]), zero=st.integers(0, 6))
     def asked(self, method: str, zero: int) -> None:

@@ -84,10 +84,12 @@ def test_without_a_known_s_cscf_the_invite_goes_to_the_next_hop() -> None:
         (inviting()._replace(state="ended"), False),
         (inviting()._replace(streams=()), False),
         (gathering(8), False),
+        (gathering()._replace(asserted="sip:other@home1.example"), False),
     ],
 )
 def test_a_push_joins_as_long_as_the_session_goes_on_and_has_room(session: Session, joins: bool) -> None:
-    assert (join(session, made(), most=8, now_ms=NOW) is not None) == joins
+    """And has its sender: by whom the INVITE names, the device judges all that comes."""
+    assert (join(session, made(), asserted="", most=8, now_ms=NOW) is not None) == joins
 
 
 def test_the_description_can_be_read_back() -> None:

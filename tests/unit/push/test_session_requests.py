@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omapush.protocol.sdp import SessionDescription, direction
 from omapush.push.dialog import Heard
 from omapush.push.session import LOST, Ending, Session, ended
 from omapush.push.session_answers import on_answer
@@ -12,9 +13,9 @@ from omapush.push.session_requests import Asked, comes_early, on_request
 from tests.unit.push.sessions import CONTACT, NOW, TAG, after, gathering, inviting, said, sdp, stepped
 
 
-def opened(number: int = 2) -> Session:
+def opened(number: int = 2, setup: str = "passive") -> Session:
     session = inviting(number)
-    new = on_answer(session, said(session, body=sdp([7394] * number)), jitter=0)
+    new = on_answer(session, said(session, body=sdp([7394] * number, setup=setup)), jitter=0)
     assert new is not None
     return new
 
@@ -87,6 +88,17 @@ def test_who_is_not_in_the_dialog_gets_481(method: str) -> None:
     assert status(session._replace(state="ended"), request) == 481
 
 
+@pytest.mark.parametrize("method", ["INFO", "MESSAGE", "REFER", "X-UNHEARD-OF"])
+def test_what_has_no_place_in_a_session_is_refused_and_the_session_goes_on(method: str) -> None:
+    session = opened()
+    answer, new = on_request(session, asked(session, method))
+    assert answer.status == 405
+    assert "BYE" in dict(answer.headers)["Allow"]
+    assert new is not None
+    assert new == session._replace(dialog=session.dialog._replace(remote_cseq=5), at_ms=NOW)
+    assert status(None, asked(session, method)) == 481
+
+
 def test_a_number_that_goes_back_gets_500() -> None:
     session = opened()
     _, new = on_request(session, asked(session, "UPDATE", cseq=7))
@@ -104,13 +116,36 @@ def test_an_update_refreshes_the_contact() -> None:
 
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
-def test_an_offer_that_changes_nothing_gets_the_same_description(method: str) -> None:
-    session = opened()
-    answer, new = on_request(session, asked(session, method, sdp([7394, 7394])))
-    assert (answer.status, answer.body) == (200, described(session).decode())
+@pytest.mark.parametrize(("theirs", "ours"), [("passive", "active"), ("active", "passive")])
+def test_an_offer_that_changes_nothing_is_answered_as_an_answer(method: str, theirs: str, ours: str) -> None:
+    """The role that was agreed on, and never `actpass`, which only an offer may have (RFC 4145 4)."""
+    session = opened(setup=theirs)
+    answer, new = on_request(session, asked(session, method, sdp([7394, 7394], setup="actpass")))
+    assert answer.status == 200
     assert ("Content-Type", "application/sdp") in answer.headers
     assert new is not None
     assert new.streams == session.streams
+    answered = SessionDescription.parse(answer.body.encode())
+    offered = SessionDescription.parse(described(new))
+    assert [one.attribute("setup") for one in answered.media] == [ours, ours]
+    assert [one.attribute("setup") for one in offered.media] == ["actpass", "actpass"]
+    assert [direction(one.attributes) for one in answered.media] == ["sendonly", "sendonly"]
+    assert answered.origin.version == session.sdp_version + 1
+
+
+def test_a_device_that_holds_its_files_is_answered_inactive() -> None:
+    session = opened()
+    offer = sdp([7394, 7394]).replace(b"a=recvonly", b"a=inactive", 1)
+    answer, _ = on_request(session, asked(session, "INVITE", offer))
+    answered = SessionDescription.parse(answer.body.encode())
+    assert [direction(one.attributes) for one in answered.media] == ["inactive", "sendonly"]
+
+
+def test_without_an_offer_a_device_gets_ours() -> None:
+    session = opened()
+    answer, _ = on_request(session, asked(session, "INVITE"))
+    assert answer.body == described(session).decode()
+    assert "a=setup:actpass" in answer.body
 
 
 def test_port_0_stops_a_file_and_makes_a_new_version() -> None:

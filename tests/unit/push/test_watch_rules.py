@@ -35,6 +35,7 @@ from omapush.push.watch_rules import (
     on_document,
     on_final,
     on_notify,
+    on_older_document,
 )
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
@@ -260,6 +261,19 @@ def test_versions_begin_anywhere_a_gap_asks_again_and_old_ones_are_no_news() -> 
     refreshed, request = step(gap, NOW)
     assert request is not None
     assert (refreshed.full, refreshed.dialog.call_id) == ("asked", watch.dialog.call_id)
+
+
+def test_a_notifier_that_counts_anew_in_the_old_dialog_gets_a_new_one() -> None:
+    """An S-CSCF that was restarted: what it says from now on would be no news for long."""
+    watch = on_document(active(), 41, full=True, jitter=0.5)
+    older = on_older_document(watch, 0)
+    assert (older.doc_version, older.due_ms) == (41, older.at_ms)
+    assert "version 0 came after 41" in older.why
+    anew, request = step(older, NOW)
+    assert request is not None
+    assert request.dialog is not None
+    assert (request.dialog.remote_tag, anew.state, anew.doc_version) == ("", "asking", NO_VERSION)
+    assert on_older_document(anew, 0) == anew
 
 
 def test_a_notifier_that_skips_versions_all_the_time_is_not_asked_all_the_time() -> None:

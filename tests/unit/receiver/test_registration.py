@@ -44,7 +44,7 @@ def test_a_device_registers_all_its_applications_and_leaves_with_expires_0() -> 
         assert first.header("Expires") == "600"
         contact = first.header("Contact")
         assert ';+g.oma.pusheventapp="mms.ua,ulp.ua"' in contact
-        assert ';message;methods="MESSAGE,NOTIFY,REFER,OPTIONS,INVITE,ACK,BYE,CANCEL"' in contact
+        assert ';+sip.message;methods="MESSAGE,NOTIFY,REFER,OPTIONS,INVITE,ACK,BYE,CANCEL"' in contact
         assert re.search(r';\+sip\.instance="<urn:uuid:[0-9a-f-]{36}>"', contact)
         assert device.receiver.is_registered
 
