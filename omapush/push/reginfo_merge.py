@@ -26,6 +26,7 @@ from omapush.push.registration import (
     Doubt,
     Registration,
     is_binding,
+    is_elsewhere,
 )
 
 SOURCE: Final = "reginfo"
@@ -82,19 +83,20 @@ def merge_reginfo(
     """
     Return the record of `aor` after the document, of which `element` is its part (None: not in full state).
 
-    A document older than one of the same dialog that the record has already changes nothing.
+    A document older than one of the same dialog that the record has already changes nothing, and one of an
+    S-CSCF that the user has left for another does not say that the user is gone.
     """
     record = old or _empty(aor, told)
     document = told.document
     if record.reginfo_dialog == told.dialog and document.version < record.reginfo_version:
         return record
-    known = [contact for contact in record.contacts if contact.expires_ms > told.at_ms]
-    if element is None or not _is_active(element):
-        left: list[Contact] = []
-    else:
-        left = _contacts(known, element, record, told)
-    contacts = tuple(sorted(left, key=lambda contact: -contact.at_ms)[:MOST_CONTACTS])
     is_active = _is_active(element)
+    if not is_active and is_elsewhere(record, told.s_cscf, told.at_ms):
+        text = f"the reg event of {told.s_cscf} says gone of a user who is at {record.s_cscf}"
+        return record._replace(doubts=(Doubt(SOURCE, text, told.at_ms),))
+    known = [contact for contact in record.contacts if contact.expires_ms > told.at_ms]
+    left = _contacts(known, element, record, told) if element is not None and is_active else []
+    contacts = tuple(sorted(left, key=lambda contact: -contact.at_ms)[:MOST_CONTACTS])
     return record._replace(
         contacts=contacts,
         expires_ms=_end(record, contacts, told) if is_active else min(record.expires_ms, told.at_ms),

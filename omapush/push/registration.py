@@ -115,9 +115,13 @@ def merge(old: Registration | None, report: Report) -> Registration:
 
     A contact that the report names is replaced as a whole, so that a tag it no longer carries is
     withdrawn (PRA-REG-6); contacts that it does not name stay until they expire. Expires 0 takes away
-    what the UE named and nothing else: it is no proof that nobody is left (docs/registration.md).
+    what the UE named and nothing else: it is no proof that nobody is left (docs/registration.md). From an
+    S-CSCF that the user has left for another it says nothing.
     """
     before = _NOTHING if old is None else old
+    if report.expires_s == 0 and _is_left_behind(before, report):
+        text = f"{report.s_cscf} says Expires 0 of a user who is at {before.s_cscf}"
+        return before._replace(doubts=_with(before.doubts, Doubt("register", text, report.at_ms)))
     contacts = _contacts(before, report)
     return Registration(  # by position: names would take as long as all else here
         RECORD_VERSION,
@@ -260,4 +264,26 @@ def _doubts(before: Registration, report: Report, contacts: tuple[Contact, ...])
     if report.contacts or report.all_contacts or not contacts:
         return before.doubts
     text = "a REGISTER with Expires 0 named no contact: maybe nobody is left"
-    return (*(doubt for doubt in before.doubts if doubt.text != text), Doubt("register", text, report.at_ms))
+    return _with(before.doubts, Doubt("register", text, report.at_ms))
+
+
+def _with(doubts: tuple[Doubt, ...], doubt: Doubt) -> tuple[Doubt, ...]:
+    return (*(one for one in doubts if one.text != doubt.text), doubt)[-MOST_DOUBTS:]
+
+
+def _is_left_behind(before: Registration, report: Report) -> bool:
+    """
+    Tell whether a REGISTER with Expires 0 comes from where the user was, and not from where the user is.
+
+    An S-CSCF that loses a user to another de-registers at its application servers, maybe after the other has
+    registered there. One that registers a contact all the same (`_apply`) has the user now.
+    """
+    registers = any(named.expires != 0 for named in report.contacts)
+    return not registers and is_elsewhere(before, report.s_cscf, report.at_ms)
+
+
+def is_elsewhere(record: Registration, s_cscf: str, now_ms: int) -> bool:
+    """Tell whether the user is registered by another S-CSCF than this one; only their addresses count."""
+    if not (s_cscf and record.s_cscf) or not is_registered(record, now_ms):
+        return False
+    return host_and_port(s_cscf) != host_and_port(record.s_cscf)

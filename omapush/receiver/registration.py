@@ -54,7 +54,9 @@ class Registration:
         self._short_lived = 0
         "Bindings in a row that the network ended soon after it had granted them."
         self.granted_s = 0
-        "Lifetime of the binding; 0: there is none."
+        "Lifetime of the binding; 0: there is none, or its last refresh failed."
+        self._ends_at = 0.0
+        "When the registrar forgets the last binding that it granted."
 
     async def register(self) -> None:
         """
@@ -71,15 +73,15 @@ class Registration:
 
     async def deregister(self) -> None:
         """
-        Remove the binding; nothing when there is none.
+        Remove the binding; nothing when there is none. One whose refresh failed is still there until its end.
 
         Raises:
             RegistrationFailed: it ends by itself at its time.
         """
         self._stop_keeping()
         async with self._asking:
-            if self.granted_s:
-                self.granted_s = 0
+            if self.granted_s or clock.monotonic() < self._ends_at:
+                self.granted_s, self._ends_at = 0, 0.0
                 await self._ask(0)
 
     async def again(self) -> None:
@@ -94,7 +96,7 @@ class Registration:
         A network that ends each binding as soon as it has granted it is not asked in a circle.
         """
         self._stop_keeping()
-        self.granted_s = 0
+        self.granted_s, self._ends_at = 0, 0.0
         if again_s is None:
             return
         if clock.monotonic() - self._registered_at < _FIRST_RETRY_S:
@@ -174,7 +176,7 @@ class Registration:
             agent.gruu = gruu
         if not self.granted_s:
             self._registered_at = clock.monotonic()
-        self.granted_s = granted
+        self.granted_s, self._ends_at = granted, clock.monotonic() + granted
 
     def _own_contact(self, response: SipMessage) -> NameAddr | None:
         """Ours among all of the user: both URI and instance fit, else either of them."""

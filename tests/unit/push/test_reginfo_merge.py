@@ -192,6 +192,17 @@ def test_a_device_that_moved_is_there_though_its_old_contact_has_ended(state: st
     assert uris(record) == ["sip:alice@127.0.0.9:1"]
 
 
+def test_the_reg_event_of_an_s_cscf_that_lost_the_user_does_not_take_the_user_away() -> None:
+    """TS 24.229 5.4.1.5: the old one ends what it had when the new one has registered the device already."""
+    record = merge(None, replace(register(DEVICE), s_cscf="sip:new.ims.lab"))
+    gone = told(document(2, contact(DEVICE, state="terminated", event="deactivated"), active="terminated"))
+    after_gone = after(record, gone)
+    assert after_gone.contacts == record.contacts
+    assert is_registered(after_gone, LATER)
+    assert "sip:s.ims.lab says gone" in contradiction(record, after_gone)
+    assert not is_registered(after(merge(None, register(DEVICE)), gone), LATER)
+
+
 def test_the_end_of_an_old_contact_leaves_the_new_one_that_a_register_told() -> None:
     inside = param("+sip.instance", f'"&lt;{INSTANCE}&gt;"')
     record = merge(None, register("sip:alice@127.0.0.9:1", instance=INSTANCE))

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from omapush.protocol.third_party_register import EmbeddedContact
 from omapush.push.registration import (
@@ -9,6 +10,7 @@ from omapush.push.registration import (
     Registration,
     Report,
     applications,
+    contradiction,
     is_registered,
     merge,
 )
@@ -102,6 +104,24 @@ def test_expires_0_takes_what_the_ue_named_and_nothing_else() -> None:
 
     assert uris(record) == {"sip:b@2"}
     assert is_registered(record, NOW)
+
+
+def test_the_s_cscf_that_lost_the_user_does_not_sign_off_whom_another_has_registered() -> None:
+    """Its REGISTER with Expires 0 may come after that of the new one (TS 24.229 5.4.1.7)."""
+    at_old = report(A, s_cscf="sip:old.example")
+    at_new = merged(at_old, report(A, s_cscf="sip:s@new.example:6060", at_ms=NOW + 1))
+    late = report(expires_s=0, at_ms=NOW + 2, s_cscf="sip:old.example")
+    record = merge(at_new, late)
+    assert (record.s_cscf, record.expires_ms, uris(record)) == (at_new.s_cscf, at_new.expires_ms, {A.uri})
+    assert "sip:old.example says Expires 0" in contradiction(at_new, record)
+    assert merge(record, late).doubts == record.doubts
+
+    own = merge(at_new, report(expires_s=0, at_ms=NOW + 2, s_cscf="sip:NEW.example:6060"))
+    assert (own.s_cscf, own.said_gone_ms) == ("sip:NEW.example:6060", NOW + 2)
+    registers = report(contact(B.uri, None), expires_s=0, at_ms=NOW + 2, s_cscf="sip:third.example")
+    moved = merge(at_new, registers)
+    assert moved.s_cscf == "sip:third.example"
+    assert merge(at_new, replace(late, at_ms=NOW + 700_000)).s_cscf == "sip:old.example"
 
 
 def test_expires_0_that_names_nobody_is_only_a_doubt_until_somebody_registers() -> None:

@@ -277,6 +277,21 @@ def test_a_lost_registration_is_told_and_tried_again() -> None:
         assert not device.receiver.is_registered
 
 
+@pytest.mark.req("PRA-REG-7")
+def test_a_device_whose_refresh_failed_still_leaves_with_expires_0() -> None:
+    """The registrar has its binding until its end, and would go on sending pushes there."""
+    turn = count()
+
+    def policy(request: SipText) -> Says | None:
+        if next(turn) == 0:
+            return Says(200, "OK", {"Contact": request.header("Contact").replace("expires=600", "expires=3")})
+        return Says(503, "Service Unavailable")
+
+    with registered(policy) as (peer, device):
+        device.wait_for("registration_lost")
+    assert [one.header("Expires") for one in requests(peer, "REGISTER")] == ["600", "600", "0"]
+
+
 def test_settings_that_cannot_work_stop_the_start() -> None:
     with pytest.raises(MalformedSip, match="proxy"):
         Receiver(ALICE, "tel:+123", {})
