@@ -215,18 +215,18 @@ class PushAs:
 
     def _notified(self) -> Decision:
         """Refuse a NOTIFY, or suspend it until what it says is stored; the completer lets it answer."""
-        notified = ksr_reader.notified()
+        notified = ksr_reader.notified()._replace(answer_headers=self._answer_headers())
         if referral.id_of_call(notified.call_id):
             if notified.package != referral.PACKAGE:
                 return Answer(489, "Bad Event", (("Allow-Events", referral.PACKAGE),))
-            packed = referring.pack_told(ksr_reader.told())
+            told = ksr_reader.told()._replace(answer_headers=notified.answer_headers)
+            packed = referring.pack_told(told)
             return suspended.hand_over(referring.NOTIFIES, packed) or Notification()
         refusal = watch_rules.admit(notified)
         if refusal is not None:
             return refusal
         if notified.package == subscribe.PACKAGE and (pushed := ksr_reader.hosted_push()).length:
-            headers = self._answer_headers()
-            notified = notified._replace(body=b"", pushed=pushed, answer_headers=headers)
+            notified = notified._replace(body=b"", pushed=pushed)
         return suspended.hand_over(watcher.NOTIFIES, watcher.pack_notify(notified)) or Notification()
 
     def _in_session(self) -> Decision:
@@ -234,7 +234,7 @@ class PushAs:
         asked = ksr_reader.in_session(f"sip:{self._settings.sender.sent_by}")
         if not session.id_of_call(asked.call_id):
             return Answer(481, "Call/Transaction Does Not Exist")
-        packed = session_completer.pack_asked(asked)
+        packed = session_completer.pack_asked(asked._replace(answer_headers=self._answer_headers()))
         return suspended.hand_over(session_completer.REQUESTS, packed) or InSession()
 
     def _host(self, application: str) -> Decision:

@@ -125,7 +125,7 @@ class ReferralCompleter:
             transaction, told = queued[0], codec.told(base64.b64decode(queued[1]))
             taken += 1
             try:
-                suspended.resume(transaction, self._told(told))
+                suspended.resume(transaction, suspended.with_headers(self._told(told), told.answer_headers))
             except PushError as error:
                 log.get().warning("notify_not_stored", problem=str(error), refused=1)
                 suspended.refuse(transaction)

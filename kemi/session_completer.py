@@ -129,6 +129,7 @@ class SessionCompleter:
         if is_early and time.monotonic() < request.until_s:
             self._early.append(request)
             return
+        answer = suspended.with_headers(answer, request.asked.answer_headers)
         suspended.resume(request.transaction, answer)
         self._follow(seen)
 

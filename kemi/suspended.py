@@ -108,6 +108,11 @@ def resume(transaction: str, answer: Answer) -> None:
     KSR.tmx.t_continue(*_names(transaction), "ksr_resumed")
 
 
+def with_headers(answer: Answer, headers: Headers) -> Answer:
+    """Return the same answer with more headers."""
+    return Answer(answer.status, answer.reason, (*answer.headers, *headers), answer.body)
+
+
 def resume_all(answers: Iterable[tuple[str, Headers]]) -> None:
     """In a completer: answer requests that `hand_over` suspended with 200 and these headers, natively."""
     for transaction, headers in answers:

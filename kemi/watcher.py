@@ -276,9 +276,7 @@ def _answer(asked: _Waiting, result: _Judged) -> None:
     if result.push is not None:
         suspended.pass_on(transaction, hosting.QUEUE, hosting.pack(notified.answer_headers, result.push))
     else:
-        answer = result.answer
-        headers = (*answer.headers, *notified.answer_headers)
-        suspended.resume(transaction, Answer(answer.status, answer.reason, headers))
+        suspended.resume(transaction, suspended.with_headers(result.answer, notified.answer_headers))
 
 
 def hurry(store: client.Store, changed: registrations.Changed) -> None:

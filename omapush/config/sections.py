@@ -279,7 +279,7 @@ class Application(Section, frozen=True):
     retry_overload: Retry | None = None
     """Plan when the core or the device is overloaded (502, 503, 500 with Retry-After)."""
     retry_path: Retry | None = None
-    """Plan when nobody answers (408, 504) or a hop cannot be reached; the next try takes another address."""
+    """Plan when nobody answers (408, 487, 504) or a hop is away; the next try takes another address."""
     retry_failed: Retry | None = None
     """Plan when a server on the way failed (500 and other 5xx)."""
 

@@ -107,7 +107,7 @@ TABLE: Final[dict[int, Row]] = {
     484: _NOT_FOUND,
     485: _NOT_POSSIBLE,
     486: Row("undeliverable", "5028", "busy", "busy"),
-    487: Row("cancelled", DELIVERED_CODE, "no", "cancelled"),
+    487: _SILENT,
     488: _WRONG_TYPE,
     489: _NOT_POSSIBLE,
     500: Row("aborted", "5026", "failed", "rejected by the device, cause not told"),
@@ -121,7 +121,11 @@ TABLE: Final[dict[int, Row]] = {
     604: _NOT_FOUND,
     606: _WRONG_TYPE,
 }
-"SIP status code -> row. A code that is not here counts as the x00 of its class (RFC 3261 8.1.3.2)."
+"""
+SIP status code -> row. A code that is not here counts as the x00 of its class (RFC 3261 8.1.3.2).
+
+A 487 is somebody else's, such as of a proxy whose timer C has run out: what we cancel never comes to this.
+"""
 
 TRANSFERS: Final[dict[int, Row]] = {
     CONFIRMED: _DELIVERED,

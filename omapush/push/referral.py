@@ -72,6 +72,8 @@ class Told(NamedTuple):
     subscription_state: str
     body: bytes
     at_ms: int
+    answer_headers: tuple[tuple[str, str], ...] = ()
+    "What each answer carries besides."
 
 
 def referral_id(aor: str, application: str) -> str:

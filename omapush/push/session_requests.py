@@ -31,6 +31,8 @@ class Asked(NamedTuple):
     contact: str
     "Our own Contact, for the answer."
     at_ms: int
+    answer_headers: tuple[tuple[str, str], ...] = ()
+    "What each answer carries besides."
 
 
 def on_request(session: Session | None, asked: Asked) -> tuple[Answer, Session | None]:

@@ -126,17 +126,21 @@ def _numbered(session: Session) -> Session:
 
 
 def _headers(session: Session, here: Here) -> tuple[str, ...]:
-    sender = here.sender
-    host = sender.sent_by.rsplit(":", 1)[0]
     return (
-        f"Contact: <sip:{sender.sent_by}>",
+        f"Contact: <sip:{here.sender.sent_by}>",
         *((f"P-Asserted-Identity: <{session.asserted}>",) if session.asserted else ()),
         *((f"Accept-Contact: {session.accept_contact}",) if session.accept_contact else ()),
-        f'P-Charging-Vector: icid-value="{session.dialog.call_id}";icid-generated-at={host}'
-        f';orig-ioi="Type 3{sender.ioi}"',
+        _charging(session, here),
         "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS",
         "Content-Type: application/sdp",
     )
+
+
+def _charging(session: Session, here: Here) -> str:
+    """The same charging identifier in all requests of the dialog (TS 24.229 5.7)."""
+    host = here.sender.sent_by.rsplit(":", 1)[0]
+    vector = f'icid-value="{session.dialog.call_id}";icid-generated-at={host}'
+    return f'P-Charging-Vector: {vector};orig-ioi="Type 3{here.sender.ioi}"'
 
 
 def _asking(session: Session, method: str, here: Here, now_ms: int) -> Session:
@@ -261,9 +265,7 @@ def _reinvite(session: Session, here: Here, limits: Limits, now_ms: int) -> Step
 
 def _bye(session: Session, here: Here, limits: Limits, now_ms: int) -> Step:
     try:
-        host = here.sender.sent_by.rsplit(":", 1)[0]
-        vector = f'P-Charging-Vector: icid-value="{session.dialog.call_id}";icid-generated-at={host}'
-        request, dialog = dialogs.compose(session.dialog, "BYE", (vector,))
+        request, dialog = dialogs.compose(session.dialog, "BYE", (_charging(session, here),))
     except TooLarge as error:
         return Step(over(session, f"BYE cannot be sent: {error}", now_ms))
     why = f"BYE to {request.next_hop} after: {session.why}"

@@ -79,7 +79,7 @@ class Notified(NamedTuple):
     pushed: Arrived | None = None
     "What it brings to a hosted application, as far as it is a push."
     answer_headers: tuple[tuple[str, str], ...] = ()
-    "What the answer to a push carries besides."
+    "What each answer carries besides."
 
 
 # What to send ---------------------------------------------------------------------------------------

@@ -16,6 +16,10 @@ from tests.harness.subscriber import CONTENT_EVENT, PSA, Subscriber, wants
 from tests.harness.wait import wait_until
 
 APP = "mms.ua"
+COMPACT = {
+    "Via": "v", "From": "f", "To": "t", "Call-ID": "i", "Contact": "m", "Event": "o", "Accept-Contact": "a",
+    "Content-Length": "l",
+}  # fmt: skip
 SHORT: Settings = {"subscriptions": {"least_s": 1}, "delivery": {"transaction_s": 5, "lease_ms": 500}}
 
 
@@ -165,6 +169,39 @@ def test_the_route_set_of_the_subscribe_is_that_of_every_push(device: Subscriber
     device.stack.result(device.stack.submit(device.aor))
 
     assert ", ".join(device.notifies(2)[1].all("Route")) == routes
+
+
+def test_compact_header_names_are_read_like_the_others(device: Subscriber) -> None:
+    """RFC 3261 7.3.3; a device behind a narrow link writes `a`, `o`, `m`, `v`, `f`, `t`, `i`, `l`."""
+    long = device.subscribe(**wants(APP), expires="600", accept="text/plain")
+    short = long
+    for name, compact in COMPACT.items():
+        short = short.replace(f"\r\n{name}: ".encode(), f"\r\n{compact}: ".encode())
+    assert len(long) - len(short) == sum(len(name) - 1 for name in COMPACT)
+
+    answer = device.core.ask(short, device.stack.sip)
+
+    device.to_tag = answer.header("To").rpartition(";tag=")[2]
+    stored = device.stored
+    assert answer.status == 200
+    assert stored is not None
+    assert (stored.application, stored.accept) == (APP, ("text/plain",))
+    device.notifies(1)
+    device.settle()
+    assert device.stack.result(device.stack.submit(device.aor)).method == "NOTIFY"
+
+
+def test_a_strict_router_in_the_route_set_gets_the_request_uri(device: Subscriber) -> None:
+    """RFC 3261 12.2.1.1, with proxies on both sides of it."""
+    core = f"127.0.0.1:{device.core.port}"
+    device.begin(**wants(APP), Record_Route=f"<sip:strict@{core}>, <sip:loose@{core};lr>, <sip:far@{core}>")
+    [notify] = device.notifies(1)
+
+    assert notify.start_line == f"NOTIFY sip:strict@{core} SIP/2.0"
+    target = f"sip:{device.aor.partition(':')[2].partition('@')[0]}@{core}"
+    assert notify.all("Route") == [f"<sip:loose@{core};lr>", f"<sip:far@{core}>", f"<{target}>"]
+    device.settle()
+    assert device.stack.result(device.stack.submit(device.aor)).method == "NOTIFY"
 
 
 @pytest.mark.req("PSA-NOT-5", "PSA-GEN-2")

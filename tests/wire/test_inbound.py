@@ -51,12 +51,21 @@ def test_our_identity_is_known_in_each_spelling_and_the_users_of_its_host_are_no
     assert core.ask(request("MESSAGE", f"sip:alice@{host}", core.address), stack.sip).status == 404
 
 
-@pytest.mark.parametrize("method", ["BYE", "MESSAGE", "NOTIFY"])
+@pytest.mark.parametrize("method", ["BYE", "MESSAGE", "NOTIFY", "INFO", "X-UNHEARD-OF"])
 def test_a_dialog_that_we_do_not_have_gets_481(stack: Stack, core: SipPeer, method: str) -> None:
     to = "<sip:psa@home1.example>;tag=gone"
     answer = core.ask(request(method, "sip:psa@home1.example", core.address, To=to), stack.sip)
 
     assert answer.status == 481
+
+
+@pytest.mark.req("SUB-1")
+def test_a_notify_outside_of_any_dialog_gets_481(stack: Stack, core: SipPeer) -> None:
+    """RFC 6665 4.1.3: it matches no subscription of ours."""
+    headers = [("Event", "reg"), ("Subscription-State", "active;expires=60")]
+    notify = request("NOTIFY", "sip:psa@home1.example", core.address, headers)
+
+    assert core.ask(notify, stack.sip).status == 481
 
 
 def test_a_cancel_of_nothing_gets_481(stack: Stack, core: SipPeer) -> None:

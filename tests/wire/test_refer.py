@@ -242,6 +242,16 @@ def test_a_notify_may_come_before_the_answer_to_the_refer(device: Subscriber) ->
     assert state_of(device) == "accepted"
 
 
+@pytest.mark.req("PSA-REF-9")
+def test_the_answer_to_a_notify_has_its_charging_vector(device: Subscriber) -> None:
+    vector = 'icid-value="ab12";orig-ioi="Type 3scscf.example"'
+    device.stack.submit(device.aor, app=APP)
+
+    answer = referred(device).tells("SIP/2.0 100 Trying", P_Charging_Vector=vector)
+
+    assert answer.header("P-Charging-Vector") == f'{vector};term-ioi="Type 3home1.example"'
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

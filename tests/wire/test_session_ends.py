@@ -210,7 +210,29 @@ def test_a_bye_outside_of_our_dialogs_gets_481_and_changes_nothing(
     device.transferred()
 
 
-def test_a_reinvite_that_changes_nothing_is_answered_with_what_is_there(device: Device) -> None:
+@pytest.mark.parametrize("method", ["INFO", "MESSAGE", "X-UNHEARD-OF"])
+def test_a_request_that_means_nothing_in_a_session_is_refused_and_the_session_goes_on(
+    device: Device, method: str
+) -> None:
+    """481 would tell the device that its session is gone, and it would end it (RFC 5057)."""
+    ref = push(device)
+    device.until("open", "agreed")
+
+    answer = device.asks(method)
+
+    assert (answer.status, answer.header("Allow")) == (405, "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS")
+    device.until("open", "agreed")
+    device.transferred()
+    assert device.stack.result(ref).state == "delivered"
+    device.until("ended")
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("passive", "active"), ("active", "passive")])
+def test_a_reinvite_that_changes_nothing_is_answered_with_what_is_there(
+    device: Device, theirs: str, ours: str
+) -> None:
+    """As an answer: with the role that was agreed on, in place of the `actpass` of the offer."""
+    device.setup = theirs
     push(device)
     device.until("open", "agreed")
     offer = device.sdp(device.invite.body)
@@ -220,7 +242,11 @@ def test_a_reinvite_that_changes_nothing_is_answered_with_what_is_there(device: 
     assert answer.status == 200
     assert answer.header("Contact") == f"<sip:127.0.0.1:{device.stack.sip[1]}>"
     assert answer.header("Content-Type") == "application/sdp"
-    assert answer.body == device.invite.body
+    before, after = (body.decode().splitlines() for body in (device.invite.body, answer.body))
+    said = {f"a=setup:{ours}", after[1]}
+    assert [one for one in after if one not in before] == [one for one in after if one in said]
+    assert [one for one in before if one not in after] == [before[1], "a=setup:actpass"]
+    assert int(after[1].split()[2]) == int(before[1].split()[2]) + 1
     device.acknowledges(answer)
     assert device.until("open", "agreed")
     device.transferred()

@@ -10,6 +10,7 @@ from omapush.store import outbox_views, pushes
 from tests.harness.session_device import SESSIONS, TAKES, Device, employ, m_lines
 from tests.harness.sip_peer import Says, SipPeer
 from tests.harness.stack import Stack
+from tests.harness.wait import wait_until
 
 APP = "large.ua"
 ONCE = "large-once.ua"
@@ -108,6 +109,26 @@ def test_requests_in_the_session_take_the_way_that_its_answer_recorded(device: D
         routes = ", ".join(one.all("Route")).replace(" ", "")
         assert routes == f"<sip:near@{core};lr>,<sip:far@{core};lr>"
         assert one.start_line.split()[1] == f"sip:device@{core}"
+
+
+@pytest.mark.req("PSA-MSRP-4", "PSA-MSRP-11")
+def test_all_requests_and_answers_of_a_session_have_the_charging_vector_of_their_dialog(
+    device: Device,
+) -> None:
+    """TS 24.229 5.7: ours with its icid and our operator; our answers with what came, and who we are."""
+    push(device)
+    device.until("open", "agreed")
+    vector = 'icid-value="ab12";orig-ioi="Type 3scscf.example"'
+
+    answers = [device.asks("UPDATE", P_Charging_Vector=vector), device.asks("INFO", P_Charging_Vector=vector)]
+    assert [one.status for one in answers] == [200, 405]
+    device.transferred()
+
+    ours = {one.header("P-Charging-Vector") for one in (device.invite, device.wait("BYE")[0])}
+    call_id = device.invite.header("Call-ID")
+    assert ours == {f'icid-value="{call_id}";icid-generated-at=127.0.0.1;orig-ioi="Type 3home1.example"'}
+    theirs = {one.header("P-Charging-Vector") for one in answers}
+    assert theirs == {f'{vector};term-ioi="Type 3home1.example"'}
 
 
 @pytest.mark.req("PSA-MSRP-10")
@@ -306,6 +327,27 @@ def test_a_push_that_comes_later_joins_the_session(device: Device) -> None:
     device.transferred(1)
     assert [device.stack.result(ref).state for ref in (first, second)] == ["delivered"] * 2
     device.until("ended")
+
+
+def test_a_push_of_another_initiator_waits_for_a_session_in_its_own_name(device: Device) -> None:
+    """Its content must not come to the device under the identity of the first."""
+    first = push(device)
+    device.until("open", "agreed")
+    second = device.stack.submit(
+        device.aor, CONTENT[4:], app=APP, content_type="image/png", initiator="untrusted"
+    )
+    wait_until(lambda: is_held(device.stack, second), 5, "the second is held")
+    assert len(m_lines(device.wait("INVITE")[-1].body)) == 1
+
+    device.transferred()
+    own = device.wait("INVITE", 2)[1]
+    device.until("open", "agreed")
+    device.transferred()
+
+    assert device.invite.all("P-Asserted-Identity") == ["<sip:mmsc@home1.example>"]
+    assert own.all("P-Asserted-Identity") == []
+    assert own.header("Call-ID") != device.invite.header("Call-ID")
+    assert [device.stack.result(ref).state for ref in (first, second)] == ["delivered"] * 2
 
 
 def test_a_push_of_another_application_gets_a_session_of_its_own(device: Device) -> None:

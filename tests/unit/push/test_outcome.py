@@ -64,6 +64,7 @@ def verdict(
         (408, "timeout", "5028", 4),
         (415, "aborted", "5030", 1),
         (481, "undeliverable", "5027", 1),
+        (487, "timeout", "5028", 4),
     ],
 )
 def test_each_row_of_appendix_q_has_its_state_code_and_number_of_tries(
