@@ -156,9 +156,11 @@ class Transfer:
 
 
 def _headers(stream: Stream) -> tuple[tuple[str, str], ...]:
-    """Content-Disposition and Content-Description (PSA-MSRP-12 to 14); each chunk has them."""
+    """Content-Disposition, Content-Description and others (PSA-MSRP-12 to 14); each chunk has them."""
     disposition = write_disposition(stream.disposition, stream.name, stream.size)
-    headers = [("Content-Disposition", disposition)]
-    if stream.description:
-        headers.append(("Content-Description", "".join(filter(str.isprintable, stream.description))))
-    return tuple(headers)
+    told = [("Content-Description", stream.description)] if stream.description else []
+    told += stream.mime
+    return (
+        ("Content-Disposition", disposition),
+        *((name, "".join(filter(str.isprintable, value))) for name, value in told),
+    )

@@ -42,7 +42,7 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     content_base64: Annotated[bytes | None, Meta(description="Any other content.")] = None
     content_headers: Annotated[
         dict[str, str],
-        Meta(description="Content-Language, Content-Encoding, Content-Disposition, X-Wap-*."),
+        Meta(description="Content-Language, -Encoding, -Disposition and -Description, X-Wap-*."),
     ] = {}
     push_id: Annotated[
         str | None, Meta(description="Your own name for it, which makes repeating safe; else we make one.")

@@ -33,7 +33,9 @@ _LONGEST_HEADERS: Final = 8_192
 "Characters of all of them; each delivery carries a copy."
 _LATEST_MS: Final = 253_402_300_799_000
 "9999-12-31T23:59:59Z: what is later cannot be written as a date."
-_TRAVELLING: Final = ("x-wap-", "content-language", "content-encoding", "content-disposition")
+_TRAVELLING: Final = (
+    "x-wap-", "content-language", "content-encoding", "content-disposition", "content-description"
+)  # fmt: skip
 _NOT_TRAVELLING: Final = frozenset({"x-wap-application-id"})
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,64}")  # token  RFC 3261 25.1
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")

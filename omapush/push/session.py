@@ -95,6 +95,8 @@ class Stream(NamedTuple):
     "Position of its m-line, counted from 0; -1: in no offer yet."
     accepted_ms: int = 0
     "When the push was accepted: the file's date of creation."
+    mime: tuple[tuple[str, str], ...] = ()
+    "Further MIME headers of the content, such as Content-Encoding."
 
     @property
     def session_id(self) -> str:

@@ -31,6 +31,8 @@ from omapush.push.values import Delivery, target
 
 GATHER_MS: Final = 50
 "How long further pushes for the same user and application may join before the INVITE leaves."
+_MIME: Final = frozenset({"content-encoding", "content-language"})
+"What else the device has to know of the content: without its coding it could not read it (RFC 4975 9)."
 # filename-parm = "filename" "=" ( token / quoted-string )                                       RFC 2183 2
 _FILE_NAME: Final = re.compile(r';\s*filename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.IGNORECASE)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
@@ -70,6 +72,7 @@ def stream_of(
         disposition=ATTACHMENT if _is_for_later(disposition) else RENDER,
         description=headers.get("content-description", ""),
         accepted_ms=delivery.accepted_ms,
+        mime=tuple((name, value) for name, value in delivery.content_headers if name.lower() in _MIME),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from omapush import log
 from omapush.errors import PushError
+from omapush.protocol import content_coding
 from omapush.protocol.file_transfer import FileRange, FileSelector, safe_file_name
 from omapush.protocol.msrp_media import MessageMedia
 from omapush.protocol.multipart import media_type
@@ -231,7 +232,7 @@ class Files:
             return _STATUS.get(error.reason, 403)
         except PushError as error:
             self._delivery.refuse("INVITE", str(error))
-            return 400
+            return error.sip_status if error.sip_status in (413, 415) else 400
         self._delivery.delivered += 1
         return 200
 
@@ -253,12 +254,17 @@ class Files:
             name=safe_file_name(wanted.selector.name, "") if wanted.selector.name else "",
             disposition=written or told or "",
         )
+        coding = message.head.header("Content-Encoding") or ""
+        most = self._agent.settings.limits.content_bytes
         if media_type(content_type, "Content-Type").essence == WRAPPED_TYPE:
-            if size > self._agent.settings.limits.content_bytes:
+            if size > most:
                 raise Refused(Reason.TOO_LARGE, "the wrapped push is too large")
-            push = _unwrapped(push, spool.path.read_bytes())
-        elif size <= self._settings.in_memory_bytes:
-            push = replace(push, content=spool.path.read_bytes())
+            content = content_coding.decode(spool.path.read_bytes(), coding, most_bytes=most)
+            push = _unwrapped(push, content, most_bytes=most)
+        elif size <= self._settings.in_memory_bytes or coding:
+            most = self._settings.file_bytes
+            content = content_coding.decode(spool.path.read_bytes(), coding, most_bytes=most)
+            push = replace(push, content=content, size=len(content))
         else:
             place = self._opened_shelf().place(push.name)
             spool.take(place)
@@ -270,11 +276,12 @@ class Files:
         )
 
 
-def _unwrapped(push: Push, data: bytes) -> Push:
+def _unwrapped(push: Push, data: bytes, *, most_bytes: int) -> Push:
     inside = unwrap(data)
+    coding = inside.header("content-encoding") or ""
     return replace(
         push,
-        content=inside.content,
+        content=content_coding.decode(inside.content, coding, most_bytes=most_bytes),
         content_type=inside.header("content-type") or "",
         headers=(*push.headers, *inside.headers),
         size=-1,

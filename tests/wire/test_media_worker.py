@@ -67,6 +67,7 @@ def test_each_chunk_says_what_the_device_should_do_with_it(media: Media, peer: M
         disposition="attachment",
         name='the "menu".png',
         description="Today's menu",
+        mime=(("Content-Encoding", "gzip"), ("Content-Language", "de")),
     )
     assert delivered(one)
 
@@ -74,6 +75,8 @@ def test_each_chunk_says_what_the_device_should_do_with_it(media: Media, peer: M
         'attachment; filename="the \\"menu\\".png"; size=1000000'
     }
     assert {frame.header("Content-Description") for frame in one.far.requests} == {"Today's menu"}
+    assert {frame.header("Content-Encoding") for frame in one.far.requests} == {"gzip"}
+    assert {frame.header("Content-Language") for frame in one.far.requests} == {"de"}
     assert {frame.header("Content-Type") for frame in one.far.requests} == {"image/png"}
 
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omapush.push.acceptance import Accepted, ContentRules, NotTaken, Offer, accept, application_of
+from omapush.push.acceptance import (
+    Accepted,
+    ContentRules,
+    NotTaken,
+    Offer,
+    accept,
+    application_of,
+    travels,
+)
 from omapush.push.account import Account
 from omapush.push.values import push_ref
 
@@ -276,3 +284,22 @@ def test_any_offer_is_taken_with_sane_values_or_refused_with_a_code(
         assert any(result.state == "pending" for result in taken.results)
     assert len(code) == 4
     assert code.isdecimal()
+
+
+@pytest.mark.req("PSA-MSRP-14")
+@pytest.mark.parametrize(
+    ("header", "goes"),
+    [
+        ("Content-Description", True),
+        ("content-disposition", True),
+        ("Content-Encoding", True),
+        ("Content-Language", True),
+        ("X-Wap-Initiator-URI", True),
+        ("X-Wap-Application-Id", False),
+        ("Content-Type", False),
+        ("Content-Transfer-Encoding", False),
+        ("Via", False),
+    ],
+)
+def test_headers_of_the_content_travel_to_the_device_with_it(header: str, goes: bool) -> None:
+    assert travels(header) is goes

@@ -47,6 +47,13 @@ def test_what_the_initiator_says_of_its_disposition_travels(header: str, disposi
     assert (stream.disposition, stream.name) == (disposition, name)
 
 
+def test_how_the_content_is_coded_travels_with_it() -> None:
+    headers = (("Content-Encoding", "gzip"), ("Content-Language", "de"), ("X-Wap-Content-URI", "x:y"))
+    one = delivery()._replace(content_headers=headers)
+    stream = stream_of(one, ticket(one), 1, sha1=SHA1, place=PLACE, token="Zk3v9")
+    assert stream.mime == headers[:2]
+
+
 def test_a_repeat_has_the_same_file_and_message_and_another_path() -> None:
     one, again = made(), made(attempt=2)._replace(path="msrp://192.0.2.20:2855/other;tcp")
     assert (one.file_id, one.message_id) == (again.file_id, again.message_id)

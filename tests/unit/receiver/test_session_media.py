@@ -1,5 +1,6 @@
 """What comes over MSRP in a session: answered, reported, put together, checked."""
 
+import gzip
 import secrets
 from pathlib import Path
 
@@ -91,6 +92,32 @@ def test_reports_and_answers_that_nobody_asked_for_change_nothing() -> None:
         head = f"To-Path: {file.session.remote[0]}\r\nFrom-Path: {file.session.uri}\r\n"
         file.session.write(f"MSRP abcd1234 200 OK\r\n{head}-------abcd1234$\r\n".encode())
         send(file)
+
+
+def test_content_that_is_coded_is_handed_over_as_it_was_before() -> None:
+    """As in a MESSAGE: large or not, and inside of the wrapped form as well."""
+    text = b"again and " * 20_000
+    with bench() as on:
+        for content, kind in ((text, "text/plain"), (b"short", "text/plain")):
+            coded = gzip.compress(content)
+            _, file = begun(on, coded, content_type=kind)
+            file.session.send(coded, kind, headers={"Content-Encoding": "gzip"})
+            assert file.session.wait_for_report().header("Status") == "000 200 OK"
+        wrapped = b"Content-Type: text/css\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(text)
+        _, file = begun(on, wrapped, content_type="application/vnd.oma.push")
+        file.session.send(wrapped, "application/vnd.oma.push")
+        pushes = on.device.wait_for_pushes(3)
+        assert [one.content for one in pushes] == [text, b"short", text]
+        assert [one.size for one in pushes] == [len(text), 5, len(text)]
+
+
+@pytest.mark.parametrize(("coding", "status"), [("br", "000 415"), ("gzip", "000 400")])
+def test_content_whose_coding_cannot_be_undone_reaches_nobody(coding: str, status: str) -> None:
+    with bench() as on:
+        _, file = begun(on)
+        file.session.send(CONTENT, "image/png", headers={"Content-Encoding": coding})
+        assert failure(file).startswith(status)
+        assert on.device.pushes == []
 
 
 # ---- putting together --------------------------------------------------------------------------------------
