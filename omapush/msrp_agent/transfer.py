@@ -91,7 +91,10 @@ class Transfer:
     async def _bind(self) -> None:
         """Have a connection: make one, or wait for the device's."""
         if self._stream.connects:
-            await self._hub.connect(self.end, self._peer[0], self._stream.peer_fingerprints)
+            # What the device says of its certificate is about its own end, and not about a relay before it.
+            is_direct = len(self._peer) == 1
+            fingerprints = self._stream.peer_fingerprints if is_direct else ()
+            await self._hub.connect(self.end, self._peer[0], fingerprints)
             return
         wait_s = self._settings.connect_s
         until = clock.monotonic() + wait_s

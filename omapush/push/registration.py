@@ -68,7 +68,7 @@ class Registration(NamedTuple):
     associated: tuple[str, ...]
     "Identities of the same implicit set, as far as P-Associated-URI could be read."
     charging: str
-    "P-Charging-Function-Addresses, replayed as they came."
+    "P-Charging-Function-Addresses, as they came."
     service_info: str
     said_gone_ms: int
     "When a REGISTER with Expires 0 came that named no contact; 0: never, or answered since."

@@ -39,12 +39,14 @@ class OneConnection:
 
     def __init__(self) -> None:
         self.connection = Connection()
+        self.asked: tuple[object, ...] = ()
 
     def add(self, end: SessionEnd) -> None:
         pass
 
     async def connect(self, end: SessionEnd, *where: object) -> None:
         end.connection = self.connection  # type: ignore[assignment]
+        self.asked = where
 
 
 class Running:
@@ -126,3 +128,25 @@ def test_what_goes_out_slowly_ends_when_all_of_its_time_is_over(monkeypatch: pyt
         assert running.now == pytest.approx(1_000 + Msrp().total_s, abs=IDLE_S)
 
     assert run(monkeypatch, work).why == "the device took nothing for 20 s"
+
+
+@pytest.mark.parametrize("relays", [0, 1, 3])
+def test_the_first_hop_is_connected_to_and_only_the_device_itself_has_its_fingerprint(relays: int) -> None:
+    """RFC 4975 14.4; a relay has a certificate of its own, which a root has to vouch for."""
+    path = [*(f"msrps://192.0.2.{number}:9/relay;tcp" for number in range(1, relays + 1))]
+    fingerprints = (("sha-256", "00" * 32),)
+    stream = records.stream(TICKET, size=1)._replace(
+        state="agreed",
+        peer_path=" ".join([*path, "msrps://192.0.2.99:9/far;tcp"]),
+        peer_fingerprints=fingerprints,
+    )
+    hub = OneConnection()
+
+    async def bound() -> None:
+        await Transfer(stream, cast(Hub, hub), Library(pieces, 0, 1.0), Msrp())._bind()
+
+    asyncio.run(bound())
+
+    hop, shown = hub.asked
+    assert str(hop) == (path[0] if path else "msrps://192.0.2.99:9/far;tcp")
+    assert shown == (() if relays else fingerprints)
