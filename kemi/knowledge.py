@@ -12,7 +12,7 @@ from omapush import log
 from omapush.push.capabilities import Facts
 from omapush.push.referral import Referral, referral_id
 from omapush.push.registration import Registration
-from omapush.push.subscription import Subscription, is_live
+from omapush.push.subscription import Subscription, live
 from omapush.push.values import Delivery
 from omapush.store import referrals, users
 from omapush.store.client import Store
@@ -25,7 +25,7 @@ class Known(Struct, frozen=True, gc=False):
     record: Registration | None
     facts: tuple[Facts, ...]
     subscriptions: tuple[Subscription, ...]
-    "Live ones to the delivery's application."
+    "Live ones to the delivery's application, the newest first."
     referral: Referral | None
     path_failures: int = 0
     "So many tries of the delivery found nobody at its next hop."
@@ -55,7 +55,7 @@ class Knowledge:
             Known(
                 user.registration,
                 of_devices,
-                tuple(one for one in user.subscriptions if is_live(one, now_ms)),
+                live(user.subscriptions, now_ms),
                 referral,
                 gives_way=user.gives_way,
             )

@@ -182,6 +182,17 @@ def is_live(subscription: Subscription, now_ms: int) -> bool:
     return subscription.state == "active" and subscription.expires_ms > now_ms
 
 
+def live(subscriptions: Sequence[Subscription], now_ms: int) -> tuple[Subscription, ...]:
+    """
+    Return those in which pushes may be sent now, the one last subscribed to or refreshed first.
+
+    A device that lost its dialogs with its power has a newer one; each older one costs a time-out of half a
+    minute, which the push need not wait for.
+    """
+    found = tuple([one for one in subscriptions if is_live(one, now_ms)])
+    return found if len(found) < 2 else tuple(sorted(found, key=lambda one: -one.at_ms))
+
+
 def approved(subscription: Subscription) -> Subscription | None:
     """Return the subscription after somebody approved it; None: it did not wait for that."""
     return subscription._replace(state="active") if subscription.state == "pending" else None

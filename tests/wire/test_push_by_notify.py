@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import secrets
+from functools import partial
 from typing import Any
 
 import pytest
@@ -205,6 +206,24 @@ def test_each_subscription_of_a_user_gets_it_once(stack: Stack, core: SipPeer) -
         assert [one.body for one in device.notifies(2)] == [b"", b"for all"]
     assert not messages(core, phone.aor)
     assert not stack.db.keys("told:*")
+
+
+def test_a_device_that_lost_its_dialogs_gets_a_push_in_its_new_one_first(stack: Stack, core: SipPeer) -> None:
+    """The old one is silent; the push is there before that is known."""
+    for _ in range(3):  # the names of subscriptions are in no order of time
+        before = subscribed(stack, core)
+        after = subscribed(stack, core, aor=before.aor)
+        core.policy = partial(_silent_in, before.call_id)
+
+        ref = stack.submit(after.aor, b"to me")
+
+        assert after.notifies(2, 3.0)[1].body == b"to me"
+        core.policy = lambda _: OK
+        assert stack.result(ref).state == "delivered"
+
+
+def _silent_in(call_id: str, one: SipText) -> Says | None:
+    return None if one.header("Call-ID") == call_id else OK
 
 
 def test_when_no_subscription_of_a_user_takes_it_the_result_is_theirs(stack: Stack, core: SipPeer) -> None:

@@ -281,6 +281,20 @@ def test_a_notify_says_how_long_the_subscription_goes_on_or_why_it_ends() -> Non
         assert name not in headers(sub)
 
 
+def test_the_newest_of_several_subscriptions_gets_a_push_first() -> None:
+    """An older one may be of the same device before it lost its power."""
+    old = begun(CONTENT, call_id="1")
+    new = begun(CONTENT, call_id="2")._replace(at_ms=NOW + 5)
+    over = begun(CONTENT, call_id="3")._replace(expires_ms=NOW)
+    ended = subscription.terminated(old, "timeout", NOW)
+    assert ended is not None
+
+    for found in ([old, new, over, ended], [ended, over, new, old]):
+        assert subscription.live(found, NOW) == (new, old)
+    assert subscription.live([new], NOW) == (new,)
+    assert subscription.live([], NOW) == ()
+
+
 def test_who_waits_for_approval_is_told_so_and_gets_nothing() -> None:
     pending = begun(CONTENT._replace(accept_contact='*;+g.oma.pusheventapp="pending.ua"'))
 
