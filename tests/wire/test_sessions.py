@@ -111,6 +111,30 @@ def test_requests_in_the_session_take_the_way_that_its_answer_recorded(device: D
         assert one.start_line.split()[1] == f"sip:device@{core}"
 
 
+@pytest.mark.req("PSA-MSRP-7")
+def test_the_ack_of_a_reinvite_goes_the_way_of_its_dialog_though_its_answer_recorded_none(
+    device: Device,
+) -> None:
+    """Proxies record a route in the request that creates a dialog; in later ones they need not."""
+    core = f"127.0.0.1:{device.core.port}"
+    device.record_route = f"<sip:far@{core};lr>, <sip:near@{core};lr>"
+    push(device)
+    device.until("open", "agreed")
+    device.record_route = ""
+
+    push(device, b"another" * 500)
+    device.wait("INVITE", 2)
+    device.until("open", "agreed,agreed")
+
+    first, second = device.wait("ACK", 2)
+    assert [one.header("CSeq") for one in (first, second)] == ["1 ACK", "2 ACK"]
+    assert second.all("Route") == first.all("Route")
+    assert "near" in ", ".join(second.all("Route"))
+    device.transferred(0)
+    device.transferred(1)
+    assert len(device.wait("BYE")) == 1
+
+
 @pytest.mark.req("PSA-MSRP-4", "PSA-MSRP-11")
 def test_all_requests_and_answers_of_a_session_have_the_charging_vector_of_their_dialog(
     device: Device,
