@@ -174,7 +174,7 @@ def subscribe() -> Subscribe:
         call_id=text("$ci"),
         cseq=number("$cs"),
         request_uri=text("$ru"),
-        accept_contact=all_values("Accept-Contact", "a"),
+        accept_contact=text("$(hdr(Accept-Contact)[*])"),
         accept_encoding=text("$(hdr(Accept-Encoding)[*])"),
         charging_vector=text("$hdr(P-Charging-Vector)"),
     )

@@ -173,7 +173,7 @@ def test_the_route_set_of_the_subscribe_is_that_of_every_push(device: Subscriber
 
 def test_compact_header_names_are_read_like_the_others(device: Subscriber) -> None:
     """RFC 3261 7.3.3; a device behind a narrow link writes `a`, `o`, `m`, `v`, `f`, `t`, `i`, `l`."""
-    long = device.subscribe(**wants(APP), expires="600", accept="text/plain")
+    long = device.subscribe(**wants("once.ua"), expires="600", accept="text/plain")
     short = long
     for name, compact in COMPACT.items():
         short = short.replace(f"\r\n{name}: ".encode(), f"\r\n{compact}: ".encode())
@@ -185,10 +185,10 @@ def test_compact_header_names_are_read_like_the_others(device: Subscriber) -> No
     stored = device.stored
     assert answer.status == 200
     assert stored is not None
-    assert (stored.application, stored.accept) == (APP, ("text/plain",))
+    assert (stored.application, stored.accept) == ("once.ua", ("text/plain",))
     device.notifies(1)
     device.settle()
-    assert device.stack.result(device.stack.submit(device.aor)).method == "NOTIFY"
+    assert device.stack.result(device.stack.submit(device.aor, app="once.ua")).method == "NOTIFY"
 
 
 def test_a_strict_router_in_the_route_set_gets_the_request_uri(device: Subscriber) -> None:
