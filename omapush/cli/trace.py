@@ -18,7 +18,7 @@ from omapush.protocol import pcap
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.tracing import Kept
 from omapush.push.values import push_ref, target
-from omapush.store import client, traces
+from omapush.store import client, registrations, traces
 from omapush.store.client import Store
 from omapush.views.push_lookup import find
 
@@ -164,8 +164,11 @@ def _write(file: str, kept: list[Kept]) -> None:
 def _names(
     store: Store, config: Config, pushes: Iterable[str], users: Iterable[str], initiator: str | None
 ) -> list[str]:
+    """Of a telephone number two: pushes to it may have been accepted under either identity of its user."""
+    aors = [address_of_record(one, "--user") for one in users]
+    named = dict.fromkeys([*aors, *registrations.sip_identities(store, aors)])
     names = [traces.push_switch(_ref(store, config, one, initiator)) for one in pushes]
-    return names + [traces.user_switch(address_of_record(one, "--user")) for one in users]
+    return names + [traces.user_switch(aor) for aor in named]
 
 
 def _ref(store: Store, config: Config, push: str, initiator: str | None) -> str:

@@ -7,6 +7,7 @@ Pushes to a number go to the sip identity that a registration told, so that is w
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from omapush.pap_http.app import create
 from omapush.push.capabilities import Facts
 from omapush.push.registration import Contact, Registration
 from omapush.push.values import Recipient
-from omapush.store import capabilities, codec, handing_over, keys, pushes, user_pushes
+from omapush.store import capabilities, codec, handing_over, keys, pushes, traces, user_pushes
 from omapush.store.client import Store
 from omapush.store.own_pushes import Summary
 from omapush.views import push_search
@@ -131,4 +132,18 @@ def test_commands_take_the_number(
         command.main()
 
     assert ended.value.code in (0, None)
-    assert "alice" in capsys.readouterr().out or words[0] == "push"
+    said = json.loads(capsys.readouterr().out)
+    assert said[0]["push_id"] if words[0] == "push" else said["aor"] == SIP
+
+
+def test_a_user_who_is_traced_by_number_is_traced_as_who_the_pushes_go_to(
+    redis_only: Stack, known: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = str(redis_only.config_file)
+    monkeypatch.setattr("sys.argv", ["omapush", "--config", config, "trace", "on", "--user", TEL])
+
+    with pytest.raises(SystemExit):
+        command.main()
+
+    switched = {one.name for one in traces.switches(known, clock.now_ms())}
+    assert {traces.user_switch(TEL), traces.user_switch(SIP)} <= switched
