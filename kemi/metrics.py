@@ -41,6 +41,30 @@ class Counts:
         self._counts.clear()
 
 
+_NATIVE = (
+    ("registers_received", "sip_requests_received_total", "REGISTER"),
+    ("registers_shed", "sip_requests_shed_total", "registers"),
+    ("subscribes_shed", "sip_requests_shed_total", "subscribes"),
+)
+"Statistics of kamailio.cfg, and the counters and labels that show them."
+_WRAPS = 2**32
+
+
+class NativeCounts:
+    """In one process: what kamailio.cfg counts by itself, carried over to the counters that are shown."""
+
+    def __init__(self) -> None:
+        self._carried = dict.fromkeys((statistic for statistic, _, _ in _NATIVE), 0)
+
+    def carry_over(self) -> None:
+        """Add what has come since the last time."""
+        for statistic, name, label in _NATIVE:
+            now = int(KSR.pv.get(f"$stat({statistic})") or 0)
+            if more := (now - self._carried[statistic]) % _WRAPS:
+                KSR.xhttp_prom.counter_inc_l1(name, more, label)
+                self._carried[statistic] = now
+
+
 def observe(name: str, milliseconds: int) -> None:
     """Add one span to a histogram of seconds."""
     KSR.xhttp_prom.histogram_observe_l0(name, _seconds(milliseconds))

@@ -91,6 +91,7 @@ class PushAs:
     def __init__(self, settings: Settings) -> None:
         self._workers: dict[str, Worker] = {}
         self._steering: SipSteering | None = None
+        self._native_counts = metrics.NativeCounts()
         self._lookups = Lookups()
         self._told: Settings | None = None
         self._take(settings)
@@ -383,6 +384,7 @@ class PushAs:
             if self._steering is None:
                 self._steering = SipSteering(self._settings)
             heartbeat.beat("control", 0)
+            self._native_counts.carry_over()
             self._lookups.run_once()
             self._steering.run_once()
         except Exception:

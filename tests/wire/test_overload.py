@@ -1,5 +1,6 @@
 """More arrives than can be stored: what is shed is told so at once, what is urgent or health is answered."""
 
+import re
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -164,8 +165,21 @@ def test_what_kamailio_has_let_in_is_not_shed_by_python_as_well(make_stack: Make
         tell_workers(stack, "seti", "subscribes_let_in", "10000")
         tell_workers(stack, "seti", "subscribes_until", "2000000000")
         assert statuses_of(40) == {200}
+        before = shed(stack, "subscribes")
         tell_workers(stack, "seti", "subscribes_let_in", "0")
         assert statuses_of(10) == {503}
+        wait_until(
+            lambda: shed(stack, "subscribes") == before + 10, 5, "what was refused natively is counted"
+        )
+
+
+def shed(stack: Stack, queue: str) -> int:
+    """What Kamailio says it has refused."""
+    text = httpx.get(f"http://127.0.0.1:{stack.sip[1]}/metrics", timeout=20, trust_env=False).text
+    found = re.search(
+        rf'^omapush_sip_requests_shed_total *\{{queue="{queue}"\}} ([0-9]+)', text, re.MULTILINE
+    )
+    return int(found[1]) if found else 0
 
 
 def tell_workers(stack: Stack, form: str, name: str, value: str) -> None:
