@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -87,8 +88,9 @@ class Depth(NamedTuple):
     "Waits for its user's registration to change; one that a sender looks at again counts here, too."
 
 
-def _names(number: int, *parts: str) -> list[str]:
-    return [keys.outbox(number, part) for part in parts]
+@lru_cache(maxsize=4_096)  # the same few for every batch
+def _names(number: int, *parts: str) -> tuple[str, ...]:
+    return tuple(keys.outbox(number, part) for part in parts)
 
 
 def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:

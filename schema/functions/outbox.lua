@@ -125,7 +125,7 @@ local function take(keys, args)
     return {}
   end
   local records = redis.call('HMGET', keys[3], unpack(tickets))
-  local attempts = redis.call('HMGET', keys[4], unpack(tickets))
+  local attempts = redis.call('EXISTS', keys[4]) == 1 and redis.call('HMGET', keys[4], unpack(tickets)) or {}
   local told = redis.call('EXISTS', keys[8]) == 1 and redis.call('HMGET', keys[8], unpack(tickets)) or {}
   local carried = redis.call('EXISTS', keys[13]) == 1 and redis.call('HMGET', keys[13], unpack(tickets)) or {}
   local taken, answer = {}, {}
@@ -146,7 +146,7 @@ local function take(keys, args)
       taken[#taken + 1] = ticket
       answer[#answer + 1] = ticket
       answer[#answer + 1] = records[i]
-      answer[#answer + 1] = attempts[i]
+      answer[#answer + 1] = attempts[i] or false
       answer[#answer + 1] = told[i] or false
       answer[#answer + 1] = carried[i] or false
     else

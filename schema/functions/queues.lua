@@ -120,6 +120,7 @@ end
 
 -- Give a share of what is taken to lower priorities, which wait though there is room for no more: in place of
 -- the last of `tickets`. By turns it is for the lowest, so that the one between does not take it all.
+-- Answers whether it did.
 local function share_out(ready, tickets, lowest)
   local at, most = now_us(), #tickets
   local share = math.floor(most / SHARE) + (at % SHARE < most % SHARE and 1 or 0)
@@ -129,6 +130,7 @@ local function share_out(ready, tickets, lowest)
   for i, ticket in ipairs(found) do
     tickets[most - i + 1] = ticket
   end
+  return #found > 0
 end
 
 -- Take up to so many out of `ready`: by priority, then by time; a small share goes to lower priorities.
@@ -139,11 +141,12 @@ local function most_urgent(ready, most)
   end
   if #tickets == most then
     local last = redis.call('ZRANGE', ready, -1, -1)[1]
-    if priority(last) > priority(tickets[most]) then
-      share_out(ready, tickets, priority(last))
+    if priority(last) > priority(tickets[most]) and share_out(ready, tickets, priority(last)) then
+      redis.call('ZREM', ready, unpack(tickets))
+      return tickets
     end
   end
-  redis.call('ZREM', ready, unpack(tickets))
+  redis.call('ZREMRANGEBYRANK', ready, 0, #tickets - 1) -- they are in a row: no need to look for each
   return tickets
 end
 
