@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
@@ -131,11 +132,21 @@ def output_of(command: list[str]) -> str:
     """Return what a command says, to either stream; or why it could not be asked."""
     try:
         done = subprocess.run(  # noqa: S603 - commands of this module, without a shell
-            command, capture_output=True, text=True, timeout=_KAMCMD_WITHIN_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_KAMCMD_WITHIN_S,
+            check=False,
+            env={**os.environ, "PATH": path()},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{command[0]}: {getattr(error, 'strerror', None) or error}"
     return done.stdout + done.stderr
+
+
+def path() -> str:
+    """Return where programs are looked for: also in the folders of services, which users have not."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def ports(config: Config) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from omapush.cli.checks import Finding, found_ok, found_wrong, output_of, skipped
+from omapush.cli.checks import Finding, found_ok, found_wrong, output_of, path, skipped
 from omapush.config import Config
 from omapush.protocol.sip_uri import host_and_port
 
@@ -86,7 +86,7 @@ def _no_control(check: str, control: Path) -> Finding:
 
 def _ask(control: Path, *command: str) -> str:
     """What Kamailio says on its control socket; empty when it cannot be asked, or has an error."""
-    if not control.exists() or shutil.which("kamcmd") is None:
+    if not control.exists() or shutil.which("kamcmd", path=path()) is None:
         return ""
     said = output_of(["kamcmd", "-s", f"unixs:{control}", *command])
     return "" if said.startswith(("ERROR", "error")) else said

@@ -43,7 +43,7 @@ _REST_S: Final = 1.0
 _SETTLE_MS: Final = 10_000
 "What noting an answer may take, on top of waiting for a slot and of the exchange."
 _MOST_TRIES: Final = 100_000
-"Results whose failed tries are counted: what was counted longest ago begins with the shortest wait again."
+"Results whose failed tries are counted, those among them that another notifier has told since."
 _HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/xml", "Accept-Encoding": "identity"}
 
 
@@ -72,7 +72,7 @@ class Notifications:
         self._tries: dict[str, int] = {}
         self._failing: dict[str, tuple[Failing, float]] = {}
         "With the time of the last failure."
-        self._unsettled: dict[str, tuple[int, Event]] = {}
+        self._unsettled: dict[str, Settlement] = {}
         "What came of notifications, and is not noted yet; at most as many as are under way at a time."
 
     def failing(self) -> list[Failing]:
@@ -156,7 +156,8 @@ class Notifications:
         index = owed.split_member(member)[1]
         if due is None:
             self._tries.pop(member, None)
-            await self._settle(member, 0, Event(clock.now_ms(), index, "forgotten", "push is gone"))
+            gone = Event(clock.now_ms(), index, "forgotten", "push is gone")
+            await self._settle(Settlement(member, 0, gone))
             return
         call = self._call(due, index)
         said = await self._exchange(member, due, call)
@@ -171,17 +172,21 @@ class Notifications:
             if said.remark:
                 text += f"; {said.remark}"
                 log.get().warning("notification_disputed", push_id=due.push.push_id, problem=said.remark)
-            await self._settle(member, 0, Event(now_ms, index, "notified", text))
+            await self._settle(Settlement(member, 0, Event(now_ms, index, "notified", text)))
         elif now_ms - due.result.at_ms > self._settings.give_up_s * 1000:
             self._tries.pop(member, None)
             self._metrics.notifications.labels("given-up").inc()
             log.get().error("notification_given_up", push_id=due.push.push_id, why=said.refusal)
-            await self._settle(member, 0, Event(now_ms, index, "notify-given-up", said.refusal))
+            given_up = Event(now_ms, index, "notify-given-up", said.refusal)
+            await self._settle(Settlement(member, 0, given_up))
         else:
             self._metrics.notifications.labels("refused").inc()
-            again_ms = now_ms + max(self._wait_ms(member), self._asked_for_ms(said))
-            text = f"{said.refusal}; again at {clock.iso(again_ms)}"
-            await self._settle(member, again_ms, Event(now_ms, index, "notify-failed", text))
+            owed_ms = now_ms - due.result.at_ms
+            wait_ms = max(self._wait_ms(owed_ms), self._asked_for_ms(said))
+            text = f"{said.refusal}; again at {clock.iso(now_ms + wait_ms)}"
+            event = Event(now_ms, index, "notify-failed", text)
+            is_noted = self._is_noted(member, owed_ms, wait_ms)
+            await self._settle(Settlement(member, now_ms + wait_ms, event, is_noted))
 
     def _note(self, initiator: str, refusal: str) -> None:
         """Remember who takes nothing; only of the configuration, so that there are not too many."""
@@ -196,31 +201,40 @@ class Notifications:
         """How long the initiator wants to be left alone, within the ceiling of all waits."""
         return int(min(said.after_s, self._settings.longest_retry_s) * 1000)
 
-    def _wait_ms(self, member: str) -> int:
-        """Double the wait with each failure; a restart begins again with the shortest."""
-        tries = self._tries.pop(member, 0)
-        self._tries[member] = tries + 1
-        if len(self._tries) > _MOST_TRIES:  # of what another notifier has told since we know nothing
-            del self._tries[next(iter(self._tries))]
-        wait_s = min(self._settings.first_retry_s * 2 ** min(tries, 30), self._settings.longest_retry_s)
+    def _wait_ms(self, owed_ms: int) -> int:
+        """As long as it is owed by now, so that the wait doubles, whoever tries and whoever was restarted."""
+        wait_s = min(max(owed_ms / 1000, self._settings.first_retry_s), self._settings.longest_retry_s)
         return int(wait_s * 1000 * (0.5 + random.random() / 2))
 
-    async def _settle(self, member: str, again_ms: int, event: Event) -> None:
+    def _is_noted(self, member: str, owed_ms: int, wait_ms: int) -> bool:
+        """
+        Whether a failed try has a line in the push's event log: the first, the second, the fourth ...
+
+        An initiator that is away for a day is tried some 300 times, for each of its results. Of more of them
+        than are counted a try is noted when it is owed for twice as long as at the one noted last.
+        """
+        tries = self._tries.get(member, 0) + 1
+        if tries == 1 and len(self._tries) >= _MOST_TRIES:
+            return owed_ms.bit_length() < (owed_ms + wait_ms).bit_length()
+        self._tries[member] = tries
+        return tries & (tries - 1) == 0
+
+    async def _settle(self, one: Settlement) -> None:
         """Note what came of it, or remember to: Redis may not take it now."""
         try:
-            await self._settling.settle(Settlement(member, again_ms, event))
+            await self._settling.settle(one)
         except PushError as error:
-            if member not in self._unsettled:
-                log.get().warning("notification_not_settled", member=member, problem=str(error))
-            self._unsettled[member] = (again_ms, event)
+            if one.member not in self._unsettled:
+                log.get().warning("notification_not_settled", member=one.member, problem=str(error))
+            self._unsettled[one.member] = one
         else:
-            self._unsettled.pop(member, None)
+            self._unsettled.pop(one.member, None)
 
     async def _settle_left(self) -> None:
         """Note what could not be noted, before it is borrowed and told once more."""
-        for member, (again_ms, event) in list(self._unsettled.items()):
-            await self._settle(member, again_ms, event)
-            if member in self._unsettled:
+        for one in list(self._unsettled.values()):
+            await self._settle(one)
+            if one.member in self._unsettled:
                 return
 
     def _call(self, due: Due, index: int) -> Call:

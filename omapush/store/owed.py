@@ -81,6 +81,8 @@ class Settlement(NamedTuple):
     again_ms: int
     "When it is due again; 0: never, it is closed for good."
     event: Event
+    is_noted: bool = True
+    "False: the event log of the push has enough of these."
 
 
 def settle_all(store: Store, settlements: Sequence[Settlement]) -> None:
@@ -93,7 +95,8 @@ def _settle(store: Store, one: Settlement) -> Call:
     number = store.layout.push_shard(ref)
     names = [keys.notify(number), keys.push(number, ref), keys.push_log(number, ref)]
     kept_ms = max(one.again_ms - one.event.at_ms, 0) + _TRY_MS
-    return Call("omapush_settle", names, [one.member, one.again_ms, codec.encode(one.event), kept_ms])
+    line = codec.encode(one.event) if one.is_noted else b""
+    return Call("omapush_settle", names, [one.member, one.again_ms, line, kept_ms])
 
 
 def count(store: Store) -> int:

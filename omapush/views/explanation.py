@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from omapush import clock
 from omapush.config import Config
+from omapush.push import replacing
 from omapush.push.values import PENDING, Recipient, Result, ticket
 from omapush.store import outbox_views, pushes
 from omapush.store.client import Store
@@ -15,6 +16,12 @@ from omapush.views.words import span
 
 _ON_CHANGE: Final = "until devices or subscriptions change"
 "What the event log says of a push that is held for more than a time (kemi/holding.py)."
+
+
+_AT_A_RELAY: Final = (
+    "A relay took it (202) and does not say whether the device got it.",
+    "Nothing: it is not sent again, and its state is unknown in the end.",
+)
 
 
 class Standing(NamedTuple):
@@ -51,7 +58,10 @@ def _standing(
         shard = store.layout.ticket_shard(ticket(delivery))
         owner = outbox_views.owners(store)[shard]
         is_owned = int(owner.get("until_ms", 0)) > now_ms
-        now, following = _waiting(config, known, index, where, f"user shard {shard}", is_owned, now_ms)
+        if replacing.is_at_a_relay(result):
+            now, following = _AT_A_RELAY
+        else:
+            now, following = _waiting(config, known, index, where, f"user shard {shard}", is_owned, now_ms)
         following += f" It expires at {clock.iso(known.push.deliver_before_ms)}."
     return Standing(recipient.address, recipient.aor, result.state, result.code, where, now, following)
 

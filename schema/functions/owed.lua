@@ -28,11 +28,14 @@ local function borrow_on(keys, args)
 end
 
 -- Close one notification: done (or given up), or put off. The push is not forgotten before that try.
--- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event, how long the push is needed yet in ms
+-- KEYS notify, push, log    ARGV member, next try in ms or 0 for closed, event or '', how long the push is needed yet in ms
 local function settle(keys, args)
   local known = redis.call('HMGET', keys[2], 'lines', 'keep', 'count', 'logs')
   -- A log may be over before its push: a line does not begin another, which would stay.
-  add_line(keys[2], keys[3], known[1], args[3])
+  if args[3] ~= '' then -- that of the end is always there, of tries no more than of anything else
+    local write = args[2] == '0' and add_line or note_line
+    write(keys[2], keys[3], known[1], args[3])
+  end
   if args[2] == '0' then
     redis.call('ZREM', keys[1], args[1])
     if known[2] and known[3] == '1' then

@@ -140,6 +140,28 @@ def test_a_result_whose_push_cannot_be_read_is_lent_with_the_reason(store: Store
     assert isinstance(lent[f"{whole.push.ref}.0"], owed.Due)
 
 
+def test_a_try_that_is_not_noted_leaves_no_line_and_the_last_one_always_does(
+    store: Store, make: Make
+) -> None:
+    one = make.submission("sip:a@home1.example")
+    pushes.accept_all(store, [one])
+    finish(store, one.push.ref)
+    before = len(known(store, one.push.ref).events)
+    ((member, _),) = owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10)
+    failed = Event(NOW_MS, 0, "notify-failed", "HTTP 500")
+
+    owed.settle_all(store, [owed.Settlement(member, NOW_MS + 100, failed, is_noted=False)])
+    assert len(known(store, one.push.ref).events) == before
+    assert owed.borrow_due(store, now_ms=NOW_MS + 99, lease_ms=50, most=10) == []
+    owed.settle_all(store, [owed.Settlement(member, NOW_MS + 200, failed)])
+    owed.settle_all(store, [owed.Settlement(member, 0, Event(NOW_MS, 0, "notified", ""))])
+
+    assert [event.name for event in known(store, one.push.ref).events[before:]] == [
+        "notify-failed",
+        "notified",
+    ]
+
+
 def test_each_final_result_is_owed_once_and_closed_when_told(store: Store, make: Make) -> None:
     one, quiet = make.submission("sip:a@home1.example", "sip:b@home1.example"), make.submission(notify_url="")
     pushes.accept_all(store, [one, quiet])

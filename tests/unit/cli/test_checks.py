@@ -21,7 +21,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
 
     def install(outputs: dict[str, str]) -> None:
         monkeypatch.setattr(checks, "output_of", lambda command: outputs.get(command[-1], ""))
-        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/sbin/{name}")
+        monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/sbin/{name}")
 
     return install
 
@@ -65,3 +65,13 @@ def test_no_redis_server_is_wrong_only_when_we_would_start_it(monkeypatch: pytes
     assert_helpful(checks.private_redis(Config(path="test.toml")))
     theirs = checks.private_redis(Config(path="t", redis=RedisSection(url="redis://127.0.0.1:6379/0")))
     assert theirs.state == "skipped"
+
+
+def test_a_user_without_the_folders_of_services_in_the_path_finds_programs_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On Debian they are in root's path alone: the doctor said that Kamailio was not installed."""
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    assert "No such file" not in checks.output_of(["kamailio", "-v"])
+    assert shutil.which("kamailio", path=checks.path())

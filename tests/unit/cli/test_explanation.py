@@ -59,6 +59,14 @@ def test_a_pending_push_is_explained_where_it_is(place: Any, where: str, now: st
     assert "It expires at 2027-01-15T08:01:00.000Z." in found.next
 
 
+def test_what_a_relay_took_is_not_said_to_have_failed_or_to_be_sent_again(place: Any) -> None:
+    place("later")
+    taken = pending(Event(START_MS + 5, 0, "retry", "stored by a relay (202 Accepted)"))
+    said = standing(taken._replace(results=(PENDING._replace(sip_code=202),)))
+    assert said.now.startswith("A relay took it (202)")
+    assert "not sent again" in said.next
+
+
 def test_a_shard_without_owner_is_the_reason(place: Any) -> None:
     place("ready", until_ms=START_MS)
     assert "no sender process owns user shard" in standing(pending()).now

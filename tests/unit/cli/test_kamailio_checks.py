@@ -33,7 +33,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
             return answers.get(asked[-1], NOT_FOUND)
 
         monkeypatch.setattr(kamailio_checks, "output_of", answer)
-        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/sbin/{name}")
+        monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/sbin/{name}")
         return asked
 
     return install

@@ -70,7 +70,7 @@ def failing_after(retry_s: float, refused: int) -> list[Failing]:
     """What is failing of one initiator once so many of its notifications were refused."""
     settings = config.parse(
         {
-            "notify": {"first_retry_s": 0.01, "longest_retry_s": retry_s, "timeout_s": 0.01},
+            "notify": {"first_retry_s": 0.01, "longest_retry_s": retry_s, "timeout_s": 0.2},
             "initiator": {"pi": {"password": "secret"}},
         },
         "omapush.toml",
@@ -91,8 +91,8 @@ def failing_after(retry_s: float, refused: int) -> list[Failing]:
 
     redis = FakeRedis([])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owed_results, "borrow_due", redis.borrow_due)
-        patch.setattr(owed_results, "settle_all", redis.settle_all)
+        for name in ("borrow_due", "borrow_on", "settle_all"):
+            patch.setattr(owed_results, name, getattr(redis, name))
         return asyncio.run(run())
 
 
@@ -102,13 +102,25 @@ def test_an_initiator_fails_as_long_as_something_is_tried() -> None:
     assert failing_after(0.01, 3) == []
 
 
-def test_what_is_remembered_of_tries_is_bounded(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what another notifier told in the end no success is seen here."""
-    monkeypatch.setattr(results, "_MOST_TRIES", 2)
+def test_tries_are_noted_ever_more_rarely_and_the_wait_grows_with_what_is_owed(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away for a day, an initiator is tried 300 times for each result: as many lines would fill Redis."""
     settings = config.parse({}, "omapush.toml")
     one = Notifications(settings, client.connect(settings.redis), poster_of(settings), NotifierMetrics())
 
-    for name in ("r.0", "r.1", "r.0", "r.2"):
-        one._wait_ms(name)
+    def noted_of_a_day(member: str) -> tuple[int, list[int]]:
+        owed_ms, noted, waits = 50, 0, []
+        while owed_ms < 86_400_000:
+            waits.append(one._wait_ms(owed_ms))
+            noted += one._is_noted(member, owed_ms, waits[-1])
+            owed_ms += waits[-1]
+        return noted, waits
 
-    assert one._tries == {"r.0": 2, "r.2": 1}
+    noted, waits = noted_of_a_day("r.0")
+    assert 8 <= noted <= 10 < 200 < len(waits)
+    assert 500 <= waits[0] <= 1_000 < 150_000 <= waits[-1] <= 300_000
+
+    monkeypatch.setattr(results, "_MOST_TRIES", 1)
+    assert noted_of_a_day("r.1")[0] <= 25
+    assert list(one._tries) == ["r.0"]
