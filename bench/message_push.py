@@ -32,8 +32,6 @@ _POLL_S = 0.025
 "Asking more often would take a processor's time from what is measured, which the other side keeps."
 _LASTS_S = 6.0
 "For how long the native side has to carry its rate, as ours does 60,000 deliveries."
-_SURELY_LASTS = 0.6
-"Part of what is carried for two seconds that the tries of six begin with."
 
 
 class Drained(NamedTuple):
@@ -169,9 +167,8 @@ def native_relay(folder: Path) -> Drained:
         Native(folder, "native_relay", full_size.WORKERS) as relay,
     ):
         load = sipp_rate.Load("message", relay.port, {"next_hop": f"127.0.0.1:{port}"})
-        burst = sipp_rate.highest(folder, load)
-        lasting = load._replace(first=burst * _SURELY_LASTS, seconds=_LASTS_S)
-        rate = sipp_rate.highest(folder, lasting)
+        rate = sipp_rate.highest_lasting(folder, load, _LASTS_S)
         spent = CpuTime({"relay": relay.pid, "SIPp": receiver.pid})
-        assert sipp_rate.reached(folder, lasting, rate / 2), "half of the highest rate is not reached"
-        return Drained(rate, spent.per_one_us(rate / 2 * lasting.seconds))
+        half = load._replace(seconds=_LASTS_S)
+        assert sipp_rate.reached(folder, half, rate / 2), "half of the highest rate is not reached"
+        return Drained(rate, spent.per_one_us(rate / 2 * half.seconds))

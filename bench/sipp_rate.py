@@ -20,6 +20,9 @@ SECONDS = 2.0
 _PATIENCE_S = 6.0
 "After the last call of a try."
 _FIRST = 2_000
+_LASTS = 0.65
+"Part of what is carried for a short time with which longer tries begin, and to which they go down."
+_LEAST_LASTS = 0.1
 _MOST_REPEATED = 0.002
 "Part of the requests that may have been repeated for want of an answer in 500 ms."
 _LEAST_KEPT_UP = 0.95
@@ -64,6 +67,21 @@ def highest(folder: Path, load: Load) -> float:
         return reached(folder, load, rate)
 
     return climbed(load.first, attempt)
+
+
+def highest_lasting(folder: Path, load: Load, seconds: float) -> float:
+    """
+    Return the highest rate that the load reached for so long without loss.
+
+    Raises:
+        RuntimeError: not even a tenth of what is carried for the time of the load.
+    """
+    part, burst = _LASTS, highest(folder, load)
+    while part > _LEAST_LASTS:
+        if found := highest(folder, load._replace(first=burst * part, seconds=seconds)):
+            return found
+        part *= _LASTS
+    raise RuntimeError(f"of {burst:.0f} a second for {load.seconds} s nothing lasts {seconds} s")
 
 
 def climbed(first: float, attempt: Callable[[float], float | None]) -> float:
