@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from omapush import clock
 from omapush.audit.chain import entry_of
 from omapush.audit.journal import Journal, journal_for
-from omapush.cli import terminal
+from omapush.cli import moments, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
 
@@ -48,16 +50,19 @@ def show(
     who: Annotated[str, typer.Option(help="Only what this one did, such as initiator/acme.")] = "",
     did: Annotated[str, typer.Option(help="Only this, such as submit.")] = "",
     what: Annotated[str, typer.Option(help="Only about this, such as a push-id.")] = "",
-    since: Annotated[str, typer.Option(metavar="TIME", help="From then on, as 2026-01-31T09:00.")] = "",
+    since: Annotated[
+        datetime | None, typer.Option(parser=moments.moment, metavar="ISO", help="From then on; UTC.")
+    ] = None,
     most: Annotated[int, typer.Option(min=1, max=100_000, help="The last so many.")] = 100,
     as_json: terminal.AsJson = False,
 ) -> None:
     """List entries, the latest last."""
     wanted = {"who": who, "did": did, "what": what}
+    first = clock.iso(moments.ms(since, 0))
     found: list[Mapping[str, Any]] = []
     for text in _journal(terminal.settings(context)).lines():
         entry = entry_of(text)
-        if entry is None or (since and entry["at"] < since):
+        if entry is None or entry["at"] < first:
             continue
         if all(not value or entry[name] == value for name, value in wanted.items()):
             found.append(entry)

@@ -45,6 +45,14 @@ class Api(Section, frozen=True):
     """
     trusted_proxies: Annotated[tuple[str, ...], restart("api")] = ("127.0.0.1", "::1")
     """Addresses or networks of proxies whose `X-Forwarded-For` says where a request comes from."""
+    monitors: tuple[str, ...] = (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+    """
+    Addresses or networks that get `/metrics`, and the reasons that `/readyz` gives: both name what is nobody
+    else's business. So does the address of `listen`. Others get 403, and from `/readyz` the status alone.
+    """
     max_body_bytes: Annotated[Bytes, restart("api")] = 100_663_296
     """Largest HTTP request body; above it the answer is 413. Content in JSON takes a third more room."""
     large_bodies_bytes: Bytes = 268_435_456

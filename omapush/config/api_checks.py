@@ -21,6 +21,7 @@ def check_api(config: Config) -> None:
     if api.large_bodies_bytes < api.max_body_bytes:
         raise BadConfiguration(f"{where}.large_bodies_bytes", "is below api.max_body_bytes")
     check_networks(f"{where}.trusted_proxies", api.trusted_proxies)
+    check_networks(f"{where}.monitors", api.monitors)
     if bool(api.certificate) != bool(api.private_key):
         raise BadConfiguration(f"{where}.certificate", "goes with api.private_key")
     if api.trusted_certificates and not api.certificate:

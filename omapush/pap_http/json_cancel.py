@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from omapush.pap_http import media
+from omapush.pap_http.audited import told
 from omapush.pap_http.json_paths import JSON_ROOT, unescaped
 from omapush.pap_http.json_pushes import find
 from omapush.pap_http.json_route import JsonRoute
@@ -75,7 +76,10 @@ class JsonCancel(JsonRoute):
     ) -> CancelState:
         """Take a push back; whoever is answered with 1000 never gets it, however often this is asked."""
         name = unescaped(push, "push")
-        return await asyncio.to_thread(_cancel, parts_of(request), request.user, name, data)
+        told(request, did="cancel", what=name)
+        state = await asyncio.to_thread(_cancel, parts_of(request), request.user, name, data)
+        told(request, what=state.push_id, result=state.recipients[0].code)
+        return state
 
 
 def _cancel(parts: Parts, account: Account, name: str, wanted: Cancel) -> CancelState:

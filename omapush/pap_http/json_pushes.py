@@ -35,6 +35,7 @@ from omapush.store.pushes import Known
 from omapush.views.push_search import PushListState
 
 _REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
+_DEEDS: Final[dict[FanOutState, str]] = {"paused": "pause", "running": "resume", "aborted": "abort"}
 _REPEATED: Final = {"Idempotent-Replayed": "true"}
 _REFUSALS: Final = refusals(
     _400="A field is missing or wrong",
@@ -163,7 +164,9 @@ def _place(known: Known, **more: str) -> dict[str, str]:
 
 async def _steered(request: Request[Account, Any, Any], push: str, state: FanOutState) -> PushState:
     name = unescaped(push, "push")
+    told(request, did=_DEEDS[state], what=name)
     known, reach = await asyncio.to_thread(_steer, parts_of(request).store, request.user, name, state)
+    told(request, what=known.push.push_id)
     return state_of(known, reach)
 
 

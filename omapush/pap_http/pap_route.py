@@ -23,6 +23,8 @@ from omapush.pap_http.tracing import asked_of
 
 PATH: Final = "/pap"
 _METHODS: Final = "OPTIONS, POST"
+_DEEDS: Final = {"PushMessage": "submit", "CancelMessage": "cancel"}
+"What the audit record calls operations that the JSON interface has, too."
 
 
 class PapRequest(Request[Any, Any, Any]):
@@ -68,7 +70,8 @@ async def answer(scope: Any, receive: Receive, send: Send) -> None:
     parts = parts_of(request)
     request.largest = parts.config.api.max_body_bytes
     answered = await _answer(parts, request)
-    told(request, did=answered.operation, what=answered.push_id, result=answered.code)
+    did = _DEEDS.get(answered.operation, answered.operation)
+    told(request, did=did, what=answered.push_id, result=answered.code)
     headers = [
         (b"content-type", answered.content_type.encode()),
         (b"content-length", b"%d" % len(answered.body)),

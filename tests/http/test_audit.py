@@ -56,8 +56,35 @@ def test_a_push_is_in_the_record_when_its_initiator_has_the_answer(kept: Stack, 
     assert answer.status_code == 201
     by_json, by_pap = entries(kept, "--what", "json@pi") + entries(kept, "--what", "pap@pi")
     assert (by_json["who"], by_json["did"], by_json["result"]) == ("initiator/trusted", "submit", "1001")
-    assert (by_pap["who"], by_pap["did"], by_pap["result"]) == ("initiator/trusted", "PushMessage", "1001")
+    assert (by_pap["who"], by_pap["did"], by_pap["result"]) == ("initiator/trusted", "submit", "1001")
     assert by_json["from"] == by_pap["from"] == "127.0.0.1"
+
+
+def test_who_took_a_push_back_is_found_by_its_push_id_whichever_way_it_was_done(
+    kept: Stack, api: httpx.Client
+) -> None:
+    soon = {"deliver_after": "2030-01-01T00:00:00Z", "application": "mms.ua"}
+    api.post("/v1/pushes", json=body("a/b@pi", **soon))
+    ref = api.post("/v1/pushes", json=body("other@pi", **soon)).json()["ref"]
+    api.post("/v1/pushes/a%2Fb@pi/cancel", json={})
+    api.post(f"/v1/pushes/{ref}/cancel", json={})
+    api.post("/v1/pushes/a%2Fb@pi/pause")
+    with PushInitiator(kept.http, "trusted", PASSWORD) as provider:
+        provider.cancel("other@pi")
+
+    def done(push_id: str) -> list[tuple[str, str]]:
+        return [(one["did"], one["result"]) for one in entries(kept, "--what", push_id)]
+
+    assert done("a/b@pi") == [("submit", "1001"), ("cancel", "1000"), ("pause", "422")]
+    assert done("other@pi") == [("submit", "1001"), ("cancel", "1000"), ("cancel", "1000")]
+
+
+def test_entries_are_listed_from_a_time_on_and_no_other_text_is_one(kept: Stack, api: httpx.Client) -> None:
+    api.post("/v1/pushes", json=body("timed@pi"))
+
+    assert entries(kept, "--what", "timed@pi", "--since", "2026-01-01 00:00")
+    assert entries(kept, "--what", "timed@pi", "--since", "2100-01-01T02:00+02:00") == []
+    assert omapush(kept, "audit", "show", "--since", "yesterday").returncode == 2
 
 
 def test_refusals_and_log_ins_that_failed_are_in_it_and_reads_are_not(kept: Stack, api: httpx.Client) -> None:
