@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from omapush import config
 from omapush.config import Config
@@ -21,6 +23,10 @@ FAILED: Final = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"C0 and C1 without tab and line end."
+_NOT_ESCAPED: Final = re.compile("[\x7f-\x9f]")
+"Those of them that JSON leaves as they are."
 _PIPE_WIDTH: Final = 180
 "Columns of a listing that does not go to a terminal."
 
@@ -34,12 +40,25 @@ def settings(context: typer.Context) -> Config:
 def console() -> Console:
     """Return where listings go; what users typed in is printed as it is, not taken for markup."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(markup=False, highlight=False, emoji=False, width=width)
+    return _Harmless(markup=False, highlight=False, emoji=False, width=width)
+
+
+class _Harmless(Console):
+    """
+    Writes what initiators, devices and the core said as it is, but for characters that steer a terminal.
+
+    A reason phrase, a User-Agent or an address may hold any of them, and could hide lines or type for whoever
+    reads the listing.
+    """
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(_STEERING.sub("?", text), **how)
 
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print(_NOT_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def fail(reason: str) -> typer.Exit:

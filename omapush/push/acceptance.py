@@ -330,6 +330,9 @@ def _recipients(
     single recipient outside its patterns: that refuses the whole. Members of lists were allowed when they
     were put in; one that is not any more is told so alone.
     """
+    for index, address in enumerate(offer.addresses):  # kept and shown as it is, where it is refused, too
+        if _CONTROL.search(address):
+            raise NotTaken("2000", f"to[{index}]", "has control characters")
     recipients: list[Recipient] = []
     results: list[Result] = []
     named: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """Words for people: lengths of time, SIP statuses, results, doubts."""
 
+import json
 from typing import Any
 
 import pytest
@@ -100,3 +101,18 @@ def test_a_user_whose_registration_ended_is_not_registered() -> None:
     assert shown["registered"] is False
     assert shown["applications"] == []
     assert [contact["uri"] for contact in shown["contacts"]] == ["sip:alice@192.0.2.1"]
+
+
+@pytest.mark.parametrize("evil", ["\x1b]0;title\x07", "\x1b[2K", "a\rb", "\x9b31m", "\x7f", "\x00"])
+def test_what_others_said_does_not_steer_the_terminal(evil: str, capsys: pytest.CaptureFixture[str]) -> None:
+    listing = terminal.table("WHO")
+    listing.add_row(f"row {evil}")
+    terminal.console().print(listing)
+    terminal.console().print(terminal.pairs([("name", f"pair {evil}")]))
+    terminal.console().print(f"line {evil}\n  next", markup=False)
+    terminal.print_json({"a": f"json {evil}"})
+
+    said = capsys.readouterr().out
+    assert [word in said for word in ("row ", "pair ", "line ", "  next", "json ")] == [True] * 5
+    assert not set(said) & {chr(code) for code in (*range(32), *range(127, 160))} - {"\n"}
+    assert json.loads(said[said.index("{") :]) == {"a": f"json {evil}"}

@@ -114,6 +114,11 @@ def test_only_wrong_addresses_refuse_the_whole() -> None:
     assert refused("nonsense", "more nonsense") == ("2002", "to")
 
 
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\n", "\x7f", "\x9b", "\u2028"])
+def test_an_address_that_could_steer_a_terminal_is_not_kept_for_a_refusal_of_its_own(character: str) -> None:
+    assert refused(ALICE, f"{character}]0;evil") == ("2000", "to[1]")
+
+
 def test_an_initiator_pushes_only_where_it_may() -> None:
     narrow = Account("pi", ("mms.*",), ("sip:alice@*",))
 
