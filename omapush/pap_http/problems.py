@@ -132,7 +132,10 @@ def _fault(request: Request[Any, Any, Any], error: HTTPException) -> Fault:
     if error.status_code == 413 or isinstance(error.__cause__, SerializationException):
         return Fault("body", json_words.told(error.detail, None))
     if error.status_code == 405:
-        return Fault("", f"possible here: {(error.headers or {}).get('allow', '')}")
+        methods = sorted(
+            (error.headers or {}).get("allow", "").split(", ")
+        )  # the framework has them in a set
+        return Fault("", f"possible here: {', '.join(methods)}")
     return Fault("", "there is no such path" if error.status_code == 404 else error.detail)
 
 
