@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -27,6 +28,11 @@ from omapush.store.client import Store
 SENDER_NAME = "omapush"
 _LONG_BYTES: Final = 65_536
 "A larger document is read, or written, in a thread."
+_PUBLIC_ID: Final = re.compile(rb"//DTD PAP ([0-9]\.[0-9])//EN")
+_PROLOG_BYTES: Final = 4_096
+"Of a body, in which a DOCTYPE is looked for."
+_USUAL_VERSION: Final = "2.1"
+"That of an answer to a document that names none."
 _LONG_ANSWER: Final = 500
 "Addresses from which on a document counts as long to write."
 
@@ -68,7 +74,7 @@ class PapService:
             submission = await self._read(content_type, body)
         except (MalformedPap, MalformedMime) as error:
             log.get().info("pap_bad_message", initiator=account.name, problem=str(error))
-            return _bad_message(error)
+            return _bad_message(error, _version_named(body))
         document = submission.document
         match document.operation:
             case pap.PushMessage() as message:
@@ -84,7 +90,7 @@ class PapService:
                 return await self._query(account, ccq, document.version)
             case other:
                 problem = MalformedPap(type(other).__name__, "is no request to a gateway")
-                return _bad_message(problem)
+                return _bad_message(problem, document.version)
         body = await self._written(response, document.version)
         operation = type(document.operation).__name__
         return PapAnswer(body, operation, _code(response), push_id=getattr(document.operation, "push_id", ""))
@@ -151,10 +157,17 @@ def _limited(account: Account, push_id: str, version: str, reached: LimitReached
     )
 
 
-def _bad_message(error: MalformedPap | MalformedMime) -> PapAnswer:
+def _version_named(body: bytes) -> str:
+    """The PAP version to answer in when a document could not be read: that of its DOCTYPE, if it is ours."""
+    found = _PUBLIC_ID.search(body, 0, _PROLOG_BYTES)
+    named = found[1].decode() if found else ""
+    return named if named in pap.OUR_VERSIONS else _USUAL_VERSION
+
+
+def _bad_message(error: MalformedPap | MalformedMime, version: str) -> PapAnswer:
     fragment = error.fragment if isinstance(error, MalformedPap) else ""
     answer = pap.BadMessage(error.pap_code, str(error), fragment)
-    return PapAnswer(write(answer), "bad-message", error.pap_code)
+    return PapAnswer(write(answer, version=version), "bad-message", error.pap_code)
 
 
 def _code(response: pap.Operation) -> str:
