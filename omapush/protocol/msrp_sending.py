@@ -245,12 +245,22 @@ class MsrpSending:
             return True
         if status.code != CONFIRMED:
             self._end(status.code, _said(status.code, status.comment, "reported"))
-        elif span is not None and span.end is not None:
+        elif (end := self._end_of(span)) is not None:
             self._report_came = True
-            if self._reported.add(span.start, min(span.end, self.message.size)):
+            if self._reported.add(span.start if span else 1, end):
                 self._heard_at = now
             self._conclude()
         return True
+
+    def _end_of(self, span: ByteRange | None) -> int | None:
+        """
+        Return the last octet that a report is about; None: it does not say.
+
+        Without any Byte-Range it is about all, as a SEND is: which can be true once all is written.
+        """
+        if span is None:
+            return self.message.size if self._all_written else None
+        return None if span.end is None else min(span.end, self.message.size)
 
     def look(self, now: float) -> None:
         """Draw the conclusion from what did not come in time."""

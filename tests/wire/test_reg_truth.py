@@ -11,6 +11,7 @@ from omapush.store import keys
 from tests.harness.reg_event import Scscf, contact, param, reginfo, registration
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Stack
+from tests.harness.wait import wait_until
 from tests.wire.requests import register, ue_register
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
@@ -196,6 +197,69 @@ def test_a_gap_in_the_versions_is_used_and_answered_by_a_refresh(
     for old in (72, 71, 3):
         assert scscf.notify(first, reginfo(old, registration(aor, state="terminated"))).status == 200
     assert uris(watching, aor) == [A, B]
+
+
+def test_a_notifier_that_counts_anew_in_its_old_dialog_gets_a_new_one(
+    watching: Stack, core: SipPeer, scscf: Scscf
+) -> None:
+    """An S-CSCF that was restarted and has kept its dialogs: its documents would be too old for long."""
+    aor = user()
+    registers(watching, core, aor)
+    first = scscf.subscribe(aor)
+    assert scscf.notify(first, reginfo(70, registration(aor, contact(A, expires="300")))).status == 200
+    anew = reginfo(0, registration(aor, contact(B, expires="300")), state="partial")
+    assert scscf.notify(first, anew).status == 200
+
+    second = scscf.subscribe(aor, 2)
+    assert second.header("Call-ID") != first.header("Call-ID")
+    assert ";tag=" not in second.header("To")
+    assert uris(watching, aor) == [A]
+    whole = reginfo(1, registration(aor, contact(A, expires="300"), contact(B, expires="300")))
+    assert scscf.notify(second, whole).status == 200
+    assert uris(watching, aor) == [A, B]
+
+
+def test_a_device_that_moves_is_reached_though_its_old_contact_ends_afterwards(
+    watching: Stack, core: SipPeer, scscf: Scscf
+) -> None:
+    aor = user()
+    inside = param("+sip.instance", '"&lt;urn:uuid:1&gt;"') + param("+g.oma.pusheventapp", '"mms.ua"')
+    registers(watching, core, aor)
+    first = scscf.subscribe(aor)
+    both = contact(B, expires="300", inside=inside)
+    old = contact(A, expires="300", inside=inside)
+    assert scscf.notify(first, reginfo(1, registration(aor, old))).status == 200
+    assert scscf.notify(first, reginfo(2, registration(aor, both), state="partial")).status == 200
+    ended = contact(A, state="terminated", event="expired", inside=inside)
+    assert scscf.notify(first, reginfo(3, registration(aor, ended), state="partial")).status == 200
+
+    assert uris(watching, aor) == [B]
+    assert record_of(watching, aor).contacts[0].applications == ("mms.ua",)
+
+
+def test_the_s_cscf_that_lost_the_user_has_no_say_any_more(
+    watching: Stack, core: SipPeer, scscf: Scscf
+) -> None:
+    """Its REGISTER with Expires 0 comes after that of the new one, and so does the end of its reg event."""
+    aor = user()
+    registers(watching, core, aor)
+    first = scscf.subscribe(aor)
+    assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="300")))).status == 200
+    with SipPeer() as other:
+        new = Scscf(other, watching.sip)
+        registers(watching, other, aor, B)
+        second = new.subscribe(aor)
+        assert new.notify(second, reginfo(5, registration(aor, contact(B, expires="300")))).status == 200
+
+        assert core.ask(register(aor, core, expires="0"), watching.sip).status == 200
+        record = record_of(watching, aor)
+        assert (record.s_cscf, uris(watching, aor)) == (f"sip:127.0.0.1:{other.port}", [B])
+        assert "says Expires 0" in record.doubts[0].text
+        again = new.subscribe(aor, 2)  # the doubt is asked about where the user is
+        assert new.notify(again, reginfo(6, registration(aor, contact(B, expires="300")))).status == 200
+        assert record_of(watching, aor).doubts == ()
+        watching.submit(aor, b"there")
+        wait_until(lambda: any(one.body == b"there" for one in other.pushes(aor)), 5, "the push there")
 
 
 def test_a_register_without_a_body_makes_the_reg_event_say_who_it_was(

@@ -146,6 +146,22 @@ def test_a_report_that_leaves_octets_out_confirms_nothing(start: int, end: int |
     assert one.outcome is None
 
 
+@pytest.mark.parametrize("size", [0, 5, 2 * BIG])
+def test_a_report_without_byte_range_is_about_all_and_only_once_all_was_written(size: int) -> None:
+    """Some devices report a whole message so."""
+    one = sending(size)
+    whole = Request("abcd", "REPORT", OURS, HERS, "push.7781-1", status=Status(200))
+    if size:
+        assert one.on_report(whole, 0)
+        assert one.reported == 0
+    send(one, bytes(size))
+    answer(one, 0)
+    assert one.outcome is None
+
+    assert one.on_report(whole, 0)
+    assert one.outcome == Outcome(CONFIRMED, "reported to the last octet")
+
+
 def test_a_report_about_another_message_is_not_ours() -> None:
     one = sending(5)
     other = Request("abcd", "REPORT", OURS, HERS, "another", ByteRange(1, 5, 5), status=Status(413))
