@@ -161,7 +161,7 @@ def third_party_register() -> ThirdPartyRegister:
 def subscribe() -> Subscribe:
     """Return the SUBSCRIBE in hand."""
     return Subscribe(
-        event=text("$hdr(Event)"),
+        event=text("$(hdr(Event)[*])"),
         accept=text("$(hdr(Accept)[*])"),
         expires=text("$hdr(Expires)"),
         contact=text("$hdr(Contact)"),

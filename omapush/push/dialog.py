@@ -188,4 +188,6 @@ def _target(contact: str, known: str) -> str:
     uri = parse_one(contact, "Contact").uri
     if len(uri) > LARGEST_URI:
         raise MalformedSip("Contact", f"URI longer than {LARGEST_URI} characters")
+    if uri.partition(":")[0].lower() not in ("sip", "sips"):
+        raise MalformedSip("Contact", "neither a SIP nor a SIPS URI (RFC 3261 8.1.1.8)")
     return uri

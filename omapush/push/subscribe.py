@@ -17,7 +17,7 @@ from omapush.errors import MalformedSip, PushError, shortened
 from omapush.protocol.charging_vector import ChargingVector
 from omapush.protocol.event_header import EventType, parse_event
 from omapush.protocol.name_addr import parse_one
-from omapush.protocol.sip_core import CALL_ID
+from omapush.protocol.sip_core import CALL_ID, LARGEST_CSEQ
 from omapush.protocol.sip_uri import address_of_record
 from omapush.push.application_routing import Addressed, RoutedRequest, RoutingRules, route
 from omapush.push.asserted import identities
@@ -205,6 +205,8 @@ def _check_dialog(request: Subscribe) -> None:
         raise MalformedSip("Call-ID", f"not a call identifier: {shortened(request.call_id) or 'missing'}")
     if not _TAG.fullmatch(request.from_tag):
         raise MalformedSip("From", f"its tag is no token: {shortened(request.from_tag) or 'missing'}")
+    if request.cseq > LARGEST_CSEQ:
+        raise MalformedSip("CSeq", "2**31 or above")
 
 
 def _subscriber(request: Subscribe, *, require_identity: bool) -> str:

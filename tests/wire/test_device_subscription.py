@@ -84,6 +84,22 @@ def test_an_event_that_cannot_be_read_gets_400(device: Subscriber, event: str) -
     assert device.ask(event=event).status == 400
 
 
+def test_two_event_headers_get_400_whichever_comes_first(device: Subscriber) -> None:
+    assert device.ask(Event="presence").status == 400
+    assert device.ask(event="presence", Event=DEVICE_EVENT).status == 400
+
+
+def test_a_contact_that_no_notify_reaches_gets_400(device: Subscriber, core: SipPeer) -> None:
+    raw = device.subscribe(event=DEVICE_EVENT, expires="600", accept="")
+    raw = re.sub(rb"Contact: <[^>]*>", b"Contact: <tel:+15551234>", raw)
+
+    assert core.ask(raw, device.stack.sip).status == 400
+
+
+def test_a_cseq_of_2_31_and_above_gets_400(device: Subscriber) -> None:
+    assert [device.ask(cseq=cseq).status for cseq in (2**31, 2**32 - 1, 2**31 - 1)] == [400, 400, 200]
+
+
 def test_accept_without_a_type_that_we_have_gets_406(device: Subscriber) -> None:
     assert device.ask(accept="image/png, text/plain").status == 406
 

@@ -240,7 +240,7 @@ def test_a_device_that_moves_is_reached_though_its_old_contact_ends_afterwards(
 def test_the_s_cscf_that_lost_the_user_has_no_say_any_more(
     watching: Stack, core: SipPeer, scscf: Scscf
 ) -> None:
-    """Its REGISTER with Expires 0 comes after that of the new one, and so does the end of its reg event."""
+    """Its REGISTER with Expires 0 comes after that of the new one."""
     aor = user()
     registers(watching, core, aor)
     first = scscf.subscribe(aor)

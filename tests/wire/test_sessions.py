@@ -248,6 +248,14 @@ def test_an_answer_without_a_session_description_ends_the_session(device: Device
     assert device.wait("BYE")[0].header("To").endswith(";tag=bare")
 
 
+def test_an_answer_with_a_contact_that_no_request_reaches_ends_the_session(device: Device) -> None:
+    device.answers = [Says(200, "OK", {"Contact": "<tel:+15551234>"}, to_tag="phone")]
+    ref = push(device, app=ONCE)
+
+    assert "Contact" in device.stack.result(ref).desc
+    assert device.wait("BYE")[0].header("To").endswith(";tag=phone")
+
+
 def test_what_the_worker_needs_of_the_answer_is_in_the_record(device: Device) -> None:
     device.setup = "active"
     device.extra = "a=file-range:1001-*\r\n"

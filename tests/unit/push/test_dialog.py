@@ -102,6 +102,8 @@ def test_a_dialog_that_we_answered_needs_the_peers_contact() -> None:
         (TARGET, "<sip:p1"),
         (TARGET, ", ".join(["<sip:p;lr>"] * 17)),
         (f"<sip:{'a' * 1100}@x>", ""),
+        ("<tel:+1555>", ""),
+        ("<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>", ""),
     ],
 )
 def test_what_cannot_be_read_is_a_typed_error(contact: str, record_route: str) -> None:
