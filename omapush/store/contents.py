@@ -123,7 +123,7 @@ def _of_small(store: Store, ref: str, first: int, count: int) -> list[Octets] | 
     where: list[Command] = [fields, ("HGET", name, "body"), ("EXISTS", name)]
     ((with_push, *is_emptied), with_links, known) = ask_all(store, _READING, where)
     if with_push == b"" and None not in is_emptied:
-        with_push = None  # by the result of its one recipient (schema/functions/pushes.lua)
+        with_push = None  # by the result of its one recipient (schema/functions/results.lua)
     body = with_push if with_push is not None else with_links
     if body is None:
         return [] if known else None
