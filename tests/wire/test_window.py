@@ -1,28 +1,50 @@
 """Requests in flight are bounded, and silence ends as the 408 row."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from omapush.store import outbox
 from tests.conftest import MakeStack
-from tests.harness.sip_peer import OK, SipPeer
-from tests.harness.stack import Stack
+from tests.harness.sip_peer import OK, Says, SipPeer
+from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
 from tests.wire.requests import register
 
 WINDOW = 10
 
 
-def test_no_more_than_the_window_is_in_flight_and_answers_open_it_again(make_stack: MakeStack) -> None:
-    stack = make_stack({"sip": {"senders": 1, "window": WINDOW}}, parts=("redis", "sip"))
-    with SipPeer(stack.core_port, policy=lambda _: None) as core:
-        ref = stack.submit([f"sip:user{i}@home1.example" for i in range(5 * WINDOW)])
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One sender with a small window, and no notifier that sweeps behind it."""
+    retries = {"attempts": 3, "first_s": 0.1, "longest_s": 0.2}
+    settings: Settings = {
+        "sip": {"senders": 1, "window": WINDOW},
+        'application."again.ua"': {"retry": retries},
+    }
+    with Stack(tmp_path_factory.mktemp("narrow"), settings, ("redis", "sip")) as running:
+        yield running
+
+
+def test_no_more_than_the_window_is_in_flight_and_answers_open_it_again(narrow: Stack) -> None:
+    with SipPeer(narrow.core_port, policy=lambda _: None) as core:
+        ref = narrow.submit([f"sip:user{i}@home1.example" for i in range(5 * WINDOW)])
         wait_until(lambda: core.arrived > 2 * WINDOW, 10, "all of the window repeated, half a second later")
         assert len(core.requests) == WINDOW
-        assert outbox.depth(stack.store).taken == WINDOW
+        assert outbox.depth(narrow.store).taken == WINDOW
 
         core.policy = lambda _: OK
-        assert {result.state for result in stack.finished(ref).results} == {"delivered"}
+        assert {result.state for result in narrow.finished(ref).results} == {"delivered"}
         assert len(core.requests) == 5 * WINDOW
+
+
+def test_a_sender_sees_by_itself_that_the_time_of_the_next_try_has_come(narrow: Stack) -> None:
+    answers = iter([Says(500, "Not Now"), Says(500, "Not Now")])
+    with SipPeer(narrow.core_port, policy=lambda _: next(answers, OK)) as core:
+        result = narrow.result(narrow.submit("sip:again@home1.example", app="again.ua"))
+
+        assert (result.state, result.attempts) == ("delivered", 3)
+        assert len(core.requests) == 3
 
 
 @pytest.mark.req("PSA-MSG-1")
