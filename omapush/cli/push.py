@@ -6,19 +6,17 @@ from typing import Annotated
 
 import typer
 
-from omapush import clock
-from omapush.cli import audit_note, json_submission, ladder, push_list, push_send, terminal, trace_view
+from omapush.cli import json_submission, push_explain, push_list, push_send, terminal
+from omapush.cli.push_explain import PushId
 from omapush.cli.push_send import Name
 from omapush.cli.push_view import as_dict, reached, summary
-from omapush.store import client, fanouts, traces
-from omapush.views import explanation
+from omapush.store import client, fanouts
 from omapush.views.push_lookup import find
 
 app = typer.Typer(help="Submit a push, find some, look at one, steer one, explain one.", no_args_is_help=True)
 app.command(name="send")(push_send.send)
 app.command(name="list")(push_list.listing)
-
-PushId = Annotated[str, typer.Argument(metavar="ID", help="Push-id, or our own reference of 20 digits.")]
+app.command(name="explain")(push_explain.explain)
 
 
 @app.command()
@@ -104,45 +102,3 @@ def _steer(context: typer.Context, push: str, initiator: str | None, what: str) 
     now = json_submission.steer(config, known.initiator, known.ref, what)
     reach = now["subscribers"]
     print(f"{now['state']}  {reach['ended']} of {reach['made']} deliveries have ended")
-
-
-@app.command()
-def explain(
-    context: typer.Context,
-    push: PushId,
-    initiator: Name = None,
-    with_trace: Annotated[
-        bool, typer.Option("--trace", help="With the SIP messages that were kept, a line for each.")
-    ] = False,
-    as_json: terminal.AsJson = False,
-) -> None:
-    """Show what happened to a push, step by step, where it is now, and what comes next."""
-    config = terminal.settings(context)
-    store = client.connect(config.redis)
-    known = find(store, config, push, initiator)
-    if with_trace:
-        audit_note.note(config, "trace-read", known.push.ref)
-    standings = explanation.standings(config, store, known, clock.now_ms())
-    if as_json:
-        shown = {**as_dict(known), "standings": [standing._asdict() for standing in standings]}
-        if with_trace:
-            shown["trace"] = [trace_view.as_dict(one) for one in traces.read(store, known.push.ref)]
-        terminal.print_json(shown)
-        return
-    console = terminal.console()
-    console.print(summary(known))
-    console.print()
-    for line in ladder.draw(known, width=console.width):
-        console.print(line, soft_wrap=True)
-    if with_trace:
-        kept = traces.read(store, known.push.ref)
-        console.print()
-        for line in trace_view.first_lines(kept) if kept else ("No SIP message was kept of it.",):
-            console.print(line, soft_wrap=True)
-    reach = fanouts.reach(store, known)
-    if reach is not None:
-        console.print()
-        console.print(reached(known, reach))
-    for index, standing in enumerate(standings):
-        whom = f"[{index}] {standing.address}" if len(standings) > 1 else standing.address
-        console.print(f"\n{whom}\n  now:  {standing.now}\n  next: {standing.next}", soft_wrap=True)
