@@ -61,7 +61,7 @@ local function expand(keys, args)
   redis.call('HSET', keys[9], args[1], args[3])
   for i = 4, #args, 4 do
     put(keys, args, i, at, false)
-    redis.call('ZADD', keys[8], 0, by_push(args[i]))
+    redis.call('ZADD', keys[8], '0', by_push(args[i]))
   end
   return 1
 end
@@ -168,14 +168,14 @@ local function complete(keys, args)
   local any_held = redis.call('EXISTS', keys[10]) == 1
   local any_told = redis.call('EXISTS', keys[11]) == 1
   for i = 1, #args, 3 do
-    local ticket, again_ms = args[i], tonumber(args[i + 1])
-    if again_ms == 0 then
+    local ticket, again_ms = args[i], args[i + 1]
+    if again_ms == '0' then
       final[#final + 1] = ticket
     elseif redis.call('ZREM', keys[4], ticket) == 1 then
-      redis.call('HINCRBY', keys[2], ticket, 1)
+      redis.call('HINCRBY', keys[2], ticket, '1')
       redis.call('ZADD', keys[8], again_ms, ticket)
       if args[i + 2] == '1' then
-        redis.call('ZADD', keys[10], 0, ticket)
+        redis.call('ZADD', keys[10], '0', ticket)
       elseif any_held then
         redis.call('ZREM', keys[10], ticket)
       end
@@ -298,7 +298,7 @@ local function hold(keys, args)
       free(keys[4], keys[5], keys[6], ticket)
     elseif is_taken then
       redis.call('ZADD', keys[2], args[i + 1], ticket)
-      answer[#answer + 1] = redis.call('ZADD', keys[3], 0, ticket)
+      answer[#answer + 1] = redis.call('ZADD', keys[3], '0', ticket)
       free(keys[4], keys[5], keys[6], ticket)
     else
       answer[#answer + 1] = -1

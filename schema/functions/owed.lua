@@ -9,8 +9,9 @@
 -- Answers "<ref>.<i>" ...
 local function borrow(keys, args)
   local due = redis.call('ZRANGE', keys[1], '-inf', args[1], 'BYSCORE', 'LIMIT', 0, args[3])
+  local lent_until = string.format('%d', args[1] + args[2])
   for _, member in ipairs(due) do
-    redis.call('ZADD', keys[1], args[1] + args[2], member)
+    redis.call('ZADD', keys[1], lent_until, member)
   end
   return due
 end

@@ -82,14 +82,14 @@ end
 -- Count the recipients of a push that was accepted, and those of them that are final from the start: "<number>", and
 -- then "<state> <number> ...", which most have not.
 local function count_accepted(totals, recipients)
-  local accepted = tonumber(recipients)
-  if not accepted then
+  local accepted = recipients -- as text: a number that goes to Redis is dear
+  if not tonumber(recipients) then
     accepted = string.match(recipients, '%d+')
     for state, number in string.gmatch(recipients, '(%a+) (%d+)') do
       redis.call('HINCRBY', totals, state, number)
     end
   end
-  if accepted ~= 0 then
+  if accepted ~= '0' then
     redis.call('HINCRBY', totals, 'accepted', accepted)
   end
 end

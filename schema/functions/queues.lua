@@ -39,7 +39,7 @@ end
 
 -- Ready since `at`; without it since it was accepted.
 local function make_ready(ready, ticket, at)
-  local score = at and at + OFFSET[priority(ticket)] or string.sub(ticket, TARGET + 1, 2 * TARGET)
+  local score = at and string.format('%d', at + OFFSET[priority(ticket)]) or string.sub(ticket, TARGET + 1, 2 * TARGET)
   redis.call('ZADD', ready, score, ticket)
 end
 

@@ -54,7 +54,7 @@ local function store(keys, k, args, a)
     return 1
   end
   local open = tonumber(known[4]) - 1
-  redis.call('HSET', push, 'r' .. index, record, 'f' .. index, 1, 'open', open)
+  redis.call('HSET', push, 'r' .. index, record, 'f' .. index, '1', 'open', string.format('%d', open))
   if known[8] then
     redis.call('HINCRBY', push, 'n:pending', -1)
     redis.call('HINCRBY', push, 'n:' .. final, 1)

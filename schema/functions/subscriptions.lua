@@ -62,7 +62,8 @@ end
 -- Answers for each its record (false: gone) and its CSeq (0: another is under way).
 local function begin_notifies(keys, args)
   local cseq, flight, owed = keys[1], keys[2], keys[3]
-  local now, answer = now_ms(), {}
+  local now, answer, any_owed = now_ms(), {}, redis.call('EXISTS', keys[3]) == 1
+  local lost_at = string.format('%d', now + args[1])
   for i = 2, #args do
     local id, record = args[i], redis.call('GET', keys[3 + i])
     local until_ms = redis.call('ZSCORE', flight, id)
@@ -73,9 +74,11 @@ local function begin_notifies(keys, args)
       redis.call('ZREM', keys[4], id)
       redis.call('HDEL', cseq, id)
     elseif not until_ms or tonumber(until_ms) <= now then
-      redis.call('ZADD', flight, now + args[1], id)
-      redis.call('ZREM', owed, id)
-      number = redis.call('HINCRBY', cseq, id, 1)
+      redis.call('ZADD', flight, lost_at, id)
+      if any_owed then
+        redis.call('ZREM', owed, id)
+      end
+      number = redis.call('HINCRBY', cseq, id, '1')
     end
     answer[#answer + 1] = record
     answer[#answer + 1] = number
@@ -87,12 +90,14 @@ end
 -- KEYS sub-cseq, sub-flight, sub-owed    ARGV id, CSeq, id ...
 -- Answers for each 1 ended, 0 it was not under way.
 local function end_notifies(keys, args)
-  local now, answer = now_ms(), {}
+  local now, answer, any_owed = string.format('%d', now_ms()), {}, redis.call('EXISTS', keys[3]) == 1
   for i = 1, #args, 2 do
     local ended = 0
     if redis.call('HGET', keys[1], args[i]) == args[i + 1] then
       ended = redis.call('ZREM', keys[2], args[i])
-      redis.call('ZADD', keys[3], 'XX', 'LT', now, args[i])
+      if any_owed then
+        redis.call('ZADD', keys[3], 'XX', 'LT', now, args[i])
+      end
     end
     answer[#answer + 1] = ended
   end
