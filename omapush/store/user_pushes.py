@@ -17,6 +17,11 @@ from omapush.store.own_pushes import Place
 
 MOST: Final = 100
 "Pushes that the list of a user has; older ones are only in the lists of their initiators."
+_LONGEST_MS: Final = 400 * 86_400_000
+"""
+After its newest push a list stays no longer, whatever that push's deliver-before: initiators write the year
+9999 for "never", and their pushes are over in seconds.
+"""
 _AT_ONCE: Final = 500
 "Entries made in one trip to Redis."
 
@@ -43,7 +48,7 @@ def enter(store: Store, addressed: Iterable[tuple[Push, Iterable[Recipient]]], *
 
 def _entries(addressed: Iterable[tuple[Push, Iterable[Recipient]]], retention_s: int) -> Iterator[_Entry]:
     for push, recipients in addressed:
-        until_ms = push.deliver_before_ms + retention_s * 1000
+        until_ms = min(push.deliver_before_ms, push.accepted_ms + _LONGEST_MS) + retention_s * 1000
         for recipient in recipients:
             if recipient.aor:
                 yield _Entry(recipient.aor, push.ref, push.accepted_ms, until_ms)

@@ -63,6 +63,16 @@ def test_a_push_is_in_the_list_of_each_of_its_recipients_once(store: Store, make
     assert page(store, "sip:carol@home1.example") == []
 
 
+def test_a_list_does_not_stay_for_ever_because_a_deadline_says_never(store: Store, make: Make) -> None:
+    one = make.submission(ALICE)
+    push = one.push._replace(accepted_ms=clock.now_ms(), deliver_before_ms=253_402_300_799_000)
+
+    user_pushes.enter(store, [(push, one.recipients)], retention_s=RETENTION_S)
+
+    days = int(store.db.ttl(name_of(store, ALICE))) / 86_400
+    assert 399 < days < 401
+
+
 def test_a_push_whose_process_died_is_entered_by_who_finds_it(store: Store, make: Make) -> None:
     one = accepted(store, make, ALICE, listed=False)
     assert page(store, ALICE) == []
