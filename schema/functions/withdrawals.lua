@@ -5,6 +5,7 @@
 -- uses queues.lua
 
 local KEPT_S = 3600 -- longer than a hand-over may be under way
+local KEY_LOOK_MS = 7 * 86400000 -- deliver-before may be thousands of years off, and its push over in a second
 local WITHDRAWN, AT_A_SENDER, NOT_HERE = 1, 0, -1
 
 -- All functions here take the same KEYS: delivery, busy, ready, waiting, expiry, later, withdrawn, taken, stopped,
@@ -75,6 +76,20 @@ local function replace(keys, args)
   return answer
 end
 
+-- Forget the newest of replace keys that are due: at their deliver-before, or sooner once they do not wait any more.
+local function forget_keys(keys, now)
+  for _, field in ipairs(redis.call('ZRANGE', keys[18], '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)) do
+    local ticket = string.match(redis.call('HGET', keys[17], field) or '', '^%d+ (%S+) ')
+    local until_ms = ticket and tonumber(redis.call('ZSCORE', keys[5], ticket) or 0) or 0
+    if until_ms > now then
+      redis.call('ZADD', keys[18], math.min(until_ms, now + KEY_LOOK_MS), field)
+    else
+      redis.call('HDEL', keys[17], field)
+      redis.call('ZREM', keys[18], field)
+    end
+  end
+end
+
 -- Put deliveries here, each in place of the older one with the same replace key of its user. What comes late and is
 -- older than what came with the key is kept out, and its push is to be told why.
 -- KEYS those of all, then newest, aging
@@ -84,10 +99,7 @@ end
 local function collapse(keys, args)
   local at, answer = now_us(), {}
   local now = math.floor(at / 1000)
-  for _, field in ipairs(redis.call('ZRANGE', keys[18], '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)) do
-    redis.call('HDEL', keys[17], field)
-    redis.call('ZREM', keys[18], field)
-  end
+  forget_keys(keys, now)
   for i = 1, #args, 8 do
     local field, order, why, stays, ticket = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
     local order_known, known, why_known = string.match(redis.call('HGET', keys[17], field) or '', '^(%d+) (%S+) (.*)$')
@@ -104,7 +116,7 @@ local function collapse(keys, args)
         end
       end
       redis.call('HSET', keys[17], field, order .. ' ' .. ticket .. ' ' .. why)
-      redis.call('ZADD', keys[18], args[i + 6], field)
+      redis.call('ZADD', keys[18], math.min(tonumber(args[i + 6]), now + KEY_LOOK_MS), field)
       put(keys, args, i + 4, at, true)
     end
     answer[#answer + 1] = out

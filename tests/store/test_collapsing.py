@@ -45,6 +45,17 @@ def states(store: Store, one: Submission) -> list[str]:
     return [result.state for result in known.results]
 
 
+def known(store: Store, one: Submission) -> pushes.Known:
+    found = pushes.read(store, one.push.ref)
+    assert found is not None
+    return found
+
+
+def scores(store: Store, name: str) -> list[tuple[bytes, float]]:
+    found: list[tuple[bytes, float]] = store.db.zrange(name, 0, -1, withscores=True)  # type: ignore[assignment]
+    return [(member, score) for member, score in found]
+
+
 def waiting(store: Store) -> set[tuple[str, int]]:
     """What is in the outbox."""
     found: set[tuple[str, int]] = set()
@@ -156,6 +167,34 @@ def test_a_key_is_forgotten_with_the_deadline_of_its_newest_push(store: Store, m
 
     number = store.layout.user_shard(A)
     assert store.db.hlen(f"newest:{{u{number}}}") == 1
+
+
+def test_a_key_whose_deadline_says_never_is_forgotten_once_its_push_does_not_wait(
+    store: Store, make: Make
+) -> None:
+    """Else each user and key that ever was would stay in Redis for thousands of years."""
+    never = 253_402_300_799_000
+    gone, waits = keyed(make, A, order=1, key="gone"), keyed(make, A, order=2, key="waits")
+    other = keyed(make, A, order=3, key="other")
+    gone, waits = (one._replace(push=one.push._replace(deliver_before_ms=never)) for one in (gone, waits))
+    accept(store, gone, waits, other)
+    hand_over(store, gone)
+    hand_over(store, waits)
+    cancelling.cancel(store, known(store, gone), [0], now_ms=clock.now_ms(), retention_s=KEEP_S)
+    number = store.layout.user_shard(A)
+    newest, aging = f"newest:{{u{number}}}", f"aging:{{u{number}}}"
+    assert all(score < clock.now_ms() + 8 * 86_400_000 for _, score in scores(store, aging))
+
+    for name, _ in scores(store, aging):  # a week later
+        store.db.zadd(aging, {name: clock.now_ms() - 1})
+    hand_over(store, other)
+
+    fields = {collapse_field(one.push, A).encode() for one in (waits, other)}
+    assert set(store.db.hkeys(newest)) == fields == {name for name, _ in scores(store, aging)}
+    newer = keyed(make, A, order=4, key="waits")
+    accept(store, newer)
+    hand_over(store, newer)
+    assert states(store, waits) == ["cancelled"]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
