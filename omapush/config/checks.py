@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from omapush.config.api_checks import check_api
@@ -25,6 +25,7 @@ from omapush.config.forms import (
     require_recipients,
 )
 from omapush.config.initiator_checks import check_identities, check_initiator, check_networks
+from omapush.config.quiet import Day
 from omapush.config.tls import check_revocation_lists
 from omapush.config.tokens import check_tokens
 from omapush.errors import BadConfiguration, shortened
@@ -73,6 +74,7 @@ def check(config: Config) -> None:
     for name, policy in config.policy.items():
         _check_policy(config, f'policy."{shortened(name)}"', policy)
     _check_routing(config)
+    _check_subscriptions(config)
 
 
 def _check_listen(config: Config) -> None:
@@ -168,6 +170,18 @@ def _check_quiet_hours(config: Config, ari: str, application: Application) -> No
             _require(config, f"{where}.recipients", pattern, AOR_PATTERN, '"sip:*@home1.example"')
         if not hours.days:
             raise BadConfiguration(f"{config.path}: {where}.days", "needs at least one day")
+        if hours.start == hours.end and len(set(hours.days)) == len(get_args(Day)):
+            raise BadConfiguration(
+                f"{config.path}: {where}.end", "is start, on every day: nothing would ever be sent"
+            )
+
+
+def _check_subscriptions(config: Config) -> None:
+    least_s, most_s = config.subscriptions.least_s, config.subscriptions.most_s
+    if least_s > most_s:
+        raise BadConfiguration(
+            f"{config.path}: subscriptions.least_s", f"is above subscriptions.most_s, {most_s}"
+        )
 
 
 def _check_routing(config: Config) -> None:

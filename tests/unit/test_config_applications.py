@@ -126,3 +126,18 @@ def test_the_wait_for_a_back_end_ends_before_its_transaction() -> None:
 def test_a_hosted_application_is_named_as_feature_tags_are(ari: str) -> None:
     with pytest.raises(BadConfiguration, match="hosted"):
         config.parse({"hosted": {ari: {}}}, "omapush.toml")
+
+
+def test_quiet_hours_that_never_end_are_refused_and_whole_days_are_not() -> None:
+    whole = {"start": "00:00", "end": "00:00"}
+
+    assert application(quiet_hours=[{**whole, "days": ["sat", "sun"]}]).quiet_hours
+    with pytest.raises(BadConfiguration, match=r"quiet_hours\.end: is start, on every day"):
+        application(quiet_hours=[whole])
+
+
+def test_subscriptions_cannot_be_longer_at_least_than_at_most() -> None:
+    """A device that asks for the least would be granted less, and refused for it at its refresh."""
+    with pytest.raises(BadConfiguration, match=r"subscriptions\.least_s: is above subscriptions\.most_s, 60"):
+        config.parse({"subscriptions": {"least_s": 61, "most_s": 60}}, "omapush.toml")
+    config.parse({"subscriptions": {"least_s": 60, "most_s": 60}}, "omapush.toml")
