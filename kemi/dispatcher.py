@@ -33,7 +33,7 @@ from omapush.push.outcome import Outcome
 from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
 from omapush.push.refused_method import RefusedMethod
-from omapush.push.values import Result
+from omapush.push.values import Result, ticket_delivery
 from omapush.store import finish, outbox, pushes
 from omapush.store.client import Store
 from omapush.store.looks import Look
@@ -103,7 +103,8 @@ class Dispatcher:
         """A delivery whose record cannot be read ends here, before it holds up its queue for ever."""
         if not broken:
             return
-        log.get().error("delivery_records_broken", number=len(broken), problem=broken[0].problem)
+        ref, _ = ticket_delivery(broken[0].ticket)
+        log.get().error("delivery_records_broken", number=len(broken), ref=ref, problem=broken[0].problem)
         now_ms = clock.now_ms()
         verdict = Outcome(None, "undeliverable", PushError.pap_code, "its record in the outbox is broken")
         ended = [finish.Ended(one.ticket, verdict, "", 0, 0, now_ms, verdict.desc) for one in broken]
@@ -113,7 +114,8 @@ class Dispatcher:
         """What our keys do not open waits for an operator who brings the right one, or for its end."""
         if not sealed:
             return
-        log.get().error("contents_not_opened", number=len(sealed), problem=sealed[0].problem)
+        ref, _ = ticket_delivery(sealed[0].ticket)
+        log.get().error("contents_not_opened", number=len(sealed), ref=ref, problem=sealed[0].problem)
         outbox.put_off(self._store, [(one.ticket, _SEALED_WAIT_MS) for one in sealed])
 
     def _send_all(self, taken: list[Taken]) -> None:

@@ -6,7 +6,7 @@ import base64
 import binascii
 
 import KSR
-from sent import Answered
+from sent import LONGEST_WORD, Answered
 from settings import Settings
 
 from omapush import clock
@@ -313,8 +313,8 @@ def session_answer(cseq: int) -> Said:
         cseq=cseq,
         code=code,
         local=False,
-        reason=text("$rr"),
-        warning=text("$hdr(Warning)") or text("$hdr(Reason)"),
+        reason=text("$rr")[:LONGEST_WORD],
+        warning=(text("$hdr(Warning)") or text("$hdr(Reason)"))[:LONGEST_WORD],
         retry_after_s=int(retry_after[:6]) if retry_after.isascii() and retry_after.isdigit() else 0,
         heard=Heard(text("$tt"), cseq, text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])")),
         body=body(),

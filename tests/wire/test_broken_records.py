@@ -72,4 +72,8 @@ def test_a_delivery_that_cannot_be_read_ends_and_the_next_of_its_queue_is_sent(
 
     assert [stack.result(ref).state for ref in refs] == ["delivered", "undeliverable", "delivered"]
     assert stack.result(refs[1]).code == "3000"
+    said = (stack.folder / "sip.log").read_text()
+    assert [
+        line for line in said.splitlines() if "delivery_records_broken" in line and f"ref={refs[1]}" in line
+    ]
     assert len(core.pushes(aor)) == 2
