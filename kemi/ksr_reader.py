@@ -150,7 +150,7 @@ def third_party_register() -> ThirdPartyRegister:
         contact=text("$hdr(Contact)"),
         expires=text("$hdr(Expires)"),
         path=text("$hdr(Path)"),
-        associated=text("$hdr(P-Associated-URI)"),
+        associated=text("$(hdr(P-Associated-URI)[*])"),
         charging_vector=text("$hdr(P-Charging-Vector)"),
         charging_functions=text("$hdr(P-Charging-Function-Addresses)"),
         content_type=text("$hdr(Content-Type)"),

@@ -23,7 +23,7 @@ WRITTEN_BY_KAMAILIO = {
     "contact": "$hdr(Contact)",
     "expires": "$hdr(Expires)",
     "path": "$hdr(Path)",
-    "associated": "$hdr(P-Associated-URI)",
+    "associated": "$(hdr(P-Associated-URI)[*])",
     "charging_vector": "$hdr(P-Charging-Vector)",
     "charging_functions": "$hdr(P-Charging-Function-Addresses)",
     "content_type": "$hdr(Content-Type)",

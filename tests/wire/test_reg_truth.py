@@ -113,18 +113,24 @@ def test_each_way_to_leave_that_was_recorded_takes_the_user_away(
     assert (applications(record, record.at_ms), len(scscf.subscribes(aor))) == (("mms.ua", "ulp.ua"), 1)
 
 
-def test_an_implicit_set_is_told_by_one_dialog(watching: Stack, core: SipPeer, scscf: Scscf) -> None:
+@pytest.mark.parametrize("values", [["<{aor}, {tel}>"], ["<{aor}>, <{tel}>"], ["<{aor}>", "<{tel}>"]])
+def test_an_implicit_set_is_told_by_one_dialog(
+    watching: Stack, core: SipPeer, scscf: Scscf, values: list[str]
+) -> None:
+    """Whether its members stand in one line or in several, or as Kamailio's S-CSCF writes them: malformed."""
     aor, tel = user(), f"tel:+1555{secrets.randbelow(10**7):07}"
     body = ue_register(aor, A)
-    malformed = ("P-Associated-URI", f"<{aor}, {tel}>")
+    associated = [("P-Associated-URI", value.format(aor=aor, tel=tel)) for value in values]
     for each in (aor, tel):
-        raw = register(each, core, headers=[MESSAGE_SIP, malformed], body=body)
+        raw = register(each, core, headers=[MESSAGE_SIP, *associated], body=body)
         assert core.ask(raw, watching.sip).status == 200
+    assert set(record_of(watching, aor).associated) == {aor, tel}
     first = scscf.subscribe(aor)
-    both = [registration(each, contact(B, expires="300")) for each in (aor, tel)]
+    devices = contact(A, expires="300"), contact(B, expires="300")
+    both = [registration(each, *devices) for each in (aor, tel)]
     assert scscf.notify(first, reginfo(2, *both)).status == 200
 
-    assert uris(watching, aor) == uris(watching, tel) == [B]
+    assert uris(watching, aor) == uris(watching, tel) == [A, B]
     assert scscf.subscribes(tel) == []
 
 
