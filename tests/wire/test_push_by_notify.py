@@ -99,7 +99,9 @@ def test_an_answer_that_ends_the_subscription_makes_another_method_be_chosen(
     assert [one.body for one in messages(subscriber.core, subscriber.aor)] == [b"twice"]
     assert subscriber.stored is None
     names = [event.name for event in stack.known(ref).events]
-    assert names == ["accepted", "sent", "reply", "sent", "final"]
+    assert (names[0], names[-1]) == ("accepted", "final")
+    # An answer of the same millisecond may be stored before it is noted that the request was sent.
+    assert sorted(names[1:-1]) == ["reply", "sent", "sent"]
 
 
 @pytest.mark.req("PSA-NOT-4")
