@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from omapush import clock
+from omapush.notifier import reachable
 from omapush.notifier.reachable import Judged, NotReachable
 
 
@@ -25,12 +27,12 @@ class Names:
 
     def run(self, steps: Callable[[], Any]) -> Any:
         async def with_names() -> Any:
-            self._monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._getaddrinfo)
+            self._monkeypatch.setattr(reachable, "look_up", self._look_up)
             return await steps()
 
         return asyncio.run(with_names())
 
-    async def _getaddrinfo(self, host: str, port: int, **_: object) -> list[Any]:
+    async def _look_up(self, host: str, port: int) -> list[Any]:
         self.asked.append((host, port))
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in self._answers.pop(0)]
 
@@ -75,3 +77,38 @@ def test_made_up_names_without_end_are_not_kept_without_end(monkeypatch: pytest.
 
     names.run(steps)
     assert len(judged._known) <= 1_024
+
+
+def test_a_name_server_that_does_not_answer_keeps_nobody_else_from_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many results wait for a name that hangs, and however many such names there are."""
+    may_end = threading.Event()
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int, **_: object) -> list[Any]:
+        asked.append(host)
+        if host.startswith("hangs"):
+            may_end.wait(20)
+            raise socket.gaierror("no name server answers")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
+
+    async def steps() -> list[BaseException | str]:
+        judged = Judged(lambda _: True)
+        hanging = [
+            asyncio.create_task(judged.address_of(f"hangs{number % 8}.example", 80)) for number in range(400)
+        ]
+        while len(asked) < 8:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            found = await judged.address_of("well.example", 80)
+        hanging.pop().cancel()
+        may_end.set()
+        return [found, *await asyncio.gather(*hanging, return_exceptions=True)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    first, *rest = asyncio.run(steps())
+
+    assert first == "192.0.2.1"
+    assert all(isinstance(one, socket.gaierror) for one in rest)
+    assert sorted(asked) == [*(f"hangs{number}.example" for number in range(8)), "well.example"]

@@ -10,7 +10,7 @@ import structlog
 
 from omapush import clock, config
 from omapush.config import Config
-from omapush.notifier import answer
+from omapush.notifier import answer, reachable
 from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.posting import Poster
 from omapush.notifier.reachable import Judged
@@ -315,17 +315,16 @@ class Internal:
         """Let one result be posted to `url`, in which `PORT` is the server's."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        loop = asyncio.get_running_loop()
-        known = loop.getaddrinfo
+        known = reachable.look_up
 
-        async def getaddrinfo(host: str, *rest: Any, **more: Any) -> Any:
+        async def look_up(host: str, asked_port: int) -> Any:
             if not host.endswith(".example"):
-                return await known(host, *rest, **more)
+                return await known(host, asked_port)
             answer = self._answers[min(self.asked, len(self._answers) - 1)]
             self.asked += 1
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
 
-        self._monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        self._monkeypatch.setattr(reachable, "look_up", look_up)
         redis = fake([("r.0", due(url.replace("PORT", str(port))))])
         await told(redis, lambda: len(redis.settled) == 1, **{"networks": [], **notify})
         server.close()
