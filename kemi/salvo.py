@@ -47,9 +47,8 @@ class Salvo:
 
     def _fire(self) -> None:
         leaving, self._ready = self._ready, []
-        send = ksr_writer.send
+        send, now_ms = ksr_writer.send, clock.now_ms()  # not after any answer
         is_sent = [send(one.request, one.reference) for one in leaving]
-        now_ms = clock.now_ms()
         for one, left in zip(leaving, is_sent, strict=True):
             if left:
                 self._batch.note(one.taken, self._outgoing.sent(one.taken, one.request, one.why, now_ms))

@@ -22,6 +22,7 @@ MOST_WITH_PUSH: Final = 16
 _FIELDS: Final = tuple(f"e{number}" for number in range(MOST_WITH_PUSH))
 _PAGE: Final = 2_000
 "Lines of a list in one trip to Redis."
+_BEHIND_SENT: Final = frozenset({"reply", "retry", "final", "notified", "notify-failed"})
 _READING: Final = "read events"
 
 
@@ -101,4 +102,9 @@ def _numbered(first: int, found: Sequence[bytes]) -> list[Line]:
 
 def _merged(ours: Iterable[Line], theirs: Iterable[Line]) -> list[Line]:
     """Mostly the list goes on where the push has no more room; lines of an older node are among ours."""
-    return list(heapq.merge(ours, theirs, key=lambda line: line.event.at_ms))
+    return list(heapq.merge(sorted(ours, key=_in_time), theirs, key=_in_time))
+
+
+def _in_time(line: Line) -> tuple[int, bool]:
+    """An answer may be stored before its sender has noted that the push left, and in the same millisecond."""
+    return line.event.at_ms, line.event.name in _BEHIND_SENT

@@ -45,14 +45,27 @@ def test_a_push_to_one_recipient_is_one_key_until_it_is_told(store: Store, make:
     one = accepted(store, make)
     pushes.note(store, [(one.push.ref, NOTED)])
     finish(store, one.push.ref, final=False, code="1001", at_ms=NOW_MS + 2)
-    pushes.note(store, [(one.push.ref, NOTED)])
-    finish(store, one.push.ref, at_ms=NOW_MS + 3)
-    told = Event(NOW_MS + 4, 0, "notified", "")
+    pushes.note(store, [(one.push.ref, NOTED._replace(at_ms=NOW_MS + 3))])
+    finish(store, one.push.ref, at_ms=NOW_MS + 4)
+    told = Event(NOW_MS + 5, 0, "notified", "")
     owed.settle_all(store, [owed.Settlement(f"{one.push.ref}.0", 0, told)])
 
     assert names(store, one.push.ref) == ["accepted", "sent", "retry", "sent", "final", "notified"]
     assert store.db.exists(log_key(store, one.push.ref)) == 0
     assert store.db.hget(push_key(store, one.push.ref), "lines") == b"6"
+
+
+@pytest.mark.parametrize("later_ms", [0, 1])
+def test_an_answer_that_is_stored_before_the_line_about_its_request_is_read_behind_it(
+    store: Store, make: Make, later_ms: int
+) -> None:
+    one = accepted(store, make)
+    finish(store, one.push.ref, at_ms=NOTED.at_ms + later_ms)
+    pushes.note(store, [(one.push.ref, NOTED)])
+
+    assert names(store, one.push.ref) == ["accepted", "sent", "final"]
+    (told,) = event_log.last_of(store, {one.push.ref: None})
+    assert [event.name for event in told] == ["accepted", "sent", "final"]
 
 
 @pytest.mark.parametrize(("recipients", "log_s"), [(2, None), (1, 60)])
