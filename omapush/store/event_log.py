@@ -22,7 +22,7 @@ MOST_WITH_PUSH: Final = 16
 _FIELDS: Final = tuple(f"e{number}" for number in range(MOST_WITH_PUSH))
 _PAGE: Final = 2_000
 "Lines of a list in one trip to Redis."
-_BEHIND_SENT: Final = frozenset({"reply", "retry", "final", "notified", "notify-failed"})
+_ENDS_OF_TRIES: Final = frozenset({"retry", "final"})
 _READING: Final = "read events"
 
 
@@ -102,9 +102,18 @@ def _numbered(first: int, found: Sequence[bytes]) -> list[Line]:
 
 def _merged(ours: Iterable[Line], theirs: Iterable[Line]) -> list[Line]:
     """Mostly the list goes on where the push has no more room; lines of an older node are among ours."""
-    return list(heapq.merge(sorted(ours, key=_in_time), theirs, key=_in_time))
+    return list(heapq.merge(_in_order(ours), theirs, key=_at_ms))
 
 
-def _in_time(line: Line) -> tuple[int, bool]:
-    """An answer may be stored before its sender has noted that the push left, and in the same millisecond."""
-    return line.event.at_ms, line.event.name in _BEHIND_SENT
+def _in_order(lines: Iterable[Line]) -> list[Line]:
+    """An answer may be stored before its sender has noted that the push left, both of one millisecond."""
+    found = sorted(lines, key=_at_ms)
+    for place in range(1, len(found)):
+        before, line = found[place - 1].event, found[place].event
+        if before.name in _ENDS_OF_TRIES and line.name == "sent" and before.at_ms == line.at_ms:
+            found[place - 1], found[place] = found[place], found[place - 1]
+    return found
+
+
+def _at_ms(line: Line) -> int:
+    return line.event.at_ms
