@@ -11,10 +11,10 @@ from outgoing import Leaving, Outgoing
 
 from omapush import clock
 
-_MOST: Final = 64
+AT_ONCE: Final = 64
 """
-Pushes that leave without a pause. A socket of the usual size (net.core.rmem_default, 212,992 bytes) has room
-for so many of 1,300 bytes, with what the kernel adds to each, while their receiver is busy.
+Requests that leave without a pause. A socket of the usual size (net.core.rmem_default, 212,992 bytes) has
+room for so many of 1,300 bytes, with what the kernel adds to each, while their receiver is busy.
 """
 
 
@@ -36,7 +36,7 @@ class Salvo:
     def add(self, one: Leaving) -> None:
         """Send a push soon."""
         self._ready.append(one)
-        if len(self._ready) == _MOST:
+        if len(self._ready) == AT_ONCE:
             self._fire()
 
     def __enter__(self) -> Self:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import KSR
 import ksr_writer
 import metrics
+from salvo import AT_ONCE
 from sent import Answered
 from settings import Settings
 from window import Count
@@ -15,6 +16,7 @@ from window import Count
 from omapush import clock, log
 from omapush.errors import TooLarge
 from omapush.push import subscription as rules
+from omapush.push.request import Request
 from omapush.push.subscription import Subscription
 from omapush.store import subscriptions
 from omapush.store.client import Store
@@ -78,20 +80,26 @@ class SubscriptionNotifier:
 
     def _send_all(self, ids: Sequence[str]) -> None:
         begun = subscriptions.begin_notifies(self._store, ids, transaction_ms=self._transaction_ms)
-        for one in begun:
-            if one is not None and one.cseq:
-                self._send(one)
+        numbered = [one for one in begun if one is not None and one.cseq]
+        for first in range(0, len(numbered), AT_ONCE):
+            composed = [self._composed(one) for one in numbered[first : first + AT_ONCE]]
+            for request, reference in filter(None, composed):  # with nothing in between, as in a salvo
+                self._send(request, reference)
         self._counts.flush()
 
-    def _send(self, begun: Begun) -> None:
+    def _composed(self, begun: Begun) -> tuple[Request, str] | None:
+        """Return a NOTIFY and its reference; None: its route has no room there, it is dropped."""
         sub = begun.subscription
         try:
             request = rules.notify(sub, begun.cseq, self._notifier, clock.now_ms())
         except TooLarge as error:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])
-            return
-        reference = Reference(sub.id, begun.cseq, self._sender, sub.state == "terminated").pack()
+            return None
+        last = sub.state == "terminated"
+        return request, Reference(sub.id, begun.cseq, self._sender, last).pack()
+
+    def _send(self, request: Request, reference: str) -> None:
         self._counts.add("sip_requests_sent_total", "NOTIFY")
         self.window.sent()
         if not ksr_writer.send(request, reference):
