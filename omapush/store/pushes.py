@@ -328,8 +328,8 @@ def read(store: Store, ref: str, *, most: int | None = None, events: bool = True
     push = codec.push(record)
     fields = _fields(store, ref) if push.subscribers else {}
     wanted = None if count is None else int(count) if most is None else min(most, int(count))
-    lines = event_log.events(store, ref, most=most) if events else []
     pages = [] if push.subscribers else list(push_pages.read_all(store, ref, most=wanted))
+    lines = event_log.events(store, ref, most=most) if events else []  # last: each result has its line then
     return Known(
         push=push,
         recipients=tuple(one for page in pages for one in page.recipients),
