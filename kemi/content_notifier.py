@@ -115,8 +115,6 @@ class ContentNotifier:
                     batch.put_off(chosen.taken.ticket, _BUSY_DIALOG_MS)
                 else:
                     self._notify(chosen, begin, address, batch, salvo)
-        for unsent in salvo.unsent:
-            batch.end(self._outgoing.not_sent(unsent.taken, clock.now_ms()))
         numbers = [(one.notify.id, one.notify.cseq) for one in salvo.unsent if one.notify]
         if numbers:
             subscriptions.end_notifies(self._store, numbers)

@@ -134,8 +134,6 @@ class Dispatcher:
                     notifies.append(chosen)
                 elif chosen is not None:
                     self._message(chosen, batch, salvo)
-        for unsent in salvo.unsent:
-            batch.end(self._outgoing.not_sent(unsent.taken, clock.now_ms()))
         self._notifier.notify_all(notifies, batch)
         self._outgoing.flush()
         batch.store()

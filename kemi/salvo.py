@@ -31,7 +31,7 @@ class Salvo:
         self._batch = batch
         self._ready: list[Leaving] = []
         self.unsent: list[Leaving] = []
-        "Those that Kamailio could not even try to send."
+        "Those that Kamailio could not even try to send; their tries have ended."
 
     def add(self, one: Leaving) -> None:
         """Send a push soon."""
@@ -54,4 +54,5 @@ class Salvo:
                 self._batch.note(one.taken, self._outgoing.sent(one.taken, one.request, one.why, now_ms))
             else:
                 self._outgoing.not_left(one)
+                self._batch.end(self._outgoing.not_sent(one.taken, now_ms))
                 self.unsent.append(one)

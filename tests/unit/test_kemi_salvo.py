@@ -23,6 +23,8 @@ class Sending:
         self.outgoing, self.batch = MagicMock(), MagicMock()
         self.outgoing.sent.side_effect = lambda taken, *_: taken
         self.outgoing.not_left.side_effect = lambda one: self.log.append(f"place of {one.reference} is free")
+        self.outgoing.not_sent.side_effect = lambda taken, _: taken
+        self.batch.end.side_effect = lambda taken: self.log.append(f"ended {taken}")
         self.batch.note.side_effect = lambda taken, _: self.log.append(f"noted {taken}")
         self.salvo = salvo.Salvo(self.outgoing, self.batch)
         self._leaving = leaving
@@ -71,14 +73,22 @@ def test_no_more_leave_at_once_than_a_socket_takes(sending: Sending) -> None:
     assert [line for line in sending.log if line.startswith("sent")] == [f"sent {name}" for name in names]
 
 
-def test_what_cannot_leave_gives_its_place_back_and_is_not_noted(sending: Sending) -> None:
+def test_what_cannot_leave_gives_its_place_back_and_ends_without_being_noted(sending: Sending) -> None:
     sending.no_way = {"b"}
 
     with sending.salvo as salvo:
         for name in "abc":
             salvo.add(sending.one(name))
 
-    assert sending.log == ["sent a", "sent b", "sent c", "noted a", "place of b is free", "noted c"]
+    assert sending.log == [
+        "sent a",
+        "sent b",
+        "sent c",
+        "noted a",
+        "place of b is free",
+        "ended b",
+        "noted c",
+    ]
     assert [one.reference for one in salvo.unsent] == ["b"]
 
 
