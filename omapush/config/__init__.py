@@ -18,11 +18,13 @@ from msgspec import Struct
 
 from omapush.config.alarms import Alarms
 from omapush.config.api import Api
+from omapush.config.application import Application, Retry, Routing
 from omapush.config.audit import Audit
 from omapush.config.checks import check
 from omapush.config.console import Console, Operator, check_operators
 from omapush.config.device_document import DeviceDocument
 from omapush.config.forms import explained
+from omapush.config.hosted import Hosted
 from omapush.config.initiator import Initiator
 from omapush.config.media import Content, Msrp, Sessions
 from omapush.config.policy import Policy
@@ -30,17 +32,13 @@ from omapush.config.quiet import QuietHours
 from omapush.config.records import Records
 from omapush.config.redis import RedisSection
 from omapush.config.sections import (
-    Application,
     Capabilities,
     Core,
     Delivery,
-    Hosted,
     Log,
     Notify,
     Overload,
     RegistrationSection,
-    Retry,
-    Routing,
     Section,
     Sip,
     Subscriptions,

@@ -9,14 +9,20 @@ from omapush.config.sections import Section
 
 
 class Audit(Section, frozen=True):
-    """The record of who did what: submissions, changes, refusals, log-ins that failed, starts."""
+    """The record of who did what: submissions, changes, refusals, failed log-ins, starts."""
 
     folder: Annotated[str, restart("api")] = ""
-    """Where it is written, a file a day; empty: it is not. The api and the command need to write there."""
+    """
+    Folder that it is written to, one file a day. Empty: it is not written. The api and the command need
+    write access.
+    """
     key_file: Annotated[str, restart("api")] = ""
     """
-    File with a key of 16 bytes or more: the hashes of the chain are made with it, so that nobody without it
-    can write a chain that holds. `omapush audit verify` needs it, too.
+    File with a key of at least 16 bytes. The hashes of the chain are then made with the key, so that
+    nobody without it can forge a valid chain. `omapush audit verify` needs the key, too.
     """
     required: Annotated[bool, restart("api")] = True
-    """While it cannot be written, submissions and changes are refused (503); false: they are only logged."""
+    """
+    While it cannot be written, refuse submissions and changes (503). If false, the failure is only
+    logged.
+    """

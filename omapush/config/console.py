@@ -18,14 +18,14 @@ Role = Literal["view", "operate"]
 
 
 class Console(Section, frozen=True):
-    """The web console at `/console` of the api; there is none unless an `[operator.NAME]` is configured."""
+    """The web console at `/console` of the api. It exists only if an `[operator.NAME]` is configured."""
 
     session_s: Annotated[int, Meta(ge=60, le=604_800)] = 28_800
     """How long a log-in lasts."""
     secure_cookies: bool = False
     """
-    Mark cookies as for HTTPS alone also where the api itself speaks HTTP: right behind a proxy that speaks
-    TLS. Where the api speaks TLS they are marked so anyhow.
+    Let browsers send the cookie over HTTPS only, even though the api itself speaks HTTP. Set this behind
+    a proxy that speaks TLS. If the api speaks TLS, this is always so.
     """
 
 
@@ -33,13 +33,19 @@ class Operator(Section, frozen=True):
     """One user of the console: `[operator.NAME]`, where NAME is what is entered at the log-in."""
 
     password_hash: str = ""
-    """Hash of the password, as `omapush initiator hash` makes it."""
+    """Hash of the password, made by `omapush initiator hash`."""
     password: str = ""
-    """The password itself instead: for a lab, since whoever reads the file can log in."""
+    """
+    The password itself, instead of its hash. Use this only in a laboratory: whoever can read the file can
+    log in.
+    """
     password_file: str = ""
-    """File whose first line is the password, instead."""
+    """File whose first line is the password, instead of its hash."""
     role: Role = "view"
-    """`view` sees everything; `operate` also pauses, resumes, cancels, drains nodes and sends test pushes."""
+    """
+    `view` may see everything; `operate` may also pause, resume and cancel pushes, drain nodes and send
+    test pushes.
+    """
 
     def secret(self, where: str = "operator") -> str:
         """

@@ -14,15 +14,19 @@ _SHORTEST_KEY: Final = 16
 
 
 class DeviceDocument(Section, frozen=True):
-    """What devices are told of who may push to them: a Push Management Object for each user."""
+    """What devices are told about who may push to them: a Push Management Object for each user."""
 
     key_file: Annotated[str, restart("api")] = ""
     """
-    File whose first line, 16 characters or more, is the key of the links that devices fetch their document
-    by; the same on all nodes. Empty: documents are only written by `omapush policy device-document`.
+    File whose first line, of at least 16 characters, is the key for the links that devices fetch their
+    document by. It has to be the same on all nodes. Empty: there are no links, and documents are made
+    only by `omapush policy device-document`.
     """
     url: str = ""
-    """What links begin with, such as `https://push.home1.example/device-documents/`; empty: `api.listen`."""
+    """
+    Beginning of the links, such as `https://push.home1.example/device-documents/`. Empty: made from
+    `api.listen`.
+    """
 
     def key(self) -> bytes:
         """

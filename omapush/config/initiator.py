@@ -21,55 +21,62 @@ class Initiator(Section, frozen=True):
 
     password_hash: str = ""
     """
-    Hash of the password, as `omapush initiator hash` makes it; an Argon2id hash in PHC form of another tool
-    is taken, too, up to 256 MB and ten passes.
+    Hash of the password, made by `omapush initiator hash`. An Argon2id hash in PHC form from another tool
+    is accepted too, up to 256 MB and ten passes.
     """
     password: str = ""
-    """The password itself instead: for a lab, since whoever reads the file can push."""
+    """
+    The password itself, instead of its hash. Use this only in a laboratory: whoever can read the file can
+    push.
+    """
     password_file: str = ""
-    """File whose first line is the password, instead."""
+    """File whose first line is the password, instead of its hash."""
     subject: str = ""
-    """What the claim `tokens.claim` says in its bearer tokens; empty: it has none."""
+    """Value of the claim `tokens.claim` in the bearer tokens of this initiator. Empty: it has no tokens."""
     certificate_names: tuple[str, ...] = ()
     """
-    Names in its client certificates (`api.trusted_certificates`): a dNSName or URI of subjectAltName, or the
-    common name of one without any.
+    Names in its client certificates (`api.trusted_certificates`): a dNSName or URI of subjectAltName, or
+    the common name of a certificate without any.
     """
     addresses: tuple[str, ...] = ()
-    """Addresses or networks that it comes from; from elsewhere it is not let in. Empty: anywhere."""
+    """Addresses or networks that it may come from. Empty: anywhere."""
     applications: tuple[str, ...] = ("*",)
-    """Applications it may push to; `*` for all."""
+    """Applications that it may push to; `*` for all."""
     recipients: tuple[str, ...] = ("*",)
-    """Recipients it may push to: shell patterns over the address of record."""
+    """Recipients that it may push to: shell patterns for the address of record."""
     methods: tuple[SipMethod, ...] = get_args(SipMethod)
-    """Methods that it may ask for; without a wish of its own the application's profile decides."""
+    """Methods that it may ask for. If it asks for none, the application decides."""
     operations: tuple[Operation, ...] = get_args(Operation)
     """
-    What it may do: `submit` pushes; push to all `subscribers` of an application, and steer that; keep `lists`
-    and push to them; `cancel` and replace; ask for the `status` of its pushes; ask about `users`
-    (registrations, subscriptions, capabilities); end `subscriptions` of devices.
+    What it may do: `submit` pushes; push to all `subscribers` of an application, and pause, resume or
+    abort that; keep `lists` and push to them; `cancel` and replace pushes; ask for the `status` of its
+    pushes; ask about `users` (registrations, subscriptions, capabilities); end `subscriptions` of
+    devices.
     """
     notify_hosts: tuple[str, ...] = ()
     """
-    Hosts that its results may be posted to, or `*.provider.example` for all below one; empty: any. What
-    `notify.targets` says holds for these, too.
+    Hosts that its results may be posted to, or `*.provider.example` for all hosts below that domain.
+    Empty: any host. `notify.targets` applies as well.
     """
     trusted: bool = True
     """Assert an identity (P-Asserted-Identity) for its pushes."""
     identity: str = ""
-    """The identity asserted for it, a SIP or tel URI; empty means that of `sip.uri`."""
+    """The identity that is asserted for it, a SIP or tel URI. Empty: `sip.uri`."""
     rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    """Deliveries a second that it may submit, a push to ten recipients being ten; 0: no limit."""
+    """Deliveries a second that it may submit; a push to ten recipients counts as ten. 0: no limit."""
     burst: Count = 100
-    """With `rate`, deliveries that it may submit at once after a quiet time; larger pushes need all of it."""
+    """
+    With `rate`: deliveries that it may submit at once after a quiet time. A push to more recipients uses
+    the whole burst.
+    """
     outstanding: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
-    """Deliveries of it that may be without a final result; 0: no limit."""
+    """How many of its deliveries may be without a final result. 0: no limit."""
     daily: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
-    """Deliveries that it may submit from midnight to midnight, UTC; 0: no limit."""
+    """Deliveries that it may submit from midnight to midnight, UTC. 0: no limit."""
     webhook_secrets: tuple[str, ...] = ()
     """
-    Secrets that results posted as JSON are signed with, 16 characters or more each; one, or the new and the
-    old one while both sides change over. Without any this initiator cannot ask for such results.
+    Secrets that sign results posted as JSON, of at least 16 characters each: one, or the new and the old
+    one during a change. Without a secret, this initiator cannot ask for such results.
     """
     webhook_secret_files: tuple[str, ...] = ()
     """Files whose first lines are such secrets, instead."""

@@ -30,16 +30,22 @@ class Policy(Section, frozen=True):
     """
 
     effect: Literal["allow", "deny"]
-    """What becomes of a push that fits: `deny` ends it with 2001. There is no default."""
+    """
+    What happens to a push that fits: `allow` lets it pass this layer, `deny` ends it with 2001. There is
+    no default.
+    """
     layer: Literal["operator", "application", "recipient"] = "operator"
-    """Whose rule it is; each layer is asked by itself."""
+    """Whose rule it is. Each layer is asked separately."""
     initiators: tuple[str, ...] = ("*",)
-    """Whose pushes it is about: shell patterns over the initiator's name."""
+    """Whose pushes it is about: shell patterns for the initiator's name."""
     applications: tuple[str, ...] = ("*",)
-    """Shell patterns over the application."""
+    """Shell patterns for the application."""
     recipients: tuple[str, ...] = ("*",)
-    """Shell patterns over the address of record."""
+    """Shell patterns for the address of record."""
     content_types: tuple[str, ...] = ("*",)
-    """Shell patterns over the media type, in lower case and without parameters."""
+    """Shell patterns for the media type, in lower case and without parameters."""
     hours: Hours | None = None
-    """When it holds, by the time of submission: `{ start = "22:00", end = "07:00" }`; unset: always."""
+    """
+    When the rule holds, by the time of submission: `{ start = "22:00", end = "07:00" }`. If left out:
+    always.
+    """

@@ -10,15 +10,24 @@ from omapush.config.sections import Section
 
 
 class Records(Section, frozen=True):
-    """Event data records: a line of JSON for each recipient's result (docs/records.md)."""
+    """Event data records: a line of JSON for the result of each recipient (docs/records.md)."""
 
     folder: str = ""
-    """Where the notifier of this node writes them; empty: it does not, and leaves them to other nodes."""
+    """
+    Folder that the notifier of this node writes them to. Empty: it writes none and leaves them to other
+    nodes.
+    """
     delay_s: Annotated[float, Meta(ge=0, le=3_600)] = 5.0
-    """How long after the result: what the initiator took until then has its time in the record."""
+    """
+    How long after the result a record is written. If the initiator accepts the result within this time,
+    the record says when.
+    """
     rotate_mb: Annotated[int, Meta(ge=1, le=10_000)] = 100
-    """A file is closed when it is larger."""
+    """A file that is larger than this many MB is closed."""
     rotate_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 3_600
-    """A file is closed when it is older, with the next record."""
+    """A file that is older than this is closed, when the next record comes."""
     keep_files: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """Closed files that are kept, the oldest are deleted; 0: all, something else takes them away."""
+    """
+    How many closed files are kept; the oldest are deleted. 0: all are kept, and something else has to
+    remove them.
+    """

@@ -28,35 +28,41 @@ class RedisSection(Section, frozen=True):
 
     url: Annotated[str, restart("all")] = "unix:///tmp/omapush/redis.sock"
     """
-    `unix:///path`, `redis://host:port/0`, or `rediss://psa@host:port/0`: TLS, and a user. With Sentinels
-    `redis+sentinel://host:port,host:port/NAME`, where NAME is the master's; a Cluster is
-    `redis+cluster://host:port,host:port`, some of its nodes. `rediss+` for both with TLS.
+    `unix:///path`, `redis://host:port/0`, or `rediss://psa@host:port/0` for TLS and a user. With
+    Sentinels: `redis+sentinel://host:port,host:port/NAME`, where NAME is the name of the master. A
+    Cluster: `redis+cluster://host:port,host:port` with some of its nodes. Both take `rediss+` for TLS.
     """
     password_file: Annotated[str, restart("all")] = ""
-    """File whose first line is the password of that user, which so stays out of this file and of the log."""
+    """
+    File whose first line is the password of that user. So the password is neither in this file nor in the
+    log.
+    """
     sentinel_password_file: Annotated[str, restart("all")] = ""
-    """File whose first line is the password of the Sentinels, where they ask for one."""
+    """File whose first line is the password of the Sentinels, if they ask for one."""
     trusted_certificates: Annotated[str, restart("all")] = ""
-    """With `rediss://`, PEM file with the CAs of the certificate of Redis; empty: those of the system."""
+    """With `rediss://`: PEM file with the CAs of the certificate of Redis. Empty: those of the system."""
     certificate: Annotated[str, restart("all")] = ""
-    """With `rediss://`, PEM file with our own certificate, where Redis asks for one."""
+    """With `rediss://`: PEM file with our own certificate, if Redis asks for one."""
     private_key: Annotated[str, restart("all")] = ""
     """PEM file with its private key."""
     timeout_ms: Annotated[Milliseconds, restart("all")] = 1_000
-    """Longest wait for one answer; on expiry the peer gets 503 with Retry-After and the work is kept."""
+    """
+    Longest wait for one answer. After that the peer gets 503 with Retry-After, and accepted work is kept.
+    """
     replica_wait_ms: Annotated[int, Meta(ge=0, le=1_000), restart("all")] = 100
     """
-    With Sentinels or a Cluster: longest wait, before a push is answered as accepted, for one replica to have
-    it, too, so that it outlives its master; 0: no wait. Smaller than `timeout_ms`.
+    With Sentinels or a Cluster: how long to wait, before a push is answered as accepted, until one
+    replica has it too, so that it survives the loss of the master. 0: no wait. It must be smaller than
+    `timeout_ms`.
     """
     user_shards: Annotated[Shards, restart("all")] = 16
-    """Slots that users are spread over. Fixed once there is data."""
+    """Number of slots that users are spread over. It must not change once there is data."""
     push_shards: Annotated[Shards, restart("all")] = 16
-    """Slots that pushes are spread over. Fixed once there is data."""
+    """Number of slots that pushes are spread over. It must not change once there is data."""
     content_keys: Annotated[tuple[str, ...], restart("all")] = ()
     """
-    Files with a key each, of 32 bytes or 64 hexadecimal digits: contents are encrypted in Redis with the
-    first, and read with any of them. Empty: they are there as they came.
+    Files with one key each, of 32 bytes or 64 hexadecimal digits. Content is encrypted in Redis with the
+    first key, and can be read with any of them. Empty: content is not encrypted.
     """
 
     @property

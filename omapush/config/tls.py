@@ -11,19 +11,22 @@ from omapush.errors import BadConfiguration, shortened
 
 
 class Tls(Section, frozen=True):
-    """SIP over TLS 1.2 or later: who connects, and whom we connect to, has to show a certificate."""
+    """SIP over TLS 1.2 or later. Both sides have to show a certificate, in both directions."""
 
     certificate: Annotated[str, restart("sip")] = ""
-    """PEM file with our certificate, and with those that lead from it to the CA; for both directions."""
+    """
+    PEM file with our certificate and the certificates between it and its CA. It is used in both
+    directions.
+    """
     private_key: Annotated[str, restart("sip")] = ""
     """PEM file with its private key, without a password."""
     trusted_certificates: Annotated[str, restart("sip")] = ""
-    """PEM file with the CAs that peers' certificates come from: those of the core, and no public ones."""
+    """PEM file with the CAs of the certificates of peers: those of the core, never public ones."""
     crl: Annotated[str, restart("sip")] = ""
     """
-    PEM file with certificate revocation lists of those CAs, one for each of them: peers whose certificates
-    are on them get no connection, and none from us. `omapush reload` reads the file again; once one of the
-    lists is past its next update, nobody of that CA connects. Empty: nothing is looked up.
+    PEM file with the certificate revocation lists of those CAs, one for each CA. Peers with a revoked
+    certificate cannot connect, and we do not connect to them. `omapush reload` reads the file again. When
+    a list is past its next update, no peer of that CA can connect. Empty: revocation is not checked.
     """
 
 

@@ -22,17 +22,17 @@ class Tokens(Section, frozen=True):
 
     keys: str = ""
     """
-    File with the issuer's public keys (JWK set); read again when it changes. Empty: no tokens. Secret keys
-    (HMAC) are not taken.
+    File with the issuer's public keys (a JWK set); it is read again when it changes. Secret keys (HMAC)
+    are not accepted. Empty: tokens are not accepted.
     """
     issuer: str = ""
-    """What the claim `iss` has to say."""
+    """Value that the claim `iss` must have."""
     audience: str = ""
-    """What the claim `aud` has to name: this server."""
+    """Value that the claim `aud` must contain: the name of this server."""
     claim: str = "sub"
     """The claim that names the initiator."""
     leeway_s: Annotated[int, Meta(ge=0, le=300)] = 30
-    """How far the issuer's clock may be from ours."""
+    """How much the issuer's clock may differ from ours."""
 
 
 def check_tokens(config: Config) -> None:
