@@ -11,19 +11,19 @@ from omapush.cli import terminal
 from omapush.push.alarms import CATALOGUE, Alarm, AlarmChange
 from omapush.store import alarms, client
 
-app = typer.Typer(help="What is wrong now; `list`, `history`, `catalogue`.", invoke_without_command=True)
+app = typer.Typer(help="Show what is wrong now: `list`, `history`, `catalogue`.", invoke_without_command=True)
 
 
 @app.callback()
 def standing(context: typer.Context, as_json: terminal.AsJson = False) -> None:
-    """List the alarms that stand; exit code 0 also when some do."""
+    """List the active alarms; the exit code is 0 even if there are some."""
     if context.invoked_subcommand is None:
         _list(context, as_json=as_json)
 
 
 @app.command("list")
 def list_standing(context: typer.Context, as_json: terminal.AsJson = False) -> None:
-    """List the alarms that stand, the worst first."""
+    """List the active alarms, the most severe first."""
     _list(context, as_json=as_json)
 
 
@@ -50,10 +50,12 @@ def _found(one: Alarm) -> str:
 @app.command()
 def history(
     context: typer.Context,
-    most: Annotated[int, typer.Option(min=1, max=alarms.MOST_CHANGES, help="The last so many.")] = 50,
+    most: Annotated[
+        int, typer.Option(min=1, max=alarms.MOST_CHANGES, help="Show at most this many, the latest.")
+    ] = 50,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """List what was raised and cleared, the latest first."""
+    """List the alarms that were raised and cleared, the latest first."""
     found = alarms.history(client.connect(terminal.settings(context).redis), most)
     if as_json:
         terminal.print_json([_change(one) for one in found])
@@ -67,7 +69,7 @@ def history(
 
 @app.command()
 def catalogue(as_json: terminal.AsJson = False) -> None:
-    """List all alarms that there are, with cause, effect and action."""
+    """List every kind of alarm with its cause, effect and action."""
     if as_json:
         terminal.print_json([kind._asdict() for kind in CATALOGUE.values()])
         return

@@ -22,14 +22,17 @@ app = typer.Typer(help="The record of who did what (audit.folder).", no_args_is_
 def verify(
     context: typer.Context,
     head: Annotated[
-        str, typer.Option(metavar="HASH", help="A head noted earlier; it has to be in the record.")
+        str, typer.Option(metavar="HASH", help="A hash that was noted earlier; the record has to contain it.")
     ] = "",
     begun_earlier: Annotated[
-        bool, typer.Option("--begun-earlier", help="The first files are archived; start with what is here.")
+        bool,
+        typer.Option(
+            "--begun-earlier", help="The first files have been archived; begin with those that are here."
+        ),
     ] = False,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Check every entry; exit code 1 when one was changed, left out or moved."""
+    """Check every entry; exit code 1 if one was changed, left out or moved."""
     journal = _journal(terminal.settings(context))
     verdict = journal.verify(begun_earlier=begun_earlier)
     problem = verdict.broken
@@ -47,13 +50,14 @@ def verify(
 @app.command()
 def show(
     context: typer.Context,
-    who: Annotated[str, typer.Option(help="Only what this one did, such as initiator/acme.")] = "",
-    did: Annotated[str, typer.Option(help="Only this, such as submit.")] = "",
-    what: Annotated[str, typer.Option(help="Only about this, such as a push-id.")] = "",
+    who: Annotated[str, typer.Option(help="Only entries by this one, such as initiator/acme.")] = "",
+    did: Annotated[str, typer.Option(help="Only entries of this kind, such as submit.")] = "",
+    what: Annotated[str, typer.Option(help="Only entries about this, such as a push-id.")] = "",
     since: Annotated[
-        datetime | None, typer.Option(parser=moments.moment, metavar="ISO", help="From then on; UTC.")
+        datetime | None,
+        typer.Option(parser=moments.moment, metavar="ISO", help="Only entries from this time on; UTC."),
     ] = None,
-    most: Annotated[int, typer.Option(min=1, max=100_000, help="The last so many.")] = 100,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="Show at most this many, the latest.")] = 100,
     as_json: terminal.AsJson = False,
 ) -> None:
     """List entries, the latest last."""

@@ -23,14 +23,19 @@ def books(
     context: typer.Context,
     since: Annotated[
         datetime | None,
-        typer.Option("--from", parser=moment, metavar="ISO", help="Accepted from then on; UTC."),
+        typer.Option(
+            "--from", parser=moment, metavar="ISO", help="Only pushes accepted at this time or later; UTC."
+        ),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option("--to", parser=moment, metavar="ISO", help="Accepted before then; UTC.")
+        datetime | None,
+        typer.Option(
+            "--to", parser=moment, metavar="ISO", help="Only pushes accepted before this time; UTC."
+        ),
     ] = None,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Compare what was accepted with results and with what waits; exit code 1 when it does not balance."""
+    """Check that every accepted delivery has a result or is waiting; exit code 1 if one is missing."""
     config = terminal.settings(context)
     found = stored.balance(
         client.connect(config.redis),

@@ -24,7 +24,7 @@ def capabilities(
     aor: Annotated[str, typer.Argument(metavar="AOR", help="One user, such as sip:alice@home1.example.")],
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Show what each source says about a user's devices, with its age and what is known of their profiles."""
+    """Show what each source says about a user's devices, how old that is, and their known profiles."""
     db = client.connect(terminal.settings(context).redis)
     now_ms = clock.now_ms()
     identity = registrations.sip_identity(db, address_of_record(aor, "AOR"))

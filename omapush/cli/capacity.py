@@ -23,37 +23,46 @@ _PLANT = Plant()
 def capacity(
     context: typer.Context,
     users: Annotated[int, typer.Option(min=0, help="Registered users, one device each.")],
-    pushes_per_day: Annotated[int, typer.Option(min=0, help="Pushes to one recipient each.")],
+    pushes_per_day: Annotated[int, typer.Option(min=0, help="Pushes a day, each to one recipient.")],
     busy_hour_share: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Part of the day's pushes in its busiest hour.")
+        float, typer.Option(min=0.01, max=1.0, help="Share of the day's pushes in the busiest hour, 0 to 1.")
     ] = _DEMAND.busy_hour_share,
     peak: Annotated[
-        float, typer.Option(min=1.0, help="How much above its mean the busiest second of that hour is.")
+        float, typer.Option(min=1.0, help="The busiest second of that hour has this many times the average.")
     ] = _DEMAND.peak,
-    content_bytes: Annotated[int, typer.Option(min=0, help="Content of a push.")] = _DEMAND.content_bytes,
+    content_bytes: Annotated[
+        int, typer.Option(min=0, help="Bytes of content of a push.")
+    ] = _DEMAND.content_bytes,
     large_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Part of the pushes that travel in MSRP sessions.")
+        float, typer.Option(min=0.0, max=1.0, help="Share of the pushes that need an MSRP session, 0 to 1.")
     ] = _DEMAND.large_share,
-    large_bytes: Annotated[int, typer.Option(min=0, help="Content of one of these.")] = _DEMAND.large_bytes,
+    large_bytes: Annotated[
+        int, typer.Option(min=0, help="Bytes of content of such a push.")
+    ] = _DEMAND.large_bytes,
     waiting_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Part of a day's pushes that waits at the worst moment.")
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Share of a day's pushes that waits at the worst moment, 0 to 1."
+        ),
     ] = _DEMAND.waiting_share,
     registers_per_user_day: Annotated[
-        float, typer.Option(min=0.0, help="Third-party REGISTERs of one user in a day.")
+        float, typer.Option(min=0.0, help="Third-party REGISTERs a day for one user.")
     ] = _DEMAND.registers_per_user_day,
     cores_per_node: Annotated[int, typer.Option(min=1, help="Processors of a node.")] = _PLANT.cores_per_node,
     utilisation: Annotated[
-        float, typer.Option(min=0.05, max=1.0, help="How busy a node's processors may be at the peak.")
+        float,
+        typer.Option(min=0.05, max=1.0, help="Largest load of a node's processors at the peak, 0 to 1."),
     ] = _PLANT.utilisation,
     spare_nodes: Annotated[
-        int, typer.Option(min=0, help="Nodes that may be missing at the peak.")
+        int, typer.Option(min=0, help="Number of nodes that may be down at the peak.")
     ] = _PLANT.spare_nodes,
     bench: Annotated[
-        Path | None, typer.Option(help="bench/latest.json of your own machine, in place of our figures.")
+        Path | None,
+        typer.Option(help="bench/latest.json of your own machine, to use instead of our figures."),
     ] = None,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Say how many nodes, and how large a Redis, so many users and pushes need, and by which assumptions."""
+    """Calculate the nodes and the Redis that a number of users and pushes needs, and show the assumptions."""
     retention_s = terminal.settings(context).delivery.retention_s
     demand = Demand(
         users,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import sys
 import typing
 from collections.abc import Iterator
@@ -14,31 +15,9 @@ import msgspec
 import typer
 
 from omapush.cli import terminal
-from omapush.config import (
-    Config,
-    alarms,
-    allowed,
-    api,
-    audit,
-    console,
-    device_document,
-    initiator,
-    media,
-    policy,
-    records,
-    redis,
-    sections,
-    tls,
-    tokens,
-    trace,
-)
+from omapush.config import Config, allowed
 from omapush.config.keys import restarts, to_toml
 
-_MODULES = (
-    *(sections, api, redis, policy, device_document, initiator, media, tls, tokens, audit, alarms, trace),
-    console,
-    records,
-)
 app = typer.Typer(help="Check the configuration, list its keys.", no_args_is_help=True)
 
 
@@ -87,7 +66,7 @@ def check(context: typer.Context) -> None:
 
 @app.command()
 def reference(as_json: terminal.AsJson = False) -> None:
-    """Print every key with default and meaning, as Markdown."""
+    """Print every key with its default and meaning, as Markdown."""
     keys = list(all_keys())
     if as_json:
         terminal.print_json([key._asdict() for key in keys])
@@ -105,9 +84,8 @@ def reference(as_json: terminal.AsJson = False) -> None:
 
 def all_keys() -> Iterator[Key]:
     """Give every key, in the order of the file's tables; docstrings of omapush/config/ are the meanings."""
-    classes = _classes()
     for table, kind in _tables():
-        meanings = _meanings(classes[kind.__name__])
+        meanings = _meanings(kind)
         for field in msgspec.structs.fields(kind):
             meaning = meanings[field.name] + _values(field, meanings[field.name])
             yield Key(table, field.name, _default(field), meaning, restarts(kind)[field.name])
@@ -139,15 +117,11 @@ def _title(table: str) -> str:
     return " ".join((kind.__doc__ or "").split())
 
 
-def _classes() -> dict[str, ast.ClassDef]:
-    trees = [ast.parse(inspect.getsource(module)) for module in _MODULES]
-    return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
-def _meanings(cls: ast.ClassDef) -> dict[str, str]:
-    """The docstring below each annotated name."""
+def _meanings(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """The docstring below each key in the source of a table's class."""
+    [described] = [one for one in ast.parse(inspect.getsource(kind)).body if isinstance(one, ast.ClassDef)]
     found = {}
-    for key, below in zip(cls.body, cls.body[1:], strict=False):
+    for key, below in itertools.pairwise(described.body):
         match key, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 found[name] = " ".join(text.split())

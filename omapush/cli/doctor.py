@@ -30,7 +30,7 @@ _MARKS: Final = {"ok": "ok", "wrong": "WRONG", "warning": "not yet", "skipped": 
 def doctor(
     context: typer.Context, run_dir: processes.RunDir = None, as_json: terminal.AsJson = False
 ) -> None:
-    """Check installation, files, Redis, our processes and the core; ends with 1 when something is wrong."""
+    """Check installation, files, Redis, our processes and the core; exit code 1 if something is wrong."""
     config = terminal.settings(context)
     control = processes.run_directory(config, run_dir) / "kamailio.ctl"
     findings = look(config, control)

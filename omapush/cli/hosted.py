@@ -18,17 +18,20 @@ from omapush.store.hosted import Listed
 def hosted(
     context: typer.Context,
     application: Annotated[
-        str, typer.Argument(metavar="[APP]", help="One application, such as mms.ua; else all of the file.")
+        str,
+        typer.Argument(
+            metavar="[APP]", help="One application, such as mms.ua; default: all in the configuration."
+        ),
     ] = "",
     retry: Annotated[
-        bool, typer.Option("--retry", help="Have the back end of APP told again what was given up.")
+        bool, typer.Option("--retry", help="Send the pushes that were given up to the back end of APP again.")
     ] = False,
     subscribe: Annotated[
-        bool, typer.Option("--subscribe", help="Have what APP subscribes to refreshed, or begun anew, now.")
+        bool, typer.Option("--subscribe", help="Refresh the subscriptions of APP now, or make new ones.")
     ] = False,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """List what applications hosted behind this server subscribe to, and pushes that wait or failed."""
+    """Show the hosted applications: their subscriptions, and the pushes that wait or have failed."""
     settings = terminal.settings(context)
     db = client.connect(settings.redis)
     if subscribe:

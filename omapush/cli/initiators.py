@@ -16,7 +16,9 @@ from omapush.push.limits import LIMITS
 from omapush.store import client, limits
 from omapush.store.limits import Usage
 
-app = typer.Typer(help="Prepare the account of a push initiator.", no_args_is_help=True)
+app = typer.Typer(
+    help="Manage accounts of push initiators: hash a password, lift a lock-out.", no_args_is_help=True
+)
 
 
 @app.command(name="hash")
@@ -27,7 +29,7 @@ def hash_password() -> None:
 
 @app.command()
 def unlock(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Have passwords of an initiator tried again after many wrong ones: `omapush unlock initiator/NAME`."""
+    """Lift the lock-out of an initiator after wrong passwords; same as `omapush unlock initiator/NAME`."""
     lock_outs.lift(terminal.settings(context), f"initiator/{name}")
 
 
@@ -42,7 +44,7 @@ def _new_password() -> str:
 
 
 def initiators(context: typer.Context, as_json: terminal.AsJson = False) -> None:
-    """List push initiators with their limits and, of those that have limits, what counts for them now."""
+    """List push initiators with their limits, and how much of these is used."""
     settings = terminal.settings(context)
     found = _usage(settings)
     if as_json:

@@ -19,23 +19,31 @@ from omapush.errors import PushRefused
 _AT_ONCE: Final = 1_000
 "Members in one request."
 
-app = typer.Typer(help="Distribution lists of an initiator.", no_args_is_help=True)
+app = typer.Typer(help="Manage the distribution lists of an initiator.", no_args_is_help=True)
 
 Initiator = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Whose lists; not needed when there is one initiator.")
+    str | None, typer.Option(metavar="NAME", help="The initiator; may be left out if there is only one.")
 ]
 ListName = Annotated[str, typer.Argument(metavar="LIST")]
-Members = Annotated[list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="sip:alice@home1.example")]
+Members = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ADDRESS]...", help="Addresses such as sip:alice@home1.example."),
+]
 File = Annotated[
     Path | None,
-    typer.Option("--file", exists=True, dir_okay=False, help="Addresses, one a line; # begins a remark."),
+    typer.Option(
+        "--file", exists=True, dir_okay=False, help="File with one address a line; # begins a comment."
+    ),
 ]
 
 
 @app.command()
 def show(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[LIST]", help="Its members; else all lists.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[LIST]", help="Show the members of this list; default: all lists."),
+    ] = None,
     initiator: Initiator = None,
     as_json: terminal.AsJson = False,
 ) -> None:

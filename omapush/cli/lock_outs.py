@@ -23,7 +23,7 @@ _HOW: Final = (
 
 
 def locked(context: typer.Context, as_json: terminal.AsJson = False) -> None:
-    """List for whom no password is tried after many wrong ones, since when and until when."""
+    """List who is locked out after wrong passwords, since when and until when."""
     found = lock_outs.standing(client.connect(terminal.settings(context).redis), clock.now_ms())
     if as_json:
         terminal.print_json([_as_dict(one) for one in found])
@@ -41,7 +41,7 @@ def unlock(
         str, typer.Argument(metavar="WHAT", help="initiator/NAME, operator/NAME or address/ADDRESS.")
     ],
 ) -> None:
-    """Have passwords tried again for an account or from an address, and its count begin anew."""
+    """Lift the lock-out of an account or an address, and reset its count of wrong passwords."""
     lift(terminal.settings(context), what)
 
 

@@ -14,7 +14,7 @@ from omapush.errors import PushError, StoreUnavailable
 
 app = typer.Typer(
     cls=Commands,
-    help="IMS application server for OMA Push using SIP: run it, push with it, see what it does.",
+    help="IMS application server for OMA Push using SIP: run it, send pushes, see what it does.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,12 +34,14 @@ def _options(
     file: Annotated[
         str | None,
         typer.Option(
-            "--config", metavar="FILE", help="Configuration; else $OMAPUSH_CONFIG, else omapush.toml."
+            "--config",
+            metavar="FILE",
+            help="Configuration file; default: $OMAPUSH_CONFIG, otherwise omapush.toml.",
         ),
     ] = None,
     _: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_say_version, help="Say which release this is."),
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version."),
     ] = False,
 ) -> None:
     context.obj = file

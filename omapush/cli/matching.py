@@ -19,11 +19,11 @@ Headers = Annotated[
     typer.Option(
         "--match",
         metavar="HEADER",
-        help="'Accept-Contact: ...' or 'Reject-Contact: ...': tell for each contact whether a request with "
-        "it is for that contact; may be repeated.",
+        help="'Accept-Contact: ...' or 'Reject-Contact: ...': show for each contact whether a request with "
+        "this header would go to it; repeatable.",
     ),
 ]
-Method = Annotated[str, typer.Option("--method", help="Method of the request that --match asks about.")]
+Method = Annotated[str, typer.Option("--method", help="Method of the request for --match.")]
 
 _NAMES = {"accept-contact": "accept", "a": "accept", "reject-contact": "reject", "j": "reject"}
 

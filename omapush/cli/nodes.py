@@ -24,14 +24,19 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600}
 _LONGEST_S: Final = 7 * 86_400
 
 Node = Annotated[
-    str, typer.Argument(metavar="[NODE]", help="A node, or a part of its name; default: that of the file.")
+    str,
+    typer.Argument(
+        metavar="[NODE]", help="Node, or a part of its name; default: the node of the configuration."
+    ),
 ]
-Patience = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Longest wait.")]
+Patience = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", min=0, help="Longest time to wait, in seconds.")
+]
 log_app = typer.Typer(help="Change what running processes log.", no_args_is_help=True)
 
 
 def show_nodes(context: typer.Context, as_json: terminal.AsJson = False) -> None:
-    """List the processes of all nodes: what they are in, and what they still have to end."""
+    """List the processes of all nodes, their state, and what they still have to finish."""
     store = client.connect(terminal.settings(context).redis)
     found = rules.by_node(nodes.live(store))
     if as_json:
@@ -80,11 +85,16 @@ def log_level(
     level: Annotated[Literal["debug", "info", "warning", "error", "configured"], typer.Argument()],
     node: Node = "",
     span: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="How long: 30s, 10m, 2h; then as configured.")
+        str,
+        typer.Option(
+            "--for",
+            metavar="TIME",
+            help="How long: 30s, 10m, 2h; after that, the configured level is used again.",
+        ),
     ] = "10m",
     wait: Patience = 10.0,
 ) -> None:
-    """Have the processes of a node log from another level on for a while; `configured` ends that."""
+    """Change the log level of a node's processes for a while; `configured` ends that."""
     config = terminal.settings(context)
     store = client.connect(config.redis)
     name = _name(config, store, node)

@@ -20,7 +20,9 @@ from omapush.push.policy import Case, Verdict, judge, rules_of
 from omapush.store import client, own_pushes, pushes
 from omapush.store.client import Store
 
-app = typer.Typer(help="Rules about who may push what to whom (tables policy.NAME).", no_args_is_help=True)
+app = typer.Typer(
+    help="Test the rules about who may push what to whom (tables policy.NAME).", no_args_is_help=True
+)
 _PAGE: Final = 500
 _SHOWN: Final = 20
 "Changes that are listed one by one."
@@ -29,14 +31,17 @@ _SHOWN: Final = 20
 @app.command(name="test")
 def judge_one(
     context: typer.Context,
-    initiator: Annotated[str, typer.Option("--initiator", help="Whose push it is.")],
+    initiator: Annotated[str, typer.Option("--initiator", help="Initiator of the push.")],
     to: Annotated[str, typer.Option("--to", help="Recipient, a SIP or tel URI.")],
     application: Annotated[str, typer.Option("--app", help="Application, such as mms.ua.")],
     content_type: Annotated[str, typer.Option("--type", help="Content type.")] = "text/plain",
-    at: Annotated[str, typer.Option("--at", metavar="TIME", help="When, as 2026-01-31T23:00Z; now.")] = "",
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="TIME", help="Time of the push, as 2026-01-31T23:00Z; default: now."),
+    ] = "",
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Say which rule of each layer decides about a push; exit code 1 when it is denied."""
+    """Show which rule of each layer decides about a push; exit code 1 if the push is denied."""
     settings = terminal.settings(context)
     if initiator not in settings.initiator:
         known = ", ".join(settings.initiator) or "none"
@@ -63,11 +68,15 @@ def judge_one(
 @app.command()
 def replay(
     context: typer.Context,
-    proposed: Annotated[str, typer.Option("--proposed", metavar="FILE", help="Configuration to be tried.")],
-    hours: Annotated[float, typer.Option(min=0.01, max=744, help="Pushes of the last so many hours.")] = 24,
+    proposed: Annotated[
+        str, typer.Option("--proposed", metavar="FILE", help="Configuration file with the rules to try.")
+    ],
+    hours: Annotated[
+        float, typer.Option(min=0.01, max=744, help="Pushes of the last hours, this many.")
+    ] = 24,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Judge the pushes that are remembered by the rules of another file, and list what would change."""
+    """Apply the rules of another file to the remembered pushes, and list what would change."""
     settings = terminal.settings(context)
     now, then = rules_of(settings.policy), rules_of(config.load(proposed).policy)
     store = client.connect(settings.redis)
@@ -94,10 +103,10 @@ def replay(
 @app.command(name="device-document")
 def device_document(
     context: typer.Context,
-    aor: Annotated[str, typer.Argument(metavar="URI", help="Whose devices: sip:alice@home1.example.")],
-    link: Annotated[bool, typer.Option("--link", help="Print where a device can fetch it.")] = False,
+    aor: Annotated[str, typer.Argument(metavar="URI", help="User, such as sip:alice@home1.example.")],
+    link: Annotated[bool, typer.Option("--link", help="Print the link where a device can fetch it.")] = False,
 ) -> None:
-    """Write who may push to a user as a Push Management Object, the whitelist that devices obey."""
+    """Print the whitelist for a user's devices: who may push to them, as a Push Management Object."""
     settings = terminal.settings(context)
     user = address_of_record(aor)
     if not link:

@@ -37,7 +37,7 @@ RunDir = Annotated[
     typer.Option(
         envvar="OMAPUSH_RUN_DIR",
         file_okay=False,
-        help="Where pid file and control socket go; default: the directory of the Redis socket.",
+        help="Folder for pid file and control socket; default: the folder of the Redis socket.",
     ),
 ]
 DataDir = Annotated[
@@ -45,7 +45,7 @@ DataDir = Annotated[
     typer.Option(
         envvar="OMAPUSH_DATA_DIR",
         file_okay=False,
-        help="Where the append-only file goes; default: the run directory.",
+        help="Folder for the append-only file; default: the run folder.",
     ),
 ]
 
@@ -55,7 +55,10 @@ def redis(
     run_dir: RunDir = None,
     data_dir: DataDir = None,
     wanted: Annotated[
-        bool, typer.Option("--wanted", help="Only tell, by 0 or 1, whether redis.url asks for a private one.")
+        bool,
+        typer.Option(
+            "--wanted", help="Only check whether redis.url asks for a private Redis: exit code 0 or 1."
+        ),
     ] = False,
 ) -> None:
     """Run the private Redis on the configured unix socket."""

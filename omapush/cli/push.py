@@ -13,7 +13,10 @@ from omapush.cli.push_view import as_dict, reached, summary
 from omapush.store import client, fanouts
 from omapush.views.push_lookup import find
 
-app = typer.Typer(help="Submit a push, find some, look at one, steer one, explain one.", no_args_is_help=True)
+app = typer.Typer(
+    help="Send pushes, find them, and see what became of them; cancel, pause, resume or abort one.",
+    no_args_is_help=True,
+)
 app.command(name="send")(push_send.send)
 app.command(name="list")(push_list.listing)
 app.command(name="explain")(push_explain.explain)
@@ -81,7 +84,7 @@ def cancel(
     initiator: Name = None,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Take a push back; 1 when somebody has got it or gets it nevertheless."""
+    """Cancel a push; exit code 1 if a recipient has got it or still gets it."""
     config = terminal.settings(context)
     known = find(client.connect(config.redis), config, push, initiator).push
     recipients = json_submission.cancel(config, known.initiator, known.ref, to or ())

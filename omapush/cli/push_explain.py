@@ -23,7 +23,7 @@ from omapush.views import explanation
 from omapush.views.explanation import Standing
 from omapush.views.push_lookup import find
 
-PushId = Annotated[str, typer.Argument(metavar="ID", help="Push-id, or our own reference of 20 digits.")]
+PushId = Annotated[str, typer.Argument(metavar="ID", help="Push-id, or our reference of 20 digits.")]
 
 _FEW: Final = 20
 "Recipients that are shown one by one, and lines of the event log for each of so many."
@@ -35,10 +35,10 @@ def explain(
     push: PushId,
     initiator: Name = None,
     recipient: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Only this recipient: its address, or its number.")
+        str, typer.Option(metavar="ADDRESS", help="Only this recipient: its address or its number.")
     ] = "",
     with_trace: Annotated[
-        bool, typer.Option("--trace", help="With the SIP messages that were kept, a line for each.")
+        bool, typer.Option("--trace", help="Include the SIP messages of a traced push, one line for each.")
     ] = False,
     as_json: terminal.AsJson = False,
 ) -> None:

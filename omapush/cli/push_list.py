@@ -28,24 +28,34 @@ def listing(
     context: typer.Context,
     user: Annotated[
         str,
-        typer.Option("--user", metavar="ADDRESS", help="To this recipient, in any form of an address."),
+        typer.Option(
+            "--user", metavar="ADDRESS", help="Only pushes to this recipient; any form of an address."
+        ),
     ] = "",
     initiator: Name = None,
-    application: Annotated[str, typer.Option("--app", metavar="ARI", help="Of this application.")] = "",
+    application: Annotated[
+        str, typer.Option("--app", metavar="ARI", help="Only pushes of this application.")
+    ] = "",
     state: Annotated[
-        PushListState | None, typer.Option(help="In this state; finished: all recipients have a result.")
+        PushListState | None,
+        typer.Option(help="Only pushes in this state; finished: all recipients have a result."),
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(parser=moments.moment, metavar="ISO", help="Accepted from then on; UTC."),
+        typer.Option(
+            parser=moments.moment, metavar="ISO", help="Only pushes accepted at this time or later; UTC."
+        ),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(parser=moments.moment, metavar="ISO", help="Accepted until; UTC.")
+        datetime | None,
+        typer.Option(parser=moments.moment, metavar="ISO", help="Only pushes accepted until this time; UTC."),
     ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=_MOST, metavar="N", help="At most so many.")] = 20,
+    most: Annotated[
+        int, typer.Option("--most", min=1, max=_MOST, metavar="N", help="Show at most this many.")
+    ] = 20,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """List the newest pushes, of all or to one user; `omapush push explain` tells more of each."""
+    """List the latest pushes, to all users or one; `omapush push explain` shows more about each."""
     config = terminal.settings(context)
     store = client.connect(config.redis)
     wanted = Wanted(

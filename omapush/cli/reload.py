@@ -23,13 +23,15 @@ _LOOK_EVERY_S: Final = 0.2
 def reload(
     context: typer.Context,
     node: Annotated[
-        str, typer.Option("--node", help="A node, or a part of its name; default: all that live.")
+        str, typer.Option("--node", help="Node, or a part of its name; default: all live nodes.")
     ] = "",
-    dry: Annotated[bool, typer.Option("--check", help="Show what would change; change nothing.")] = False,
-    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", min=1, help="Longest wait.")] = 30.0,
+    dry: Annotated[bool, typer.Option("--check", help="Show what would change, and change nothing.")] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=1, help="Longest time to wait, in seconds.")
+    ] = 30.0,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Have all processes check their node's file and, when none refuses it, take the new values."""
+    """Make all processes use their configuration file as it is now; an error in one file changes nothing."""
     config = terminal.settings(context)
     store = client.connect(config.redis)
     signs = _concerned(store, node)

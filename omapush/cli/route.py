@@ -18,13 +18,13 @@ def route(
     method: Annotated[str, typer.Option(help="SIP method of the request.")] = "MESSAGE",
     request_uri: Annotated[str, typer.Option(metavar="URI", help="Request-URI.")] = "",
     accept_contact: Annotated[
-        list[str] | None, typer.Option(metavar="VALUE", help="Accept-Contact; may be repeated.")
+        list[str] | None, typer.Option(metavar="VALUE", help="Accept-Contact; repeatable.")
     ] = None,
     event: Annotated[str, typer.Option(metavar="VALUE", help="Event.")] = "",
     content_type: Annotated[str, typer.Option(metavar="VALUE", help="Content-Type.")] = "",
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Tell which application a request with these headers is for; exit code 1 when it is for none."""
+    """Show which application a request with these headers is for; exit code 1 if it is for none."""
     settings = terminal.settings(context)
     request = RoutedRequest(
         method.upper(), request_uri, tuple(accept_contact or ()), event=event, content_type=content_type

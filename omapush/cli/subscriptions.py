@@ -22,15 +22,15 @@ _UNKNOWN: Final = "no such subscription is known; `omapush subscriptions` lists 
 
 app = typer.Typer(help="End or approve one subscription.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="As `omapush subscriptions` shows it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id, as shown by `omapush subscriptions`.")]
 Application = Annotated[
-    str, typer.Option("--app", metavar="ARI", help="Only those to this application's pushes.")
+    str, typer.Option("--app", metavar="ARI", help="Only subscriptions to this application.")
 ]
 Reason = Annotated[
     Literal["rejected", "deactivated", "noresource"],
     typer.Option(
-        help="What the device is told: rejected and noresource, it shall not come back; deactivated, it may "
-        "subscribe again at once."
+        help="Reason told to the device: after rejected and noresource it must not come back, after "
+        "deactivated it may subscribe again at once."
     ),
 ]
 
@@ -43,7 +43,7 @@ def subscriptions(
     application: Application = "",
     as_json: terminal.AsJson = False,
 ) -> None:
-    """List subscriptions of devices, of all users or of one."""
+    """List the subscriptions of devices, for all users or for one."""
     db = client.connect(terminal.settings(context).redis)
     found = _found(db, address_of_record(aor, "AOR") if aor else "", application)
     now_ms = clock.now_ms()

@@ -36,13 +36,16 @@ _INFO: Final = ("server", "clients", "memory", "persistence", "stats", "replicat
 
 def support_bundle(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(dir_okay=False, help="The .tar.gz to write; must not be there.")],
+    file: Annotated[
+        Path, typer.Argument(dir_okay=False, help="The .tar.gz to write; the file must not exist.")
+    ],
     log: Annotated[
-        list[Path] | None, typer.Option("--log", dir_okay=False, help="A log whose end goes in; repeatable.")
+        list[Path] | None,
+        typer.Option("--log", dir_okay=False, help="Log file whose end is included; repeatable."),
     ] = None,
     run_dir: processes.RunDir = None,
 ) -> None:
-    """Collect configuration, versions, findings of the doctor, metrics and states for who helps you."""
+    """Collect configuration, versions, findings of the doctor, metrics and states in a file for support."""
     config = terminal.settings(context)
     store = client.connect(config.redis)
     control = processes.run_directory(config, run_dir) / "kamailio.ctl"

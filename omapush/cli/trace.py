@@ -22,17 +22,19 @@ from omapush.store import client, registrations, traces
 from omapush.store.client import Store
 from omapush.views.push_lookup import find
 
-app = typer.Typer(help="Trace pushes: switch it on and off, look at what was kept.", no_args_is_help=True)
+app = typer.Typer(
+    help="Trace pushes: switch tracing on and off, and look at the messages.", no_args_is_help=True
+)
 
 _DAY_S = 86_400
 _MONTH_S = 2_592_000
 
 Push = Annotated[
     list[str] | None,
-    typer.Option("--push", metavar="ID", help="One push, by push-id or reference; repeatable."),
+    typer.Option("--push", metavar="ID", help="This push, by push-id or reference; repeatable."),
 ]
 User = Annotated[
-    list[str] | None, typer.Option("--user", metavar="URI", help="All pushes to one user; repeatable.")
+    list[str] | None, typer.Option("--user", metavar="URI", help="All pushes to this user; repeatable.")
 ]
 
 
@@ -42,14 +44,21 @@ def on(
     push: Push = None,
     user: User = None,
     share: Annotated[
-        float | None, typer.Option(min=0, max=100, help="So many percent of all pushes, chosen by chance.")
+        float | None, typer.Option(min=0, max=100, help="This percentage of all pushes, chosen at random.")
     ] = None,
     for_s: Annotated[
-        int, typer.Option("--for", metavar="SECONDS", min=1, max=_MONTH_S, help="Off by itself after that.")
+        int,
+        typer.Option(
+            "--for",
+            metavar="SECONDS",
+            min=1,
+            max=_MONTH_S,
+            help="Seconds after which it is switched off by itself.",
+        ),
     ] = _DAY_S,
     initiator: Name = None,
 ) -> None:
-    """Trace a push (also one still to come), a user, or a share of all; all nodes follow within 2 s."""
+    """Trace a push (even before it is submitted), a user, or a share of all pushes; takes up to 2 s."""
     config = terminal.settings(context)
     store = client.connect(config.redis)
     names = _names(store, config, push or (), user or (), initiator)
@@ -70,12 +79,14 @@ def off(
     push: Push = None,
     user: User = None,
     share: Annotated[
-        bool, typer.Option("--share", help="The share; then the configured one counts again.")
+        bool, typer.Option("--share", help="The share; the configured one is used again.")
     ] = False,
-    everything: Annotated[bool, typer.Option("--all", help="All that was switched on by command.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything that was switched on by command.")
+    ] = False,
     initiator: Name = None,
 ) -> None:
-    """Do not trace it any more; what was kept stays until it runs out."""
+    """Stop tracing; messages that were kept stay until their time is over."""
     config = terminal.settings(context)
     store = client.connect(config.redis)
     names = _names(store, config, push or (), user or (), initiator)
@@ -90,7 +101,7 @@ def off(
 
 @app.command()
 def show(context: typer.Context, as_json: terminal.AsJson = False) -> None:
-    """List what is traced now, and where traces go."""
+    """Show what is traced now, and where traces are sent."""
     config = terminal.settings(context)
     known = traces.switches(client.connect(config.redis), clock.now_ms())
     wanted = traces.wanted(client.connect(config.redis), clock.now_ms(), share=config.trace.share)
@@ -120,10 +131,14 @@ def show(context: typer.Context, as_json: terminal.AsJson = False) -> None:
 @app.command(name="push")
 def of_push(
     context: typer.Context,
-    push: Annotated[str, typer.Argument(metavar="ID", help="Push-id, or our own reference of 20 digits.")],
+    push: Annotated[str, typer.Argument(metavar="ID", help="Push-id, or our reference of 20 digits.")],
     file: Annotated[
         str | None,
-        typer.Option("--pcap", metavar="FILE", help="Write a capture for Wireshark or sngrep; - is stdout."),
+        typer.Option(
+            "--pcap",
+            metavar="FILE",
+            help="Write a capture file for Wireshark or sngrep; - is standard output.",
+        ),
     ] = None,
     initiator: Name = None,
     as_json: terminal.AsJson = False,

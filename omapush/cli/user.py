@@ -16,9 +16,11 @@ from omapush.store import client, erasing, user_data
 from omapush.store.client import Store
 from omapush.store.user_data import User
 
-app = typer.Typer(help="Show or erase all that is kept of one user.", no_args_is_help=True)
+app = typer.Typer(help="Export or erase everything that is stored about one user.", no_args_is_help=True)
 
-Uri = Annotated[str, typer.Argument(metavar="URI", help="sip:alice@home1.example, or a tel URI.")]
+Uri = Annotated[
+    str, typer.Argument(metavar="URI", help="User, such as sip:alice@home1.example, or a tel URI.")
+]
 
 
 @app.command()
@@ -34,10 +36,10 @@ def export(context: typer.Context, uri: Uri) -> None:
 def erase(
     context: typer.Context,
     uri: Uri,
-    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Erase all that is kept of a user; exit 1 when something under way is left for another run."""
+    """Erase what is stored about a user; exit code 1 if something under way is left for another run."""
     config = terminal.settings(context)
     store, user = _known(config, uri)
     if not is_sure:

@@ -198,9 +198,9 @@ class Notify(Section, frozen=True):
     """Number of notifications that may be under way at the same time."""
     targets: Literal["any", "public"] = "public"
     """
-    Which hosts results may be posted to: only hosts with public addresses (so none in the operator's own
-    network), or `any`. Each host name is looked up at most once a second. All of its addresses are
-    checked, and results are posted only to an address that was checked.
+    Which hosts results may be posted to: `public` hosts, all of whose addresses are public (so none in the
+    operator's own network), or `any`. Each host name is looked up at most once a second. All of its addresses
+    are checked, and results are posted only to an address that was checked.
     """
     networks: tuple[str, ...] = ()
     """With `public`: further addresses or networks that results may be posted to, such as that of an MMSC."""

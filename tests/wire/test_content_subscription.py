@@ -283,9 +283,11 @@ DIALOGS = 2_000
 
 
 def _subscribe_all(devices: list[Subscriber]) -> None:
-    """Each sends its SUBSCRIBE again until it is answered, as a device does: a burst of datagrams loses some."""
+    """Each repeats its SUBSCRIBE until it is answered, as a device does: a burst of datagrams loses some."""
     core, stack = devices[0].core, devices[0].stack
-    silent = {one.call_id: one.subscribe(**(wants(APP) | {"expires": "600", "accept": ""})) for one in devices}
+    silent = {
+        one.call_id: one.subscribe(**(wants(APP) | {"expires": "600", "accept": ""})) for one in devices
+    }
     for _ in range(10):
         for raw in silent.values():
             core.send(raw, stack.sip)
