@@ -164,6 +164,8 @@ def journal_for(folder: str, key_file: str) -> Journal | None:
 
 def _key(file: str) -> bytes:
     try:
+        if os.path.exists(file) and not os.path.isfile(file):
+            raise PushError(f"audit.key_file: {file} cannot be read: it is no file")
         key = Path(file).read_bytes().strip()
     except OSError as error:
         raise PushError(f"audit.key_file: {file} cannot be read: {error.strerror}") from error

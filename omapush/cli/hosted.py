@@ -10,7 +10,7 @@ from omapush import clock
 from omapush.cli import audit_note, hosted_subscriptions, terminal
 from omapush.config import Config
 from omapush.errors import PushRefused
-from omapush.store import client
+from omapush.store import client, hosted_leftovers
 from omapush.store import hosted as store
 from omapush.store.hosted import Listed
 
@@ -20,7 +20,7 @@ def hosted(
     application: Annotated[
         str,
         typer.Argument(
-            metavar="[APP]", help="One application, such as mms.ua; default: all in the configuration."
+            metavar="[APP]", help="One application, such as mms.ua; default: all that have anything here."
         ),
     ] = "",
     retry: Annotated[
@@ -29,11 +29,17 @@ def hosted(
     subscribe: Annotated[
         bool, typer.Option("--subscribe", help="Refresh the subscriptions of APP now, or make new ones.")
     ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Delete all pushes for APP, which is not in the configuration any more.")
+    ] = False,
     as_json: terminal.AsJson = False,
 ) -> None:
     """Show the hosted applications: their subscriptions, and the pushes that wait or have failed."""
     settings = terminal.settings(context)
     db = client.connect(settings.redis)
+    if forget:
+        _forget(settings, db, application, as_json=as_json)
+        return
     if subscribe:
         audit_note.note(settings, "hurry-subscriptions", application)
         hosted_subscriptions.hurry(settings, db, application, as_json=as_json)
@@ -42,7 +48,8 @@ def hosted(
         audit_note.note(settings, "retry-hosted", application)
         _retry(db, application, as_json=as_json)
         return
-    names = [application] if application else list(settings.hosted)
+    left = [name for name in hosted_leftovers.unserved(db, settings.hosted) if store.everything(db, name)]
+    names = [application] if application else [*settings.hosted, *sorted(left)]
     now_ms = clock.now_ms()
     found = {name: store.everything(db, name) for name in names}
     streams = {name: store.streamed(db, name) for name in names}
@@ -81,6 +88,19 @@ def _retry(db: client.Store, application: str, *, as_json: bool) -> None:
         terminal.print_json({"application": application, "retried": number})
     else:
         print(f"{application}: {number} will be told again")
+
+
+def _forget(settings: Config, db: client.Store, application: str, *, as_json: bool) -> None:
+    if not application:
+        raise PushRefused("--forget: name the application")
+    if application in settings.hosted:
+        raise PushRefused(f'--forget: the configuration has [hosted."{application}"]; take that out first')
+    audit_note.note(settings, "forget-hosted", application)
+    number = hosted_leftovers.forget(db, application, streams=True)
+    if as_json:
+        terminal.print_json({"application": application, "forgotten": number})
+    else:
+        print(f"{application}: {number} forgotten")
 
 
 def _kind(settings: Config, application: str) -> str:

@@ -49,6 +49,7 @@ from omapush.config.trace import Trace
 from omapush.errors import BadConfiguration, shortened
 
 DEFAULT_FILE = "omapush.toml"
+_LONGEST_PROBLEM = 200
 
 __all__ = [
     "DEFAULT_FILE",
@@ -194,17 +195,31 @@ def load(path: str | None = None) -> Config:
     if not named and not file.exists():
         return parse({}, str(file))
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = file.read_bytes()
     except OSError as error:
         raise BadConfiguration(str(file), f"cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfiguration(str(file), f"is not TOML: {error}") from error
-    return parse(tables, str(file))
+    except ValueError as error:
+        raise BadConfiguration(shortened(str(file)), "cannot be read: no file can have that name") from error
+    return parse(_tables(data, str(file)), str(file))
+
+
+def _tables(data: bytes, path: str) -> dict[str, Any]:
+    """What the file says; a byte order mark, which some editors write, says nothing."""
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadConfiguration(path, f"is not TOML: line {line} is not UTF-8") from error
+    except RecursionError as error:
+        raise BadConfiguration(path, "is not TOML: nested too deep") from error
+    except ValueError as error:  # of TOML, or of a number with more digits than Python reads
+        raise BadConfiguration(path, f"is not TOML: {shortened(str(error), _LONGEST_PROBLEM)}") from error
 
 
 def parse(tables: dict[str, Any], path: str) -> Config:
     """Return the checked configuration for the TOML `tables`; `path` is only for error texts."""
     values: dict[str, Any] = {}
+    _refuse_nul(path, "", tables)
     for name, table in tables.items():
         if name in _SECTIONS:
             values[name] = _section(path, name, table, _SECTIONS[name])
@@ -217,6 +232,19 @@ def parse(tables: dict[str, Any], path: str) -> Config:
     check(config)
     check_operators(config)
     return config
+
+
+def _refuse_nul(path: str, where: str, value: object) -> None:
+    """Raise for a text with U+0000: no file, host or header can have it, whatever the key is for."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            _refuse_nul(path, where, key)
+            _refuse_nul(path, f"{where}.{shortened(key)}" if where else shortened(key), one)
+    elif isinstance(value, list):
+        for one in value:
+            _refuse_nul(path, where, one)
+    elif isinstance(value, str) and "\0" in value:
+        raise BadConfiguration(f"{path}: {where}" if where else path, "holds a NUL character (U+0000)")
 
 
 _T = TypeVar("_T", bound=Section)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from omapush.config.files import check_file
 from omapush.config.forms import HTTP_LISTEN, require
 from omapush.config.initiator_checks import check_networks
 from omapush.config.tls import check_revocation_lists
-from omapush.errors import BadConfiguration, shortened
+from omapush.errors import BadConfiguration
 
 if TYPE_CHECKING:
     from omapush.config import Config
@@ -32,5 +32,5 @@ def check_api(config: Config) -> None:
         check_revocation_lists(f"{where}.crl", api.crl)
     for key in ("certificate", "private_key", "trusted_certificates"):
         file = getattr(api, key)
-        if file and not os.access(file, os.R_OK):
-            raise BadConfiguration(f"{where}.{key}", f"cannot be read: {shortened(file)}")
+        if file:
+            check_file(f"{where}.{key}", file)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from omapush.config.api_checks import check_api
+from omapush.config.files import check_file
 from omapush.config.forms import (
     AOR_PATTERN,
     ARI,
@@ -26,6 +26,7 @@ from omapush.config.forms import (
 )
 from omapush.config.initiator_checks import check_identities, check_initiator, check_networks
 from omapush.config.quiet import Day
+from omapush.config.secret_files import first_line
 from omapush.config.tls import check_revocation_lists
 from omapush.config.tokens import check_tokens
 from omapush.errors import BadConfiguration, shortened
@@ -229,8 +230,11 @@ def _check_tls(config: Config) -> None:
         file = getattr(config.tls, key)
         if not file:
             raise BadConfiguration(f"{config.path}: tls.{key}", "is missing; sip.listen has a tls: address")
-        if not os.access(file, os.R_OK) or set(file) & set('"\r\n'):
-            raise BadConfiguration(f"{config.path}: tls.{key}", f"cannot be read: {shortened(file)}")
+        check_file(f"{config.path}: tls.{key}", file)
+        if set(file) & set('"\r\n'):
+            raise BadConfiguration(
+                f"{config.path}: tls.{key}", f"cannot be read by Kamailio: {shortened(file)}"
+            )
 
 
 def _check_memory(config: Config) -> None:
@@ -260,8 +264,8 @@ def _check_redis(config: Config) -> None:
         file = getattr(config.redis, key)
         if file and not place.tls:
             raise BadConfiguration(f"{config.path}: redis.{key}", "is for rediss://, which redis.url is not")
-        if file and not os.access(file, os.R_OK):
-            raise BadConfiguration(f"{config.path}: redis.{key}", f"cannot be read: {file}")
+        if file:
+            check_file(f"{config.path}: redis.{key}", file)
     if bool(config.redis.certificate) != bool(config.redis.private_key):
         raise BadConfiguration(f"{config.path}: redis.certificate", "goes with redis.private_key")
 
@@ -284,8 +288,8 @@ def _check_content(config: Config) -> None:
         raise BadConfiguration(f"{config.path}: content.certificate", "is for content.listen, which is empty")
     for key in ("certificate", "private_key"):
         file = getattr(content, key)
-        if file and not os.access(file, os.R_OK):
-            raise BadConfiguration(f"{config.path}: content.{key}", f"cannot be read: {file}")
+        if file:
+            check_file(f"{config.path}: content.{key}", file)
 
 
 def _check_trace(config: Config) -> None:
@@ -294,8 +298,8 @@ def _check_trace(config: Config) -> None:
         _require(config, "trace.hep", trace.hep, HTTP_LISTEN, '"192.0.2.9:9060"')
     if trace.otlp:
         _require(config, "trace.otlp", trace.otlp, HTTP_URL, '"http://192.0.2.9:4318"')
-    if trace.hep_key_file and not os.access(trace.hep_key_file, os.R_OK):
-        raise BadConfiguration(f"{config.path}: trace.hep_key_file", f"cannot be read: {trace.hep_key_file}")
+    if trace.hep_key_file:
+        first_line(trace.hep_key_file, f"{config.path}: trace.hep_key_file")
 
 
 def _check_msrp(config: Config) -> None:
@@ -315,5 +319,5 @@ def _check_msrp(config: Config) -> None:
         raise BadConfiguration(f"{config.path}: msrp.tls", "needs msrp.certificate and msrp.private_key")
     for key in ("certificate", "private_key", "trusted_certificates"):
         file = getattr(msrp, key)
-        if file and not os.access(file, os.R_OK):
-            raise BadConfiguration(f"{config.path}: msrp.{key}", f"cannot be read: {file}")
+        if file:
+            check_file(f"{config.path}: msrp.{key}", file)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final
 
+from omapush.config.files import contents
 from omapush.config.keys import restart
 from omapush.config.sections import Section
 from omapush.errors import BadConfiguration
@@ -37,10 +37,7 @@ class DeviceDocument(Section, frozen=True):
         """
         if not self.key_file:
             return b""
-        try:
-            key = Path(self.key_file).read_bytes().split(b"\n", 1)[0].strip()
-        except OSError as error:
-            raise BadConfiguration(_KEY, f"cannot be read: {error.strerror}") from error
+        key = contents(_KEY, self.key_file).split(b"\n", 1)[0].strip()
         if len(key) < _SHORTEST_KEY:
             raise BadConfiguration(_KEY, f"its first line needs {_SHORTEST_KEY} characters")
         return key

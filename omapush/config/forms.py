@@ -10,6 +10,7 @@ from msgspec import Struct
 from omapush.config import allowed
 from omapush.errors import BadConfiguration, shortened
 
+# ASCII with IGNORECASE: else [A-Z] and [a-z] take the Kelvin sign and the long s, too.
 # Possessive quantifiers stand on single characters only: on groups that can backtrack, Python before
 # 3.11.5 goes on from the wrong place.
 # host, port                                              RFC 3261 25.1
@@ -24,9 +25,9 @@ _USER: Final = r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,128}"
 _PARAMCHARS: Final = r"[A-Za-z0-9\-_.!~*'()\[\]/:&+$%]{1,128}"
 _PARAMETERS: Final = rf"(?:;{_PARAMCHARS}(?:={_PARAMCHARS})?){{0,16}}"
 # SIP-URI without headers, which would add to requests    RFC 3261 25.1
-SIP_URI: Final = re.compile(rf"sip:(?:{_USER}@)?{_HOST}(?::{_PORT})?{_PARAMETERS}", re.IGNORECASE)
+SIP_URI: Final = re.compile(rf"sip:(?:{_USER}@)?{_HOST}(?::{_PORT})?{_PARAMETERS}", re.ASCII | re.IGNORECASE)
 # global-number                                           RFC 3966 3
-TEL_URI: Final = re.compile(r"tel:\+[0-9\-.()]{0,31}[0-9]", re.IGNORECASE)
+TEL_URI: Final = re.compile(r"tel:\+[0-9\-.()]{0,31}[0-9]", re.ASCII | re.IGNORECASE)
 # token, the part of an ioi behind its type               RFC 7315 5.6
 IOI: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,128}")
 # http-URI, with or without credentials                  RFC 9110 4.2

@@ -22,6 +22,7 @@ _OPTIONS: Final = frozenset({"db", "username", "password", "client_name", "healt
 "What may follow the question mark in the URL of one server, and what begins with `ssl_`."
 LONGEST_SOCKET: Final = 107
 "Bytes that Linux takes for the path of a unix socket (sun_path, with its end)."
+_MOST_DIGITS: Final = 9
 FORMS: Final = (
     "unix:///path, redis://host:port/0, redis+sentinel://host:port,host:port/NAME, "
     "redis+cluster://host:port,host:port, or with rediss for TLS"
@@ -67,17 +68,22 @@ def parse(url: str) -> RedisUrl:
         )
     if kind == "sentinel" and not service:
         raise ValueError("the name of the master is missing behind the Sentinels: .../mymaster")
-    if database and not database.isdecimal():
-        raise ValueError(f"{database} is no number of a database")
+    if database and not _is_number(database):
+        raise ValueError(f"{shortened(database)} is no number of a database")
     return RedisUrl(kind, tls, nodes, unquote(user), unquote(password), unquote(service), int(database or 0))
+
+
+def _is_number(text: str) -> bool:
+    """Digits of ASCII alone, and not so many that Python counts for long."""
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def _node(text: str, default: int) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or "]" in port:
         host, port = text, str(default)
-    if not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError(f"{text or 'nothing'} is no host:port")
+    if not host.strip("[]") or not _is_number(port) or not 0 < int(port) < 65_536:
+        raise ValueError(f"{shortened(text) or 'nothing'} is no host:port")
     return host.strip("[]"), int(port)
 
 
@@ -87,7 +93,7 @@ def _check_one(scheme: str, url: str) -> None:
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if not (name in _OPTIONS or name.startswith("ssl_")):
             raise ValueError(f"{shortened(name)} is not known; known are {', '.join(sorted(_OPTIONS))}")
-        if name == "db" and not value.isdecimal():
+        if name == "db" and not _is_number(value):
             raise ValueError(f"{shortened(value)} is no number of a database")
     if scheme == "unix":
         if not parts.path.startswith("/") or parts.netloc.rpartition("@")[2]:
@@ -97,5 +103,5 @@ def _check_one(scheme: str, url: str) -> None:
         return
     _node(parts.netloc.rpartition("@")[2], _PORTS["one"])
     database = parts.path.strip("/")
-    if database and not database.isdecimal():
+    if database and not _is_number(database):
         raise ValueError(f"{shortened(database)} is no number of a database; right would be /0")

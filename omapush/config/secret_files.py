@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from omapush.errors import BadConfiguration
+from omapush.config.files import contents
+from omapush.errors import BadConfiguration, shortened
 
 
 def first_line(file: str, where: str) -> str:
@@ -15,9 +14,11 @@ def first_line(file: str, where: str) -> str:
         BadConfiguration: it cannot be read, or is empty; names `where`, the key that has the file's name.
     """
     try:
-        line = Path(file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(where, f"cannot be read: {error}") from error
+        line = contents(where, file).split(b"\n", 1)[0].decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise BadConfiguration(
+            where, f"cannot be read: {shortened(file)}: its first line is not UTF-8"
+        ) from error
     if not line:
         raise BadConfiguration(where, "is empty")
     return line

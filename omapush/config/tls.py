@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
+from omapush.config.files import contents
 from omapush.config.keys import restart
 from omapush.config.sections import Section
 from omapush.errors import BadConfiguration, shortened
@@ -32,9 +32,5 @@ class Tls(Section, frozen=True):
 
 def check_revocation_lists(where: str, file: str) -> None:
     """Check that a file has lists of revoked certificates; `where` is the key that the text names."""
-    try:
-        found = b"-----BEGIN X509 CRL-----" in Path(file).read_bytes()
-    except OSError:
-        raise BadConfiguration(where, f"cannot be read: {shortened(file)}") from None
-    if not found:
+    if b"-----BEGIN X509 CRL-----" not in contents(where, file):
         raise BadConfiguration(where, f"has no certificate revocation list in PEM: {shortened(file)}")

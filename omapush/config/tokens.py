@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import Meta
 
+from omapush.config.files import contents
 from omapush.config.sections import Section
 from omapush.errors import BadConfiguration, shortened
 
@@ -48,8 +48,8 @@ def check_tokens(config: Config) -> None:
         if not getattr(tokens, key):
             raise BadConfiguration(f"{where}.{key}", "is needed: tokens for others would be taken, too")
     try:
-        found = json.loads(Path(tokens.keys).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(contents(f"{where}.keys", tokens.keys))
+    except (ValueError, RecursionError) as error:
         raise BadConfiguration(f"{where}.keys", f"cannot be read: {shortened(str(error))}") from error
     keys = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(keys, list) or not all(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
 from omapush.config.keys import API, restart
+from omapush.config.secret_files import first_line
 from omapush.config.sections import Section
 
 
@@ -50,7 +50,7 @@ class Trace(Section, frozen=True):
         """The key for the capture server; empty: none."""
         if not self.hep_key_file:
             return ""
-        return Path(self.hep_key_file).read_text(encoding="utf-8").partition("\n")[0].strip()
+        return first_line(self.hep_key_file, "trace.hep_key_file")
 
     @property
     def hep_address(self) -> tuple[str, int] | None:

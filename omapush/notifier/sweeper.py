@@ -113,7 +113,9 @@ class Sweeper:
         fetches.close(self._store, [(one.ref, one.recipient) for one in due])
 
     def _hand_over_left(self) -> None:
+        """Queue them; one that a defect of ours keeps out must not keep out those behind it."""
         late = pushes.not_handed_over(self._store, clock.now_ms() - HAND_OVER_LATE_MS)
+        problem: Exception | None = None
         for ref in late:
             try:
                 now_ms = clock.now_ms()
@@ -121,8 +123,13 @@ class Sweeper:
                 pushes.note(self._store, [(ref, Event(now_ms, -1, "handed-over", "by the sweeper"))])
             except PushError as error:
                 log.get().warning("hand_over_failed", ref=ref, problem=str(error), action="trying again")
+            except Exception as defect:  # noqa: BLE001 - raised when the others are done
+                log.get().error("hand_over_crashed", ref=ref, exc_info=defect)
+                problem = problem or defect
             else:
                 log.get().warning("hand_over_finished", ref=ref, cause="the api died or Redis was slow")
+        if problem is not None:
+            raise problem
 
     def _repeat_lost(self) -> None:
         tickets = outbox.overdue(self._store)

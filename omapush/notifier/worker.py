@@ -18,6 +18,7 @@ from omapush.notifier import answer
 from omapush.notifier.alarm_keeper import AlarmKeeper
 from omapush.notifier.backend import Backends
 from omapush.notifier.lasting import lasting
+from omapush.notifier.leftovers import Leftovers
 from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.posting import Poster
 from omapush.notifier.pruning import Pruning
@@ -78,6 +79,7 @@ async def _round(store: Store, metrics: NotifierMetrics, config: Config, stop: a
             "sweeper": Sweeper(config, store, metrics).run,
             "pruning": Pruning(config, store).run,
             "quotas": QuotaSweep(config, store).run,
+            "leftovers": Leftovers(config, store).run,
             "traces": TracedPushes(store, export).run,
             "wishes": wishes.watch,
         }

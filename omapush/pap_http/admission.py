@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from litestar import Request
 
@@ -16,6 +17,8 @@ from omapush.push.outflow import Outflow, Seen, looked
 
 PUSH_PATHS: Final = {b"/pap": False, b"/v1/pushes": True}
 "Where pushes are submitted; whether it is JSON."
+_UNTOUCHED: Final = b"/v1/"
+"Paths that begin so are compared as they were sent: an escaped `/` is no `/`."
 DRAWN: Final = "omapush.let_in"
 "What was drawn for a request on its connection, in its scope: whether it is let in without being urgent."
 _LOOK_EVERY_S: Final = 0.05
@@ -135,6 +138,20 @@ class Admission:
             return False
         admitted = self.admitted
         return admitted >= 1 or random.random() < admitted
+
+
+def push_path(raw: bytes) -> bytes | None:
+    """
+    Return which of `PUSH_PATHS` is meant by a path as it was sent, None for any other.
+
+    The router undoes escapes and takes no notice of a `/` too many; who writes the path in another way must
+    not get past what all others pass.
+    """
+    if raw in PUSH_PATHS:
+        return raw
+    path = raw if raw.startswith(_UNTOUCHED) else unquote_to_bytes(raw)
+    path = b"/" + b"/".join(filter(None, path.split(b"/")))
+    return path if path in PUSH_PATHS else None
 
 
 def may_be_urgent(body: bytes, *, is_json: bool) -> bool:

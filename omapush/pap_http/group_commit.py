@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Final
 
 from omapush import clock, log
 from omapush.errors import Overloaded, PushError, StoreUnavailable
 from omapush.pap_http.quotas import Quotas
-from omapush.store import handing_over, push_pages, pushes, registrations
+from omapush.store import handing_over, own_pushes, push_pages, pushes, registrations
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 
@@ -24,6 +26,11 @@ _MOST = 128
 "Submissions in one batch."
 _MOST_LARGE = 16
 "Submissions with many recipients that wait or are being stored; more are told to come again."
+_MOST_NAMED: Final = 10
+"Pushes that a line of the log names."
+
+Waiting = tuple[Submission, asyncio.Future[bool]]
+"A submission, and what its answer is put into."
 
 
 class GroupCommit:
@@ -36,7 +43,7 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._large_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-large")
         self._large = 0
-        self._waiting: list[tuple[Submission, asyncio.Future[bool]]] = []
+        self._waiting: list[Waiting] = []
         self._since: deque[float] = deque()
         "When each of them came."
         self._running: asyncio.Task[None] | None = None
@@ -48,7 +55,7 @@ class GroupCommit:
         Raises:
             StoreUnavailable: it is not certain that the submission is stored; the initiator may repeat it.
             Overloaded: too many with many recipients are under way; nothing of it is stored.
-            Exception: a defect of ours; as uncertain, and logged.
+            Exception: a defect of ours that this very submission brings out; as uncertain, and logged.
         """
         if len(submission.recipients) > push_pages.LARGE:
             return await self._accept_large(submission)
@@ -80,14 +87,14 @@ class GroupCommit:
         future: asyncio.Future[bool] = loop.create_future()
         self._large += 1
         work = loop.run_in_executor(self._large_thread, self._store_large, loop, submission, future)
-        work.add_done_callback(partial(self._large_ended, future))
+        work.add_done_callback(partial(self._large_ended, (submission, future)))
         return await future
 
-    def _large_ended(self, future: asyncio.Future[bool], work: asyncio.Future[None]) -> None:
+    def _large_ended(self, one: Waiting, work: asyncio.Future[None]) -> None:
         self._large -= 1
         defect = work.exception()
         if isinstance(defect, Exception):
-            _crashed(defect, [future])
+            _crashed(defect, [one])
 
     def _store_large(
         self, loop: asyncio.AbstractEventLoop, submission: Submission, future: asyncio.Future[bool]
@@ -112,11 +119,9 @@ class GroupCommit:
             try:
                 await loop.run_in_executor(self._thread, self._store_batch, loop, batch)
             except Exception as defect:  # noqa: BLE001 - whoever waits is told, or would wait for ever
-                _crashed(defect, [future for _, future in batch])
+                _crashed(defect, batch)
 
-    def _store_batch(
-        self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Submission, asyncio.Future[bool]]]
-    ) -> None:
+    def _store_batch(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting]) -> None:
         """In the thread: store, let the answers go, hand over."""
         try:
             submissions = self._with_sip_identities([submission for submission, _ in batch])
@@ -125,9 +130,39 @@ class GroupCommit:
             for _, future in batch:
                 loop.call_soon_threadsafe(_fail, future, error)
             return
+        except Exception:
+            if len(batch) == 1:
+                raise
+            for one in batch:
+                self._store_alone(loop, one)
+            return
         for (_, future), stored in zip(batch, answers, strict=True):
             loop.call_soon_threadsafe(_answer, future, stored)
         self._hand_over([one for one, stored in zip(submissions, answers, strict=True) if stored])
+
+    def _store_alone(self, loop: asyncio.AbstractEventLoop, one: Waiting) -> None:
+        """
+        In the thread: the same for one of a batch that a defect has ended; it ends for its cause alone.
+
+        What was stored before that is ours, and no repeat.
+        """
+        submission, future = one
+        try:
+            submission = self._with_sip_identities([submission])[0]
+            stored = pushes.accept_all(self._store, [submission])[0]
+            if stored is False:
+                stored = own_pushes.is_stored(self._store, submission.push)
+        except PushError as error:
+            loop.call_soon_threadsafe(_fail, future, error)
+            return
+        except Exception as defect:  # noqa: BLE001 - the others of the batch are stored all the same
+            loop.call_soon_threadsafe(_crashed, defect, [one])
+            return
+        loop.call_soon_threadsafe(_answer, future, stored)
+        try:
+            self._hand_over([submission] if stored else [])
+        except Exception as defect:  # noqa: BLE001 - as above
+            loop.call_soon_threadsafe(_crashed, defect, [one])
 
     def _with_sip_identities(self, submissions: list[Submission]) -> list[Submission]:
         """
@@ -175,10 +210,11 @@ def _answer(future: asyncio.Future[bool], stored: bool | None) -> None:
         future.set_result(stored)
 
 
-def _crashed(defect: Exception, futures: list[asyncio.Future[bool]]) -> None:
+def _crashed(defect: Exception, ended: Sequence[Waiting]) -> None:
     """Tell those that have no answer yet; what is stored and not handed over is left to the sweeper."""
-    log.get().error("acceptance_crashed", pushes=len(futures), exc_info=defect)
-    for future in futures:
+    which = [f"{one.push.initiator} {one.push.push_id}" for one, _ in ended[:_MOST_NAMED]]
+    log.get().error("acceptance_crashed", pushes=len(ended), which=which, exc_info=defect)
+    for _, future in ended:
         _fail(future, defect)
 
 

@@ -8,9 +8,12 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from litestar import Litestar, Request
+from litestar.exceptions import HTTPException, MethodNotAllowedException
+from litestar.utils import normalize_path
 
 from omapush.errors import MalformedAddress, PeerIsWrong, PushError
-from omapush.pap_http.admission import PUSH_PATHS
+from omapush.pap_http import heads
+from omapush.pap_http.admission import push_path
 from omapush.pap_http.line import Line
 from omapush.pap_http.secure_headers import careful
 from omapush.protocol.sip_uri import address_of_record
@@ -36,8 +39,11 @@ class EscapedPaths(Litestar):
         if raw.startswith(_PREFIX):
             scope["path"] = raw.decode("latin-1")
         if scope["type"] == "http":
+            if heads.may_be_asked(raw):
+                allow = self._methods(scope["path"]) if scope["method"] == "OPTIONS" else ""
+                scope, send = heads.as_get(scope, send, allow)
             send = careful(scope, send)
-            if scope["method"] == "POST" and raw in PUSH_PATHS:
+            if scope["method"] == "POST" and push_path(raw) is not None:
                 await self.line.turn()
         at_end: list[Callable[[], None]] = []
         scope[_AT_END] = at_end
@@ -46,6 +52,17 @@ class EscapedPaths(Litestar):
         finally:
             for give_back in at_end:
                 give_back()
+
+    def _methods(self, path: str) -> str:
+        """All methods that some route takes at a path, as the router tells who asks for another."""
+        no_method: Any = "?"
+        try:
+            self.asgi_router.handle_routing(path=normalize_path(path), method=no_method)
+        except MethodNotAllowedException as error:
+            return (error.headers or {}).get("allow", "")
+        except HTTPException:
+            return ""
+        return ""
 
 
 def at_the_end(scope: Any, give_back: Callable[[], None]) -> None:

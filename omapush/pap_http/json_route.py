@@ -12,6 +12,7 @@ from litestar.handlers import BaseRouteHandler
 
 from omapush.errors import PeerIsWrong, shortened
 from omapush.pap_http import json_permissions, json_words
+from omapush.pap_http.json_body import JsonRequest
 from omapush.pap_http.parts import Parts, parts_of
 
 _NOT_ASKED_FOR: Final = frozenset({"request", "data"})
@@ -64,4 +65,5 @@ class JsonRoute(Controller):
     """Routes behind the door: `request.user` is the initiator's account."""
 
     guards = (_admit,)
+    request_class = JsonRequest
     after_response = staticmethod(_count)

@@ -12,6 +12,7 @@ _NOT_IN_RANGE: Final = re.compile(r"Expected `(?:int|float)` [<>]")
 _TOO_SHORT: Final = re.compile(r"Expected `(str|array)` of length >= 1")
 NEEDED_TIME: Final = "needed: a time with its zone, such as 2030-01-31T10:00:00Z"
 _NO_TIME: Final = ("Invalid RFC3339", "Expected `datetime`", "Timestamp is out of range")
+_WANTS_TIME: Final = "Expected `datetime"
 _NO_JSON: Final = ("Input data was truncated", "JSON is malformed", "Invalid UTF-8")
 "How msgspec begins what it says."
 _NAMES: Final = {
@@ -33,6 +34,8 @@ def told(message: str, kind: Any) -> str:
     `kind`: the type of the member or parameter, None when it is not known.
     """
     right = allowed.right(kind)
+    if message.startswith(_WANTS_TIME):
+        return NEEDED_TIME
     if wrong := allowed.WRONG_TYPE.fullmatch(message):
         wanted = " or ".join(_NAMES.get(name, name) for name in wrong[1].split(" | "))
         return f"needed: {wanted}; this is {_NAMES.get(wrong[2], wrong[2])}"

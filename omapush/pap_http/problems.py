@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from omapush import log
 from omapush.errors import PushError, TryLater, shortened
-from omapush.pap_http import json_words
+from omapush.pap_http import heads, json_words
 from omapush.pap_http.json_paths import is_json
 from omapush.pap_http.metrics import Metrics
 from omapush.push.acceptance import NotTaken
@@ -132,10 +132,9 @@ def _fault(request: Request[Any, Any, Any], error: HTTPException) -> Fault:
     if error.status_code == 413 or isinstance(error.__cause__, SerializationException):
         return Fault("body", json_words.told(error.detail, None))
     if error.status_code == 405:
-        methods = sorted(
-            (error.headers or {}).get("allow", "").split(", ")
-        )  # the framework has them in a set
-        return Fault("", f"possible here: {', '.join(methods)}")
+        allow = (error.headers or {}).get("allow", "")
+        methods = heads.with_head(allow) if heads.may_be_asked(request.scope["raw_path"]) else allow
+        return Fault("", f"possible here: {methods}")
     return Fault("", "there is no such path" if error.status_code == 404 else error.detail)
 
 

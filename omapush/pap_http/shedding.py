@@ -15,11 +15,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from omapush.errors import Overloaded
-from omapush.pap_http.admission import COME_AGAIN_S, DRAWN, PUSH_PATHS, Admission, may_be_urgent
+from omapush.pap_http.admission import COME_AGAIN_S, DRAWN, PUSH_PATHS, Admission, may_be_urgent, push_path
 from omapush.pap_http.problems import NOT_NOW, PROBLEM_TYPE, Problem
 from omapush.pap_http.secure_headers import wanted
 
@@ -80,6 +81,8 @@ class SheddingConnection(HttpToolsProtocol):
 
     valve: Valve | None = None
     "None: nothing is shed here."
+    _is_json = False
+    "Whether the push that is kept back came by JSON."
     _kept: bytearray | None = None
     "Body of the request that is kept back; None: none is."
     _held: asyncio.TimerHandle | None = None
@@ -111,13 +114,20 @@ class SheddingConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer the request, or keep it back."""
-        if self.valve is not None and self.url in PUSH_PATHS and self.parser.get_method() == _POST:
+        path = self._push_path() if self.valve is not None else None
+        if self.valve is not None and path is not None:
             scope: Any = self.scope
             is_in = scope[DRAWN] = self.valve.lets_in()
             if not is_in and self._may_be_kept():
-                self._kept = bytearray()
+                self._kept, self._is_json = bytearray(), PUSH_PATHS[path]
                 return
         super().on_headers_complete()
+
+    def _push_path(self) -> bytes | None:
+        """Where the request submits a push; None for all that is none."""
+        if self.parser.get_method() != _POST:
+            return None
+        return self.url if self.url in PUSH_PATHS else push_path(httptools.parse_url(self.url).path or b"")
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -132,7 +142,7 @@ class SheddingConnection(HttpToolsProtocol):
             super().on_message_complete()
             return
         body, self._kept = bytes(self._kept), None
-        if may_be_urgent(body, is_json=PUSH_PATHS[self.url]):
+        if may_be_urgent(body, is_json=self._is_json):
             super().on_headers_complete()
             if body:
                 super().on_body(body)
@@ -154,7 +164,7 @@ class SheddingConnection(HttpToolsProtocol):
     def _shed(self) -> None:
         assert self.valve is not None  # noqa: S101 - nothing is kept back without one
         goes_on = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        head, rest = self.valve.refusal(PUSH_PATHS[self.url], self.scheme == "https")
+        head, rest = self.valve.refusal(self._is_json, self.scheme == "https")
         fields = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
         if not goes_on:
             fields.append(b"connection: close\r\n")

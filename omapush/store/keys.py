@@ -17,6 +17,8 @@ SENDERS = "senders"
 "Sorted set of live sender processes, scored by the last sign of life in ms."
 LIST_OWNERS = "list-owners"
 "Set of initiators that ever had a distribution list."
+HOSTED_SERVED = "hosted-served"
+"Hash of hosted applications to when a notifier last told of serving their back ends, in ms."
 PROFILE_QUEUE = "uaprof-due"
 "Sorted set of UAProf URLs to be fetched, scored by when, in ms."
 

@@ -40,6 +40,13 @@ def fingerprint(store: Store, ref: str) -> bytes | None:
     return found
 
 
+def is_stored(store: Store, push: Push) -> bool:
+    """Tell whether what is known by the reference of a push is this very one, and none before it."""
+    key = keys.push(store.layout.push_shard(push.ref), push.ref)
+    record: bytes | None = ask_all(store, "is stored", [("HGET", key, "record")])[0]
+    return record is not None and codec.push(record) == push
+
+
 def page(
     store: Store,
     initiators: Sequence[str],

@@ -13,12 +13,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from omapush.config.files import contents
 from omapush.errors import PushError
 from omapush.push.fan_out import FanOut
 from omapush.push.hosted import HostedPush
@@ -132,10 +132,7 @@ def read_ring(files: Sequence[str]) -> KeyRing:
 
 
 def _key(file: str) -> bytes:
-    try:
-        data = Path(file).read_bytes()
-    except OSError as error:
-        raise PushError(f"redis.content_keys: {file} cannot be read: {error.strerror}") from error
+    data = contents("redis.content_keys", file)
     if len(data) == KEY_BYTES:
         return data
     try:

@@ -1,10 +1,12 @@
 """`omapush hosted`: what waits for applications behind this server, and what failed."""
 
 import json
+from pathlib import Path
 
 from typer.testing import CliRunner
 
 from omapush.cli.main import app
+from omapush.store import hosted, hosted_leftovers
 from omapush.store.client import Store
 from tests.harness.stack import Stack
 from tests.store.test_hosted import APP, REFUSED, place, settle
@@ -41,6 +43,35 @@ def test_without_a_name_those_of_the_configuration_are_listed(redis_only: Stack,
     place(store, pushed())
 
     assert json.loads(run(redis_only, "--json")[1]) == []
+
+
+def test_one_whose_table_is_gone_is_listed_until_it_is_told_to_be_forgotten(
+    redis_only: Stack, store: Store
+) -> None:
+    place(store, pushed())
+    place(store, pushed(call_id="e@psa"), to_stream=True)
+    hosted_leftovers.serve(store, [APP, "empty.ua"], 1)
+
+    assert [one["application"] for one in json.loads(run(redis_only, "--json")[1])] == [APP]
+    code, why = run(redis_only, "--forget")
+    assert (code, "name the application" in why) == (1, True)
+    assert run(redis_only, APP, "--forget") == (0, f"{APP}: 2 forgotten\n")
+    assert json.loads(run(redis_only, APP, "--forget", "--json")[1]) == {"application": APP, "forgotten": 0}
+    assert json.loads(run(redis_only, "--json")[1]) == []
+    assert hosted.streamed(store, APP) == 0
+
+
+def test_what_is_configured_is_not_forgotten_by_a_slip(
+    redis_only: Stack, store: Store, tmp_path: Path
+) -> None:
+    place(store, pushed())
+    file = tmp_path / "hosting.toml"
+    file.write_text(redis_only.config_file.read_text() + f'\n[hosted."{APP}"]\n')
+    result = CliRunner().invoke(app, ["--config", str(file), "hosted", APP, "--forget"])
+
+    assert result.exit_code == 1
+    assert "take that out first" in str(result.exception)
+    assert len(hosted.everything(store, APP)) == 1
 
 
 def test_what_failed_is_told_again_for_one_application_only(redis_only: Stack, store: Store) -> None:

@@ -6,7 +6,7 @@ from omapush import clock
 from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.sweeper import MOST_REPEATS, Sweeper
 from omapush.push.values import Delivery, Event, Result, ticket
-from omapush.store import outbox, outbox_views, pushes
+from omapush.store import handing_over, outbox, outbox_views, pushes
 from omapush.store.client import Store
 from omapush.store.codec import BrokenRecord
 from omapush.store.outbox import Owner, Told
@@ -70,6 +70,26 @@ def test_what_breaks_in_one_step_keeps_the_others_from_nothing(
         sweeper.sweep()
 
     assert outbox.depth(store).all == 1
+
+
+def test_a_push_that_a_defect_keeps_out_of_the_outbox_keeps_out_no_other(
+    store: Store, sweeper: Sweeper, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = accepted(store, make.submission())[0].ref
+    accepted(store, make.submission())
+    hand_over = handing_over.left
+
+    def broken(store: Store, ref: str, **how: int) -> None:
+        if ref == bad:
+            raise TypeError("a defect")
+        hand_over(store, ref, **how)
+
+    monkeypatch.setattr(handing_over, "left", broken)
+    with pytest.raises(TypeError):
+        sweeper.sweep()
+
+    assert outbox.depth(store).all == 1
+    assert pushes.not_handed_over(store, clock.now_ms()) == [bad]
 
 
 def test_a_push_just_accepted_is_left_to_its_api(store: Store, sweeper: Sweeper, make: Make) -> None:

@@ -164,6 +164,7 @@ def test_every_key_is_described_and_no_other() -> None:
         keys.ALARM_HISTORY,
         keys.ALARM_NODES,
         keys.SENDERS,
+        keys.HOSTED_SERVED,
         keys.LIST_OWNERS,
         keys.lists("initiator"),
         keys.list_members("initiator", "name"),

@@ -15,7 +15,7 @@ from omapush.errors import StoreUnavailable
 from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.quotas import Quotas
 from omapush.push.values import Event, Push, Recipient, Result, push_ref
-from omapush.store import client, handing_over, push_pages, pushes
+from omapush.store import client, handing_over, own_pushes, push_pages, pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 
@@ -51,25 +51,50 @@ class Trips:
     """What goes to Redis, trip by trip; the first does not come back before `go` is set."""
 
     def __init__(
-        self, patch: pytest.MonkeyPatch, *, failing: int = -1, by: Exception = DEFECT, handing: bool = False
+        self,
+        patch: pytest.MonkeyPatch,
+        *,
+        failing: int = -1,
+        by: Exception = DEFECT,
+        handing: bool = False,
+        culprit: str = "",
+        late: bool = False,
     ) -> None:
-        self.stored: list[list[str]] = []
-        self.go = threading.Event()
-        self._failing, self._by, self._handing = failing, by, handing
-        patch.setattr(pushes, "accept_all", self._accept_all)
-        patch.setattr(pushes, "accept_large", lambda store, one: self._accept_all(store, [one])[0])
-        patch.setattr(handing_over, "fresh", self._hand_over)
+        """
+        Have one trip fail `by` an error: the number `failing`, or any with the push `culprit`.
 
-    def _accept_all(self, _store: Store, submissions: Sequence[Submission]) -> list[bool]:
+        `handing`: it is the hand-over that fails; `late`: what is in the trip is stored all the same.
+        """
+        self.stored: list[list[str]] = []
+        self.there: set[Push] = set()
+        self.handed: list[str] = []
+        self.go = threading.Event()
+        self._culprit, self._late = culprit, late
+        self._failing, self._by, self._handing = failing, by, handing
+        patch.setattr(pushes, "accept_all", self.accept_all)
+        patch.setattr(pushes, "accept_large", lambda store, one: self.accept_all(store, [one])[0])
+        patch.setattr(handing_over, "fresh", self._hand_over)
+        patch.setattr(own_pushes, "is_stored", lambda _, push: push in self.there)
+
+    def accept_all(self, _store: Store, submissions: Sequence[Submission]) -> list[bool]:
+        """Make a trip."""
         self.go.wait(10)
         self.stored.append([one.push.push_id for one in submissions])
-        if not self._handing and len(self.stored) - 1 == self._failing:
+        is_bad = self._culprit in self.stored[-1] or len(self.stored) - 1 == self._failing
+        fails = is_bad and not self._handing
+        if fails and not self._late:
             raise self._by
-        return [True] * len(submissions)
+        answers = [one.push not in self.there for one in submissions]
+        self.there |= {one.push for one in submissions}
+        if fails:
+            raise self._by
+        return answers
 
-    def _hand_over(self, *_: object, **__: object) -> None:
-        if self._handing and len(self.stored) - 1 == self._failing:
+    def _hand_over(self, _store: Store, submissions: Sequence[Submission], **_: object) -> None:
+        is_bad = self._culprit in self.stored[-1] or len(self.stored) - 1 == self._failing
+        if self._handing and is_bad:
             raise self._by
+        self.handed += [one.push.push_id for one in submissions]
 
 
 def told(trips: Trips, first: Submission, *others: Submission) -> list[bool | BaseException]:
@@ -135,6 +160,43 @@ def test_a_defect_while_a_push_to_many_is_stored_is_told_and_leaves_room_for_the
     assert first is DEFECT
     assert others == [True]
     assert [one["event"] for one in lines] == ["acceptance_crashed"]
+
+
+def test_of_those_that_came_together_only_the_one_that_brings_out_a_defect_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trips = Trips(monkeypatch, culprit="3@pi")
+
+    with structlog.testing.capture_logs() as lines:
+        answers = told(trips, *(submission(number) for number in range(1, 6)))
+
+    assert answers == [True, True, DEFECT, True, True]
+    assert trips.handed == ["1@pi", "2@pi", "4@pi", "5@pi"]
+    assert [(one["event"], one["pushes"], one["which"]) for one in lines] == [
+        ("acceptance_crashed", 1, ["pi 3@pi"])
+    ]
+
+
+def test_what_a_defect_found_stored_already_is_no_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    trips = Trips(monkeypatch, failing=1, late=True)
+
+    assert told(trips, submission(1), submission(2), submission(3)) == [True] * 3
+    assert trips.handed == ["1@pi", "2@pi", "3@pi"]
+
+
+def test_when_redis_goes_away_behind_a_defect_nobody_is_told_that_it_is_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trips = Trips(monkeypatch, failing=1)
+    unavailable = StoreUnavailable("away")
+
+    def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool]:
+        if len(trips.stored) == 2:
+            raise unavailable
+        return trips.accept_all(store, submissions)
+
+    monkeypatch.setattr(pushes, "accept_all", accept_all)
+    assert told(trips, submission(1), submission(2), submission(3)) == [True, unavailable, unavailable]
 
 
 @pytest.mark.parametrize("recipients", [1, push_pages.LARGE + 1])

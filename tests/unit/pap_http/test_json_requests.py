@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from omapush.config import parse
 from omapush.pap_http import app
+from omapush.pap_http.json_words import NEEDED_TIME
 
 CONFIG = {"initiator": {"pi": {"password": "secret"}}}
 NEW = {
@@ -48,6 +50,37 @@ def test_options_tells_the_methods_of_a_path(path: str, known: bool) -> None:
     assert "OPTIONS" in answer.headers["allow"]
 
 
+@pytest.mark.parametrize("path", ["/v1/unknown", "/schema", "/v1/pushes?state=wrong"])
+def test_head_is_answered_as_get_without_the_content(path: str) -> None:
+    """RFC 9110 9.3.2: whoever checks that a push is there need not read it."""
+    got, headed = asked("GET", path), asked("HEAD", path)
+
+    assert headed.status_code == got.status_code
+    assert headed.content == b""
+    assert got.content
+    differs = ("date",)
+    assert [(k, v) for k, v in headed.headers.items() if k not in differs] == [
+        (k, v) for k, v in got.headers.items() if k not in differs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "methods"),
+    [
+        ("OPTIONS", "/v1/pushes", "GET, HEAD, OPTIONS, POST"),
+        ("PUT", "/v1/pushes", "GET, HEAD, OPTIONS, POST"),
+        ("HEAD", "/v1/pushes/a/cancel", "OPTIONS, POST"),
+        ("HEAD", "/pap", "OPTIONS, POST"),
+    ],
+)
+def test_head_is_listed_where_get_is(method: str, path: str, methods: str) -> None:
+    answer = asked(method, path)
+
+    assert answer.headers["allow"] == methods
+    if method == "PUT":
+        assert answer.json()["detail"] == f"possible here: {methods}"
+
+
 @pytest.mark.parametrize(
     ("query", "field", "problem"),
     [
@@ -67,6 +100,28 @@ def test_a_filter_that_says_nothing_clear_is_refused(query: str, field: str, pro
 def test_a_name_that_is_empty_is_not_one_that_is_left_out(name: str) -> None:
     """A replacement without what it replaces would be a second push."""
     assert refused("POST", "/v1/pushes", 400, json={**NEW, name: ""}) == (name, "is empty")
+
+
+@pytest.mark.parametrize(
+    ("written", "field", "problem"),
+    [
+        ('"priority": "low", "priority": "high"', "priority", "comes twice"),
+        ('"deliver_before": 1900000000', "deliver_before", NEEDED_TIME),
+        ('"subscribers": "true"', "subscribers", "needed: true or false; this is a string"),
+        ('"to": ["sip:bob@home1.example"]', "to", "comes twice"),
+        (
+            '"content_headers": {"X-Wap-A": 1}',
+            "content_headers[...]",
+            "needed: a string; this is a whole number",
+        ),
+        ('"unheard": 1', "unheard", "not known"),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused(written: str, field: str, problem: str) -> None:
+    content = f"{json.dumps(NEW)[:-1]}, {written}}}"
+    headers = {"Content-Type": "application/json"}
+
+    assert refused("POST", "/v1/pushes", 400, content=content, headers=headers) == (field, problem)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])

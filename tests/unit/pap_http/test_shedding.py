@@ -118,6 +118,35 @@ def test_a_push_by_pap_is_refused_and_the_application_hears_nothing_of_it() -> N
     peer.transport.close.assert_called_once()  # by the test's end alone
 
 
+ANY_WAY = [
+    (b"/pap?a=b", False),
+    (b"/pap/", False),
+    (b"//pap", False),
+    (b"/%70ap", False),
+    (b"http://a/pap", False),
+    (b"/v1/pushes/", True),
+    (b"/v1//pushes", True),
+    (b"//v1/%70ushes", True),
+    (b"/%76%31/pushes?x", True),
+]
+
+
+@pytest.mark.parametrize(("target", "is_json"), ANY_WAY)
+def test_nobody_gets_past_by_writing_the_path_in_another_way(target: bytes, is_json: bool) -> None:
+    peer = sent(post(target))
+
+    assert peer.seen == []
+    assert peer.shed == [is_json]
+
+
+@pytest.mark.parametrize(("target", "is_json"), ANY_WAY)
+def test_an_urgent_push_is_let_in_however_its_path_is_written(target: bytes, is_json: bool) -> None:
+    peer = sent(post(target, JSON % b"high" if is_json else PAP % b"high"))
+
+    assert len(peer.seen) == 1
+    assert peer.shed == []
+
+
 def test_a_push_by_json_is_refused_with_a_problem() -> None:
     peer = sent(post(b"/v1/pushes", JSON % b"low"))
 
@@ -225,7 +254,8 @@ def test_the_more_are_refused_the_longer_each_is_held_but_never_for_long(
     "octets",
     [
         post(b"/v1/lists"),
-        post(b"/pap?a=b"),
+        post(b"/v1/%70ushes"),
+        post(b"/v1/pushes/%2F"),
         b"GET /v1/pushes HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
