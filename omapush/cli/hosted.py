@@ -30,7 +30,7 @@ def hosted(
         bool, typer.Option("--subscribe", help="Refresh the subscriptions of APP now, or make new ones.")
     ] = False,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Delete all pushes for APP, which is not in the configuration any more.")
+        bool, typer.Option("--forget", help="Delete all pushes for APP, if the configuration has it no more.")
     ] = False,
     as_json: terminal.AsJson = False,
 ) -> None:
