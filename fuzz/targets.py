@@ -172,7 +172,7 @@ def _msrp_events(data: bytes, step: int, *, in_buffer: bool = False) -> list[Eve
 
 def _msrp_uri(data: bytes) -> object:
     uri = msrp_uri.MsrpUri.parse(_text(data))
-    assert msrp_uri.same_uri(msrp_uri.MsrpUri.parse(str(uri)), uri)
+    assert msrp_uri.MsrpUri.parse(str(uri)).key == uri.key
     return msrp_uri.parse_path(_text(data))
 
 

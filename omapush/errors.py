@@ -123,15 +123,6 @@ class TooLarge(PushRefused):
     pap_code = "2000"
 
 
-class NeedsAnotherMethod(PushRefused):
-    """The push cannot travel by the methods that are possible for it (2006)."""
-
-    sip_status = 513
-    sip_reason = "Message Too Large"
-    http_status = 202
-    pap_code = "2006"
-
-
 class TryLater(PushError):
     """Nothing is wrong with the request; we cannot take it now."""
 

@@ -75,11 +75,6 @@ class Outcome:
     "CONFIRMED, TAKEN, STOPPED, or the MSRP status that ended it."
     why: str
 
-    @property
-    def is_good(self) -> bool:
-        """The device has all of it."""
-        return self.code in (CONFIRMED, TAKEN)
-
 
 class MsrpSending:
     """

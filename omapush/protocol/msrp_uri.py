@@ -105,11 +105,6 @@ def _key(uri: MsrpUri) -> UriKey:
     return uri.secure, _comparable(uri.host), uri.port, uri.session_id, uri.transport.lower()
 
 
-def same_uri(one: MsrpUri, other: MsrpUri) -> bool:
-    """Return whether both name the same session end (RFC 4975 6.1)."""
-    return one.key == other.key
-
-
 @lru_cache(maxsize=256)
 def parse_path(value: str, field: str = "To-Path") -> tuple[MsrpUri, ...]:
     """

@@ -25,15 +25,6 @@ _XML_TYPES: Final = frozenset({"application/xml", "text/xml"})
 
 
 @dataclass(frozen=True, slots=True)
-class PushSubmission:
-    """A push as submitted: what to do, what to deliver, and what the initiator assumes of the client."""
-
-    document: pap.PapDocument
-    content: Part
-    capabilities: Part | None
-
-
-@dataclass(frozen=True, slots=True)
 class Submission:
     """Any PAP request or response; `content` is there with a push-message, and only then."""
 
@@ -64,19 +55,6 @@ def read(content_type: str, body: bytes, *, max_addresses: int = MAX_ADDRESSES) 
     if isinstance(document.operation, pap.CcqResponse) and len(others) == 1:
         return Submission(document, None, others[0])
     raise MalformedPap("multipart", "content may come with a push-message only")
-
-
-def read_push(content_type: str, body: bytes, *, max_addresses: int = MAX_ADDRESSES) -> PushSubmission:
-    """
-    Return the push that a `multipart/related` body submits; errors as for `read`.
-
-    Raises:
-        MalformedPap: also for any operation but push-message.
-    """
-    submission = read(content_type, body, max_addresses=max_addresses)
-    if submission.content is None:
-        raise MalformedPap("pap", "push-message expected")
-    return PushSubmission(submission.document, submission.content, submission.capabilities)
 
 
 def read_control(data: bytes, content_type: str, *, max_addresses: int = MAX_ADDRESSES) -> pap.PapDocument:

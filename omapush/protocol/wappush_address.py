@@ -64,30 +64,6 @@ def recipient(
             raise _bad(f"a {shortened(kind)} bearer address is not reachable by SIP")
 
 
-def to_address(uri: str, ppg: str) -> str:
-    """
-    Return the WAPPUSH address that `recipient` turns back into `uri`; `ppg` is the gateway's domain.
-
-    Raises:
-        MalformedAddress: `uri` is not a sip, sips or tel URI that a push can be sent to, or too long.
-    """
-    if _PPG.fullmatch(ppg) is None:
-        raise _bad(f"not the domain of a gateway: {shortened(ppg)!r}")
-    target = _uri(uri)
-    number = target.removeprefix("tel:")
-    if _PHONE_DIGITS.fullmatch(number):
-        return f"WAPPUSH={number}/TYPE=PLMN@{ppg}"
-    parsed = SipUri.parse(target)
-    user = _unescaped(parsed.user)
-    # Parameters, another scheme or an odd escape only survive when the whole URI is the specifier.
-    plain = target == _sip(user, parsed.host) and not _URI_SCHEME.match(user)
-    specifier = f"{user}@{parsed.host}" if plain else target
-    address = f"WAPPUSH={quote(specifier, safe='+')}/TYPE=USER@{ppg}"
-    if len(address) > LONGEST_ADDRESS:
-        raise _bad(f"longer than {LONGEST_ADDRESS} characters")
-    return address
-
-
 def _split(address_value: str) -> tuple[str, str]:
     """The specifier, still escaped, and the type."""
     qualified, at, ppg = address_value.rpartition("@")

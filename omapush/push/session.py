@@ -189,13 +189,6 @@ def stream_of(session: Session, ticket: str, attempt: int) -> Stream | None:
     return found[-1] if found else None
 
 
-def with_stream(session: Session, stream: Stream) -> Session:
-    """Return the session with the stream of the same path replaced by `stream`."""
-    return session._replace(
-        streams=tuple(stream if one.path == stream.path else one for one in session.streams)
-    )
-
-
 def ended(session: Session, streams: tuple[Stream, ...], ending: Ending) -> Session:
     """
     Return the session after `streams` of it ended so; those that have ended before keep their ending.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from omapush import clock
-from omapush.push.session import Ending, Session, Stream, with_stream
+from omapush.push.session import Ending, Session, Stream
 from omapush.push.values import ticket
 from omapush.store import contents, msrp_workers, pushes, sessions
 from omapush.store.client import Store
@@ -140,8 +140,9 @@ class Media:
         [session] = sessions.read_all(self.store, [one.session_id])
         assert session is not None
         ending = Ending("us", 0, why, clock.now_ms())
-        changed = with_stream(session, one.stream._replace(state="ended", ending=ending))
-        self.change(one.session_id, streams=changed.streams)
+        ended = one.stream._replace(state="ended", ending=ending)
+        streams = tuple(ended if each.path == ended.path else each for each in session.streams)
+        self.change(one.session_id, streams=streams)
 
     def end(self, one: Agreed[F]) -> None:
         """Have the session end, as after the 200 to its BYE."""

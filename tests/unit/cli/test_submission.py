@@ -59,8 +59,9 @@ def says(operation: pap.Operation) -> Answer:
 
 def test_the_gateway_reads_back_what_was_composed() -> None:
     content_type, body = submission.compose(MESSAGE, CONTENT)
-    read = pap_reader.read_push(content_type, body)
+    read = pap_reader.read(content_type, body)
     assert read.document.operation == MESSAGE
+    assert read.content is not None
     assert read.content.body == BINARY
     assert read.content.header("Content-Type") == "application/vnd.wap.mms-message"
     assert read.content.header("X-Wap-Application-Id") == "mms.ua"
