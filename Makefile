@@ -23,6 +23,8 @@ HOURS ?=
 RECEIVERS ?= 1000
 RATE ?=
 USERS ?= 1000000
+# Advisories in the OSV format, a zip or a folder.
+ADVISORIES ?=
 
 # Kamailio's interpreter is the distribution's: libraries built for another Python do not load in it.
 PYTHON := /usr/bin/python3
@@ -92,11 +94,18 @@ check: deps ## style and types: ruff, mypy --strict
 	@ruff check .
 	@mypy
 
-audit: $(VENV)/.packages ## known vulnerabilities of the libraries; asks the package index over the network
+audit: $(VENV)/.packages ## known vulnerabilities of the libraries: asks the package index; without a network ADVISORIES=all.zip
+ifneq ($(ADVISORIES),)
+	@echo "audit: what is pinned in requirements-dev.txt against the advisories in $(ADVISORIES)"
+	@python -m deploy.advisories "$(ADVISORIES)" requirements-dev.txt
+else
 	@echo "audit: what is pinned in requirements-dev.txt against published vulnerabilities"
 	@[ -x build/audit/bin/pip-audit ] || { $(PYTHON) -m venv build/audit \
 	  && build/audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-audit.txt; }
-	@build/audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements-dev.txt
+	@rm -f build/audit/found
+	@build/audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -o build/audit/found \
+	  -r requirements-dev.txt && exit; if [ -s build/audit/found ]; then cat build/audit/found; exit 1; fi; python -m deploy.advisories
+endif
 
 bench: deps $(VENV)/.bench-packages ## measure, print figures and ratios, write bench/results, bench/latest.json and a page with plots
 	@echo "bench: figures and what they are compared with, measured in one run"
