@@ -45,6 +45,7 @@ def decoded(body: bytes, kind: Any) -> Any:
     try:
         value = _decoder(kind).decode(body)
     except msgspec.ValidationError as error:
+        _refuse_malformed(body)
         found = _AT.fullmatch(str(error))
         raise _refused(*((found["key"], found["problem"]) if found else ("data", str(error)))) from error
     except UnicodeDecodeError as error:
@@ -53,6 +54,14 @@ def decoded(body: bytes, kind: Any) -> Any:
         raise SerializationException(str(error)) from error
     _refuse_twice(body, "")
     return value
+
+
+def _refuse_malformed(body: bytes) -> None:
+    """What is no JSON behind its first mistake is told that, and not the mistake."""
+    try:
+        msgspec.json.decode(body)
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise SerializationException(str(error)) from error
 
 
 @lru_cache(maxsize=32)

@@ -106,7 +106,16 @@ def test_names_are_seen_twice_exactly_when_they_are_there_twice(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xef\xbb\xbf{}", b'{"to": ["\xff"]}', json.dumps(LEAST).encode() + b"{}", b"{'to': []}"],
+    [
+        b"",
+        b"{",
+        b"\xef\xbb\xbf{}",
+        b'{"to": ["\xff"]}',
+        json.dumps(LEAST).encode() + b"{}",
+        b"{'to': []}",
+        b"{} {}",
+        b'{"a": 1',
+    ],
 )
 def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(SerializationException):
