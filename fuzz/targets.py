@@ -47,6 +47,7 @@ from omapush.protocol import (
     refer_to,
     reginfo,
     sdp,
+    session_body,
     sip_core,
     sip_message,
     sip_uri,
@@ -88,7 +89,15 @@ def _headed(data: bytes) -> tuple[str, bytes]:
     return _text(head.removeprefix(b"Content-Type:")).strip(), body
 
 
+def _session_body(data: bytes) -> object:
+    found = session_body.read_session_body(*_headed(data))
+    assert found.description is None or found.description in data
+    return found
+
+
 def _sip_uri(data: bytes) -> object:
+    usable = sip_uri.as_request_uri(_text(data))
+    assert sip_uri.as_request_uri(usable) == usable
     uri = sip_uri.SipUri.parse(_text(data))
     assert sip_uri.SipUri.parse(str(uri)) == uri
     return sip_uri.address_of_record(_text(data))
@@ -375,6 +384,15 @@ TARGETS: Final[dict[str, Target]] = {
             b"v=0\r\no=psa 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n"
             b"m=message 2855 TCP/MSRP *\r\na=sendonly\r\na=setup:actpass\r\na=accept-types:*\r\n"
             b"a=path:msrp://192.0.2.20:2855/Zk3v9;tcp\r\na=file-range:1-*\r\na=file-transfer-id:u5Yw\r\n",
+        ),
+    ),
+    "session_body": Target(
+        _session_body,
+        (MalformedMime,),
+        examples=(
+            b"multipart/mixed;boundary=b\n--b\r\nContent-Type: application/isup\r\n"
+            b"Content-Disposition: signal;handling=optional\r\n\r\nx\r\n"
+            b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b--",
         ),
     ),
     "sip_message": Target(

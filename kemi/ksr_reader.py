@@ -118,6 +118,7 @@ def request(settings: Settings, *, onward: bool) -> InboundRequest:
         for_own_profile=onward and method() == "SUBSCRIBE" and _is_for_own_profile(),
         unsupported=() if onward else _unsupported(),
         hosted=_hosted(uri, settings) if settings.config.hosted and method() == "MESSAGE" else "",
+        hosts=bool(settings.config.hosted),
     )
 
 
@@ -319,6 +320,7 @@ def session_answer(cseq: int) -> Said:
         heard=Heard(text("$tt"), cseq, text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])")),
         body=body(),
         at_ms=now_ms,
+        content_type=text("$hdr(Content-Type)"),
     )
 
 

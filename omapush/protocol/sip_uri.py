@@ -46,6 +46,8 @@ _VISUAL_SEPARATORS: Final = str.maketrans("", "", "-.()")
 _GLOBAL_NUMBER: Final = re.compile(r"\+[0-9]++")
 _LOCAL_NUMBER: Final = re.compile(r"[0-9a-f*#]++")
 _ESCAPE: Final = re.compile(_ESCAPED)
+# method-param                                            RFC 3261 25.1
+_METHOD_PARAM: Final = re.compile(r";method(?:=[^;]*+)?(?=;|\Z)", re.IGNORECASE)
 _UNRESERVED_CHARACTER: Final = re.compile(rf"[{_UNRESERVED}]")
 
 
@@ -100,8 +102,9 @@ def address_of_record(text: str, field: str = "Request-URI") -> str:
     Return the form of a public identity under which everything about its user is kept.
 
     Two spellings that RFC 3261 10.3 and RFC 3966 4 hold for the same user give the same text: scheme and
-    host in lower case, needless escapes undone, no password, URI parameters (`user=phone` as well) or
-    headers; a number without visual separators. A number that is not global keeps its phone-context.
+    host in lower case, an IPv6 address at its shortest, needless escapes undone, no password, URI parameters
+    (`user=phone` as well) or headers; a number without visual separators. A number that is not global keeps
+    its phone-context.
 
     Raises:
         MalformedSip: naming `field`.
@@ -115,7 +118,44 @@ def address_of_record(text: str, field: str = "Request-URI") -> str:
     if "%" in user:
         user = _ESCAPE.sub(_needed_escape, user)
     port = "" if uri.port is None else f":{uri.port}"
-    return f"{uri.scheme}:{user}{'@' if user else ''}{uri.host.lower().removesuffix('.')}{port}"
+    return f"{uri.scheme}:{user}{'@' if user else ''}{_own_host(uri.host)}{port}"
+
+
+def as_request_uri(uri: str) -> str:
+    """
+    Return a SIP URI, as a Contact or Route has it, without what no Request-URI may have (RFC 3261 19.1.1).
+
+    That is headers, and the method parameter; all else stays as it is written, also where it is no URI.
+    """
+    if "?" not in uri and ";method" not in uri.lower():
+        return uri
+    before, place = _user_and_place(uri)
+    return before + _METHOD_PARAM.sub("", place.partition("?")[0])
+
+
+def is_loose(uri: str) -> bool:
+    """Tell whether a Route value is that of a loose router: it has the parameter `lr` (RFC 3261 19.1.1)."""
+    params = _user_and_place(uri)[1].partition("?")[0].split(";")[1:]
+    return any(param.partition("=")[0].lower() == "lr" for param in params)
+
+
+def loose(uri: str) -> str:
+    """Return the URI with `;lr` and without headers, as the Route value of a loose router has it."""
+    bare = as_request_uri(uri)
+    return bare if is_loose(bare) else f"{bare};lr"
+
+
+def _user_and_place(uri: str) -> tuple[str, str]:
+    """Return all up to the `@`, and what follows it: a `;` or `?` of the user is no parameter or header."""
+    before, at, place = uri.partition("@")
+    return (before + at, place) if at else ("", uri)
+
+
+def _own_host(host: str) -> str:
+    """Return the one form of a host; an IPv6 address has many (RFC 5952), all of them equal."""
+    if host.startswith("["):
+        return f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]"
+    return host.lower().removesuffix(".")
 
 
 def _telephone_identity(uri: SipUri, field: str) -> str:
@@ -159,5 +199,12 @@ def _params(text: str) -> Params:
 
 
 def host_and_port(uri: str) -> str:
-    """Return host and port of a SIP URI as they are written there, in lower case."""
-    return uri.partition(":")[2].rpartition("@")[2].partition(";")[0].lower()
+    """Return host and port of a SIP URI as they are written there, in lower case, IPv6 at its shortest."""
+    found = _user_and_place(uri.partition(":")[2])[1].partition(";")[0].partition("?")[0].lower()
+    if not found.startswith("["):
+        return found
+    host, bracket, port = found.partition("]")
+    try:
+        return f"{_own_host(host + bracket)}{port}"
+    except ValueError:
+        return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import Final, Literal, NamedTuple
 
 from lxml import etree
 
@@ -13,7 +13,7 @@ from omapush.protocol import multipart
 from omapush.protocol.feature_tags import feature_params, push_applications
 from omapush.protocol.name_addr import MOST_ADDRESSES, NameAddr, parse_one, split_quoted
 from omapush.protocol.sip_message import SipMessage
-from omapush.protocol.sip_uri import Params, SipUri
+from omapush.protocol.sip_uri import Params, SipUri, address_of_record, host_and_port
 
 MOST_PROBLEMS: Final = 8
 "Problems that are told of one body; more would only repeat them."
@@ -33,6 +33,13 @@ _DOCTYPE: Final = re.compile(r"<!DOCTYPE|<!ENTITY", re.IGNORECASE)
 _XML_PARSER: Final = etree.XMLParser(
     resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
 )
+
+
+Listing = Literal["", "all", "others"]
+"""
+Of the 200: empty, it is no list of bindings, or not all of it can be read; `all` that a registrar would list;
+`others`: all, and some are of other devices than the REGISTER.
+"""
 
 
 class ThirdPartyBodies(NamedTuple):
@@ -67,6 +74,8 @@ class EmbeddedContact(NamedTuple):
     feature_params: Params
     pub_gruu: str | None
     q: float | None
+    echoed: bool = False
+    "Only the 200 names it: it is of another device than the REGISTER, and described as the registrar likes."
 
 
 def read_bodies(content_type: str, body: bytes) -> ThirdPartyBodies:
@@ -100,8 +109,48 @@ def embedded_contacts(bodies: ThirdPartyBodies) -> tuple[EmbeddedContact, ...]:
     for contact in bodies.asked:
         answer = granted.pop(_binding_key(contact), None)
         found.append(_embedded(contact, answer, granted_header if answer else None, asked_header))
-    found += [_embedded(answer, answer, granted_header, None) for answer in granted.values()]
+    is_beside = bodies.request is not None
+    for answer in granted.values():
+        found.append(_embedded(answer, answer, granted_header, None)._replace(echoed=is_beside))
     return tuple(found)
+
+
+def listing(bodies: ThirdPartyBodies, identities: Collection[str]) -> Listing:
+    """
+    Return whether the 200 lists bindings of one of `identities`, and of whom.
+
+    A registrar lists all that there are (RFC 3261 10.3). But not all that S-CSCFs include is of a registrar:
+    some make up a 200 of what the UE asked for. One that knows of `others`, devices that the UE's REGISTER
+    did not name, is none of those.
+    """
+    response = bodies.response
+    if response is None or not bodies.granted or bodies.problems or not _is_about(response, identities):
+        return ""
+    if any(_seconds(contact.param("expires")) == 0 for contact in bodies.granted):
+        return ""  # what has just ended is no binding: this is no list
+    asked = bodies.asked or bodies.granted[:1]
+    return "others" if any(_is_of_another(one, asked) for one in bodies.granted) else "all"
+
+
+def _is_about(response: SipMessage, identities: Collection[str]) -> bool:
+    try:
+        return address_of_record(parse_one(response.first("to") or "", "To").uri) in identities
+    except MalformedSip:
+        return False
+
+
+def _is_of_another(contact: NameAddr, asked: Iterable[NameAddr]) -> bool:
+    """Tell whether a binding is of another device than those that asked: one has several addresses, too."""
+    instance, host = contact.param("+sip.instance"), _host(contact.uri)
+    for one in asked:
+        other = one.param("+sip.instance")
+        if (instance == other) if instance and other else (host == _host(one.uri)):
+            return False
+    return True
+
+
+def _host(uri: str) -> str:
+    return host_and_port(uri).rpartition("]")[0] or host_and_port(uri).partition(":")[0]
 
 
 def _embedded(

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip, TooLarge
 from omapush.protocol.name_addr import parse_list, parse_one
+from omapush.protocol.sip_uri import as_request_uri, is_loose
 from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, InDialog, Request
 
 MOST_ROUTES: Final = 16
@@ -135,15 +136,16 @@ def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b
     """
     Return the next request of `method` and the dialog after it, to be stored before the request is sent.
 
-    `headers`: lines without CRLF; Route is written here (RFC 3261 12.2.1.1, strict routers included).
+    `headers`: lines without CRLF; Route is written here (RFC 3261 12.2.1.1, strict routers included). Of the
+    peer's Contact only what a Request-URI may have is in one.
 
     Raises:
         TooLarge: more headers, or a longer URI, than Kamailio can send.
     """
-    request_uri, routes = dialog.remote_target, list(dialog.route_set)
-    next_hop = routes[0] if routes else request_uri
-    if routes and not _is_loose(routes[0]):
-        request_uri, routes = routes[0], [*routes[1:], request_uri]
+    request_uri, routes = as_request_uri(dialog.remote_target), list(dialog.route_set)
+    next_hop = as_request_uri(routes[0]) if routes else request_uri
+    if routes and not is_loose(routes[0]):
+        request_uri, routes = next_hop, [*routes[1:], request_uri]
     lines = [*(f"Route: <{uri}>" for uri in routes), *headers]
     text = _CRLF.join(lines) + _CRLF
     if len(text.encode()) > LARGEST_HEADERS:
@@ -164,15 +166,6 @@ def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b
         dialog=InDialog(dialog.local_tag, dialog.remote_tag, after.local_cseq),
     )
     return request, after
-
-
-def loose(uri: str) -> str:
-    """Return the URI with `;lr`, as a Route value of a loose router has it (RFC 3261 19.1.1)."""
-    return uri if _is_loose(uri) else f"{uri};lr"
-
-
-def _is_loose(uri: str) -> bool:
-    return any(part.partition("=")[0] == "lr" for part in uri.lower().partition("?")[0].split(";")[1:])
 
 
 def _routes(record_route: str) -> tuple[str, ...]:

@@ -11,8 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from omapush.protocol.content_coding import CODINGS
+
 ALLOW: Final = "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY"
-"Methods that the sender agent itself answers; the rest gets 405."
+"Methods that the sender agent itself answers outside of dialogs; the rest gets 405."
+_IN_SESSIONS: Final = "INVITE, ACK, CANCEL, BYE, UPDATE"
+"What it takes besides, in the dialogs of its own INVITEs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class InboundRequest:
     "Option tags of Require that we do not have."
     hosted: str = ""
     "ARI of the application behind this server that a MESSAGE is for; empty: it is for none."
+    hosts: bool = False
+    "There are applications behind this server."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +94,41 @@ class Drop:
 
 Decision = Answer | Relay | Capture | Drop | Subscription | Notification | Hosted | InSession
 
-OPTIONS_HEADERS: Final = (
-    ("Allow", ALLOW),
-    ("Accept", "application/sdp, message/sip, application/3gpp-ims+xml, multipart/mixed"),
-    ("Supported", "path"),
+SUPPORTED: Final = ("path", "pref")
+"Option tags that a request may require of us (RFC 3327, RFC 3840 9)."
+_ACCEPT: Final = (
+    "application/sdp, message/sip, application/3gpp-ims+xml, application/reginfo+xml, application/pidf+xml, "
+    "message/sipfrag, multipart/mixed"
+)
+"Bodies of REGISTERs, of NOTIFYs to us, and of requests in sessions."
+_COMMON: Final = (
+    ("Accept-Language", "en"),
+    ("Supported", ", ".join(SUPPORTED)),
+    ("Allow-Events", "ua-profile"),
+)
+_TAKES: Final = (
+    ("Allow", f"{ALLOW}, {_IN_SESSIONS}"),
+    ("Accept", _ACCEPT),
+    ("Accept-Encoding", "identity"),
+    *_COMMON,
+)
+_HOST_TAKES: Final = (
+    ("Allow", f"{ALLOW}, MESSAGE, {_IN_SESSIONS}"),
+    ("Accept", f"{_ACCEPT}, */*"),
+    ("Accept-Encoding", ", ".join(CODINGS)),
+    *_COMMON,
 )
 
 
-UNDERSTOOD: Final = frozenset({"path", "pref"})
-"Option tags that a request may require of us (RFC 3327, RFC 3840 9)."
+def options_headers(*, hosts: bool) -> tuple[tuple[str, str], ...]:
+    """
+    Return what an answer to OPTIONS says of us (RFC 3261 11.2); more where we host applications.
+
+    The methods are all that we take, here or in a dialog; what is allowed outside of one is in each 405.
+    """
+    return _HOST_TAKES if hosts else _TAKES
+
+
 _MOST_TAGS: Final = 32
 _SCHEMES: Final = frozenset({"sip", "sips", "tel", "tels"})
 # scheme                                                  RFC 3986 3.1
@@ -112,10 +144,7 @@ def has_unknown_scheme(uri: str) -> bool:
 def not_understood(require: str) -> tuple[str, ...]:
     """Return the option tags of Require, all its values joined by commas, that we do not have."""
     tags = [tag.strip() for tag in require.split(",")][:_MOST_TAGS]
-    return tuple(tag for tag in tags if tag and tag.lower() not in UNDERSTOOD)
-
-
-_DRAINED: Final = Answer(503, "Being Drained", (*OPTIONS_HEADERS, ("Retry-After", "30")))
+    return tuple(tag for tag in tags if tag and tag.lower() not in SUPPORTED)
 
 
 def decide(request: InboundRequest, *, is_drained: bool = False) -> Decision:
@@ -126,7 +155,10 @@ def decide(request: InboundRequest, *, is_drained: bool = False) -> Decision:
     if request.unsupported and request.for_us and request.method not in ("REGISTER", "CANCEL"):
         return Answer(420, "Bad Extension", (("Unsupported", ", ".join(request.unsupported)),))
     if request.method == "OPTIONS" and request.for_us and not request.onward:
-        return _DRAINED if is_drained else Answer(200, "OK", OPTIONS_HEADERS)
+        headers = options_headers(hosts=request.hosts)
+        if is_drained:
+            return Answer(503, "Being Drained", (*headers, ("Retry-After", "30")))
+        return Answer(200, "OK", headers)
     if not request.trusted:
         return Answer(403, "Not a Trusted Peer")
     if request.for_own_profile and not request.in_dialog:

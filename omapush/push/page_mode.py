@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from omapush.protocol.feature_tags import accept_contact
+from omapush.protocol.sip_uri import loose
 from omapush.push.body import body_of
 from omapush.push.request import Request, length_of
 from omapush.push.values import Delivery
@@ -83,7 +84,7 @@ class _Frame(NamedTuple):
 def _frame(sender: Sender, profile: Profile, s_cscf: str) -> _Frame:
     next_hop = s_cscf or sender.next_hop
     host = _host(sender.sent_by)
-    lines = [f"Route: <{_loose(next_hop)}>"]
+    lines = [f"Route: <{loose(next_hop)}>"]
     if profile.asserted:
         lines.append(f"P-Asserted-Identity: <{profile.asserted}>")
     if preference := accept_contact_of(profile):
@@ -120,11 +121,6 @@ def accept_contact_of(profile: Profile) -> str:
 
 def _host(sent_by: str) -> str:
     return sent_by.rsplit(":", 1)[0]
-
-
-def _loose(uri: str) -> str:
-    """Return the URI with `;lr`, which a Route value of a loose router carries (RFC 3261 19.1.1)."""
-    return uri if ";lr" in uri.lower() else f"{uri};lr"
 
 
 def marks(delivery: Delivery, profile: Profile) -> list[str]:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from omapush.errors import MalformedSip
 from omapush.protocol.feature_tags import accept_contact
+from omapush.protocol.sip_uri import loose
 from omapush.protocol.subscription_state import SubscriptionState
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Dialog, Heard
@@ -116,7 +117,7 @@ def begin(
         local_uri=sender.uri,
         local_tag=token,
         remote_uri=aor,
-        route=(dialogs.loose(way),),
+        route=(loose(way),),
     )
     request, dialog = dialogs.compose(
         dialog, "REFER", _headers(application, sender, refer_to, dialog.call_id)

@@ -11,8 +11,14 @@ from msgspec import Struct
 from omapush.errors import MalformedSip
 from omapush.protocol.charging_vector import answer_to
 from omapush.protocol.name_addr import NameAddr, associated_uris, first_sip_address
-from omapush.protocol.sip_uri import address_of_record
-from omapush.protocol.third_party_register import EmbeddedContact, embedded_contacts, read_bodies
+from omapush.protocol.sip_uri import address_of_record, as_request_uri
+from omapush.protocol.third_party_register import (
+    EmbeddedContact,
+    Listing,
+    embedded_contacts,
+    listing,
+    read_bodies,
+)
 from omapush.protocol.usual_register import usual_contact
 from omapush.push.registration import LARGEST_EXPIRY_S, Report
 
@@ -48,7 +54,8 @@ def read_report(request: ThirdPartyRegister, now_ms: int) -> Report:
         MalformedSip: To or Expires, without which nothing can be kept.
     """
     aor = address_of_record(request.to, field="To")
-    said = _said(request)
+    associated = _associated(request, aor)
+    said = _said(request, (aor, *associated))
     return Report(
         aor=aor,
         expires_s=min(int(_expires(request)), LARGEST_EXPIRY_S),
@@ -57,11 +64,12 @@ def read_report(request: ThirdPartyRegister, now_ms: int) -> Report:
         contacts=said.contacts,
         all_contacts=said.all_contacts,
         source=said.source,
-        associated=_associated(request, aor),
+        associated=associated,
         charging=request.charging_functions,
         service_info=said.service_info,
         at_ms=now_ms,
         problems=said.problems,
+        listing=said.listing,
     )
 
 
@@ -73,9 +81,10 @@ class _Said(Struct, frozen=True, gc=False):
     source: str = "register"
     service_info: str = ""
     problems: tuple[str, ...] = ()
+    listing: Listing = ""
 
 
-def _said(request: ThirdPartyRegister) -> _Said:
+def _said(request: ThirdPartyRegister, identities: tuple[str, ...]) -> _Said:
     """Most bodies are a UE's REGISTER as all write it; that needs no parser either."""
     if request.content_type == "message/sip" and (contact := usual_contact(request.body)) is not None:
         return _Said((contact,))
@@ -86,6 +95,7 @@ def _said(request: ThirdPartyRegister) -> _Said:
         "register" if bodies.response is None else "response",
         bodies.service_info or "",
         bodies.problems,
+        listing(bodies, identities),
     )
 
 
@@ -121,9 +131,9 @@ def _associated(request: ThirdPartyRegister, aor: str) -> tuple[str, ...]:
 
 
 def _s_cscf(request: ThirdPartyRegister) -> str:
-    """Contact names the S-CSCF, else From does."""
+    """Contact names the S-CSCF, else From does; headers that it may have there are none of a Route's."""
     contact = _s_cscf_contact(request.contact)
-    return contact.uri if contact else request.from_uri
+    return as_request_uri(contact.uri if contact else request.from_uri)
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from omapush.protocol.sip_uri import host_and_port
-from omapush.protocol.third_party_register import EmbeddedContact
+from omapush.protocol.third_party_register import EmbeddedContact, Listing
 
 RECORD_VERSION: Final = 1
 UNSTATED_EXPIRY_S: Final = 3_600
@@ -20,6 +20,11 @@ UNSTATED_EXPIRY_S: Final = 3_600
 LARGEST_EXPIRY_S: Final = 604_800 * 4
 MOST_CONTACTS: Final = 32
 MOST_DOUBTS: Final = 4
+OVERTAKEN_MS: Final = 120_000
+"""
+How old a list of bindings may be when it comes: its REGISTER was repeated by the S-CSCF, after other
+application servers had been waited for, and then waited here. What was named since may be newer.
+"""
 PARTIAL_TAGS: Final = "partial"
 "Source of tags in a reg event whose S-CSCF reports no push tags: which applications there are is not known."
 
@@ -85,6 +90,8 @@ class Registration(NamedTuple):
     "Version of its document."
     reginfo_ms: int = 0
     doubts: tuple[Doubt, ...] = ()
+    lists_all: bool = False
+    "Its S-CSCF was seen to include 200s of a registrar, which list the bindings of all devices."
 
 
 _NOTHING: Final = Registration(RECORD_VERSION, "", "", "", 0, (), (), "", "", 0, 0)
@@ -107,22 +114,25 @@ class Report(Struct, frozen=True, gc=False):
     service_info: str
     at_ms: int
     problems: tuple[str, ...]
+    listing: Listing = ""
+    "Whether the contacts are all that the registrar has."
 
 
 def merge(old: Registration | None, report: Report) -> Registration:
     """
     Return the record after `report`.
 
-    A contact that the report names is replaced as a whole, so that a tag it no longer carries is
-    withdrawn (PRA-REG-6); contacts that it does not name stay until they expire. Expires 0 takes away
-    what the UE named and nothing else: it is no proof that nobody is left (docs/registration.md). From an
-    S-CSCF that the user has left for another it says nothing.
+    A contact that the report names is replaced as a whole, so that a tag it no longer carries is withdrawn
+    (PRA-REG-6); contacts that it does not name stay until they expire, or a registrar's list leaves them out
+    (`_unlisted`). Expires 0 takes away what the UE named and nothing else: it is no proof that nobody is
+    left (docs/registration.md). From an S-CSCF that the user has left for another it says nothing.
     """
     before = _NOTHING if old is None else old
     if report.expires_s == 0 and _is_left_behind(before, report):
         text = f"{report.s_cscf} says Expires 0 of a user who is at {before.s_cscf}"
         return before._replace(doubts=_with(before.doubts, Doubt("register", text, report.at_ms)))
-    contacts = _contacts(before, report)
+    unlisted = _unlisted(before, report)
+    contacts = _contacts(before, report, unlisted)
     return Registration(  # by position: names would take as long as all else here
         RECORD_VERSION,
         report.aor,
@@ -141,7 +151,8 @@ def merge(old: Registration | None, report: Report) -> Registration:
         before.reginfo_dialog,
         before.reginfo_version,
         before.reginfo_ms,
-        _doubts(before, report, contacts),
+        _doubts(before, report, contacts, unlisted),
+        _lists_all(before, report),
     )
 
 
@@ -182,10 +193,13 @@ def applications(registration: Registration, now_ms: int) -> tuple[str, ...]:
     return tuple(sorted({ari for contact in live for ari in contact.applications}))
 
 
-def _contacts(before: Registration, report: Report) -> tuple[Contact, ...]:
+def _contacts(before: Registration, report: Report, unlisted: tuple[Contact, ...]) -> tuple[Contact, ...]:
     """Latest first."""
     now = report.at_ms
     known = {contact.uri: contact for contact in before.contacts if contact.expires_ms > now}
+    for contact in unlisted:
+        if contact.at_ms <= now - OVERTAKEN_MS:
+            del known[contact.uri]
     if report.all_contacts and report.expires_s == 0:
         known.clear()
     for named in _in_turn(report.contacts):
@@ -210,7 +224,7 @@ def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) ->
         del known[contact.uri]
     # A Kamailio S-CSCF also says Expires 0 for a REGISTER that named no expiry at all: that one registers.
     expires_s = UNSTATED_EXPIRY_S if named.expires is None else min(named.expires, LARGEST_EXPIRY_S)
-    known[named.uri] = Contact(
+    made = Contact(
         uri=named.uri,
         expires_ms=report.at_ms + expires_s * 1000,
         applications=named.applications,
@@ -220,6 +234,21 @@ def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) ->
         q=named.q,
         source=report.source,
         at_ms=report.at_ms,
+    )
+    known[named.uri] = _as_described(made, former) if named.echoed and not named.applications else made
+
+
+def _as_described(echo: Contact, former: list[Contact]) -> Contact:
+    """What a device takes is in its own REGISTER: a registrar that echoes no push tag withdraws none."""
+    if not former:
+        return echo._replace(tags_source=PARTIAL_TAGS)
+    device = former[0]
+    return echo._replace(
+        applications=device.applications,
+        features=device.features,
+        instance=echo.instance or device.instance,
+        tags_source=device.tags_source or device.source,
+        tags_ms=device.tags_ms or device.at_ms,
     )
 
 
@@ -255,7 +284,52 @@ def _said_gone(before: Registration, report: Report) -> int:
     return before.said_gone_ms if report.contacts or report.all_contacts else report.at_ms
 
 
-def _doubts(before: Registration, report: Report, contacts: tuple[Contact, ...]) -> tuple[Doubt, ...]:
+def _unlisted(before: Registration, report: Report) -> tuple[Contact, ...]:
+    """
+    Return known contacts that the registrar has no more: the list in its 200 leaves them out (RFC 3261 10.3).
+
+    Only a list that is certainly one of all devices counts. One may have been overtaken by what came here
+    before it: contacts that were named in the last OVERTAKEN_MS, by whomever, are doubted and not taken away.
+    """
+    if not report.listing or not _lists_all(before, report):
+        return ()
+    now = report.at_ms
+    return tuple(
+        contact
+        for contact in before.contacts
+        if contact.expires_ms > now and not any(_is_listed(contact, named) for named in report.contacts)
+    )
+
+
+def _lists_all(before: Registration, report: Report) -> bool:
+    if report.listing == "others":
+        return True
+    return before.lists_all and host_and_port(report.s_cscf) in ("", host_and_port(before.s_cscf))
+
+
+def _is_listed(contact: Contact, named: EmbeddedContact) -> bool:
+    """Registrars may leave out parameters of an address, or have a device at another one by now."""
+    return _same(contact, named) or _address(contact.uri) == _address(named.uri)
+
+
+def _address(uri: str) -> tuple[str, str]:
+    return uri.partition(":")[2].rpartition("@")[0], host_and_port(uri)
+
+
+def _doubts(
+    before: Registration, report: Report, contacts: tuple[Contact, ...], unlisted: tuple[Contact, ...]
+) -> tuple[Doubt, ...]:
+    """The reg event is to say who is right where a list leaves out a contact that was there."""
+    doubts = _doubts_of_absence(before, report, contacts)
+    for contact in unlisted:
+        text = f"the registrar's 200 to a REGISTER lists no {contact.uri}"
+        doubts = _with(doubts, Doubt("register", text, report.at_ms))
+    return doubts
+
+
+def _doubts_of_absence(
+    before: Registration, report: Report, contacts: tuple[Contact, ...]
+) -> tuple[Doubt, ...]:
     """A REGISTER that registers answers all doubts; who it was is for the reg event to say if it does not."""
     if report.expires_s > 0:
         if report.contacts or not before.reginfo_ms:

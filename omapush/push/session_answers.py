@@ -10,6 +10,7 @@ from omapush.protocol.file_transfer import read_file_transfer
 from omapush.protocol.msrp_media import is_message_media, read_message_media, we_connect
 from omapush.protocol.msrp_uri import write_path
 from omapush.protocol.sdp import Media, SessionDescription
+from omapush.protocol.session_body import read_session_body
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Heard
 from omapush.push.request import Request
@@ -41,6 +42,7 @@ class Said(NamedTuple):
     heard: Heard
     body: bytes
     at_ms: int
+    content_type: str = ""
 
 
 def on_answer(session: Session, said: Said, *, jitter: float) -> Session | None:
@@ -108,7 +110,10 @@ def _established(session: Session, said: Said) -> Session:
 def _agreed(session: Session, said: Said) -> Session:
     """Return the session after the answer to its last offer, each m-line by itself."""
     try:
-        description = SessionDescription.parse(said.body)
+        body = read_session_body(said.content_type, said.body)
+        if body.description is None:
+            raise PushError(f"no session description in {', '.join(body.required) or 'its parts'}")
+        description = SessionDescription.parse(body.description)
         lines = max(one.line for one in session.streams) + 1
         if len(description.media) < lines:
             raise PushError(f"answers {len(description.media)} of {lines} m-lines")

@@ -17,6 +17,7 @@ from omapush.protocol.file_transfer import (
 from omapush.protocol.msrp_media import MessageMedia
 from omapush.protocol.msrp_uri import MsrpUri
 from omapush.protocol.sdp import Address, Media, Origin, SessionDescription, direction
+from omapush.protocol.sip_uri import loose
 from omapush.push import dialog as dialogs
 from omapush.push.page_mode import Sender
 from omapush.push.session import (
@@ -98,7 +99,7 @@ def begin(whom: Whom, stream: Stream, *, sender: Sender, place: Place, token: st
         local_uri=sender.uri,
         local_tag=token,
         remote_uri=whom.aor,
-        route=(dialogs.loose(whom.s_cscf or sender.next_hop),),
+        route=(loose(whom.s_cscf or sender.next_hop),),
     )
     return Session(
         version=RECORD_VERSION,

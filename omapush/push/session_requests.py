@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from omapush.errors import PushError
 from omapush.protocol.sdp import SessionDescription
+from omapush.protocol.session_body import ACCEPT, SDP_TYPE, read_session_body
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Heard
 from omapush.push.inbound import Answer
@@ -14,7 +15,6 @@ from omapush.push.session_offer import described
 from omapush.push.session_steps import over
 
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
-_SDP: Final = "application/sdp"
 _TAKEN: Final = frozenset({"BYE", "INVITE", "UPDATE"})
 "Methods that mean something in a session; any other is refused, and the session goes on."
 
@@ -83,7 +83,8 @@ def _ended_by_device(session: Session, at_ms: int) -> Session:
 
 def _renegotiated(session: Session, asked: Asked) -> tuple[Answer, Session | None]:
     """
-    A session description may close m-lines; anything else that it would change is not done (488).
+    A session description may close m-lines; anything else that it would change is not done (488). A part of
+    the body that has to be understood, and is something else, is refused (415).
 
     Without one, an UPDATE or INVITE refreshes the Contact, and the answer to an INVITE has our own offer.
     """
@@ -91,9 +92,10 @@ def _renegotiated(session: Session, asked: Asked) -> tuple[Answer, Session | Non
         refreshed = session._replace(dialog=dialogs.refreshed(session.dialog, asked.heard.contact))
         if not asked.body:
             return _accepted(refreshed, asked, described(refreshed) if asked.method == "INVITE" else b"")
-        if asked.content_type.partition(";")[0].strip().lower() != _SDP:
-            return Answer(415, "Unsupported Media Type", (("Accept", _SDP),)), session
-        offer = SessionDescription.parse(asked.body)
+        body = read_session_body(asked.content_type or "application/octet-stream", asked.body)
+        if body.description is None or body.required:
+            return Answer(415, "Unsupported Media Type", (("Accept", ACCEPT),)), session
+        offer = SessionDescription.parse(body.description)
     except PushError as error:
         return Answer(400, error.sip_reason), session
     problem = _problem(session, offer)
@@ -138,5 +140,5 @@ def _closed(stream: Stream, offer: SessionDescription, at_ms: int) -> Stream:
 def _accepted(session: Session, asked: Asked, sdp: bytes) -> tuple[Answer, Session]:
     headers = [("Contact", f"<{asked.contact}>"), ("Allow", ALLOW)]
     if sdp:
-        headers.append(("Content-Type", _SDP))
+        headers.append(("Content-Type", SDP_TYPE))
     return Answer(200, "OK", tuple(headers), sdp.decode()), session

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 from omapush.protocol import trace_context
 from omapush.protocol.trace_context import TraceContext
+from omapush.push import event_order
 from omapush.push.values import PENDING, Event, Push, Result
 
 Kind = Literal["server", "client", "internal"]
@@ -93,7 +94,7 @@ def of_deliveries(
 ) -> Iterator[Span]:
     """Give the spans of the deliveries of a push that is over, as far as its event log tells."""
     by_recipient: dict[int, list[Event]] = {}
-    for event in sorted(events, key=lambda one: one.at_ms):
+    for event in event_order.in_order(events):
         by_recipient.setdefault(event.recipient, []).append(event)
     for index, result in enumerate(results[:MOST_DELIVERIES]):
         yield from _of_delivery(context, push, index, result, by_recipient.get(index, []))

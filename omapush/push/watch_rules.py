@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip
+from omapush.protocol.sip_uri import loose
 from omapush.protocol.subscription_state import SubscriptionState
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Heard
@@ -143,7 +144,7 @@ def _subscribe(
         local_uri=plan.sender_uri,
         local_tag=token,
         remote_uri=watch.aor,
-        route=(dialogs.loose(s_cscf),),
+        route=(loose(s_cscf),),
     )
     asking = watch._replace(
         state="asking",

@@ -12,7 +12,7 @@ from omapush.protocol.feature_tags import PUSH_TAG
 from omapush.protocol.name_addr import parse_list
 from omapush.protocol.sip_core import Core
 from omapush.protocol.sip_message import SipMessage
-from omapush.protocol.sip_uri import SipUri
+from omapush.protocol.sip_uri import SipUri, as_request_uri
 from omapush.receiver.authentication import Authenticator
 from omapush.receiver.endpoint import METHODS, Endpoint
 from omapush.receiver.settings import Settings
@@ -172,7 +172,7 @@ class Dialog:
         """Take the remote target, if the request names one (RFC 6665 4.5: SUBSCRIBE and NOTIFY do)."""
         contact = message.first("contact")
         if contact is not None:
-            self.target = parse_list(contact, "Contact")[0].uri
+            self.target = as_request_uri(parse_list(contact, "Contact")[0].uri)
 
     async def request(
         self, method: str, headers: Sequence[tuple[str, str]], body: bytes = b"", *, target: str = ""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from omapush.errors import MalformedSdp, MalformedSip
-from omapush.protocol import multipart
 from omapush.protocol.file_transfer import FileRange, FileTransfer, read_file_transfer
 from omapush.protocol.msrp_media import (
     PORT_OF_ACTIVE,
@@ -16,11 +15,10 @@ from omapush.protocol.msrp_media import (
     read_message_media,
 )
 from omapush.protocol.msrp_uri import MsrpUri
-from omapush.protocol.multipart import media_type
 from omapush.protocol.sdp import Address, Attributes, Media, Origin, SessionDescription
+from omapush.protocol.session_body import read_session_body
 from omapush.protocol.sip_message import SipMessage
 
-SDP_TYPE: Final = "application/sdp"
 _MIRRORED: Final = frozenset({"file-selector", "file-transfer-id"})
 "Attributes that a refused m-line has as it was offered."
 
@@ -69,19 +67,10 @@ def session_description(message: SipMessage) -> bytes | None:
     None: there is none.
 
     Raises:
-        MalformedSip, MalformedMime: Content-Type or the parts of the body cannot be read.
+        MalformedMime: Content-Type or the parts of the body cannot be read.
     """
     written = message.first("content-type")
-    if not message.body or written is None:
-        return None
-    kind = media_type(written, "Content-Type")
-    if kind.essence == SDP_TYPE:
-        return message.body
-    if kind.essence.startswith("multipart/"):
-        for part in multipart.split(written, message.body):
-            if media_type(part.header("content-type") or "text/plain", "Content-Type").essence == SDP_TYPE:
-                return part.body
-    return None
+    return read_session_body(written, message.body).description if message.body and written else None
 
 
 def read_offer(body: bytes) -> tuple[SessionDescription, tuple[Line, ...]]:

@@ -8,11 +8,12 @@ from typing import Final
 
 from omapush.errors import PushError
 from omapush.protocol.feature_sets import FeatureSet
+from omapush.protocol.session_body import SDP_TYPE
 from omapush.protocol.sip_core import Core, seconds
 from omapush.receiver.agent import Agent
 from omapush.receiver.delivery import Answer, Delivery, refusal, respond
 from omapush.receiver.endpoint import Request, warning
-from omapush.receiver.file_offers import SDP_TYPE, session_description
+from omapush.receiver.file_offers import session_description
 from omapush.receiver.files import Files
 from omapush.receiver.push import AnswerWith, Reason, Refused
 from omapush.receiver.session import Session, out_of_order

@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from omapush.push import event_order
 from omapush.push.values import Event
 from omapush.store import codec, keys
 from omapush.store.client import Command, Store, ask_all
@@ -22,7 +23,6 @@ MOST_WITH_PUSH: Final = 16
 _FIELDS: Final = tuple(f"e{number}" for number in range(MOST_WITH_PUSH))
 _PAGE: Final = 2_000
 "Lines of a list in one trip to Redis."
-_ENDS_OF_TRIES: Final = frozenset({"retry", "final"})
 _READING: Final = "read events"
 
 
@@ -100,19 +100,13 @@ def _numbered(first: int, found: Sequence[bytes]) -> list[Line]:
     return [Line(number, codec.event(data)) for number, data in enumerate(found, first)]
 
 
-def _merged(ours: Iterable[Line], theirs: Iterable[Line]) -> list[Line]:
+def _merged(ours: Sequence[Line], theirs: Iterable[Line]) -> list[Line]:
     """Mostly the list goes on where the push has no more room; lines of an older node are among ours."""
     return list(heapq.merge(_in_order(ours), theirs, key=_at_ms))
 
 
-def _in_order(lines: Iterable[Line]) -> list[Line]:
-    """An answer may be stored before its sender has noted that the push left, both of one millisecond."""
-    found = sorted(lines, key=_at_ms)
-    for place in range(1, len(found)):
-        before, line = found[place - 1].event, found[place].event
-        if before.name in _ENDS_OF_TRIES and line.name == "sent" and before.at_ms == line.at_ms:
-            found[place - 1], found[place] = found[place], found[place - 1]
-    return found
+def _in_order(lines: Sequence[Line]) -> list[Line]:
+    return [lines[position] for position in event_order.order_of([line.event for line in lines])]
 
 
 def _at_ms(line: Line) -> int:

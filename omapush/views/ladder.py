@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from omapush.push import event_order
 from omapush.push.values import Event
 
 LANES: Final = ("initiator", "api", "outbox", "core/device")
@@ -15,13 +16,13 @@ _SIP_CODE: Final = re.compile(r"\(([1-6][0-9]{2})\b")
 _RANK: Final = {
     "accepted": 0,
     "sent": 2,
-    "reply": 3,
-    "retry": 3,
-    "final": 3,
-    "notified": 4,
-    "notify-failed": 4,
+    "reply": 2,
+    "retry": 2,
+    "final": 2,
+    "notified": 3,
+    "notify-failed": 3,
 }
-"Order of events of the same millisecond, whose lines may reach the log in another; others rank 1."
+"Order of events of the same millisecond; others rank 1. Requests and their ends take turns."
 
 
 class Step(NamedTuple):
@@ -35,7 +36,7 @@ class Step(NamedTuple):
 
 def in_order(events: Iterable[Event]) -> list[Event]:
     """Return events in the order in which they happened, also those of one millisecond."""
-    return sorted(events, key=lambda event: (event.at_ms, _RANK.get(event.name, 1)))
+    return event_order.in_order(sorted(events, key=lambda event: (event.at_ms, _RANK.get(event.name, 1))))
 
 
 def steps(events: Sequence[Event]) -> Iterator[Step]:

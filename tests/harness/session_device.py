@@ -94,6 +94,12 @@ def m_lines(body: bytes) -> list[MLine]:
     return [MLine("m=message " + text) for text in _M_LINE.split(body.decode())[1:]]
 
 
+def beside(head: str, other: bytes, description: bytes) -> bytes:
+    """A multipart body, of boundary `beside`, of another part and a session description."""
+    parts = ((head.encode(), other), (b"Content-Type: application/sdp", description))
+    return b"".join(b"--beside\r\n%b\r\n\r\n%b\r\n" % part for part in parts) + b"--beside--\r\n"
+
+
 @dataclass
 class Device:
     """
@@ -114,6 +120,8 @@ class Device:
     "Positions of m-lines that it refuses."
     extra: str = ""
     "More lines for each m-line of its answers, with CRLF."
+    beside: tuple[str, bytes] | None = None
+    "Header lines and body of a part that its answers have before their description."
     record_route: str = ""
     accept_types: str = "*"
     media: MsrpPeer | None = None
@@ -141,7 +149,11 @@ class Device:
         }
         if self.record_route:
             headers["Record-Route"] = self.record_route
-        return Says(200, "OK", headers, self.sdp(invite.body), self.tag)
+        body = self.sdp(invite.body)
+        if self.beside is not None:
+            headers["Content-Type"] = "multipart/mixed;boundary=beside"
+            body = beside(*self.beside, body)
+        return Says(200, "OK", headers, body, self.tag)
 
     def sdp(self, offer: bytes) -> bytes:
         """The answer to an offer."""

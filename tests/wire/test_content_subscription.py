@@ -192,6 +192,23 @@ def test_compact_header_names_are_read_like_the_others(device: Subscriber) -> No
     assert device.stack.result(device.stack.submit(device.aor, app="once.ua")).method == "NOTIFY"
 
 
+def test_headers_of_a_contact_are_in_no_request_to_it(device: Subscriber) -> None:
+    """RFC 3261 19.1.1; Kamailio itself would send them as they are."""
+    raw = device.subscribe(**wants(APP), expires="600", accept="")
+    place = f"127.0.0.1:{device.core.port}>;+sip".encode()
+    assert place in raw
+    told = raw.replace(place, place.replace(b">", b";method=REFER?Subject=x&Route=%3Csip:evil%3E>"))
+
+    answer = device.core.ask(told, device.stack.sip)
+
+    device.to_tag = answer.header("To").rpartition(";tag=")[2]
+    [notify] = device.notifies(1)
+    user = device.aor.partition(":")[2].partition("@")[0]
+    assert notify.start_line == f"NOTIFY sip:{user}@127.0.0.1:{device.core.port} SIP/2.0"
+    device.settle()
+    assert device.stack.result(device.stack.submit(device.aor)).method == "NOTIFY"
+
+
 def test_a_strict_router_in_the_route_set_gets_the_request_uri(device: Subscriber) -> None:
     """RFC 3261 12.2.1.1, with proxies on both sides of it."""
     core = f"127.0.0.1:{device.core.port}"

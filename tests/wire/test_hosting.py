@@ -245,6 +245,15 @@ def test_content_of_40_kilobytes_passes(host: Stack, scscf: SipPeer, backend: Ba
 
 
 @pytest.mark.req("PRA-MSG-4")
+def test_options_say_what_hosted_applications_take_as_well(host: Stack, scscf: SipPeer) -> None:
+    """RFC 3261 11.2."""
+    answer = scscf.ask(request("OPTIONS", "sip:psa@home1.example", scscf.address), host.sip)
+
+    assert "MESSAGE" in answer.header("Allow").split(", ")
+    assert "*/*" in answer.header("Accept").split(", ")
+    assert answer.header("Accept-Encoding") == "gzip, deflate, identity"
+
+
 def test_an_extension_that_is_required_and_not_known_gets_420(host: Stack, scscf: SipPeer) -> None:
     answer = scscf.ask(push(host, scscf, "sip:ext@ims.lab", headers=[("Require", "pref, 100rel")]), host.sip)
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from omapush.push.registration import Contact, Registration
-from omapush.store import keys
+from omapush import clock
+from omapush.push.registrar import ThirdPartyRegister, read_report
+from omapush.push.registration import Contact, Doubt, Registration
+from omapush.store import keys, registrations
 from tests.fakes.sip_text import SipText, write
 from tests.harness.messagepack import named, unpacked
 from tests.harness.sip_peer import SipPeer
@@ -24,6 +26,7 @@ def stored(stack: Stack, aor: str) -> dict[str, Any]:
     data = stack.db.get(keys.registration(stack.store.layout.user_shard(aor), aor))
     record = named(Registration, unpacked(data))
     record["contacts"] = [named(Contact, contact) for contact in record["contacts"]]
+    record["doubts"] = [named(Doubt, doubt) for doubt in record["doubts"]]
     return record
 
 
@@ -102,6 +105,42 @@ def test_expires_0_of_one_contact_leaves_the_other(stack: Stack, core: SipPeer) 
         assert core.ask(raw, stack.sip).status == 200
 
     assert uris(stored(stack, aor)) == ["sip:b@127.0.0.1:2"]
+
+
+def test_a_binding_that_the_registrar_no_longer_lists_is_gone(stack: Stack, core: SipPeer) -> None:
+    """RFC 3261 10.3: its own REGISTER with Expires 0 came while we were away."""
+    aor = "sip:listed@home1.example"
+    places = {name: f"sip:{name}@127.0.0.{number}:5092" for number, name in enumerate("abc", start=1)}
+    registered_ms = clock.now_ms() - 300_000
+    reports = [
+        read_report(
+            ThirdPartyRegister(
+                aor, "", f"<sip:127.0.0.1:{core.port}>", "600", "", "", "", "", *MESSAGE_SIP[1:], body
+            ),
+            registered_ms,
+        )
+        for body in (ue_register(aor, place) for place in places.values())
+    ]
+    registrations.capture(stack.store, reports)
+    assert uris(stored(stack, aor)) == sorted(places.values())
+
+    ok = write(
+        "SIP/2.0 200 OK",
+        [("To", f"<{aor}>;tag=r"), *(("Contact", f"<{places[name]}>;expires=500") for name in "ab")],
+    )
+    parts = [
+        b"--r\r\nContent-Type: message/sip\r\n\r\n%b\r\n" % one for one in (ue_register(aor, places["a"]), ok)
+    ]
+    headers = [("Content-Type", "multipart/mixed;boundary=r")]
+    raw = register(aor, core, headers=headers, body=b"".join(parts) + b"--r--\r\n")
+    assert core.ask(raw, stack.sip).status == 200
+
+    record = stored(stack, aor)
+    assert uris(record) == [places["a"], places["b"]]
+    assert all(one["applications"] == ["mms.ua", "ulp.ua"] for one in record["contacts"])
+    assert [doubt["text"] for doubt in record["doubts"]] == [
+        f"the registrar's 200 to a REGISTER lists no {places['c']}"
+    ]
 
 
 def test_expires_0_without_a_body_proves_nothing(stack: Stack, core: SipPeer) -> None:

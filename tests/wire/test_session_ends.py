@@ -10,7 +10,7 @@ import pytest
 from omapush import clock
 from omapush.store import cancelling
 from tests.conftest import MakeStack
-from tests.harness.session_device import SESSIONS, TAKES, Device, employ, m_lines
+from tests.harness.session_device import SESSIONS, TAKES, Device, beside, employ, m_lines
 from tests.harness.sip_peer import Says, SipPeer
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
@@ -300,6 +300,28 @@ def test_a_reinvite_that_changes_more_is_refused_and_the_session_goes_on(
 
     assert answer.status == status
     device.until("open", "agreed")
+    device.transferred()
+    assert device.stack.result(ref).state == "delivered"
+
+
+@pytest.mark.parametrize(("handling", "status"), [("optional", 200), ("required", 415)])
+def test_an_offer_beside_something_else_is_read_unless_that_has_to_be_understood(
+    device: Device, handling: str, status: int
+) -> None:
+    """RFC 5621 4."""
+    ref = push(device)
+    device.until("open", "agreed")
+    isup = f"Content-Type: application/isup\r\nContent-Disposition: signal;handling={handling}"
+    body = beside(isup, b"\x06\x16", device.sdp(device.invite.body))
+
+    answer = device.asks("INVITE", body, content_type="multipart/mixed;boundary=beside")
+
+    assert answer.status == status
+    if status == 200:
+        device.acknowledges(answer)
+        assert [line.port for line in m_lines(answer.body)] == [2855]
+    else:
+        assert "multipart/mixed" in answer.header("Accept").split(", ")
     device.transferred()
     assert device.stack.result(ref).state == "delivered"
 

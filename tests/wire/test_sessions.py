@@ -248,6 +248,18 @@ def test_an_answer_without_a_session_description_ends_the_session(device: Device
     assert device.wait("BYE")[0].header("To").endswith(";tag=bare")
 
 
+def test_a_description_beside_something_else_is_found_in_the_answer(device: Device) -> None:
+    """RFC 5621; a gateway to another network brings its own words along."""
+    isup = "Content-Type: application/isup;version=itu-t92+\r\nContent-Disposition: signal;handling=optional"
+    device.beside = (isup, b"\x06\x16\x04\x00")
+    ref = push(device)
+    device.until("open", "agreed")
+
+    device.transferred()
+
+    assert device.stack.result(ref).state == "delivered"
+
+
 def test_an_answer_with_a_contact_that_no_request_reaches_ends_the_session(device: Device) -> None:
     device.answers = [Says(200, "OK", {"Contact": "<tel:+15551234>"}, to_tag="phone")]
     ref = push(device, app=ONCE)

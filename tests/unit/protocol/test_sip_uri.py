@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from omapush.errors import MalformedSip
 from omapush.protocol import sip_uri
-from omapush.protocol.sip_uri import LONGEST_URI, SipUri, address_of_record
+from omapush.protocol.sip_uri import (
+    LONGEST_URI,
+    SipUri,
+    address_of_record,
+    as_request_uri,
+    host_and_port,
+    is_loose,
+    loose,
+)
 
 VALID = (
     "sip:alice@home1.example",
@@ -112,6 +120,8 @@ def test_a_uri_longer_than_any_we_could_send_to_is_refused() -> None:
         ("sip:+15550102@home1.example;user=phone", "sip:+15550102@home1.example"),
         ("sips:alice@home1.example", "sips:alice@home1.example"),
         ("sip:alice@[2001:DB8::9]", "sip:alice@[2001:db8::9]"),
+        ("sip:alice@[2001:0db8:0:0::0009]:5061", "sip:alice@[2001:db8::9]:5061"),
+        ("sip:[::ffff:192.0.2.9]", "sip:[::ffff:c000:209]"),
         ("sip:psa.home1.example", "sip:psa.home1.example"),
         ("TEL:+1-(555).01-02", "tel:+15550102"),
         ("tel:+15550102;ext=7", "tel:+15550102"),
@@ -166,3 +176,70 @@ def test_an_identity_in_our_own_form_is_one_and_stays_as_it_is(text: str) -> Non
 
     assert address_of_record(text) == text == f"{uri.scheme}:{uri.user}@{uri.host}"
     assert (uri.host.lower().removesuffix("."), uri.port, uri.params) == (uri.host, None, ())
+
+
+@pytest.mark.parametrize(
+    ("written", "usable"),
+    [
+        ("sip:a@h:5061;transport=tcp;lr", "sip:a@h:5061;transport=tcp;lr"),
+        ("sip:a@h?Subject=x", "sip:a@h"),
+        ("sip:a@h;transport=tcp?Subject=x&Route=%3Csip:r%3E", "sip:a@h;transport=tcp"),
+        ("sip:a@h;METHOD=INVITE;transport=tcp", "sip:a@h;transport=tcp"),
+        ("sip:a@h;lr;method=INVITE?x=y", "sip:a@h;lr"),
+        ("sip:a@h;methods=x;y=method", "sip:a@h;methods=x;y=method"),
+        ("sip:a;method=b?c@h;method=d?e=f", "sip:a;method=b?c@h"),
+        ("sip:h;method=REFER", "sip:h"),
+        ("sip:h?x=y", "sip:h"),
+    ],
+)
+def test_what_no_request_uri_may_have_is_taken_out_of_a_contact(written: str, usable: str) -> None:
+    """RFC 3261 19.1.1; what stands in the user part is the user's."""
+    assert as_request_uri(written) == usable
+    assert as_request_uri(usable) == usable
+
+
+@pytest.mark.parametrize(
+    ("uri", "made"),
+    [
+        ("sip:s", "sip:s;lr"),
+        ("sip:s;lr", "sip:s;lr"),
+        ("sip:s;lr=on", "sip:s;lr=on"),
+        ("sip:s;LR", "sip:s;LR"),
+        ("sip:s;lrx", "sip:s;lrx;lr"),
+        ("sip:a;lr@s", "sip:a;lr@s;lr"),
+        ("sip:s?x=y", "sip:s;lr"),
+    ],
+)
+def test_a_route_is_made_loose_once(uri: str, made: str) -> None:
+    assert loose(uri) == made
+    assert is_loose(made)
+    assert is_loose(uri) == (uri == made)
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("sip:a@Host:5060;x=y", "host:5060"),
+        ("sip:host?x=y", "host"),
+        ("sip:[2001:DB8:0::1]:5060;lr", "[2001:db8::1]:5060"),
+        ("sip:a@[no-address]:5060", "[no-address]:5060"),
+    ],
+)
+def test_two_spellings_of_a_place_are_one(uri: str, place: str) -> None:
+    assert host_and_port(uri) == place
+
+
+@given(URI_LIKE)
+@example("sip:a@h;method=x;method=y?z")
+def test_what_stays_is_fit_for_a_request_uri(text: str) -> None:
+    usable = as_request_uri(text)
+
+    assert as_request_uri(usable) == usable
+    assert usable.startswith(text.partition("@")[0] if "@" in text else "")
+    try:
+        uri = SipUri.parse(text)
+    except MalformedSip:
+        return
+    left = SipUri.parse(usable)
+    assert (left.user, left.host, left.port, left.headers) == (uri.user, uri.host, uri.port, "")
+    assert left.params == tuple(one for one in uri.params if one[0] != "method")

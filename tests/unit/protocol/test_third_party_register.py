@@ -15,6 +15,7 @@ from omapush.protocol.third_party_register import (
     EmbeddedContact,
     ThirdPartyBodies,
     embedded_contacts,
+    listing,
     read_bodies,
 )
 
@@ -246,8 +247,49 @@ def test_contacts_that_only_one_of_the_messages_names_are_reported_too() -> None
     )
 
     assert [
-        (contact.uri, contact.expires, contact.applications) for contact in embedded_contacts(bodies)
-    ] == [("sip:gone@h", 0, ()), ("sip:other@h", 70, ("ulp.ua",))]
+        (contact.uri, contact.expires, contact.applications, contact.echoed)
+        for contact in embedded_contacts(bodies)
+    ] == [("sip:gone@h", 0, (), False), ("sip:other@h", 70, ("ulp.ua",), True)]
+
+
+TO = "To: <sip:alice@home1.example>;tag=r"
+MINE = 'Contact: <sip:a@192.0.2.1>;+sip.instance="<urn:uuid:1>"'
+OTHERS = 'Contact: <sip:b@192.0.2.1>;+sip.instance="<urn:uuid:2>"'
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted", "found"),
+    [
+        ([MINE], [TO, MINE], "all"),
+        ([MINE], [TO, MINE, OTHERS], "others"),
+        ([MINE], ["t: Alice <SIP:alice@HOME1.example>", MINE, OTHERS], "others"),
+        (["Contact: <sip:a@192.0.2.1>;expires=0"], [TO, "Contact: <sip:b@192.0.2.2>"], "others"),
+        ([MINE], [TO], ""),
+        ([MINE], [TO, MINE, OTHERS + ";expires=0"], ""),
+        ([MINE], [TO, MINE, OTHERS, "Contact: <<"], ""),
+        ([MINE], ["To: <sip:bob@home1.example>", MINE, OTHERS], ""),
+        ([MINE], ["To: nobody", MINE, OTHERS], ""),
+        # another address of the same device: no proof that there are others'
+        ([MINE], [TO, MINE, MINE.replace("192.0.2.1", "192.0.2.7")], "all"),
+        ([MINE], [TO, MINE, "Contact: <sip:a@192.0.2.1:5062>"], "all"),
+        ([MINE], [TO, *[f"Contact: <sip:{n}@192.0.2.{n}>" for n in range(33)]], ""),
+    ],
+)
+def test_a_200_lists_all_bindings_only_where_it_shows_that_it_does(
+    asked: list[str], granted: list[str], found: str
+) -> None:
+    """RFC 3261 10.3; some S-CSCFs make a 200 up of what was asked for."""
+    bodies = multipart_of(register(*asked), ok(*granted))
+
+    assert listing(bodies, ("sip:alice@home1.example", "tel:+1555")) == found
+
+
+def test_without_the_200_there_is_no_list_and_without_the_register_two_devices_are_one() -> None:
+    identities = ("sip:alice@home1.example",)
+    assert listing(multipart_of(register(MINE, OTHERS)), identities) == ""
+    assert listing(multipart_of(ok(TO, MINE)), identities) == "all"
+    assert listing(multipart_of(ok(TO, MINE, OTHERS)), identities) == "others"
+    assert not any(one.echoed for one in embedded_contacts(multipart_of(ok(TO, MINE, OTHERS))))
 
 
 def test_the_case_of_the_user_part_tells_contacts_apart() -> None:

@@ -13,7 +13,6 @@ from omapush.push.dialog import (
     is_lower,
     learn,
     learn_from_answer,
-    loose,
 )
 
 TARGET = "<sip:reg@10.0.0.1;transport=udp>"
@@ -118,8 +117,12 @@ def test_what_kamailio_cannot_send_is_a_typed_error() -> None:
         compose(begun()._replace(remote_uri="sip:" + "x" * 1_100), "NOTIFY", [])
 
 
-@pytest.mark.parametrize(
-    ("uri", "made"), [("sip:s", "sip:s;lr"), ("sip:s;lr", "sip:s;lr"), ("sip:s;lr=on", "sip:s;lr=on")]
-)
-def test_a_route_is_made_loose_once(uri: str, made: str) -> None:
-    assert loose(uri) == made
+@pytest.mark.parametrize("routes", ["", "<sip:p1;lr>", "<sip:strict.x;method=INVITE?Subject=x>"])
+def test_headers_and_method_of_a_contact_are_in_no_request(routes: str) -> None:
+    """RFC 3261 19.1.1: neither in a Request-URI nor in a Route."""
+    said = Heard("r", 4, "<sip:a@10.0.0.1;method=INVITE;x=1?Route=%3Csip:evil%3E&Subject=hi>", routes)
+
+    request, _ = compose(learn(begun(), said), "NOTIFY", [])
+
+    assert "sip:a@10.0.0.1;x=1" in (request.request_uri, request.headers[8:-3])
+    assert not any(word in f"{request}" for word in ("evil", "Subject", "method=INVITE"))

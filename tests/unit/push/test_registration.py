@@ -4,9 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from omapush.protocol.third_party_register import EmbeddedContact
+from omapush.protocol.third_party_register import EmbeddedContact, Listing
 from omapush.push.registration import (
     MOST_CONTACTS,
+    OVERTAKEN_MS,
+    PARTIAL_TAGS,
     Registration,
     Report,
     applications,
@@ -17,6 +19,7 @@ from omapush.push.registration import (
 
 NOW = 1_000_000_000
 AOR = "sip:alice@home1.example"
+S_CSCF = "sip:s-cscf.example"
 
 
 def contact(
@@ -39,7 +42,7 @@ def report(
     return Report(
         aor=AOR,
         expires_s=expires_s,
-        s_cscf=words.get("s_cscf", "sip:s-cscf.example"),
+        s_cscf=words.get("s_cscf", S_CSCF),
         path="",
         contacts=contacts,
         all_contacts=wildcard,
@@ -162,6 +165,87 @@ def test_what_a_report_does_not_say_stays_known() -> None:
 
 def test_a_user_without_a_record_is_not_registered() -> None:
     assert not is_registered(None, NOW)
+
+
+LATER = NOW + OVERTAKEN_MS
+
+
+def listed(
+    *contacts: EmbeddedContact, kind: Listing = "others", at_ms: int = LATER, s_cscf: str = S_CSCF
+) -> Report:
+    """A report with a registrar's list of these."""
+    return replace(report(*contacts, at_ms=at_ms, s_cscf=s_cscf), listing=kind)
+
+
+def of_others(named: EmbeddedContact) -> EmbeddedContact:
+    """The same as a 200 to the REGISTER of another device lists it."""
+    return named._replace(applications=(), feature_params=(), echoed=True)
+
+
+def test_a_binding_that_the_registrar_does_not_list_is_gone_and_the_reg_event_is_asked() -> None:
+    """RFC 3261 10.3: a 200 to REGISTER lists all bindings."""
+    before = merged(report(A), report(B), report(contact("sip:c@3")))
+
+    record = merge(before, listed(A, of_others(B)))
+
+    assert uris(record) == {"sip:a@1", "sip:b@2"}
+    assert record.lists_all
+    assert contradiction(before, record) == "the registrar's 200 to a REGISTER lists no sip:c@3"
+
+
+def test_what_was_named_while_the_list_may_have_been_under_way_is_only_doubted() -> None:
+    """REGISTERs of two devices overtake each other; the list is that of the earlier one."""
+    for young in (report(B, at_ms=NOW + 1), listed(A, of_others(B), at_ms=NOW + 1)):
+        before = merged(report(A), young)
+
+        record = merge(before, listed(A, of_others(contact("sip:c@3")), at_ms=LATER))
+
+        assert uris(record) == {"sip:a@1", "sip:b@2", "sip:c@3"}
+        assert "sip:b@2" in contradiction(before, record)
+
+
+def test_a_list_that_may_be_made_up_takes_nothing_away_until_its_s_cscf_was_seen_to_list_all() -> None:
+    """A 200 with the contact that asked and no other."""
+    before = merged(report(A), report(B))
+    assert uris(merge(before, listed(A, kind="all"))) == {"sip:a@1", "sip:b@2"}
+    assert contradiction(before, merge(before, listed(A, kind="all"))) == ""
+
+    seen = merge(before, listed(A, of_others(B), at_ms=NOW + 1))
+    later = NOW + 1 + OVERTAKEN_MS
+    assert uris(merge(seen, listed(A, kind="all", at_ms=later))) == {"sip:a@1"}
+    elsewhere = listed(A, kind="all", at_ms=later, s_cscf="sip:other.example")
+    assert uris(merge(seen, elsewhere)) == {"sip:a@1", "sip:b@2"}
+    assert uris(merge(merge(seen, elsewhere), listed(A, kind="all", at_ms=later))) == {"sip:a@1", "sip:b@2"}
+    unnamed = listed(A, kind="all", at_ms=later, s_cscf="")
+    assert uris(merge(seen, unnamed)) == {"sip:a@1"}
+
+
+def test_a_binding_is_listed_however_its_address_is_written_or_wherever_its_device_is_now() -> None:
+    before = merged(report(A), report(B), report(contact("sip:d@4", instance="<urn:4>")))
+    spelled = of_others(contact("sip:b@2;transport=udp"))
+    moved = of_others(contact("sip:d@5", instance="<urn:4>"))
+
+    record = merge(before, listed(A, spelled, moved))
+
+    assert not record.doubts
+    assert {"sip:a@1", "sip:d@5"} < uris(record)
+
+
+def test_a_device_keeps_the_tags_of_its_own_register_when_another_ones_200_lists_it() -> None:
+    """Registrars echo an address and few of its parameters."""
+    record = merge(merged(report(A), report(B)), listed(A, of_others(B._replace(expires=900))))
+
+    [b] = [one for one in record.contacts if one.uri == "sip:b@2"]
+    assert (b.applications, b.tags_source, b.tags_ms) == (("mms.ua",), "register", NOW)
+    assert (b.expires_ms, b.at_ms) == (LATER + 900_000, LATER)
+    told = merge(record, listed(of_others(B)._replace(applications=("ulp.ua",)), A))
+    assert next(one for one in told.contacts if one.uri == "sip:b@2").applications == ("ulp.ua",)
+
+
+def test_of_a_device_that_only_a_list_names_it_is_not_known_what_it_takes() -> None:
+    record = merge(merged(report(A)), listed(A, of_others(B)))
+
+    assert [one.tags_source for one in record.contacts if one.uri == "sip:b@2"] == [PARTIAL_TAGS]
 
 
 REPORTS = st.lists(
