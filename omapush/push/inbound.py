@@ -13,6 +13,8 @@ from typing import Final
 
 from omapush.protocol.content_coding import CODINGS
 
+UA_PROFILE: Final = "ua-profile"
+"Event package whose notifier we are (PROP-X-6)."
 ALLOW: Final = "REGISTER, OPTIONS, SUBSCRIBE, NOTIFY"
 "Methods that the sender agent itself answers outside of dialogs; the rest gets 405."
 _IN_SESSIONS: Final = "INVITE, ACK, CANCEL, BYE, UPDATE"
@@ -104,7 +106,7 @@ _ACCEPT: Final = (
 _COMMON: Final = (
     ("Accept-Language", "en"),
     ("Supported", ", ".join(SUPPORTED)),
-    ("Allow-Events", "ua-profile"),
+    ("Allow-Events", UA_PROFILE),
 )
 _TAKES: Final = (
     ("Allow", f"{ALLOW}, {_IN_SESSIONS}"),

@@ -23,10 +23,10 @@ from omapush.push.application_routing import Addressed, RoutedRequest, RoutingRu
 from omapush.push.asserted import identities
 from omapush.push.body import WRAPPED_TYPE
 from omapush.push.capability_sources import device_name
-from omapush.push.inbound import Answer
+from omapush.push.inbound import UA_PROFILE, Answer
 from omapush.push.values import TARGET_LENGTH, target
 
-PACKAGE: Final = "ua-profile"
+PACKAGE: Final = UA_PROFILE
 ALLOW_EVENTS: Final = (("Allow-Events", PACKAGE),)
 DEVICE: Final = "device"
 CONTENT: Final = "oma-app"

@@ -143,5 +143,5 @@ def test_the_event_package_of_pushes_is_named_once_in_the_server_and_once_in_the
         and "checks" not in file.name
     ]
 
-    assert sorted(named) == ["omapush/push/subscribe.py", "omapush/receiver/subscriber_rules.py"]
+    assert sorted(named) == ["omapush/push/inbound.py", "omapush/receiver/subscriber_rules.py"]
     assert begun == []  # but in an example of the configuration
