@@ -7,12 +7,12 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litestar import Litestar, asgi
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
 from omapush.audit.journal import journal_for
 from omapush.config import Config
@@ -56,6 +56,7 @@ from omapush.pap_http.steering import ApiSteering, Lasting
 from omapush.pap_http.tokens import BearerTokens
 from omapush.pap_http.tracing import Tracing
 from omapush.store import client
+from omapush.store.client import Store
 from omapush.telemetry.opening import span_export
 from omapush.telemetry.wishes import Wishes
 
@@ -66,50 +67,49 @@ Look = Callable[[], Coroutine[Any, Any, None]]
 "What is looked at for as long as the application runs."
 
 
-def create(config: Config) -> Litestar:
-    """Return the application for `config`; its connections open with the first request."""
-    store = client.connect(config.redis)
-    gate = OutboxGate(store, config.api.max_waiting)
-    metrics = Metrics(config, store, gate)
-    quotas = Quotas(config, store, metrics)
-    commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
-    wishes, export = Wishes(config.trace, store), span_export(config.trace, "api")
-    line = Line()
-    admission = Admission(config.overload.http_queue_ms, commit.wait_s, line.wait_s)
-    problems = Problems(metrics)
-    trail = AuditTrail(
-        journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required
-    )
-    large_bodies = LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes)
-    checks, lockout = PasswordChecks(), Lockout(store, partial(tell_lock, trail, metrics))
+class _Shared(NamedTuple):
+    """What is made once and outlives every reload of the configuration."""
 
-    def parts_for(values: Config) -> Parts:
-        wishes.share = values.trace.share
-        tracing = Tracing(values.trace, wishes, export)
-        count = metrics.pushes.submitted
-        intake = Intake(values, store, commit, quotas, gate.has_room, tracing, count)
+    store: Store
+    gate: OutboxGate
+    metrics: Metrics
+    quotas: Quotas
+    commit: GroupCommit
+    wishes: Wishes
+    export: SpanExport | None
+    line: Line
+    admission: Admission
+    trail: AuditTrail
+    large_bodies: LargeBodies
+    checks: PasswordChecks
+    lockout: Lockout
+
+    def parts(self, values: Config) -> Parts:
+        """Return what the routes share while `values` is the configuration."""
+        self.wishes.share = values.trace.share
+        tracing = Tracing(values.trace, self.wishes, self.export)
+        count, has_room = self.metrics.pushes.submitted, self.gate.has_room
+        intake = Intake(values, self.store, self.commit, self.quotas, has_room, tracing, count)
         return Parts(
             values,
-            store,
-            metrics,
-            Door(Accounts(values, checks), lockout, tokens_of(values)),
-            large_bodies,
+            self.store,
+            self.metrics,
+            Door(Accounts(values, self.checks), self.lockout, tokens_of(values)),
+            self.large_bodies,
             intake,
-            admission,
-            PapService(values, store, intake),
+            self.admission,
+            PapService(values, self.store, intake),
         )
 
-    routes: list[ControllerRouterHandler] = [JsonPushes, JsonCancel, JsonPushPages, JsonLists]
-    routes.append(asgi(pap_route.PATH, copy_scope=False)(pap_route.answer))
-    routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes, DeviceDocuments]
+
+def create(config: Config) -> Litestar:
+    """Return the application for `config`; its connections open with the first request."""
+    shared = _shared(config)
+    store, gate, metrics, admission = shared.store, shared.gate, shared.metrics, shared.admission
     contents = ContentServer(config, store, metrics.content)
-    if not config.content.listen:
-        routes.append(asgi("/content", is_mount=True, copy_scope=False)(contents.answer))
-    parts = parts_for(config)
+    parts = shared.parts(config)
     secured = _secured(config)
-    desk = desk_for(parts, gate, Operators(config, checks), lockout)
-    if desk is not None:
-        routes.append(router())
+    desk = desk_for(parts, gate, Operators(config, shared.checks), shared.lockout)
     state = State(
         {
             "parts": parts,
@@ -122,31 +122,76 @@ def create(config: Config) -> Litestar:
         },
         deep_copy=False,
     )
-    steering = ApiSteering(state, Lasting(gate, quotas, commit, large_bodies, contents, checks), parts_for)
-    agent = Agent(config, store, "api", steering)
+    steered = Lasting(gate, shared.quotas, shared.commit, shared.large_bodies, contents, shared.checks)
+    agent = Agent(config, store, "api", ApiSteering(state, steered, shared.parts))
     outflow = OutflowWatch(store, gate, admission)
-    looks: list[Look] = [gate.watch, admission.watch, outflow.watch, wishes.watch, partial(follow, agent)]
+    looks: list[Look] = [gate.watch, admission.watch, outflow.watch, shared.wishes.watch]
+    looks.append(partial(follow, agent))
     if desk is not None:
         looks.append(desk.live.run)
     if secured is not None:
         looks.append(partial(tls.watch, secured, config.api))
     app = EscapedPaths(
-        routes,
+        _routes(None if config.content.listen else contents, has_console=desk is not None),
         state=state,
-        middleware=[Audited(trail)],
-        lifespan=[partial(_watched, looks, agent, export)],
-        exception_handlers={
-            HTTPException: problems.of_http,
-            PushError: problems.of_push,
-            RecursionError: problems.of_depth,
-            Exception: problems.of_defect,
-        },
+        middleware=[Audited(shared.trail)],
+        lifespan=[partial(_watched, looks, agent, shared.export)],
+        exception_handlers=_answers_to_errors(metrics),
         request_max_body_size=config.api.max_body_bytes,
         openapi_config=DESCRIPTION,
         logging_config=None,
     )
-    app.line = line
+    app.line = shared.line
     return app
+
+
+def _shared(config: Config) -> _Shared:
+    store = client.connect(config.redis)
+    gate = OutboxGate(store, config.api.max_waiting)
+    metrics = Metrics(config, store, gate)
+    quotas = Quotas(config, store, metrics)
+    commit = GroupCommit(store, quotas, retention_s=config.delivery.retention_s)
+    line = Line()
+    trail = AuditTrail(
+        journal_for(config.audit.folder, config.audit.key_file), required=config.audit.required
+    )
+    return _Shared(
+        store,
+        gate,
+        metrics,
+        quotas,
+        commit,
+        Wishes(config.trace, store),
+        span_export(config.trace, "api"),
+        line,
+        Admission(config.overload.http_queue_ms, commit.wait_s, line.wait_s),
+        trail,
+        LargeBodies(together=config.api.large_bodies_bytes, largest=config.api.max_body_bytes),
+        PasswordChecks(),
+        Lockout(store, partial(tell_lock, trail, metrics)),
+    )
+
+
+def _routes(contents: ContentServer | None, *, has_console: bool) -> list[ControllerRouterHandler]:
+    """All routes; `contents` when links are served here, and not at an address of their own."""
+    routes: list[ControllerRouterHandler] = [JsonPushes, JsonCancel, JsonPushPages, JsonLists]
+    routes.append(asgi(pap_route.PATH, copy_scope=False)(pap_route.answer))
+    routes += [JsonRegistrations, JsonSubscriptions, HealthRoutes, DeviceDocuments]
+    if contents is not None:
+        routes.append(asgi("/content", is_mount=True, copy_scope=False)(contents.answer))
+    if has_console:
+        routes.append(router())
+    return routes
+
+
+def _answers_to_errors(metrics: Metrics) -> ExceptionHandlersMap:
+    problems = Problems(metrics)
+    return {
+        HTTPException: problems.of_http,
+        PushError: problems.of_push,
+        RecursionError: problems.of_depth,
+        Exception: problems.of_defect,
+    }
 
 
 def _secured(config: Config) -> ssl.SSLContext | None:

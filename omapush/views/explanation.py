@@ -103,27 +103,9 @@ def _waiting(
                 f"It is sent at {clock.iso(known.push.deliver_after_ms)} by itself.",
             )
         case "later":
-            event = last(known.events, index, "retry")
-            if event is None:
-                return (
-                    "It was not sent yet: its next hop is left alone or has all requests that it may have, "
-                    "its device has not answered an earlier NOTIFY, or no key opens its content.",
-                    "It is looked at again within seconds; omapush doctor tells what is wrong.",
-                )
-            return f"The last try failed: {event.text}.", "It is tried again by itself at that time."
+            return _put_off(known, index)
         case "held":
-            event = last(known.events, index, "held", "retry", "session", "sent", "reply")
-            if event is not None and event.name in ("session", "sent", "reply"):
-                return f"A session carries it: {event.text}.", "It ends with the transfer."
-            if event is not None and event.name == "retry":
-                said = f"The last try found the device away: {event.text}."
-                return said, "It is sent at once when the user registers, or at that time."
-            if event is not None and _ON_CHANGE not in event.text:
-                return f"It is held: {event.text}.", "It is looked at again at that time."
-            return (
-                f"It is held: {event.text if event else 'no device of the user has the application'}.",
-                "It is sent at once when the user's registration shows a device that has the application.",
-            )
+            return _held(known, index)
         case "waiting":
             return (
                 "It waits behind an earlier push to the same user: one MESSAGE at a time (RFC 3428).",
@@ -144,3 +126,35 @@ def _waiting(
                 "It is stored, and not in the outbox (yet).",
                 "The notifier hands over what a crash left behind; it has to run.",
             )
+
+
+def _put_off(known: Known, index: int) -> tuple[str, str]:
+    """A delivery whose next attempt has a time."""
+    event = last(known.events, index, "retry")
+    if event is not None:
+        return f"The last try failed: {event.text}.", "It is tried again by itself at that time."
+    return (
+        "It was not sent yet: its next hop is left alone or has all requests that it may have, "
+        "its device has not answered an earlier NOTIFY, or no key opens its content.",
+        "It is looked at again within seconds; omapush doctor tells what is wrong.",
+    )
+
+
+def _held(known: Known, index: int) -> tuple[str, str]:
+    """A delivery that waits for the user's devices or subscriptions, or that a session carries."""
+    event = last(known.events, index, "held", "retry", "session", "sent", "reply")
+    if event is None:
+        why = "no device of the user has the application"
+    elif event.name in ("session", "sent", "reply"):
+        return f"A session carries it: {event.text}.", "It ends with the transfer."
+    elif event.name == "retry":
+        said = f"The last try found the device away: {event.text}."
+        return said, "It is sent at once when the user registers, or at that time."
+    elif _ON_CHANGE not in event.text:
+        return f"It is held: {event.text}.", "It is looked at again at that time."
+    else:
+        why = event.text
+    return (
+        f"It is held: {why}.",
+        "It is sent at once when the user's registration shows a device that has the application.",
+    )

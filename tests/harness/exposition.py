@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, cast
 
 from omapush import config
 from omapush.notifier.metrics import NotifierMetrics
+from omapush.pap_http.installation_metrics import InstallationMetrics
 from omapush.pap_http.metrics import Metrics
 from omapush.pap_http.probes import OutboxGate
-from omapush.pap_http.push_metrics import SystemMetrics
 from omapush.store.client import Store
 from tests.harness.markdown import ROOT
 
@@ -57,7 +57,7 @@ def of_kamailio() -> dict[str, Family]:
 def _of(registry: Any) -> dict[str, Family]:
     families = {}
     for one in registry._collector_to_names:
-        if not isinstance(one, SystemMetrics):
+        if not isinstance(one, InstallationMetrics):
             name = f"{one._name}_total" if one._type == "counter" else one._name
             families[name] = Family(one._type, frozenset(one._labelnames))
     return families
