@@ -90,6 +90,12 @@ PrefOptional = Annotated[bool, _Option("--pref-optional", help="After 420, regis
 WatchRegistration = Annotated[
     bool, _Option("--watch-registration", help="Subscribe to the own reg event; register again when told so.")
 ]
+Remember = Annotated[
+    Path | None, _Option(metavar="FILE", help="Know after a restart, by this file, what was taken.")
+]
+BehindNat = Annotated[
+    bool, _Option("--behind-nat", help="Be reached by the own connection or port, and keep it open.")
+]
 NoRegister = Annotated[bool, _Option("--no-register", help="Only listen.")]
 ReferInterval = Annotated[
     float, _Option(min=0, help="Least seconds between REFERs of one sender for one application.")
@@ -128,6 +134,8 @@ def run(
     default_app: DefaultApp = "",
     pref_optional: PrefOptional = False,
     watch_registration: WatchRegistration = False,
+    remember: Remember = None,
+    behind_nat: BehindNat = False,
     no_register: NoRegister = False,
     refer_interval: ReferInterval = 30.0,
     no_sessions: session_options.NoSessions = False,
@@ -148,7 +156,7 @@ def run(
     log.setup("receiver", level="warning", form="logfmt")
     host, port = options.host_and_port(listen, "--listen")
     settings: dict[str, Any] = {
-        "listen": Listen(host, port, tls=options.tls(ca_file)),
+        "listen": Listen(host, port, tls=options.tls(ca_file), behind_nat=behind_nat),
         "credentials": options.credentials(user, password, k, op, opc, sqn),
         "expires_s": expires,
         "instance": instance,
@@ -161,6 +169,7 @@ def run(
         "default_application": default_app,
         "pref_optional": pref_optional,
         "watch_registration": watch_registration,
+        "memory": options.memory(remember),
         "register": not no_register,
         "limits": Limits(answer_within_s=max(10.0, delay + 5.0), refer_interval_s=refer_interval),
         "sessions": session_options.sessions(

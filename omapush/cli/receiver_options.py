@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 
 from omapush.errors import BadConfiguration
-from omapush.receiver import Credentials, DevicePolicy, Trusted, Whitelist
+from omapush.receiver import Credentials, DevicePolicy, FileMemory, Trusted, Whitelist
 
 
 def host_and_port(text: str, option: str) -> tuple[str, int]:
@@ -88,6 +88,16 @@ def folder(path: Path | None, option: str) -> Path | None:
     if not os.access(path, os.W_OK | os.X_OK):
         raise BadConfiguration(option, f"{path}: cannot be written")
     return path
+
+
+def memory(path: Path | None) -> FileMemory | None:
+    """Return the memory of `--remember`, None without one; raises BadConfiguration."""
+    if path is None:
+        return None
+    try:
+        return FileMemory(path)
+    except BadConfiguration as error:
+        raise BadConfiguration("--remember", error.problem) from None
 
 
 def write(file: Path, content: bytes, option: str) -> None:

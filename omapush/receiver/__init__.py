@@ -7,6 +7,7 @@ docs/receiver.md.
 
 from omapush.receiver.device_policy import DevicePolicy, PolicyUnavailable
 from omapush.receiver.endpoint import Endpoint
+from omapush.receiver.memory import FileMemory, Memory
 from omapush.receiver.push import AnswerWith, Application, FileOffer, Push, Reason, Refused
 from omapush.receiver.receiver import Receiver
 from omapush.receiver.registration import PreferencesNotSupported, RegistrationFailed
@@ -30,10 +31,12 @@ __all__ = [
     "Credentials",
     "DevicePolicy",
     "Endpoint",
+    "FileMemory",
     "FileOffer",
     "Limits",
     "Links",
     "Listen",
+    "Memory",
     "Play",
     "PolicyUnavailable",
     "PreferencesNotSupported",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, TypeVar
@@ -30,6 +30,7 @@ from omapush.receiver import preferences
 from omapush.receiver.agent import Agent
 from omapush.receiver.endpoint import Request, warning
 from omapush.receiver.links import Links
+from omapush.receiver.once import Decision, Once
 from omapush.receiver.push import AnswerWith, Application, Push, Reason, Refused
 from omapush.receiver.whitelist import type_fits
 
@@ -65,7 +66,14 @@ class Delivery:
         self._settings = agent.settings
         self._applications = {name.lower(): (name, one) for name, one in applications.items()}
         self.links = Links(agent, self._hand_over_fetched)
-        self._seen: OrderedDict[Hashable, asyncio.Future[Answer]] = OrderedDict()
+        self._pushes = Once(
+            agent.uri,
+            most=agent.settings.limits.remembered,
+            memory=agent.settings.memory,
+            taken=OK,
+            failed=Answer(500, "Server Internal Error"),
+            repeated=self.repeated,
+        )
         self.delivered = 0
         self.duplicates = 0
         self.refusals: Counter[str] = Counter()
@@ -88,47 +96,43 @@ class Delivery:
 
     async def _once(self, request: Request, expected: _Expected, own: FeatureSet | None) -> Answer:
         core = request.core
-        call = ("call", core.call_id, core.cseq, core.from_.param("tag"))
-        push_id = request.message.first("x-push-id")
-        keys: list[Hashable] = [call]
-        if push_id:
+        keys: list[Hashable] = [("call", core.call_id, core.cseq, core.from_.param("tag"))]
+        if push_id := request.message.first("x-push-id"):
             keys.append(("push", push_id, request.message.first("p-asserted-identity")))
-        for key in keys:
-            if (known := self._seen.get(key)) is not None:
-                self.duplicates += 1
-                return await asyncio.shield(known)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._remember(keys, future)
-        answer = Answer(500, "Server Internal Error")
-        try:
-            answer = await self._decided(request, expected, own)
-        finally:
-            future.set_result(answer)
-            if answer.status != 200:  # a later try of the same push is a new question
-                self._seen.pop(keys[-1] if push_id else None, None)
-        return answer
+        # a later try of the same push is a new question; the same request is not
+        return await self._pushes.decide(
+            keys, lambda: self._decided(request, expected, own, keys), anew=keys[1:]
+        )
 
-    def _remember(self, keys: list[Hashable], future: asyncio.Future[Answer]) -> None:
-        for key in keys:
-            self._seen[key] = future
-        while len(self._seen) > self._settings.limits.remembered:
-            self._seen.popitem(last=False)
+    def repeated(self) -> None:
+        """Count a push that came before."""
+        self.duplicates += 1
 
-    async def _decided(self, request: Request, expected: _Expected, own: FeatureSet | None) -> Answer:
+    async def _decided(
+        self, request: Request, expected: _Expected, own: FeatureSet | None, keys: Sequence[Hashable]
+    ) -> Decision[Answer]:
         try:
             push, name, link = self._read(request, expected, own)
             if link is not None:  # the sender does not wait for a fetch (RFC 4483)
-                self.links.follow(link, push, name)
-                return OK
+                self.links.follow(link, push, name, lambda fetched: self._followed(keys, fetched=fetched))
+                return Decision(OK, is_taken=False)
             await self.hand_over(push, name)
         except Refused as error:
             self._count(error.reason.value if not isinstance(error, AnswerWith) else str(error), request)
-            return _refusal(error, self.accepted(expected.application), self._agent.link_types())
+            answer = _refusal(error, self.accepted(expected.application), self._agent.link_types())
+            return Decision(answer, is_taken=False)
         except PushError as error:
             self._count(str(error), request)
-            return _of_error(error)
+            return Decision(_of_error(error), is_taken=False)
         self.delivered += 1
-        return OK
+        return Decision(OK, is_taken=True)
+
+    async def _followed(self, keys: Sequence[Hashable], *, fetched: bool) -> None:
+        """Keep that the application has what a link brought; else the same push may come again."""
+        if fetched:
+            await self._pushes.took(keys)
+        else:
+            self._pushes.forget(keys[1:])
 
     def _count(self, reason: str, request: Request) -> None:
         self.refuse(request.method, reason)

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from omapush.receiver.delivery import Delivery
 from omapush.receiver.endpoint import Request
 from omapush.receiver.file_offers import Line
 from omapush.receiver.incoming import Message
+from omapush.receiver.once import Decision, Once
 from omapush.receiver.push import AnswerWith, FileOffer, Push, Reason, Refused
 from omapush.receiver.settings import Play
 from omapush.receiver.spool import Shelf, Spool
@@ -68,7 +68,14 @@ class Files:
         self._delivery = delivery
         self._shelf: Shelf | None = None
         self._temporary: Path | None = None
-        self._seen: OrderedDict[Hashable, asyncio.Future[int]] = OrderedDict()
+        self._taken = Once(
+            agent.uri,
+            most=agent.settings.limits.remembered,
+            memory=agent.settings.memory,
+            taken=200,
+            failed=413,
+            repeated=delivery.repeated,
+        )
         self.stopped = 0
         "Files in whose middle the device stopped, as it was told."
 
@@ -198,29 +205,9 @@ class Files:
             keys.append(("transfer", sender, wanted.line.transfer_id))
         if wanted.push_id:
             keys.append(("push", sender, wanted.push_id, wanted.selector.hashes))
-        for key in keys:
-            if (known := self._seen.get(key)) is not None:
-                self._delivery.duplicates += 1
-                return await asyncio.shield(known)
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._remember(keys, future)
-        status = 413
-        try:
-            status = await self._handed_over(wanted, message, spool)
-        finally:
-            future.set_result(status)
-            if status != 200:  # a later try is a new question
-                for key in keys:
-                    self._seen.pop(key, None)
-        return status
+        return await self._taken.decide(keys, lambda: self._handed_over(wanted, message, spool), anew=keys)
 
-    def _remember(self, keys: list[Hashable], future: asyncio.Future[int]) -> None:
-        for key in keys:
-            self._seen[key] = future
-        while len(self._seen) > self._agent.settings.limits.remembered:
-            self._seen.popitem(last=False)
-
-    async def _handed_over(self, wanted: Wanted, message: Message, spool: Spool) -> int:
+    async def _handed_over(self, wanted: Wanted, message: Message, spool: Spool) -> Decision[int]:
         push = Push(b"", "", "", "", "")
         try:
             push = self._record(wanted, message, spool)
@@ -229,12 +216,12 @@ class Files:
             self._delivery.refuse("INVITE", str(error))
             if push.path is not None:
                 push.path.unlink(missing_ok=True)
-            return _STATUS.get(error.reason, 403)
+            return Decision(_STATUS.get(error.reason, 403), is_taken=False)
         except PushError as error:
             self._delivery.refuse("INVITE", str(error))
-            return error.sip_status if error.sip_status in (413, 415) else 400
+            return Decision(error.sip_status if error.sip_status in (413, 415) else 400, is_taken=False)
         self._delivery.delivered += 1
-        return 200
+        return Decision(200, is_taken=True)
 
     def _record(self, wanted: Wanted, message: Message, spool: Spool) -> Push:
         """Return the record; a large content gets its place in the folder."""

@@ -32,6 +32,8 @@ from omapush.receiver.spool import Shelf, Spool
 
 HandOver = Callable[[Push, str], Awaitable[None]]
 "Gives a push to the application of that name; raises Refused."
+Ended = Callable[[bool], Awaitable[None]]
+"Told whether the application has got what the link leads to."
 _FILE_NAME: Final = re.compile(r'filename="?([^";]{1,255})', re.IGNORECASE)
 _MOST_REASONS: Final = 256
 
@@ -86,9 +88,9 @@ class Links:
         if len(self._tasks) >= self._settings.waiting:
             raise Refused(Reason.NO_ROOM, "too many contents are being fetched")
 
-    def follow(self, link: ExternalBody, push: Push, name: str) -> None:
+    def follow(self, link: ExternalBody, push: Push, name: str, ended: Ended) -> None:
         """Fetch the content for application `name`, and hand it over; `push` is what the request said."""
-        task = asyncio.create_task(self._followed(link, push, name))
+        task = asyncio.create_task(self._followed(link, push, name, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -107,7 +109,7 @@ class Links:
 
     # ---- fetching ---------------------------------------------------------------------------------------
 
-    async def _followed(self, link: ExternalBody, push: Push, name: str) -> None:
+    async def _followed(self, link: ExternalBody, push: Push, name: str, ended: Ended) -> None:
         told: dict[str, object] = {"application": push.application, "url": link.url, "bytes": link.size}
         self._agent.tell("link", told)
         try:
@@ -116,12 +118,15 @@ class Links:
             await self._hand_over(whole, name)
         except (Refused, PushError, OSError) as error:
             self._failed(str(error), told)
+            await ended(False)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - the others go on
             log.get().exception("receiver_failed", task="fetch")
             self._failed("a defect of the receiver", told)
+            await ended(False)
         else:
+            await ended(True)
             self.fetched += 1
             self._agent.tell("fetched", {**told, "bytes": whole.size})
 

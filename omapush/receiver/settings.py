@@ -11,6 +11,7 @@ from typing import Final, Literal
 from omapush.config.forms import ARI, MEDIA_TYPE
 from omapush.errors import BadConfiguration, shortened
 from omapush.receiver.device_policy import DevicePolicy
+from omapush.receiver.memory import Memory
 from omapush.receiver.whitelist import Whitelist
 
 Network = IPv4Network | IPv6Network
@@ -59,6 +60,12 @@ class Listen:
     "Client side; None: the system's trust store."
     tls_server: ssl.SSLContext | None = None
     "With a certificate: also accept TLS connections. Without one requests come over our own connection."
+    tcp: bool = True
+    "Beside UDP also TCP on the same port, which requests above 1,300 octets take (RFC 3261 18.1.1)."
+    behind_nat: bool = False
+    "Nobody can connect to us: requests come over our own connection, or to the port we send from over UDP."
+    keep_alive_s: float = 0.0
+    "Behind a NAT, at most so long until something is sent again; 0: 25 s over UDP, 110 s over TCP and TLS."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class Limits:
     answer_within_s: float = 10.0
     "An application that decides later than this refuses: 500 with Retry-After."
     remembered: int = 1_000
-    "Pushes whose repetition is recognised."
+    "Pushes whose repetition is recognised while the device runs."
     refer_interval_s: float = 30.0
     "From one REFER of a sender for an application to the next; a sooner one gets 500 with Retry-After."
     referrals: int = 16
@@ -215,6 +222,8 @@ class Settings:
     links: Links = Links()
     refer_pause_s: float = 1.0
     "Least time between two NOTIFYs that report a REFER (RFC 3515: one a second)."
+    memory: Memory | None = None
+    "What is known of earlier runs, such as `FileMemory(path)`; None: after a restart every push is new."
     limits: Limits = Limits()
     timers: Timers = Timers()
 

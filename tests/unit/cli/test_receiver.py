@@ -38,6 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (("--accept", "image"), "accept: a type such as image/png is needed"),
         (("--save", "/proc/nowhere"), "--save: /proc/nowhere: No such file or directory"),
         (("--save", "/dev/null"), "--save: /dev/null: File exists"),
+        (("--remember", "/proc/nowhere/f"), "--remember: /proc/nowhere/f: No such file or directory"),
         (("--ca-file", "/nowhere.pem"), "--ca-file: /nowhere.pem"),
         (("--sender", "sip:psa@home1.example"), "senders.model"),
         (("--proxy", "http://x"), "proxy"),
