@@ -1,18 +1,15 @@
-"""One user on one device: identity, contact, route, secrets; and the requests sent in that name."""
+"""One user on one device: identity, contact, route, secrets."""
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from omapush.protocol import content_coding, external_body
 from omapush.protocol.feature_tags import PUSH_TAG
-from omapush.protocol.name_addr import parse_list
-from omapush.protocol.sip_core import Core
-from omapush.protocol.sip_message import SipMessage
-from omapush.protocol.sip_uri import SipUri, as_request_uri
+from omapush.protocol.sip_uri import SipUri, loose
 from omapush.receiver.authentication import Authenticator
 from omapush.receiver.endpoint import METHODS, Endpoint
 from omapush.receiver.settings import Settings
@@ -24,8 +21,6 @@ _TAKEN: Final = ("MESSAGE", "NOTIFY", "REFER", "OPTIONS")
 _IN_SESSIONS: Final = ("INVITE", "ACK", "BYE", "CANCEL")
 SUPPORTED: Final = ("Supported", "pref, path, gruu, norefersub")
 ALLOW_EVENTS: Final = ("Allow-Events", f"{PACKAGE}, refer")
-_MOST_TRIES: Final = 4
-"Of one request: challenge, synchronisation (AKA), stale nonce."
 
 
 Tell = Callable[[str, Mapping[str, object]], None]
@@ -55,6 +50,9 @@ class Agent:
         self.instance = settings.instance or f"urn:uuid:{uuid.uuid4()}"
         self.authenticator = Authenticator(settings.credentials, settings.uri)
         self.gruu = ""
+        self.settled = asyncio.Event()
+        "Not set while the device moves: only REGISTER goes out from an address that nobody knows yet."
+        self.settled.set()
         self.service_route: tuple[str, ...] = ()
         self.contact_user = SipUri.parse(settings.uri, "uri").user.partition(":")[0] or "device"
 
@@ -107,117 +105,4 @@ class Agent:
             first = SipUri.parse(self.service_route[0], "Service-Route")
             if (first.host.lower(), first.port or 5060) == (proxy.host.lower(), proxy.port or 5060):
                 return self.service_route
-        loose = str(proxy) if proxy.param("lr") or ";lr" in str(proxy) else f"{proxy};lr"
-        return (loose, *self.service_route)
-
-
-class Dialog:
-    """
-    Requests with one Call-ID and a CSeq that grows.
-
-    A dialog, or what only looks like one: all REGISTERs of a device, all its PUBLISH requests.
-    """
-
-    def __init__(
-        self,
-        agent: Agent,
-        remote_uri: str,
-        *,
-        target: str = "",
-        route: Sequence[str] = (),
-        call_id: str = "",
-        local_tag: str = "",
-        remote_tag: str = "",
-    ) -> None:
-        self._agent = agent
-        self.remote_uri = remote_uri
-        self.target = target or remote_uri
-        self.route = tuple(route)
-        self.call_id = call_id or f"{secrets.token_hex(10)}@{agent.endpoint.transport.local[0]}"
-        self.local_tag = local_tag or secrets.token_hex(6)
-        self.remote_tag = remote_tag
-        self.remote_cseq = -1
-        self._cseq = 0
-
-    @property
-    def contact(self) -> str:
-        """The Contact value of a request inside this dialog."""
-        return self._agent.contact()[1]
-
-    @classmethod
-    def of_request(cls, agent: Agent, message: SipMessage, core: Core, local_tag: str) -> Dialog:
-        """
-        Return the dialog that a request to us makes (RFC 3261 12.1.1).
-
-        Raises:
-            MalformedSip: Contact or Record-Route cannot be read.
-        """
-        made = cls(
-            agent, core.from_.uri, call_id=core.call_id, local_tag=local_tag,
-            remote_tag=core.from_.param("tag") or "",
-        )  # fmt: skip
-        made.take_route(message)
-        made.remote_cseq = core.cseq.number
-        return made
-
-    def take_route(self, message: SipMessage) -> None:
-        """Take remote target and route set from a request of the other side."""
-        self.refresh_target(message)
-        routes = [
-            one.uri for value in message.all("record-route") for one in parse_list(value, "Record-Route")
-        ]
-        self.route = tuple(routes)
-
-    def refresh_target(self, message: SipMessage) -> None:
-        """Take the remote target, if the request names one (RFC 6665 4.5: SUBSCRIBE and NOTIFY do)."""
-        contact = message.first("contact")
-        if contact is not None:
-            self.target = as_request_uri(parse_list(contact, "Contact")[0].uri)
-
-    async def request(
-        self, method: str, headers: Sequence[tuple[str, str]], body: bytes = b"", *, target: str = ""
-    ) -> SipMessage:
-        """
-        Send the next request, answering challenges, and return its final response.
-
-        Raises:
-            NoAnswer, TransportFailed: there is none.
-            MalformedSip, NotOurNetwork: a challenge that cannot be answered.
-        """
-        uri = target or self.target
-        proof: list[tuple[str, str]] = []
-        for _ in range(_MOST_TRIES):
-            self._cseq += 1
-            response = await self._agent.endpoint.request(
-                method,
-                uri,
-                [*self._headers(method), *_without(headers, proof), *proof],
-                body,
-                in_dialog=bool(self.remote_tag),
-            )
-            answer = self._agent.authenticator.answer(response, method, uri)
-            if answer is None:
-                break
-            proof = [one for one in proof if one[0] != answer[0]] + [answer]
-        return response
-
-    def _headers(self, method: str) -> list[tuple[str, str]]:
-        to = f"<{self.remote_uri}>" + (f";tag={self.remote_tag}" if self.remote_tag else "")
-        found = [
-            *(("Route", f"<{uri}>") for uri in self.route),
-            ("From", f"<{self._agent.uri}>;tag={self.local_tag}"),
-            ("To", to),
-            ("Call-ID", self.call_id),
-            ("CSeq", f"{self._cseq} {method}"),
-            ("User-Agent", USER_AGENT),
-        ]
-        if self._agent.settings.access_network:
-            found.append(("P-Access-Network-Info", self._agent.settings.access_network))
-        return found
-
-
-def _without(
-    headers: Sequence[tuple[str, str]], replaced: Sequence[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    names = {name.lower() for name, _ in replaced}
-    return [header for header in headers if header[0].lower() not in names]
+        return (loose(str(proxy)), *self.service_route)

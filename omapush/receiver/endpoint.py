@@ -10,38 +10,29 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import secrets
-import socket
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from omapush import log
-from omapush.errors import BadConfiguration, MalformedSip, Overloaded, PushError, TryLater
+from omapush.errors import MalformedSip, Overloaded, PushError, TryLater
 from omapush.protocol import content_coding
 from omapush.protocol.name_addr import split_quoted
 from omapush.protocol.sip_core import Core, read_core
 from omapush.protocol.sip_message import SipMessage
 from omapush.protocol.sip_uri import SipUri
 from omapush.protocol.sip_wire import answer_headers, read_datagram, salvage, write_response
+from omapush.receiver.access import DEFAULT_PORT, Access, scheme_of
 from omapush.receiver.invite_transaction import InviteTransaction
 from omapush.receiver.media import MediaEndpoint
 from omapush.receiver.settings import Listen, Network, Sessions, Timers
 from omapush.receiver.transactions import ClientTransactions, ServerTransaction, ServerTransactions
-from omapush.receiver.transport import (
-    Address,
-    Source,
-    StreamTransport,
-    Transport,
-    TransportFailed,
-    UdpTransport,
-)
+from omapush.receiver.transport import Address, Source
 
 METHODS: Final = ("MESSAGE", "NOTIFY", "REFER", "SUBSCRIBE", "OPTIONS", "INVITE", "ACK", "BYE", "CANCEL")
 "What Allow lists."
 SUPPORTED: Final = ("pref", "path", "gruu", "norefersub")
 "Option tags that a Require may name."
-_DEFAULT_PORT: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 
 class Request:
@@ -106,7 +97,7 @@ class Device(Protocol):
 
 
 class Endpoint:
-    """A transport towards one proxy."""
+    """All ways towards one proxy and from it."""
 
     def __init__(
         self, proxy: str, listen: Listen, *, timers: Timers | None = None, trusted: Sequence[Network] = ()
@@ -116,54 +107,82 @@ class Endpoint:
             MalformedSip: the proxy is no SIP URI, or its transport is unknown.
         """
         uri = SipUri.parse(proxy, "proxy")
-        self.scheme = "tls" if uri.scheme == "sips" else (uri.param("transport") or "udp").lower()
-        if uri.scheme == "tel" or self.scheme not in _DEFAULT_PORT:
+        if uri.scheme == "tel" or scheme_of(uri) not in DEFAULT_PORT:
             raise MalformedSip("proxy", f"a SIP URI over udp, tcp or tls is needed: {proxy}")
         self.proxy = proxy
         self._uri = uri
         self._listen = listen
+        self._access = Access(uri, listen, self._received)
+        self._former: dict[Access, asyncio.Task[None]] = {}
+        "Those of addresses before this one, for what is still under way there."
         self._timers = timers or Timers()
         self._trusted = tuple(trusted)
         self._devices: dict[str, Device] = {}
-        self.first_hop: Address = ("", 0)
         self._media: MediaEndpoint | None = None
         self.malformed = 0
         "Messages that could not be read."
 
     async def start(self) -> None:
         """
-        Resolve the proxy and open the transport.
+        Resolve the proxy and open everything.
 
         Raises:
             TransportFailed: no such host, no free port, or no connection.
             BadConfiguration: an address to listen on that nobody could be told.
         """
-        port = self._uri.port or _DEFAULT_PORT[self.scheme]
-        self.first_hop = await _resolved(self._uri.host.strip("[]"), port)
-        host = self._listen.host or _address_towards(self.first_hop)
-        if host in ("0.0.0.0", "::"):  # noqa: S104 - refused, for a Contact has to name a place
-            raise BadConfiguration("listen", f"peers need an address to reach, not {host}")
-        self.transport = self._transport(host)
-        self.transport.lost = self._lost
-        await self.transport.start(self.first_hop)
-        self.client = ClientTransactions(self.transport, self._timers)
+        await self._access.start()
+        self._access.on_lost(self._lost)
+        self.client = ClientTransactions(self._timers)
         self.server = ServerTransactions(self._timers, self._transaction)
 
     async def close(self) -> None:
-        """Close the transport; requests still waiting for an answer end with their timer."""
+        """Close everything; requests still waiting for an answer end with their timer."""
         if self._media is not None:
             await self._media.close()
-        await self.transport.close()
+        for former, closing in tuple(self._former.items()):
+            closing.cancel()
+            await former.close()
+        await self._access.close()
+
+    async def move(self, host: str = "") -> None:
+        """
+        Go on from another local address: `host`, or the one that leads to the proxy now.
+
+        What is under way at the old one is still taken and answered there for 64*T1; requests of ours that
+        wait for an answer end with `Moved`.
+
+        Raises:
+            TransportFailed, BadConfiguration: nothing can be opened there; all stays as it was.
+        """
+        access = Access(self._uri, self._listen, self._received)
+        await access.start(host)
+        former, self._access = self._access, access
+        former.on_lost(lambda: None)
+        access.on_lost(self._lost)
+        self._former[former] = asyncio.create_task(self._close_later(former))
+        self.client.move()
+        if self._media is not None:
+            self._media.move(access.local[0])
+
+    async def _close_later(self, access: Access) -> None:
+        await asyncio.sleep(self._timers.longest_s)
+        await access.close()
+        del self._former[access]
+
+    @property
+    def local(self) -> Address:
+        """Where requests reach us; complete after `start`."""
+        return self._access.local
 
     def media(self, settings: Sessions) -> MediaEndpoint:
         """Return where MSRP comes in; of several devices the first one's settings count."""
         if self._media is None:
-            self._media = MediaEndpoint(settings, self.transport.local[0])
+            self._media = MediaEndpoint(settings, self.local[0])
         return self._media
 
     async def ready(self) -> None:
         """Have a way for requests to us before a Contact is written; raises TransportFailed."""
-        await self.transport.ready(self.first_hop)
+        await self._access.ready()
 
     def attach(self, user: str, device: Device) -> str:
         """Return the user part of the Contact under which requests reach `device`."""
@@ -179,9 +198,10 @@ class Endpoint:
 
     def contact_uri(self, user: str) -> str:
         """Return the URI under which a device is reached here."""
-        host, port = self.transport.local
+        host, port = self.local
         shown = f"[{host}]" if ":" in host else host
-        transport = "" if self.scheme == "udp" else f";transport={self.scheme}"
+        scheme = self._access.scheme
+        transport = "" if scheme == "udp" else f";transport={scheme}"  # udp: or TCP at the same port
         return f"sip:{user}@{shown}:{port}{transport}"
 
     async def request(
@@ -191,49 +211,18 @@ class Endpoint:
         headers: Sequence[tuple[str, str]],
         body: bytes = b"",
         *,
-        in_dialog: bool = False,
+        hop: str = "",
     ) -> SipMessage:
         """
-        Send a request and return its final response.
+        Send a request to the URI `hop` and return its final response.
 
-        It goes to its first Route, in a dialog without route set to the remote target (RFC 3261 12.2.1.1),
-        else to the proxy; also where those are names, which are the proxy's business to resolve.
+        Without a hop it goes to the proxy, and so it does where that is a name, which is the proxy's
+        business to resolve.
 
         Raises:
             NoAnswer, TransportFailed: there is none.
         """
-        route = next((value for name, value in headers if name.lower() == "route"), "")
-        hop = route.partition("<")[2].partition(">")[0] or (uri if in_dialog else "")
-        return await self.client.request(method, uri, headers, body, self._address_of(hop))
-
-    def _address_of(self, uri: str) -> Address:
-        if not uri:
-            return self.first_hop
-        try:
-            parsed = SipUri.parse(uri, "Route")
-            host = parsed.host.strip("[]")
-            ipaddress.ip_address(host)
-        except (ValueError, MalformedSip):
-            return self.first_hop
-        scheme = (parsed.param("transport") or "udp").lower()
-        if scheme != self.scheme:
-            return self.first_hop
-        return host, parsed.port or _DEFAULT_PORT[self.scheme]
-
-    def _transport(self, host: str) -> Transport:
-        port = self._listen.port
-        if self.scheme == "udp":
-            return UdpTransport(host, port, self._received)
-        if self.scheme == "tcp":
-            return StreamTransport(host, port, self._received)
-        return StreamTransport(
-            host,
-            port,
-            self._received,
-            client=self._listen.tls or ssl.create_default_context(),
-            server=self._listen.tls_server,
-            server_name=self._uri.host.strip("[]"),
-        )
+        return await self.client.request(method, uri, headers, body, self._access.way(hop))
 
     def _lost(self) -> None:
         for device in tuple(self._devices.values()):
@@ -263,9 +252,9 @@ class Endpoint:
         else:
             self._take_request(message, core, source)
 
-    def _transaction(self, method: str, answer: Callable[[bytes], None]) -> ServerTransaction:
+    def _transaction(self, method: str, answer: Callable[[bytes], None], reliable: bool) -> ServerTransaction:
         if method == "INVITE":
-            return InviteTransaction(answer, self._timers, reliable=self.transport.reliable)
+            return InviteTransaction(answer, self._timers, reliable=reliable)
         return ServerTransaction(answer)
 
     def _acknowledged(self, message: SipMessage, core: Core) -> None:
@@ -289,7 +278,9 @@ class Endpoint:
     def _take_request(self, message: SipMessage, core: Core, source: Source) -> None:
         back = self._way_back(core, source)
         try:
-            transaction = self.server.take(message, core, lambda data: source.answer(data, back))
+            transaction = self.server.take(
+                message, core, lambda data: source.answer(data, back), reliable=source.reliable
+            )
         except Overloaded as error:
             headers = [*answer_headers(message, "overload"), ("Retry-After", str(error.retry_after_s))]
             source.answer(write_response(error.sip_status, error.sip_reason, headers), back)
@@ -350,10 +341,10 @@ class Endpoint:
         """Where responses go over UDP (RFC 3261 18.2.2, RFC 3581 4)."""
         if core.via.rport_asked:
             return source.address
-        return source.address[0], core.via.port or _DEFAULT_PORT["udp"]
+        return source.address[0], core.via.port or DEFAULT_PORT["udp"]
 
     def _is_trusted(self, host: str) -> bool:
-        if host == self.first_hop[0]:
+        if any(host == one.first_hop[0] for one in (self._access, *self._former)):
             return True
         address = ipaddress.ip_address(host.partition("%")[0])
         return any(address in network for network in self._trusted)
@@ -369,23 +360,3 @@ def _unsupported(message: SipMessage) -> list[str]:
     """Option tags of Require that we do not have; Proxy-Require is for others."""
     wanted = [tag for value in message.all("require") for tag in split_quoted(value, ",", "Require") if tag]
     return [tag for tag in wanted if tag.lower() not in SUPPORTED]
-
-
-async def _resolved(host: str, port: int) -> Address:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise TransportFailed(f"proxy {host}: {error.strerror}") from error
-    return str(found[0][4][0]), port
-
-
-def _address_towards(peer: Address) -> str:
-    """The own address from which packets to `peer` leave; nothing is sent."""
-    family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(peer)
-        except OSError as error:
-            raise TransportFailed(f"no way to {peer[0]}: {error.strerror}") from error
-        return str(probe.getsockname()[0])

@@ -163,6 +163,15 @@ class MediaEndpoint:
         self.sessions: dict[UriKey, Bound] = {}
         self.octets_per_s = settings.play.octets_per_s
 
+    def move(self, host: str) -> None:
+        """Have new sessions reach us at another address; connections that are there stay."""
+        if self._settings.host:
+            return
+        self.host = host
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+
     @property
     def connections(self) -> int:
         """How many are open."""

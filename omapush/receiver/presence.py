@@ -10,7 +10,8 @@ from omapush.errors import MalformedSip, PushError
 from omapush.protocol import pidf
 from omapush.protocol.sip_core import seconds
 from omapush.protocol.sip_message import SipMessage
-from omapush.receiver.agent import Agent, Dialog
+from omapush.receiver.agent import Agent
+from omapush.receiver.dialog import Dialog
 
 SERVICE_PREFIX: Final = "omapush:"
 "Before the ARI it names the service of a tuple."

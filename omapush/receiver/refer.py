@@ -15,8 +15,9 @@ from omapush.protocol.refer_to import Referral, read_refer_to
 from omapush.protocol.sip_core import seconds
 from omapush.protocol.sip_message import SipMessage
 from omapush.receiver import preferences
-from omapush.receiver.agent import ALLOW_EVENTS, Agent, Dialog
+from omapush.receiver.agent import ALLOW_EVENTS, Agent
 from omapush.receiver.delivery import Answer, Delivery, refusal, respond
+from omapush.receiver.dialog import Dialog
 from omapush.receiver.endpoint import Request
 from omapush.receiver.push import AnswerWith, Reason, Refused
 from omapush.receiver.subscriber_rules import KILLS_DIALOG, PACKAGE
@@ -65,7 +66,7 @@ class _Report:
             try:
                 response = await self.dialog.request(
                     "NOTIFY",
-                    [
+                    lambda: [
                         ("Contact", self.dialog.contact),
                         ("Event", "refer"),
                         ("Subscription-State", state),

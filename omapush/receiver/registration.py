@@ -16,9 +16,12 @@ from omapush.errors import MalformedSip, PushError
 from omapush.protocol.name_addr import NameAddr, parse_list, split_quoted
 from omapush.protocol.sip_core import seconds
 from omapush.protocol.sip_message import SipMessage
-from omapush.receiver.agent import Agent, Dialog
+from omapush.receiver.agent import Agent
+from omapush.receiver.dialog import Dialog
 
 _MOST_423: Final = 2
+_MOST_FORMER: Final = 4
+"Contacts of earlier addresses that one REGISTER removes."
 _FIRST_RETRY_S: Final = 30.0
 _LONGEST_RETRY_S: Final = 1800.0
 "Wait between tries that fail: doubles between these (RFC 5626 4.5)."
@@ -50,6 +53,8 @@ class Registration:
         self._asking = asyncio.Lock()
         self._expires_s = agent.settings.expires_s
         self._require_pref = True
+        self._contacts: list[str] = []
+        "Contacts of ours that the registrar may hold, the newest last."
         self._registered_at = 0.0
         self._short_lived = 0
         "Bindings in a row that the network ended soon after it had granted them."
@@ -83,6 +88,22 @@ class Registration:
             if self.granted_s or clock.monotonic() < self._ends_at:
                 self.granted_s, self._ends_at = 0, 0.0
                 await self._ask(0)
+
+    async def move(self) -> None:
+        """
+        Register from the address that the device has now, and drop the binding of the one before.
+
+        Raises:
+            RegistrationFailed: nothing reaches the device; it is tried again by plan.
+        """
+        try:
+            await self.register()
+        except RegistrationFailed as error:
+            self.granted_s = 0
+            self._stop_keeping()
+            self._keeper = asyncio.create_task(self._keep(max(error.retry_after_s, _FIRST_RETRY_S)))
+            self._lost(str(error))
+            raise
 
     async def again(self) -> None:
         """Register once more because requests to us no longer arrive; a failure is retried by plan."""
@@ -140,18 +161,34 @@ class Registration:
             await agent.endpoint.ready()
         except PushError as error:
             raise RegistrationFailed(0, str(error)) from error
-        headers = [
-            ("Contact", f"<{agent.contact_uri}>{agent.feature_tags()};expires={expires_s}"),
-            ("Expires", str(expires_s)),
-            *([("Require", "pref")] if self._require_pref else ()),
-            ("Supported", "path, gruu"),
-            ("Allow", self._agent.allow()),
-            *agent.authenticator.first(agent.home, uri),
-        ]
+
+        def headers() -> list[tuple[str, str]]:
+            return [
+                *self._bindings(expires_s),
+                ("Expires", str(expires_s)),
+                *([("Require", "pref")] if self._require_pref else ()),
+                ("Supported", "path, gruu"),
+                ("Allow", self._agent.allow()),
+                *agent.authenticator.first(agent.home, uri),
+            ]
+
         try:
-            return await self._dialog.request("REGISTER", headers, target=uri)
+            response = await self._dialog.request("REGISTER", headers, target=uri)
         except PushError as error:
             raise RegistrationFailed(0, str(error)) from error
+        if response.status == 200:
+            del self._contacts[:-1]
+        return response
+
+    def _bindings(self, expires_s: int) -> list[tuple[str, str]]:
+        """The Contact of the device, and those that it had before, to be removed (RFC 3261 10.2.2)."""
+        agent = self._agent
+        contact = agent.contact_uri
+        self._contacts = [*[one for one in self._contacts if one != contact][-_MOST_FORMER:], contact]
+        return [
+            ("Contact", f"<{contact}>{agent.feature_tags()};expires={expires_s}"),
+            *(("Contact", f"<{former}>;expires=0") for former in self._contacts[:-1]),
+        ]
 
     def _take(self, response: SipMessage) -> None:
         agent = self._agent

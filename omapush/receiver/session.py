@@ -19,8 +19,9 @@ from omapush.errors import PushError
 from omapush.protocol.file_transfer import FileTransfer
 from omapush.protocol.sdp import Address, Media, Origin, SessionDescription
 from omapush.protocol.session_body import SDP_TYPE
-from omapush.receiver.agent import SUPPORTED, Agent, Dialog
+from omapush.receiver.agent import SUPPORTED, Agent
 from omapush.receiver.delivery import Delivery
+from omapush.receiver.dialog import Dialog
 from omapush.receiver.endpoint import Request
 from omapush.receiver.file_offers import Line, answer, read_offer, require_same_lines
 from omapush.receiver.files import Files

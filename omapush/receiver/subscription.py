@@ -13,8 +13,9 @@ from omapush.protocol.event_header import parse_event
 from omapush.protocol.sip_core import seconds
 from omapush.protocol.sip_message import SipMessage
 from omapush.protocol.subscription_state import SubscriptionState
-from omapush.receiver.agent import ALLOW_EVENTS, SUPPORTED, Agent, Dialog
+from omapush.receiver.agent import ALLOW_EVENTS, SUPPORTED, Agent
 from omapush.receiver.delivery import Answer, respond
+from omapush.receiver.dialog import Dialog
 from omapush.receiver.endpoint import Request
 from omapush.receiver.subscriber_rules import KILLS_DIALOG, Ending, refresh_in, retry_in
 
@@ -60,6 +61,7 @@ class Subscription:
         self._dialog: Dialog | None = None
         self._ended: asyncio.Future[Ending] | None = None
         self._notified = asyncio.Event()
+        self._moved = asyncio.Event()
         self.first_notify: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         "Done when the first NOTIFY of the first dialog was answered."
         self.answered: asyncio.Future[SipMessage] = asyncio.get_running_loop().create_future()
@@ -176,27 +178,42 @@ class Subscription:
         self._stopping = True
         self._end(Ending(0, "stopped"))
 
+    def move(self) -> None:
+        """
+        Tell the notifier the device's new address by a refresh (RFC 3261 12.2).
+
+        A dialog whose first NOTIFY is still to come cannot be refreshed: another takes its place.
+        """
+        self._moved.set()
+        if self._dialog is not None and not self._dialog.remote_tag and self.answered.done():
+            self._end(Ending(0, "deactivated"))
+
     async def _one_dialog(self) -> Ending:
         agent = self._agent
         dialog = self._dialog = Dialog(agent, self.target, route=agent.preloaded_route())
         ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._ended = ended
         self._notified.clear()
+        self._moved.clear()
         self._handled = None
         self._expires_at = 0.0
         started = clock.monotonic()
         asking = asyncio.create_task(self._asked(dialog))
         either: list[asyncio.Future[Any]] = [asking, ended]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            await asyncio.wait([asking], timeout=self._goodbye_s)  # the 200 may come after the last NOTIFY
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await asyncio.wait(
+                    [asking], timeout=self._goodbye_s
+                )  # the 200 may come after the last NOTIFY
+                return ended.result()
+        finally:
             asking.cancel()
-            return ended.result()
         failed = asking.result()
         if failed is not None and not self._notified.is_set():
             return failed
         timer_n_s = agent.settings.timers.longest_s - (clock.monotonic() - started)
-        if not await self._notified_within(timer_n_s, ended):
+        if not await self._until(timer_n_s, ended, self._notified):
             return Ending(408, "no NOTIFY came within Timer N")
         return await self._refreshed(dialog, ended)
 
@@ -224,10 +241,10 @@ class Subscription:
         """Keep the dialog's subscription alive until it ends."""
         while True:
             left_s = self._expires_at - clock.monotonic()
-            wait_s = max(refresh_in(left_s), _LEAST_REFRESH_S)
-            done, _ = await asyncio.wait([ended], timeout=wait_s)
-            if done:
+            await self._until(max(refresh_in(left_s), _LEAST_REFRESH_S), ended, self._moved)
+            if ended.done():
                 return ended.result()
+            self._moved.clear()
             if self._expires_at <= clock.monotonic():
                 return Ending(0, "timeout")
             self._notified.clear()
@@ -241,23 +258,26 @@ class Subscription:
                 continue
             granted = _seconds(response, "expires")
             self._expires_at = clock.monotonic() + (self._asked_s if granted is None else granted)
-            if not await self._notified_within(self._agent.settings.timers.longest_s, ended):
+            timer_n_s = self._agent.settings.timers.longest_s
+            if not await self._until(timer_n_s, ended, self._notified, self._moved):
                 return Ending(408, "no NOTIFY came within Timer N")
 
-    async def _notified_within(self, wait_s: float, ended: asyncio.Future[Ending]) -> bool:
-        """Timer N."""
-        waiting = asyncio.create_task(self._notified.wait())
-        either: list[asyncio.Future[Any]] = [waiting, ended]
+    @staticmethod
+    async def _until(wait_s: float, ended: asyncio.Future[Ending], *events: asyncio.Event) -> bool:
+        """Wait for an event or the end; False when none came in time."""
+        waiting = [asyncio.create_task(event.wait()) for event in events]
+        either: list[asyncio.Future[Any]] = [*waiting, ended]
         try:
             done, _ = await asyncio.wait(either, timeout=max(wait_s, 0), return_when=asyncio.FIRST_COMPLETED)
             return bool(done)
         finally:
-            waiting.cancel()
+            for one in waiting:
+                one.cancel()
 
     async def _subscribe(self, dialog: Dialog, expires_s: int) -> SipMessage:
         return await dialog.request(
             "SUBSCRIBE",
-            [
+            lambda: [
                 self._agent.contact(),
                 ("Event", self.event),
                 ("Expires", str(expires_s)),

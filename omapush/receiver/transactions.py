@@ -13,14 +13,20 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
-from omapush import clock
+from omapush import clock, log
 from omapush.errors import Overloaded, PushError
 from omapush.protocol.sip_core import MAGIC_COOKIE, Core
 from omapush.protocol.sip_message import SipMessage
 from omapush.protocol.sip_wire import write_request
+from omapush.receiver.access import Way
 from omapush.receiver.settings import Timers
-from omapush.receiver.transport import Address, Transport
+from omapush.receiver.transport import Address, Transport, TransportFailed
 
+LARGEST_DATAGRAM: Final = 1_300
+"Octets of a request that may go by UDP where the path MTU is not known (RFC 3261 18.1.1)."
+_MOST_SPARED: Final = 64
+_SPARED_S: Final = 60.0
+"A peer that took no connection is sent datagrams for so long, however large."
 MOST_SERVER_TRANSACTIONS: Final = 50_000
 
 
@@ -29,6 +35,10 @@ class NoAnswer(PushError):
 
     sip_status = 408
     sip_reason = "Request Timeout"
+
+
+class Moved(PushError):
+    """The device has another address now, and nobody waits for the answer at the old one: ask again."""
 
 
 class _Waiting:
@@ -42,13 +52,14 @@ class _Waiting:
 class ClientTransactions:
     """Requests that we sent and wait for."""
 
-    def __init__(self, transport: Transport, timers: Timers) -> None:
-        self._transport = transport
+    def __init__(self, timers: Timers) -> None:
         self._timers = timers
+        self._spared: dict[Address, float] = {}
+        "Peers that took no connection, and until when they are asked for none."
         self._waiting: dict[tuple[str, str], _Waiting] = {}
 
     async def request(
-        self, method: str, uri: str, headers: Sequence[tuple[str, str]], body: bytes, to: Address
+        self, method: str, uri: str, headers: Sequence[tuple[str, str]], body: bytes, way: Way
     ) -> SipMessage:
         """
         Send a request, with a Via of ours before `headers`, and return its final response.
@@ -56,31 +67,61 @@ class ClientTransactions:
         Raises:
             NoAnswer: none came within 64*T1.
             TransportFailed: it could not be sent.
+            Moved: `move` was called before there was one.
         """
         branch = f"{MAGIC_COOKIE}{secrets.token_hex(10)}"
         waiting = self._waiting[branch, method] = _Waiting()
-        sent = 0
 
-        def data() -> bytes:
-            host, port = self._transport.local[0], self._transport.local[1]
+        def data(transport: Transport) -> bytes:
+            host, port = transport.local[0], transport.local[1]
             shown = f"[{host}]" if ":" in host else host
-            via = f"SIP/2.0/{self._transport.name} {shown}:{port};branch={branch};rport"
+            via = f"SIP/2.0/{transport.name} {shown}:{port};branch={branch};rport"
             return write_request(method, uri, [("Via", via), ("Max-Forwards", "70"), *headers], body)
 
         try:
             async with asyncio.timeout(self._timers.longest_s):
-                while True:
-                    await self._transport.send(data(), to)
-                    sent += 1
-                    if self._transport.reliable:
-                        return await waiting.final
-                    done, _ = await asyncio.wait([waiting.final], timeout=self._timer_e(sent, waiting))
-                    if done:
-                        return waiting.final.result()
+                if way.transport.reliable:
+                    await way.transport.send(data(way.transport), way.to)
+                elif not await self._sent_as_large(data, way):
+                    return await self._repeated(lambda: data(way.transport), way, waiting)
+                return await waiting.final
         except TimeoutError:
-            raise NoAnswer(f"{method} to {to[0]}:{to[1]}: no answer") from None
+            raise NoAnswer(f"{method} to {way.to[0]}:{way.to[1]}: no answer") from None
         finally:
+            waiting.final.cancel()
             del self._waiting[branch, method]
+
+    def move(self) -> None:
+        """Give up all requests that wait for an answer: `Moved`."""
+        for waiting in self._waiting.values():
+            if not waiting.final.done():
+                waiting.final.set_exception(Moved("the device has another address"))
+
+    async def _sent_as_large(self, data: Callable[[Transport], bytes], way: Way) -> bool:
+        """Send over a connection what is too large for a datagram; False: it is not, or nobody takes one."""
+        if way.large is None or len(data(way.transport)) <= LARGEST_DATAGRAM:
+            return False
+        if self._spared.get(way.to, 0.0) > clock.monotonic():
+            return False
+        try:
+            await way.large.send(data(way.large), way.to)
+        except TransportFailed as error:
+            log.get().warning("large_request_by_udp", peer=f"{way.to[0]}:{way.to[1]}", reason=str(error))
+            if len(self._spared) >= _MOST_SPARED:
+                self._spared.clear()
+            self._spared[way.to] = clock.monotonic() + _SPARED_S
+            return False
+        return True
+
+    async def _repeated(self, data: Callable[[], bytes], way: Way, waiting: _Waiting) -> SipMessage:
+        """Send again and again until the answer is there."""
+        sent = 0
+        while True:
+            await way.transport.send(data(), way.to)
+            sent += 1
+            done, _ = await asyncio.wait([waiting.final], timeout=self._timer_e(sent, waiting))
+            if done:
+                return waiting.final.result()
 
     def _timer_e(self, sent: int, waiting: _Waiting) -> float:
         if waiting.provisional:
@@ -128,14 +169,14 @@ class ServerTransaction:
             self._answer(self._latest)
 
 
-Make = Callable[[str, Callable[[bytes], None]], ServerTransaction]
+Make = Callable[[str, Callable[[bytes], None], bool], ServerTransaction]
+"A new transaction for a request of that method, answered so, over a connection or not."
 
 
 class ServerTransactions:
     """Requests to us of the last 64*T1."""
 
     def __init__(self, timers: Timers, make: Make, *, most: int = MOST_SERVER_TRANSACTIONS) -> None:
-        """`make`: a new transaction for a request of that method."""
         self._make = make
         self._known: dict[Hashable, ServerTransaction] = {}
         self._ends: deque[tuple[float, Hashable]] = deque()
@@ -144,7 +185,7 @@ class ServerTransactions:
         self.repeated = 0
 
     def take(
-        self, message: SipMessage, core: Core, answer: Callable[[bytes], None]
+        self, message: SipMessage, core: Core, answer: Callable[[bytes], None], *, reliable: bool
     ) -> ServerTransaction | None:
         """
         Return the transaction of a new request, None when this is a repetition, which is then dealt with.
@@ -162,7 +203,7 @@ class ServerTransactions:
             return None
         if len(self._known) >= self._most:
             raise Overloaded("too many requests within 32 s")
-        made = self._known[key] = self._make(core.cseq.method, answer)
+        made = self._known[key] = self._make(core.cseq.method, answer, reliable)
         self._ends.append((now + self._keep_s, key))
         return made
 

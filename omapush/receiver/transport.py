@@ -18,6 +18,9 @@ Address = tuple[str, int]
 
 _CONNECT_S: Final = 10.0
 _RECEIVE_BUFFER: Final = 4_194_304
+_PONG_S: Final = 10.0
+"A keep-alive that is answered by nothing for so long means that the connection is dead (RFC 5626 4.4.1)."
+PING: Final = b"\r\n\r\n"
 _LONGEST_BACKLOG: Final = 1_048_576
 "Bytes waiting for a slow peer of one connection; above, the connection is given up."
 
@@ -33,6 +36,8 @@ class Source:
     address: Address
     answer: Callable[[bytes, Address | None], None]
     "Sends to the given address over UDP, and over the same connection otherwise."
+    reliable: bool = False
+    "It came over a connection."
 
 
 Receive = Callable[[bytes, Source], None]
@@ -65,6 +70,10 @@ class Transport(ABC):
         return
 
     @abstractmethod
+    async def keep_alive(self, first_hop: Address) -> None:
+        """Keep the way back to us open; where that can be seen to be gone, `lost` is called."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Close everything."""
 
@@ -87,6 +96,9 @@ class UdpTransport(Transport, asyncio.DatagramProtocol):
 
     async def send(self, data: bytes, to: Address) -> None:
         self._send(data, to)
+
+    async def keep_alive(self, first_hop: Address) -> None:
+        self._send(PING, first_hop)
 
     async def close(self) -> None:
         self._socket.close()
@@ -111,13 +123,17 @@ class _Connection(asyncio.Protocol):
         self._reader = StreamReader()
         self.peer = peer
         "Set on connections that we opened: what they lead to."
+        self.is_heard = False
+        "Something came since this was last set to False."
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.source = Source(transport.get_extra_info("peername")[:2], lambda data, _: self.write(data))
+        address = transport.get_extra_info("peername")[:2]
+        self.source = Source(address, lambda data, _: self.write(data), reliable=True)
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        self.is_heard = True
         pings = self._reader.pings
         try:
             for message in self._reader.feed(data):
@@ -142,7 +158,7 @@ class _Connection(asyncio.Protocol):
 
 
 class StreamTransport(Transport):
-    """Connections over TCP, or TLS when there is a client context."""
+    """Connections over TCP, or TLS when there is a client context; opened once and used by all requests."""
 
     reliable = True
 
@@ -155,22 +171,22 @@ class StreamTransport(Transport):
         client: ssl.SSLContext | None = None,
         server: ssl.SSLContext | None = None,
         server_name: str = "",
+        listens: bool = True,
+        is_flow: bool = False,
     ) -> None:
+        """`is_flow`: requests to us come over the connection that we open to the proxy, and no other way."""
         super().__init__(host, port, receive)
         self.name = "TLS" if client else "TCP"
         self._client = client
         self._server_context = server
         self._server_name = server_name
+        self._listens = listens
+        self._is_flow = is_flow
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._by_peer: dict[Address, _Connection] = {}
         self._opening = asyncio.Lock()
         self._closing = False
-
-    @property
-    def _listens(self) -> bool:
-        """A TLS listener needs a certificate, which few devices have."""
-        return self._client is None or self._server_context is not None
 
     async def start(self, first_hop: Address) -> None:
         if not self._listens:
@@ -187,13 +203,23 @@ class StreamTransport(Transport):
         self.local = self._server.sockets[0].getsockname()[:2]
 
     async def ready(self, first_hop: Address) -> None:
-        """Without a listener requests to us come over the connection that we opened."""
-        if not self._listens:
+        if self._is_flow:
             connection = await self._connection(first_hop)
             self.local = connection.transport.get_extra_info("sockname")[:2]
 
     async def send(self, data: bytes, to: Address) -> None:
         (await self._connection(to)).write(data)
+
+    async def keep_alive(self, first_hop: Address) -> None:
+        connection = self._by_peer.get(first_hop)
+        if connection is None:
+            return
+        connection.is_heard = False
+        connection.write(PING)
+        await asyncio.sleep(_PONG_S)
+        if not connection.is_heard:
+            log.get().warning("stream_given_up", peer=str(first_hop), reason="keep-alive without answer")
+            connection.transport.abort()
 
     async def close(self) -> None:
         self._closing = True
@@ -214,7 +240,11 @@ class StreamTransport(Transport):
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     _, opened = await loop.create_connection(
-                        lambda: _Connection(self, to), *to, ssl=self._client, server_hostname=name
+                        lambda: _Connection(self, to),
+                        *to,
+                        ssl=self._client,
+                        server_hostname=name,
+                        local_addr=(self.local[0], 0),
                     )
             except (OSError, TimeoutError, ssl.SSLError) as error:
                 raise TransportFailed(f"{self.name} to {to[0]}:{to[1]}: {error or 'timed out'}") from error
@@ -231,7 +261,7 @@ class StreamTransport(Transport):
         self._connections.discard(connection)
         if connection.peer and self._by_peer.get(connection.peer) is connection:
             del self._by_peer[connection.peer]
-            if not self._closing and not self._listens:
+            if not self._closing and self._is_flow:
                 self.lost()
 
     def received(self, message: bytes, source: Source) -> None:

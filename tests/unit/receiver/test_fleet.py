@@ -28,7 +28,7 @@ async def pushed(peer: SipPeer, plan: Plan, to: list[int], **settings: Any) -> t
     """Start the fleet, push to the devices of these numbers, stop."""
     fleet = Fleet(plan, timers=FAST, expires_s=600, **settings)
     await fleet.start()
-    addresses = [endpoint.transport.local for endpoint in fleet.endpoints]
+    addresses = [endpoint.local for endpoint in fleet.endpoints]
     for number in to:
         line = f"MESSAGE sip:device{number}@127.0.0.1 SIP/2.0"
         raw = request(peer, "MESSAGE", body=b"x", line=line)
@@ -129,7 +129,7 @@ def test_each_device_of_a_fleet_takes_its_own_files_over_one_msrp_port() -> None
 
         async def scenario() -> tuple[set[int], Report]:
             await fleet.start()
-            ports = await asyncio.to_thread(send, fleet.endpoints[0].transport.local)
+            ports = await asyncio.to_thread(send, fleet.endpoints[0].local)
             report = fleet.report()
             await fleet.stop()
             return ports, report

@@ -1,81 +1,19 @@
 """The receiver over TCP and TLS, many devices behind one socket, and the transactions under it."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from omapush.protocol.sip_wire import StreamReader
 from omapush.receiver import Endpoint, Listen, Push, Receiver, RegistrationFailed
 from omapush.receiver.transactions import MOST_SERVER_TRANSACTIONS
-from tests.fakes.sip_text import SipText, reply, write
+from tests.fakes.sip_text import SipText
 from tests.harness.certificates import certificate
 from tests.harness.sip_peer import SipPeer
 from tests.harness.wait import wait_until
-from tests.unit.receiver.core import ALICE, FAST, PSA, grant, registered, request, requests
-
-
-class StreamCore:
-    """A registrar on a TCP or TLS port that keeps its connections."""
-
-    def __init__(self) -> None:
-        self.requests: list[SipText] = []
-        self.responses: asyncio.Queue[SipText] = asyncio.Queue()
-        self.writers: list[asyncio.StreamWriter] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
-        messages = StreamReader()
-        while data := await reader.read(7):  # small pieces: framing has to work
-            for raw in messages.feed(data):
-                message = SipText.parse(raw)
-                if not message.is_request:
-                    await self.responses.put(message)
-                    continue
-                self.requests.append(message)
-                says = grant(message)
-                assert says
-                writer.write(reply(message, says.code, says.phrase, says.headers.items(), "core"))
-
-
-@asynccontextmanager
-async def core(context: ssl.SSLContext | None = None) -> AsyncIterator[tuple[StreamCore, int]]:
-    made = StreamCore()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=context)
-    try:
-        yield made, server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for writer in made.writers:
-            writer.close()
-
-
-async def until(predicate: Callable[[], bool], deadline_s: float = 5.0) -> None:
-    """Return once it holds."""
-    async with asyncio.timeout(deadline_s):
-        while not predicate():
-            await asyncio.sleep(0.005)
-
-
-def message(number: int, transport: str, body: bytes = b"hello") -> bytes:
-    return write(
-        f"MESSAGE {ALICE} SIP/2.0",
-        [
-            ("Via", f"SIP/2.0/{transport} 127.0.0.1:9;branch=z9hG4bKs{number}"),
-            ("From", f"<{PSA}>;tag=a"),
-            ("To", f"<{ALICE}>"),
-            ("Call-ID", f"s{number}"),
-            ("CSeq", "1 MESSAGE"),
-            ("P-Asserted-Identity", f"<{PSA}>"),
-            ("Accept-Contact", '*;+g.oma.pusheventapp="mms.ua"'),
-            ("Content-Type", "text/plain"),
-        ],
-        body,
-    )
+from tests.unit.receiver.core import ALICE, FAST, grant, registered, request, requests
+from tests.unit.receiver.stream_core import StreamCore, core, message, until
 
 
 async def pushed_over(made: StreamCore, proxy: str, transport: str, **settings: Any) -> list[Push]:
@@ -186,7 +124,7 @@ def test_devices_that_share_a_socket_get_their_own_pushes() -> None:
         for device in (*devices, second):
             await device.start()
         assert second.agent.contact_user.startswith("a.")
-        address = endpoint.transport.local
+        address = endpoint.local
         for user, status in (("a", 200), ("b", 200), ("nobody", 404)):
             raw = request(peer, "MESSAGE", body=user.encode(), line=f"MESSAGE sip:{user}@1.2.3.4 SIP/2.0")
             answer = await asyncio.to_thread(peer.ask, raw, address)

@@ -1,0 +1,179 @@
+"""TCP beside UDP (RFC 3261 18.1.1), and devices behind a NAT, reached by their own connection."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from omapush.receiver import Listen, Push, Receiver, Sessions
+from tests.fakes.sip_text import SipText
+from tests.harness.ports import free_port
+from tests.harness.sip_peer import SipPeer
+from tests.harness.wait import wait_until
+from tests.unit.receiver.core import ALICE, FAST, PSA, grant, notify, registered, request, requests, wait_for
+from tests.unit.receiver.stream_core import StreamCore, core, message, until
+
+MANY = {f"application{number}.ua": print for number in range(60)}
+"So many that a REGISTER is above 1,300 octets."
+NAT = Listen(behind_nat=True)
+NO_SESSIONS = Sessions(enabled=False)
+
+
+async def with_both(peer: SipPeer, applications: Any, **settings: Any) -> tuple[StreamCore, SipText]:
+    """Register and leave with a core that takes UDP and TCP; return the core and its first request."""
+    async with core(port=peer.port) as (made, _):
+        proxy = f"sip:127.0.0.1:{peer.port}"
+        async with Receiver(ALICE, proxy, applications, timers=FAST, expires_s=600, **settings) as device:
+            await device.refresh()
+        return made, (made.requests + peer.requests)[0]
+
+
+def test_a_request_above_1300_octets_goes_by_tcp_and_the_next_one_over_the_same_connection() -> None:
+    with SipPeer(free_port(), policy=grant) as peer:
+        made, first = asyncio.run(with_both(peer, MANY))
+
+        assert [one.header("Expires") for one in made.requests] == ["600", "600", "0"]
+        assert requests(peer, "REGISTER") == []
+        assert len(made.writers) == 1
+        assert len(first.raw) > 1_300
+        host = first.header("Contact").partition("@")[2].partition(">")[0]
+        assert ";" not in host  # by UDP, or by TCP at the same port
+        assert first.header("Via").startswith(f"SIP/2.0/TCP {host};branch=")
+
+
+def test_a_request_that_fits_into_a_datagram_goes_by_udp() -> None:
+    with SipPeer(free_port(), policy=grant) as peer:
+        made, first = asyncio.run(with_both(peer, {"mms.ua": print}))
+
+        assert made.writers == []
+        assert first.header("Via").startswith("SIP/2.0/UDP ")
+        assert len(requests(peer, "REGISTER")) == 3
+
+
+def test_a_large_request_goes_by_udp_where_nobody_takes_a_connection() -> None:
+    with registered(apps=tuple(MANY)) as (peer, device):
+        first = requests(peer, "REGISTER")[0]
+        assert len(first.raw) > 1_300
+        assert first.header("Via").startswith("SIP/2.0/UDP ")
+        with socket.create_server(("127.0.0.1", peer.port)) as late:
+            late.setblocking(False)
+            device.call(device.receiver.refresh())  # a peer that refused is not asked each time
+            with pytest.raises(BlockingIOError):
+                late.accept()
+
+
+def test_a_device_may_keep_to_udp() -> None:
+    with SipPeer(free_port(), policy=grant) as peer:
+        made, first = asyncio.run(with_both(peer, MANY, listen=Listen(tcp=False)))
+        assert made.writers == []
+        assert len(first.raw) > 1_300
+    with registered(listen=Listen(tcp=False)) as (_, device), pytest.raises(ConnectionRefusedError):
+        socket.create_connection(device.receiver.address)
+
+
+@pytest.mark.req("PRA-MSG-3")
+def test_pushes_are_taken_over_both() -> None:
+    large = bytes(range(256)) * 20
+    with registered() as (peer, device):
+        assert peer.ask(request(peer, "MESSAGE", body=b"small"), device.receiver.address).status == 200
+        with socket.create_connection(device.receiver.address, timeout=5) as stream:
+            stream.sendall(message(1, "TCP", large))
+            answer = SipText.parse(stream.recv(65_536))
+        assert (answer.status, answer.header("Via")) == (200, "SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKs1")
+        assert [push.content for push in device.pushes] == [b"small", large]
+
+
+def test_a_refused_invite_is_answered_again_over_udp_but_not_over_a_connection() -> None:
+    with registered(sessions=NO_SESSIONS) as (peer, device), socket.socket() as stream:
+        stream.connect(device.receiver.address)
+        stream.sendall(message(1, "TCP", b"", "INVITE"))
+        assert b" 405 " in stream.recv(65_536)
+        assert peer.ask(request(peer, "INVITE"), device.receiver.address).status == 405
+        wait_until(lambda: len(peer.responses) >= 3, 5, "two repetitions")
+        stream.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stream.recv(65_536)
+
+
+def test_a_route_by_tcp_is_followed_from_a_device_registered_by_udp() -> None:
+    async def scenario(peer: SipPeer) -> SipText:
+        async with core(port=peer.port) as (made, _):
+            settings = {"subscribe_to": (("mms.ua", PSA),), "subscription_s": 2}
+            proxy = f"sip:127.0.0.1:{peer.port}"
+            async with Receiver(ALICE, proxy, {"mms.ua": print}, timers=FAST, **settings) as device:  # type: ignore[arg-type]
+                subscribe = await asyncio.to_thread(wait_for, peer, "SUBSCRIBE")
+                route = {"Record-Route": f"<{proxy};transport=tcp;lr>"}
+                raw = notify(peer, subscribe, "active;expires=1", headers=route)
+                assert (await asyncio.to_thread(peer.ask, raw, device.address)).status == 200
+                await until(lambda: bool(made.requests))
+            return made.requests[0]
+
+    with SipPeer(free_port(), policy=grant) as peer:
+        refresh = asyncio.run(scenario(peer))
+        assert refresh.method == "SUBSCRIBE"
+        assert refresh.header("Via").startswith("SIP/2.0/TCP ")
+
+
+# ---- behind a NAT ------------------------------------------------------------------------------------------
+
+
+def test_a_device_behind_a_nat_gets_its_pushes_over_its_own_connection_and_opens_a_new_one() -> None:
+    pushes: list[Push] = []
+
+    async def scenario() -> list[SipText]:
+        async with core() as (made, port):
+            proxy = f"sip:127.0.0.1:{port};transport=tcp"
+            async with Receiver(ALICE, proxy, {"mms.ua": pushes.append}, timers=FAST, listen=NAT) as device:
+                peername = made.writers[0].get_extra_info("peername")
+                assert device.address == peername  # nothing else is open
+                made.writers[0].write(message(1, "TCP"))
+                assert (await made.response()).status == 200
+                made.writers[0].close()
+                await until(lambda: len(made.requests) == 2)
+                made.writers[1].write(message(2, "TCP", b"again"))
+                assert (await made.response()).status == 200
+            return made.requests
+
+    first, second, last = asyncio.run(scenario())
+    assert [push.content for push in pushes] == [b"hello", b"again"]
+    assert (
+        first.header("Contact").partition(";expires")[0] != second.header("Contact").partition(";expires")[0]
+    )
+    assert last.header("Expires") == "0"
+
+
+def test_a_connection_on_which_a_keep_alive_gets_no_answer_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("omapush.receiver.transport._PONG_S", 0.05)
+    listen = Listen(behind_nat=True, keep_alive_s=0.05)
+
+    async def scenario() -> None:
+        async with core() as (made, port):
+            proxy = f"sip:127.0.0.1:{port};transport=tcp"
+            async with Receiver(ALICE, proxy, {}, timers=FAST, listen=listen):
+                await until(lambda: made.pings >= 3)
+                assert len(made.writers) == len(made.requests) == 1
+                made.answers_pings = False
+                await until(lambda: len(made.requests) >= 2)
+                made.answers_pings = True
+                assert len(made.writers) >= 2
+
+    asyncio.run(scenario())
+
+
+def test_over_udp_the_nat_is_kept_open_from_the_port_that_requests_reach() -> None:
+    async def scenario(proxy: socket.socket) -> None:
+        uri = f"sip:127.0.0.1:{proxy.getsockname()[1]}"
+        listen = Listen(behind_nat=True, keep_alive_s=0.05)
+        async with Receiver(ALICE, uri, {}, timers=FAST, listen=listen, register=False) as device:
+            data, source = await asyncio.to_thread(proxy.recvfrom, 100)
+            assert (data, source) == (b"\r\n\r\n", device.address)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(*device.address)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        proxy.settimeout(5)
+        asyncio.run(scenario(proxy))
