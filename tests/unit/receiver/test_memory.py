@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -171,19 +171,20 @@ def memory_write(monkeypatch: pytest.MonkeyPatch, *, octets: int) -> list[int]:
 
 
 def pushed(
-    peer: SipPeer, device: ReceiverThread, push_id: str = "", body: bytes = b"x", **headers: str
+    peer: SipPeer, device: ReceiverThread, push_id: str, headers: Mapping[str, str] | None = None
 ) -> int:
-    named = {"X-Push-Id": push_id} if push_id else {}
-    return peer.ask(request(peer, "MESSAGE", {**named, **headers}, body), device.receiver.address).status
+    named = {"X-Push-Id": push_id, **(headers or {})}
+    body = INNER if "Content-Type" in named else b"x"
+    return peer.ask(request(peer, "MESSAGE", named, body), device.receiver.address).status
 
 
 def test_a_push_that_comes_again_after_a_restart_is_answered_and_not_shown(tmp_path: Path) -> None:
     with FileMemory(tmp_path / "taken") as memory:
         with registered(memory=memory) as (peer, device):
-            assert pushed(peer, device, "p1") == pushed(peer, device, **SAME_CALL) == 200
+            assert pushed(peer, device, "p1") == pushed(peer, device, "of another name", SAME_CALL) == 200
         with registered(memory=memory) as (peer, device):
             assert pushed(peer, device, "p1") == 200
-            assert pushed(peer, device, **SAME_CALL) == 200
+            assert pushed(peer, device, "of a third name", SAME_CALL) == 200
             assert device.pushes == []
             assert device.receiver.delivery.duplicates == 2
             assert pushed(peer, device, "p2") == 200
@@ -229,13 +230,13 @@ def test_a_link_counts_as_taken_when_its_content_is(tmp_path: Path) -> None:
         with registered(memory=memory, links=links) as (peer, device):
             wrong = {"Content-Type": link_type(host.url, b"something else")}
             right = {"Content-Type": link_type(host.url, CONTENT)}
-            assert pushed(peer, device, "p1", INNER, **wrong) == 200
+            assert pushed(peer, device, "p1", wrong) == 200
             device.wait_for("fetch_failed")
-            assert pushed(peer, device, "p1", INNER, **right) == 200
+            assert pushed(peer, device, "p1", right) == 200
             device.wait_for("fetched")
             assert len(device.pushes) == 1
         with registered(memory=memory, links=links) as (peer, device):
-            assert pushed(peer, device, "p1", INNER, **right) == 200
+            assert pushed(peer, device, "p1", right) == 200
             assert device.receiver.delivery.duplicates == 1
             assert device.told("link") == []
 
