@@ -9,7 +9,8 @@ from typing import Final
 
 from omapush.config import Api
 from omapush.pap_http import tls
-from omapush.pap_http.shedding import SheddingConnection, Valve
+from omapush.pap_http.shedding import Valve
+from omapush.pap_http.strict_http import StrictConnection
 from omapush.push.networks import Networks
 
 CERTIFICATE_NAMES: Final = "omapush.certificate_names"
@@ -29,6 +30,8 @@ _PHRASES: Final = {
     408: "Request Timeout",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
+    501: "Not Implemented",
+    505: "HTTP Version Not Supported",
 }
 
 
@@ -52,7 +55,7 @@ class Crowd:
             del self._open[address]
 
 
-class BoundedConnection(SheddingConnection):
+class BoundedConnection(StrictConnection):
     """Refuses a head that is too long and hangs up on a request that does not end."""
 
     crowd = Crowd(1_000_000, ())
@@ -66,8 +69,8 @@ class BoundedConnection(SheddingConnection):
     "Whether anything of the current request has come."
     _is_taken = False
     "Whether its head has come to its end, so that the application has it."
-    _refusal = 0
-    "Why the current request is not read to its end; 0: because it is broken (400)."
+    _is_ending = False
+    "Whether nothing more is read, and the connection ends with the answers to what came before."
     _unread = 0
     "Bytes that came since the parser last had something whole to tell: it keeps them all."
     _body = 0
@@ -94,23 +97,26 @@ class BoundedConnection(SheddingConnection):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_ending:
             return
         self._await_end()
         self._begun = True
         self._unread += len(data)
         super().data_received(data)
-        if self._unread > LARGEST_HEAD and not self.transport.is_closing():
-            self._refuse(431, "request head too long")
+        if self._unread > LARGEST_HEAD and not (self.transport.is_closing() or self._is_ending):
+            self._give_up(431, "request head too long")
 
     def send_400_response(self, msg: str) -> None:
-        if self._refusal:
-            self._refuse(self._refusal, "request head too long, or of too many fields")
-        else:
-            self._refuse(400, msg)
+        self._give_up(self.refusal.status, msg)
+
+    def on_response_complete(self) -> None:
+        is_last = not self.pipeline  # else the next one begins now
+        super().on_response_complete()
+        if self._is_ending and is_last:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
-        self._head = self._fields = self._unread = self._body = self._refusal = 0
+        self._head = self._fields = self._unread = self._body = 0
         self._begun, self._is_taken = True, False
         self._await_end()
         super().on_message_begin()
@@ -145,8 +151,7 @@ class BoundedConnection(SheddingConnection):
         self._unread = 0
         self._head += size
         if self._head > LARGEST_HEAD or self._fields > MOST_FIELDS:
-            self._refusal = 431  # the parser turns what is raised into a call of send_400_response
-            raise ValueError("request head too long")
+            self.refuse(431, "request head too long, or of too many fields")
 
     def _await_end(self) -> None:
         if self._overdue is None:
@@ -164,10 +169,26 @@ class BoundedConnection(SheddingConnection):
             self._overdue = self.loop.call_later(earned - self._granted, self._hang_up)
             self._granted = earned
         elif not self.transport.is_closing():
-            if self._begun and self._is_unanswered():
-                self._refuse(408, "the request did not come to its end in time")
+            if self._begun:
+                self._give_up(408, "the request did not come to its end in time")
             else:
                 self.transport.close()
+
+    def _give_up(self, status: int, why: str) -> None:
+        """
+        Read nothing more, and say why, unless that would be taken for the answer to an earlier request.
+
+        Then those before it are still answered, and the connection ends.
+        """
+        if self._is_unanswered():
+            self._refuse(status, why)
+        elif self._is_taken and not self.pipeline:  # its own answer has begun
+            self.transport.close()
+        else:
+            if self._is_taken:
+                self.pipeline.popleft()
+            self._is_ending = True
+            self._ended()
 
     def _is_unanswered(self) -> bool:
         """Whether an answer now would be that of the current request, and its first."""

@@ -10,6 +10,7 @@ from litestar.exceptions import ClientException
 
 _PAP_TYPES: Final = ("multipart/related", "application/xml", "text/xml")
 _JSON_TYPES: Final = ("application/json",)
+_AS_IT_IS: Final = ("", "identity")
 
 
 def require_pap(request: Request[Any, Any, Any]) -> None:
@@ -25,7 +26,8 @@ async def json_only(request: Request[Any, Any, Any]) -> None:
 def _require(request: Request[Any, Any, Any], types: Collection[str], expected: str) -> None:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in types:
         raise _unsupported("Content-Type", expected)
-    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+    codings = ",".join(request.headers.getall("content-encoding", ())).split(",")
+    if any(one.strip().lower() not in _AS_IT_IS for one in codings):
         raise _unsupported("Content-Encoding", "send the body as it is")
 
 

@@ -270,8 +270,8 @@ BASIC = base64.b64encode(f"trusted:{PASSWORD}".encode())
 @pytest.mark.parametrize(
     "begun",
     [
-        b"GET /healthz HTTP/1.1\r\nX: y",
-        b"POST /v1/pushes HTTP/1.1\r\nContent-Length: 100\r\nContent-Type: application/json\r\n"
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: y",
+        b"POST /v1/pushes HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\nContent-Type: application/json\r\n"
         b"Authorization: Basic " + BASIC + b"\r\n\r\n{",
     ],
     ids=["head", "body"],
@@ -284,7 +284,7 @@ def test_a_request_that_comes_too_slowly_is_told_so_and_cut_off(guarded: Stack, 
 
 def test_a_request_that_was_refused_before_its_end_is_not_answered_twice(guarded: Stack) -> None:
     with connected(guarded) as connection:
-        connection.sendall(b"POST /v1/pushes HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+        connection.sendall(b"POST /v1/pushes HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
         assert heard(connection).count(b"HTTP/1.1 ") == 1
 
 
@@ -297,7 +297,7 @@ def test_too_many_fields_are_refused(guarded: Stack) -> None:
     for fields, status in ((90, b" 200 "), (101, b" 431 ")):
         with connected(guarded) as connection:
             connection.sendall(
-                b"GET /healthz HTTP/1.1\r\nConnection: close\r\n" + b"X: y\r\n" * fields + b"\r\n"
+                b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + b"X: y\r\n" * fields + b"\r\n"
             )
             assert status in heard(connection).split(b"\r\n", 1)[0]
 
@@ -316,9 +316,9 @@ def test_too_many_fields_are_refused(guarded: Stack) -> None:
 )
 def test_a_request_that_two_servers_may_read_differently_is_refused(guarded: Stack, fields: bytes) -> None:
     """What would be a second request to one of them must not be carried out."""
-    hidden = b"0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n"
+    hidden = b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
     with connected(guarded) as connection:
-        connection.sendall(b"POST /healthz HTTP/1.1\r\n" + fields + b"\r\n" + hidden)
+        connection.sendall(b"POST /healthz HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n" + hidden)
         said = heard(connection)
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b" 200 " not in said
@@ -333,7 +333,7 @@ def test_one_address_has_so_many_connections_and_others_have_theirs(guarded: Sta
         assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
         assert b"retry-after: 5" in refused
         with connected(guarded, "127.0.0.10") as other:
-            other.sendall(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
+            other.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert heard(other).startswith(b"HTTP/1.1 200 ")
 
 

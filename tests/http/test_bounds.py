@@ -39,10 +39,10 @@ def heard(connection: socket.socket) -> bytes:
     "endless",
     [
         b"GET /" + b"a" * 10_000_000,
-        b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 10_000_000,
-        b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 1_000_000,
-        b"GET /healthz HTTP/1.1\r\n" + b"x" * 10_000_000,
-        b"POST /pap HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * 10_000_000,
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 10_000_000,
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 1_000_000,
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"x" * 10_000_000,
+        b"POST /pap HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * 10_000_000,
     ],
     ids=["url", "one field", "many fields", "field name", "trailer"],
 )
@@ -56,12 +56,14 @@ def test_a_head_without_an_end_is_cut_off(front: Stack, endless: bytes) -> None:
 @pytest.mark.parametrize(("size", "status"), [(LARGEST_HEAD - 500, b" 200 "), (LARGEST_HEAD + 1, b" 431 ")])
 def test_the_limit_of_a_head_that_ends(front: Stack, size: int, status: bytes) -> None:
     with connected(front) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nConnection: close\r\nX: " + b"a" * size + b"\r\n\r\n")
+        connection.sendall(
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: " + b"a" * size + b"\r\n\r\n"
+        )
         assert status in heard(connection).split(b"\r\n", 1)[0]
 
 
 def test_many_requests_on_one_connection_have_the_limit_each(front: Stack) -> None:
-    request = b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 5_000 + b"\r\n\r\n"
+    request = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 5_000 + b"\r\n\r\n"
     last = request.replace(b"X:", b"Connection: close\r\nX:")
     with connected(front) as connection:
         connection.sendall(request * 10 + last)
@@ -69,7 +71,7 @@ def test_many_requests_on_one_connection_have_the_limit_each(front: Stack) -> No
 
 
 def test_a_body_in_small_chunks_is_no_head(front: Stack) -> None:
-    head = b"POST /pap HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+    head = b"POST /pap HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
     head += b"Authorization: Basic " + CREDENTIALS + b"\r\nContent-Type: application/xml\r\n\r\n"
     with connected(front) as connection:
         connection.sendall(head + b"1\r\nx\r\n" * 40_000 + b"0\r\n\r\n")

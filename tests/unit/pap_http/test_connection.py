@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from omapush.pap_http.connection import REQUEST_WITHIN_S, SLOWEST_BODY, BoundedConnection
 
-REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"
+REQUEST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -110,7 +110,7 @@ def test_a_connection_that_is_gone_leaves_no_timer(monkeypatch: pytest.MonkeyPat
 
 def test_a_body_that_goes_on_coming_has_time_for_what_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(waiting: Waiting) -> None:
-        head = b"POST /pap HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n"
+        head = b"POST /pap HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n"
         waiting.connection.data_received(head + b"x" * SLOWEST_BODY * 10)
         waiting.expire()
         assert waiting.running[-1] == pytest.approx(10, abs=0.01)

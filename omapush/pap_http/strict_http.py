@@ -1,0 +1,146 @@
+"""
+What HTTP/1.1 has a server refuse, and the library lets pass (RFC 9110, RFC 9112).
+
+What stands before the server, such as a proxy of the operator, must never understand a request differently:
+for which host it is, from whom, where it ends. And a client that asks to change to HTTP/2, as Java's does
+with every request, is served as if it had not asked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import httptools
+
+from omapush.pap_http.shedding import SheddingConnection
+
+_VERSIONS: Final = ("1.0", "1.1")
+_ONCE: Final = (b"host", b"content-type", b"authorization")
+"Fields with one value, of which others may have read another one than we (RFC 9110 5.3)."
+# uri-host [":" port], or nothing                           RFC 9110 7.2, RFC 3986 3.2.2
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
+)
+_CONNECT: Final = b"CONNECT"
+_OF_UPGRADE: Final = frozenset({b"upgrade", b"http2-settings"})
+
+
+class Refusal(NamedTuple):
+    """Why a request is not read to its end."""
+
+    status: int
+    why: str
+
+
+_BROKEN: Final = Refusal(400, "Invalid HTTP request received.")
+
+
+class StrictConnection(SheddingConnection):
+    """Reads requests as the standard has them read."""
+
+    refusal = _BROKEN
+    "Why the current request is not read to its end, should that happen."
+    _is_headed = False
+    "Whether the head of the current request has come to its end: what comes now as a field is a trailer."
+    _is_read_again = False
+    "Whether the head of the current request is given to a new parser, without the wish to upgrade."
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        self._unset_keepalive_if_required()
+        rest: bytes | None = data
+        while rest is not None:
+            rest = self._fed(rest)
+
+    def _fed(self, data: bytes) -> bytes | None:
+        """What is to be given to the parser next; None: nothing."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._is_read_again = False
+            head = self._head_without_upgrade()
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the library has it
+            return head + data[upgrade.args[0] :]
+        except httptools.HttpParserError:
+            self.send_400_response(self.refusal.why)
+        return None
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.refusal, self._is_headed = _BROKEN, False
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; one behind the body says nothing about the request (RFC 9110 6.5.1)."""
+        if not self._is_headed:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Refuse what is wrong, and begin to answer the rest."""
+        self._is_headed = True
+        wrong = self._wrong()
+        if wrong is not None:
+            self.refuse(*wrong)
+        if self.parser.should_upgrade() and self.parser.get_method() != _CONNECT:
+            self._is_read_again = True
+            return
+        super().on_headers_complete()
+        if self.expect_100_continue and not self.keeps_back:
+            self._close_unless_read()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        if not self._is_read_again:
+            super().on_message_complete()
+
+    def refuse(self, status: int, why: str) -> None:
+        """End the reading of the current request; to be called within it."""
+        self.refusal = Refusal(status, why)
+        raise ValueError(why)  # the parser turns it into a call of send_400_response
+
+    def _wrong(self) -> Refusal | None:
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            return Refusal(505, "the version of HTTP has to be 1.1 or 1.0")
+        names = [name for name, _ in self.headers]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                return Refusal(400, f"{name.decode().title()}: comes twice")
+        for name, value in self.headers:
+            if name == b"host" and _HOST.fullmatch(value) is None:
+                return Refusal(400, "Host: is no host")
+            if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                return Refusal(501, "Transfer-Encoding: chunked alone is taken")
+        if version == "1.1" and b"host" not in names:
+            return Refusal(400, "Host: missing")
+        return None
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head that was read, as if there had been no wish to change the protocol (RFC 9110 7.8)."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = (one.strip() for one in value.split(b","))
+                value = b", ".join(one for one in options if one.lower() not in _OF_UPGRADE)
+            if name not in _OF_UPGRADE and (value or name != b"connection"):
+                lines.append(b"%b: %b" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _close_unless_read(self) -> None:
+        """
+        Have the answer end the connection unless the body was asked for before it.
+
+        Its sender will not send the body then, and what it sends next must not be taken for that.
+        """
+        cycle = self.cycle
+        keeps, receive = cycle.keep_alive, cycle.receive
+        cycle.keep_alive = False
+
+        async def asked_for() -> object:
+            cycle.keep_alive = keeps
+            return await receive()
+
+        cycle.receive = asked_for  # type: ignore[method-assign, assignment]
