@@ -10,12 +10,13 @@ from omapush import clock
 from omapush.push import link
 from omapush.push.link import Claim
 from omapush.push.outcome import TAKEN_CODE
-from omapush.push.values import Event, Push, Recipient, Result, push_ref
+from omapush.push.values import Event, Recipient, Result, push_ref
 from omapush.store import contents, pushes
 from omapush.store.pushes import Submission
 from tests.harness.certificates import certificate
 from tests.harness.ports import free_port
 from tests.harness.stack import Stack
+from tests.harness.values import a_push
 
 CONTENT = secrets.token_bytes(400_000)
 
@@ -25,10 +26,17 @@ def linked(stack: Stack) -> str:
     now = clock.now_ms()
     ref, to = push_ref("trusted", "by tls"), "sip:a@home1.example"
     upload = contents.upload(stack.store, ref, CONTENT)
-    push = Push(
-        1, ref, "trusted", "by tls", "mms.ua", "image/png", (), len(CONTENT), "medium", "notspecified", "",
-        now, now + 60_000, False, "", sha1=upload.sha1, sha256=upload.sha256,
-    )  # fmt: skip
+    push = a_push(
+        ref=ref,
+        initiator="trusted",
+        push_id="by tls",
+        content_type="image/png",
+        size=len(CONTENT),
+        accepted_ms=now,
+        deliver_before_ms=now + 60_000,
+        sha1=upload.sha1,
+        sha256=upload.sha256,
+    )
     result = Result("pending", TAKEN_CODE, "queued", "", 0, 0, now)
     event = Event(now, -1, "accepted", "by a test")
     submission = Submission(push, (Recipient(to, to),), (result,), b"", event, upload.name)

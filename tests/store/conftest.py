@@ -6,11 +6,12 @@ from itertools import count
 
 import pytest
 
-from omapush.push.values import Delivery, Event, Push, Recipient, Result, push_ref
+from omapush.push.values import Delivery, Event, Recipient, Result, push_ref
 from omapush.store import client
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
 from tests.harness.stack import Stack
+from tests.harness.values import a_delivery, a_push
 
 NOW_MS = 1_800_000_000_000
 
@@ -53,18 +54,12 @@ class Make:
         deliver_after_ms: int = 0,
     ) -> Delivery:
         number = next(self._numbers) if number is None else number
-        return Delivery(
-            version=1,
+        return a_delivery(
             ref=push_ref("pi", str(number)),
-            recipient=0,
             aor=aor,
-            application="mms.ua",
-            initiator="pi",
             push_id=str(number),
-            content_type="text/plain",
             content_headers=(("X-Wap-Content-URI", "u"),),
             content=b"\0\xff",
-            delivery_method="notspecified",
             accepted_ms=NOW_MS + number,
             deliver_before_ms=NOW_MS + 10_000,
             deadline_given=True,
@@ -75,22 +70,13 @@ class Make:
     def submission(self, *aors: str, push_id: str = "", notify_url: str = "http://pi.example/") -> Submission:
         named = push_id or str(next(self._numbers))
         recipients = tuple(Recipient(f"address of {aor}", aor) for aor in aors or ("sip:a@home1.example",))
-        push = Push(
-            version=1,
+        push = a_push(
             ref=push_ref("pi", named),
-            initiator="pi",
             push_id=named,
-            application="mms.ua",
-            content_type="text/plain",
-            content_headers=(),
             size=3,
-            priority="medium",
-            delivery_method="notspecified",
             notify_url=notify_url,
             accepted_ms=NOW_MS,
             deliver_before_ms=NOW_MS + 10_000,
-            deadline_given=False,
-            source_reference="",
         )
         results = tuple(Result("pending", "1001", "queued", "", 0, 0, NOW_MS) for _ in recipients)
         return Submission(push, recipients, results, b"abc", Event(NOW_MS, -1, "accepted", "now"))

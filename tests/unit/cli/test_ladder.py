@@ -1,27 +1,21 @@
 """The ladder: one line an event, arrows between the parties that spoke."""
 
 from omapush.cli.ladder import draw
-from omapush.push.values import Event, Push, Recipient, Result
+from omapush.push.values import Event, Recipient, Result
 from omapush.store.pushes import Known
 from omapush.views.ladder import LANES, last, steps
+from tests.harness.values import a_push
 
 START_MS = 1_800_000_000_000
-PUSH = Push(
-    version=1,
+PUSH = a_push(
     ref="0123456789abcdef0123",
     initiator="demo",
     push_id="1@provider.example",
-    application="mms.ua",
-    content_type="text/plain",
-    content_headers=(),
     size=5,
-    priority="medium",
-    delivery_method="notspecified",
     notify_url="http://127.0.0.1:9/results",
     accepted_ms=START_MS,
     deliver_before_ms=START_MS + 60_000,
     deadline_given=True,
-    source_reference="",
 )
 DELIVERED = Result("delivered", "1000", "delivered (200 OK)", "MESSAGE", 200, 1, START_MS + 12)
 ACCEPTED = Event(START_MS, -1, "accepted", "1 recipient(s), 5 bytes")

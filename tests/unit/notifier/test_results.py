@@ -16,12 +16,13 @@ from omapush.notifier.posting import Poster
 from omapush.notifier.reachable import Judged
 from omapush.notifier.results import Notifications
 from omapush.push.callback import Callbacks
-from omapush.push.values import Push, Recipient, Result
+from omapush.push.values import Recipient, Result
 from omapush.store import client
 from omapush.store import owed as owed_results
 from omapush.store.client import Store
 from omapush.store.codec import BrokenRecord
 from omapush.store.owed import Due, Settlement
+from tests.harness.values import a_push
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -56,22 +57,11 @@ class FakeRedis:
 def due(url: str, *, at_ms: int | None = None) -> Due:
     """A delivered push whose initiator wants to be told at `url`."""
     now_ms = clock.now_ms()
-    push = Push(
-        version=1,
-        ref="0" * 20,
-        initiator="pi",
+    push = a_push(
         push_id="id@pi",
-        application="mms.ua",
-        content_type="text/plain",
-        content_headers=(),
-        size=1,
-        priority="medium",
-        delivery_method="notspecified",
         notify_url=url,
         accepted_ms=now_ms,
         deliver_before_ms=now_ms,
-        deadline_given=False,
-        source_reference="",
         order_us=now_ms * 1000,
     )
     result = Result("delivered", "1000", "delivered", "MESSAGE", 200, 1, now_ms if at_ms is None else at_ms)

@@ -18,6 +18,7 @@ from omapush.push.values import Event, Push, Recipient, Result, push_ref
 from omapush.store import client, handing_over, own_pushes, push_pages, pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Submission
+from tests.harness.values import a_push
 
 NOW_MS = 1_790_000_000_000
 DEFECT = TypeError("a defect")
@@ -25,22 +26,11 @@ DEFECT = TypeError("a defect")
 
 def submission(number: int, recipients: int = 1) -> Submission:
     """One push of initiator pi."""
-    push = Push(
-        version=1,
+    push = a_push(
         ref=push_ref("pi", f"{number}@pi"),
-        initiator="pi",
         push_id=f"{number}@pi",
-        application="mms.ua",
-        content_type="text/plain",
-        content_headers=(),
-        size=1,
-        priority="medium",
-        delivery_method="notspecified",
-        notify_url="",
         accepted_ms=NOW_MS,
         deliver_before_ms=NOW_MS + 10_000,
-        deadline_given=False,
-        source_reference="",
     )
     to = tuple(Recipient(f"sip:{index}@a", f"sip:{index}@a") for index in range(recipients))
     pending = Result("pending", "1001", "queued", "", 0, 0, NOW_MS)

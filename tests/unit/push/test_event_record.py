@@ -5,28 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.push.event_record import Carried, Charging, EventRecord, Known, record_of
-from omapush.push.values import Event, Push, Recipient, Result
+from omapush.push.values import Event, Recipient, Result
 from tests.harness import markdown
 from tests.harness.markdown import ROOT
+from tests.harness.values import a_push
 
 NOW = 1_800_000_000_000
 REF = "0123456789abcdef0123"
-PUSH = Push(
-    version=1,
+PUSH = a_push(
     ref=REF,
-    initiator="pi",
     push_id="1@pi",
-    application="mms.ua",
-    content_type="text/plain",
-    content_headers=(),
     size=5,
     priority="high",
     delivery_method="confirmed",
     notify_url="http://pi.example/",
     accepted_ms=NOW,
     deliver_before_ms=NOW + 1,
-    deadline_given=False,
-    source_reference="",
 )
 KNOWN = Known(
     PUSH,

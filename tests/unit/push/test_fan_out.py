@@ -17,24 +17,12 @@ from omapush.push.fan_out import (
     over,
     wants_page,
 )
-from omapush.push.values import Delivery
+from tests.harness.values import a_delivery
 
 BEFORE_MS = 1_000
-TEMPLATE = Delivery(
-    version=1,
-    ref="0" * 20,
-    recipient=0,
+TEMPLATE = a_delivery(
     aor="",
-    application="mms.ua",
-    initiator="pi",
-    push_id="1",
-    content_type="text/plain",
-    content_headers=(),
-    content=b"x",
-    delivery_method="notspecified",
-    accepted_ms=0,
     deliver_before_ms=BEFORE_MS,
-    deadline_given=False,
 )
 EVERYBODY = FanOut(1, TEMPLATE, ("*",))
 START = Progress("running", 0, "")

@@ -6,25 +6,18 @@ from hypothesis import strategies as st
 from omapush.protocol import external_body
 from omapush.push import link
 from omapush.push.link import Claim, Link
-from omapush.push.values import Delivery
+from tests.harness.values import a_delivery
 
 SECRET = bytes(range(16))
 CLAIM = Claim("0123456789abcdef0123", 7, 1_800_000_000_000)
-DELIVERY = Delivery(
-    version=1,
+DELIVERY = a_delivery(
     ref=CLAIM.ref,
     recipient=7,
-    aor="sip:a@b.example",
-    application="mms.ua",
-    initiator="pi",
-    push_id="1",
     content_type="video/mp4",
     content_headers=(("Content-Disposition", "attachment"), ("X-Wap-Initiator-URI", "http://pi.example")),
     content=b"",
-    delivery_method="notspecified",
     accepted_ms=1_000,
     deliver_before_ms=100_000,
-    deadline_given=False,
     size=5_000_000,
 )
 claims = st.builds(

@@ -18,6 +18,7 @@ from omapush.push.request import Request
 from omapush.push.subscription import Subscription
 from omapush.push.values import Delivery, Method
 from tests.harness.records import subscription
+from tests.harness.values import a_delivery
 
 REQUEST = Request(
     "MESSAGE", "sip:a@b.example", "sip:psa@b.example", "sip:a@b.example", "", "id", "", b"", 900
@@ -25,21 +26,12 @@ REQUEST = Request(
 PRESENCES: tuple[Presence, ...] = get_args(Presence)
 RULES: tuple[Rule, ...] = get_args(Rule)
 NOW = 1_800_000_000_000
-DELIVERY = Delivery(
-    version=1,
+DELIVERY = a_delivery(
     ref="f" * 20,
-    recipient=0,
-    aor="sip:a@b.example",
-    application="mms.ua",
-    initiator="pi",
-    push_id="1",
     content_type="Text/Plain; charset=utf-8",
-    content_headers=(),
     content=b"hello",
-    delivery_method="notspecified",
     accepted_ms=NOW - 5,
     deliver_before_ms=NOW + 60_000,
-    deadline_given=False,
 )
 DIALOG = begin(call_id="c", local_uri="sip:psa@b.example", local_tag="t", remote_uri="sip:a@b.example")
 SUBSCRIPTION = subscription("sip:a@b.example", "a" * 16, NOW)

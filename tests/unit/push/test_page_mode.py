@@ -10,24 +10,17 @@ from omapush.protocol.charging_vector import ChargingVector
 from omapush.push.page_mode import Profile, Sender, compose
 from omapush.push.request import Request
 from omapush.push.values import Delivery, push_ref, target, ticket, ticket_delivery
+from tests.harness.values import a_delivery
 
 SENDER = Sender("sip:psa@home1.example", "192.0.2.1:5070", "home1.example", "sip:core.example;lr")
 PROFILE = Profile("mms.ua", "bare", wrapped=False, gzip=False, push_id_header=False, asserted="")
-DELIVERY = Delivery(
-    version=1,
+DELIVERY = a_delivery(
     ref=push_ref("pi", "1"),
-    recipient=0,
     aor="sip:alice@home1.example",
-    application="mms.ua",
-    initiator="pi",
-    push_id="1",
-    content_type="text/plain",
     content_headers=(("X-Wap-Content-URI", "u"), ("Content-Language", "de")),
     content=b"hello",
-    delivery_method="notspecified",
     accepted_ms=1_000_000,
     deliver_before_ms=1_060_500,
-    deadline_given=False,
 )
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from omapush.config import parse
 from omapush.push.acceptance import Accepted, NotAllowed
 from omapush.push.policy import CODE, LAYERS, Case, Rule, applied, judge, of_delivery, rules_of
-from omapush.push.values import PENDING, Push, Recipient, Result
+from omapush.push.values import PENDING, Recipient, Result
 from omapush.store.pushes import delivery_of
+from tests.harness.values import a_push
 
 ALL = ("*",)
 NOON_MS = int(datetime(2026, 1, 30, 12, tzinfo=UTC).timestamp() * 1000)  # a Friday
@@ -78,9 +79,13 @@ def test_a_rule_fits_by_each_of_its_members(members: dict[str, Any], fits: bool)
 
 
 def accepted(*aors: str, subscribers: tuple[str, ...] = ()) -> Accepted:
-    push = Push(
-        1, "0" * 20, "acme", "1", "game.ua", "text/html", (), 1, "medium", "", "", NOON_MS, 0, False, ""
-    )._replace(subscribers=subscribers)  # fmt: skip
+    push = a_push(
+        initiator="acme",
+        application="game.ua",
+        content_type="text/html",
+        accepted_ms=NOON_MS,
+        subscribers=subscribers,
+    )
     results = tuple(Result(PENDING, "1001", "queued", "", 0, 0, NOON_MS) for _ in aors)
     return Accepted(push, tuple(Recipient(aor, aor) for aor in aors), results, b"x")
 

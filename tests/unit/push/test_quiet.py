@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from omapush.push import quiet
 from omapush.push.quiet import Quiet, QuietHours
 from omapush.push.values import Delivery
+from tests.harness.values import a_delivery
 
 ALICE = "sip:alice@home1.example"
 HELSINKI = ZoneInfo("Europe/Helsinki")
@@ -24,19 +25,9 @@ def ms(text: str) -> int:
 
 
 def delivery(*, before: str = "2030-01-01T00:00:00Z", priority: str = "medium", aor: str = ALICE) -> Delivery:
-    return Delivery(
-        version=1,
-        ref="0" * 20,
-        recipient=0,
+    return a_delivery(
         aor=aor,
         application="ads.ua",
-        initiator="pi",
-        push_id="1",
-        content_type="text/plain",
-        content_headers=(),
-        content=b"x",
-        delivery_method="notspecified",
-        accepted_ms=0,
         deliver_before_ms=ms(before),
         deadline_given=True,
         priority=priority,

@@ -3,13 +3,12 @@
 from omapush.protocol.trace_context import TraceContext
 from omapush.push import spans
 from omapush.push.spans import Span
-from omapush.push.values import Event, Push, Result, push_ref
+from omapush.push.values import Event, Result, push_ref
+from tests.harness.values import a_push
 
 REF = push_ref("pi", "1")
 CONTEXT = TraceContext("a" * 32, spans.accept_id(REF), True, "v=1")
-PUSH = Push(
-    1, REF, "pi", "1", "mms.ua", "text/plain", (), 5, "medium", "notspecified", "", 1_000, 9_000, False, ""
-)
+PUSH = a_push(ref=REF, accepted_ms=1_000, deliver_before_ms=9_000)
 DELIVERED = Result("delivered", "1000", "200 OK", "MESSAGE", 200, 2, 1_900)
 EVENTS = (
     Event(1_000, -1, "accepted", "1 recipient(s)"),
