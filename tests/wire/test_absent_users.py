@@ -11,7 +11,7 @@ from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
-from tests.wire.requests import register, ue_register
+from tests.wire import registered
 
 NUMBERS = itertools.count(1)
 AWAY = Says(480, "Temporarily Unavailable")
@@ -25,9 +25,7 @@ def aor() -> str:
 
 def registers(stack: Stack, core: SipPeer, aor: str, *, expires: int = 600) -> None:
     """A handset registers, always the same one, and the S-CSCF tells us."""
-    body = ue_register(aor, f"sip:phone@127.0.0.1:{core.port}", expires=expires)
-    raw = register(aor, core, expires=str(expires), headers=[("Content-Type", "message/sip")], body=body)
-    assert core.ask(raw, stack.sip).status == 200
+    registered.registers(stack, core, aor, f"sip:phone@127.0.0.1:{core.port}", expires=expires)
 
 
 def waits_for_registration(stack: Stack, ref: str) -> None:

@@ -15,7 +15,8 @@ from tests.harness.reg_event import Scscf, contact, param, reginfo, registration
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
-from tests.wire.requests import register, ue_register
+from tests.wire import registered
+from tests.wire.requests import register
 
 NUMBERS = itertools.count(1)
 OTHER = ';+sip.instance="<urn:uuid:1>";+g.oma.pusheventapp="mms.ua"'
@@ -34,9 +35,7 @@ def registers(
 ) -> None:
     """A handset registers, and the S-CSCF tells us."""
     uri = f"sip:{device}@127.0.0.1:{core.port}"
-    body = ue_register(aor, uri, tags=tags, expires=expires)
-    raw = register(aor, core, expires=str(expires), headers=[("Content-Type", "message/sip")], body=body)
-    assert core.ask(raw, stack.sip).status == 200
+    registered.registers(stack, core, aor, uri, tags=tags, expires=expires)
 
 
 def where(stack: Stack, ref: str) -> str:

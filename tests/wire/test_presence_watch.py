@@ -5,24 +5,30 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from omapush.push.capabilities import Facts
-from omapush.push.watch import PRESENCE, Watch
+from omapush.push.watch import PRESENCE
 from omapush.store import capabilities, watches
 from tests.conftest import MakeStack
 from tests.harness.reg_event import Scscf
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import ROOT, Settings, Stack
 from tests.harness.wait import wait_until
-from tests.wire.requests import register, ue_register
+from tests.wire import registered
+from tests.wire.registered import registers
 
 pytestmark = pytest.mark.req("PROP-CAP-5", "SIPPUSH-PSA-S-002")
 
 PIDF = "application/pidf+xml"
+PHONE = "sip:a@127.0.0.1:9"
+watch_of = partial(registered.watch_of, package=PRESENCE)
+state_becomes = partial(registered.state_becomes, package=PRESENCE)
+answer_is_stored = partial(registered.answer_is_stored, package=PRESENCE)
 DEVICE = "urn:uuid:d27459b7-8213-4395-aa77-ed859a3e5b3a"
 RECORDED = (Path(__file__).parent.parent / "corpora" / "valid" / "pidf" / "servcaps.xml").read_bytes()
 ON: Settings = {
@@ -52,23 +58,6 @@ def server(watching: Stack, core: SipPeer) -> Scscf:
 @pytest.fixture
 def aor() -> str:
     return f"sip:u{secrets.token_hex(4)}@ims.lab"
-
-
-def registers(stack: Stack, core: SipPeer, aor: str) -> None:
-    raw = register(
-        aor, core, headers=[("Content-Type", "message/sip")], body=ue_register(aor, "sip:a@127.0.0.1:9")
-    )
-    assert core.ask(raw, stack.sip).status == 200
-
-
-def watch_of(stack: Stack, aor: str) -> Watch:
-    found = watches.read(stack.store, aor, PRESENCE)
-    assert found is not None
-    return found
-
-
-def state_becomes(stack: Stack, aor: str, state: str) -> None:
-    wait_until(lambda: watch_of(stack, aor).state == state, 5, lambda: f"{state}: {watch_of(stack, aor)}")
 
 
 def facts_of(stack: Stack, aor: str) -> dict[str, Facts]:
@@ -102,7 +91,7 @@ def test_who_registers_is_subscribed_to_as_the_as_and_the_document_becomes_facts
     watching: Stack, core: SipPeer, server: Scscf, aor: str
 ) -> None:
     """Through the S-CSCF; believed until the subscription ends; what the user refuses is not sent."""
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     sent = server.subscribe(aor)
     assert sent.start_line == f"SUBSCRIBE {aor} SIP/2.0"
     assert sent.header("Route") == f"<sip:127.0.0.1:{core.port};lr>"
@@ -117,7 +106,7 @@ def test_who_registers_is_subscribed_to_as_the_as_and_the_document_becomes_facts
     assert said.types == ("text/plain", "application/vnd.wap.mms-message")
     assert (said.refused, said.methods) == (("image/tiff",), ("MESSAGE", "INVITE"))
     assert said.expires_ms == watch.expires_ms
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     assert len(server.subscribes(aor)) == 1
 
 
@@ -125,7 +114,7 @@ def test_who_registers_is_subscribed_to_as_the_as_and_the_document_becomes_facts
 def test_a_push_that_presence_speaks_against_is_not_sent(
     watching: Stack, core: SipPeer, server: Scscf, aor: str
 ) -> None:
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     assert server.notify(server.subscribe(aor), takes("image/png", device="")).status == 200
 
     refused = watching.result(watching.submit(aor, b"hello"))
@@ -139,7 +128,7 @@ def test_each_document_is_all_that_presence_says(
     watching: Stack, core: SipPeer, server: Scscf, aor: str
 ) -> None:
     """A device that is in it no more, and an empty document, take facts away."""
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     sent = server.subscribe(aor)
     assert server.notify(sent, takes("text/plain")).status == 200
     assert server.notify(sent, takes("image/png", device="urn:uuid:other")).status == 200
@@ -168,7 +157,7 @@ def test_a_broken_document_loses_nothing_and_the_gap_is_shown(
     watching: Stack, core: SipPeer, server: Scscf, aor: str, broken: bytes, headers: dict[str, str]
 ) -> None:
     """The notifier is asked once; when that is broken, too, it is left alone, and shown all the same."""
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     first = server.subscribe(aor)
     assert server.notify(first, takes("text/plain")).status == 200
     assert server.notify(first, broken, headers=headers).status == 200
@@ -185,7 +174,10 @@ def test_a_broken_document_loses_nothing_and_the_gap_is_shown(
     assert shown(watching, "registrations", aor)["presence_watch"] == presence
     assert "presence_unread" in watching.parts["sip"].log_text()
     assert server.notify(first, takes("image/png")).status == 200
-    assert (facts_of(watching, aor)[DEVICE].types, watch_of(watching, aor).why) == (("image/png",), "")
+    assert (facts_of(watching, aor)[DEVICE].types, watch_of(watching, aor).why) == (
+        ("image/png",),
+        "",
+    )
     assert len(server.subscribes(aor)) == 2
 
 
@@ -195,14 +187,14 @@ def test_a_core_that_lets_nobody_watch_is_not_asked_again_before_the_next_regist
 ) -> None:
     """Never as the user itself: who may see presence is for the user's rules to say."""
     server.answers = lambda _: Says(code)
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     server.subscribe(aor)
     state_becomes(watching, aor, "waiting")
     assert str(code) in shown(watching, "capabilities", aor)["presence"]["why"]
     assert len(server.subscribes(aor)) == 1
 
     server.answers = lambda _: OK
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     second = server.subscribe(aor, 2)
     assert second.header("P-Asserted-Identity") == "<sip:psa@home1.example>"
     assert server.notify(second, takes("text/plain")).status == 200
@@ -214,7 +206,7 @@ def test_what_is_told_no_more_is_believed_no_more(
     watching: Stack, core: SipPeer, server: Scscf, aor: str, reason: str
 ) -> None:
     """Even when the last NOTIFY has a document."""
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     sent = server.subscribe(aor)
     assert server.notify(sent, takes("text/plain")).status == 200
     assert server.notify(sent, takes("text/plain"), state=f"terminated;reason={reason}").status == 200
@@ -225,7 +217,7 @@ def test_what_is_told_no_more_is_believed_no_more(
 def test_a_subscription_that_is_moved_keeps_what_is_known(
     watching: Stack, core: SipPeer, server: Scscf, aor: str
 ) -> None:
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     first = server.subscribe(aor)
     assert server.notify(first, takes("text/plain")).status == 200
     assert server.notify(first, state="terminated;reason=deactivated").status == 200
@@ -241,7 +233,7 @@ def test_a_refresh_keeps_what_is_known_though_no_notify_follows(
     watching: Stack, core: SipPeer, server: Scscf, aor: str
 ) -> None:
     server.granted = "2"
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     sent = server.subscribe(aor)
     assert server.notify(sent, takes("text/plain"), state="active;expires=2").status == 200
     until = facts_of(watching, aor)[DEVICE].expires_ms
@@ -256,7 +248,7 @@ def test_a_refusal_of_a_refresh_ends_what_is_known(
 ) -> None:
     server.granted = "2"
     server.answers = lambda request: Says(404) if ";tag=" in request.header("To") else Says(200)
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     assert server.notify(server.subscribe(aor), takes("text/plain"), state="active;expires=2").status == 200
     state_becomes(watching, aor, "waiting")
 
@@ -277,13 +269,10 @@ def test_a_refusal_of_a_refresh_ends_what_is_known(
 def test_a_notify_that_breaks_a_rule_gets_its_code_and_changes_nothing(
     watching: Stack, core: SipPeer, server: Scscf, aor: str, headers: dict[str, str], status: int
 ) -> None:
-    registers(watching, core, aor)
+    registers(watching, core, aor, PHONE)
     sent = server.subscribe(aor)
     assert server.notify(sent, takes("text/plain")).status == 200
-    # The answer to our SUBSCRIBE may be stored after the NOTIFY.
-    wait_until(
-        lambda: watch_of(watching, aor).asked_ms == 0, 5, lambda: f"an answer: {watch_of(watching, aor)}"
-    )
+    answer_is_stored(watching, aor)
     before = watch_of(watching, aor)
 
     answer = server.notify(sent, EMPTY, headers=headers)
@@ -306,14 +295,14 @@ def test_reg_event_and_presence_of_one_user_are_two_dialogs_that_outlive_a_resta
     with SipPeer(stack.core_port) as core:
         reg = Scscf(core, stack.sip)
         server = Scscf(core, stack.sip, package="presence", document=PIDF)
-        registers(stack, core, aor)
+        registers(stack, core, aor, PHONE)
         first, second = reg.subscribe(aor), server.subscribe(aor)
         assert first.header("Call-ID") != second.header("Call-ID")
         assert reg.notify(first, tag="reg").status == 200
         assert server.notify(second, takes("text/plain"), tag="presence").status == 200
         assert server.notify(first, EMPTY, tag="reg").status == 489
         stack.restart("sip")
-        registers(stack, core, aor)
+        registers(stack, core, aor, PHONE)
         assert server.notify(second, takes("image/png"), tag="presence").status == 200
         assert reg.notify(first, tag="reg").status == 200
         assert facts_of(stack, aor)[DEVICE].types == ("image/png",)
@@ -327,7 +316,7 @@ def test_reg_event_and_presence_of_one_user_are_two_dialogs_that_outlive_a_resta
 
 
 def test_by_default_no_presence_is_watched(stack: Stack, core: SipPeer) -> None:
-    registers(stack, core, "sip:nobody-asks@ims.lab")
+    registers(stack, core, "sip:nobody-asks@ims.lab", PHONE)
 
     assert watches.read(stack.store, "sip:nobody-asks@ims.lab", PRESENCE) is None
     assert stack.config.capabilities.presence is False

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from omapush.push.registration import Registration, applications, is_registered
+from omapush.push.registration import applications, is_registered
 from omapush.store import keys
 from tests.harness.reg_event import Scscf, contact, param, reginfo, registration
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
+from tests.wire.registered import record_of, registers
 from tests.wire.requests import register, ue_register
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
@@ -38,18 +39,6 @@ def core(watching: Stack) -> Iterator[SipPeer]:
 @pytest.fixture
 def scscf(watching: Stack, core: SipPeer) -> Scscf:
     return Scscf(core, watching.sip)
-
-
-def registers(stack: Stack, core: SipPeer, aor: str, uri: str = A, *, expires: int = 600) -> None:
-    body = ue_register(aor, uri, expires=expires)
-    raw = register(aor, core, expires=str(expires), headers=[MESSAGE_SIP], body=body)
-    assert core.ask(raw, stack.sip).status == 200
-
-
-def record_of(stack: Stack, aor: str) -> Registration:
-    found = stack.registration(aor)
-    assert found is not None
-    return found
 
 
 def uris(stack: Stack, aor: str) -> list[str]:
@@ -153,7 +142,7 @@ def test_an_ampersand_that_is_not_escaped_is_mended_and_shown(
     watching: Stack, core: SipPeer, scscf: Scscf
 ) -> None:
     aor = user()
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     document = reginfo(2, registration(aor, contact("sip:a@127.0.50.1:1;x=1&y=2", expires="60")))
     assert scscf.notify(scscf.subscribe(aor), document).status == 200
 
@@ -175,7 +164,7 @@ def test_a_broken_document_loses_nothing_is_shown_and_full_state_is_asked_for(
     watching: Stack, core: SipPeer, scscf: Scscf, broken: bytes
 ) -> None:
     aor = user()
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(2, registration(aor, contact(A, expires="300")))).status == 200
     assert scscf.notify(first, broken).status == 200
@@ -192,7 +181,7 @@ def test_a_gap_in_the_versions_is_used_and_answered_by_a_refresh(
     watching: Stack, core: SipPeer, scscf: Scscf
 ) -> None:
     aor = user()
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(70, registration(aor, contact(A, expires="300")))).status == 200
     partial = reginfo(72, registration(aor, contact(B, expires="300")), state="partial")
@@ -210,7 +199,7 @@ def test_a_notifier_that_counts_anew_in_its_old_dialog_gets_a_new_one(
 ) -> None:
     """An S-CSCF that was restarted and has kept its dialogs: its documents would be too old for long."""
     aor = user()
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(70, registration(aor, contact(A, expires="300")))).status == 200
     anew = reginfo(0, registration(aor, contact(B, expires="300")), state="partial")
@@ -230,7 +219,7 @@ def test_a_device_that_moves_is_reached_though_its_old_contact_ends_afterwards(
 ) -> None:
     aor = user()
     inside = param("+sip.instance", '"&lt;urn:uuid:1&gt;"') + param("+g.oma.pusheventapp", '"mms.ua"')
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     both = contact(B, expires="300", inside=inside)
     old = contact(A, expires="300", inside=inside)
@@ -248,7 +237,7 @@ def test_the_s_cscf_that_lost_the_user_has_no_say_any_more(
 ) -> None:
     """Its REGISTER with Expires 0 comes after that of the new one."""
     aor = user()
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="300")))).status == 200
     with SipPeer() as other:
@@ -272,7 +261,7 @@ def test_a_register_without_a_body_makes_the_reg_event_say_who_it_was(
     watching: Stack, core: SipPeer, scscf: Scscf
 ) -> None:
     aor = user()
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="300")))).status == 200
     for expires in ("600", "0"):

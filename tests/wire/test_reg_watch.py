@@ -4,20 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from omapush.push.registration import Registration
-from omapush.push.watch import REG, Subject, Watch
+from omapush.push.watch import REG, Subject
 from omapush.store import keys, watches
 from tests.fakes.sip_text import write
 from tests.harness.reg_event import Scscf, contact, param, reginfo, registration
 from tests.harness.sip_peer import Says, SipPeer
 from tests.harness.stack import Stack
-from tests.harness.wait import wait_until
-from tests.wire.requests import register, ue_register
+from tests.wire.registered import answer_is_stored, record_of, registers, state_becomes, watch_of
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
 
 WATCHING = {"registration": {"watch": True, "first_retry_s": 0.2, "longest_retry_s": 1.0}}
-MESSAGE_SIP = ("Content-Type", "message/sip")
 A, B = "sip:a@127.0.0.1:5229", "sip:b@127.0.0.1:5999"
 PUSH = param("+g.oma.pusheventapp", '"mms.ua"')
 
@@ -40,35 +37,12 @@ def scscf(watching: Stack, core: SipPeer) -> Scscf:
     return Scscf(core, watching.sip)
 
 
-def registers(stack: Stack, core: SipPeer, aor: str, uri: str = A, *, expires: int = 600) -> None:
-    """A third-party REGISTER with the handset's own inside."""
-    body = ue_register(aor, uri, expires=expires)
-    raw = register(aor, core, expires=str(expires), headers=[MESSAGE_SIP], body=body)
-    assert core.ask(raw, stack.sip).status == 200
-
-
-def watch_of(stack: Stack, aor: str) -> Watch:
-    found = watches.read(stack.store, aor)
-    assert found is not None
-    return found
-
-
-def record_of(stack: Stack, aor: str) -> Registration:
-    found = stack.registration(aor)
-    assert found is not None
-    return found
-
-
-def state_becomes(stack: Stack, aor: str, state: str) -> None:
-    wait_until(lambda: watch_of(stack, aor).state == state, 5, lambda: f"{state}: {watch_of(stack, aor)}")
-
-
 def test_the_first_register_of_a_user_makes_us_subscribe_through_his_s_cscf(
     watching: Stack, core: SipPeer, scscf: Scscf
 ) -> None:
     """The headers that TS 24.229 asks for."""
     aor = "sip:first@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     sent = scscf.subscribe(aor)
 
     assert sent.start_line == f"SUBSCRIBE {aor} SIP/2.0"
@@ -85,7 +59,7 @@ def test_the_first_register_of_a_user_makes_us_subscribe_through_his_s_cscf(
 
     assert scscf.notify(sent, reginfo(2, registration(aor, contact(A, expires="500")))).status == 200
     assert watch_of(watching, aor).state == "active"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     assert len(scscf.subscribes(aor)) == 1
 
 
@@ -95,12 +69,12 @@ def test_a_refresh_goes_in_the_dialog_that_the_notify_made(
     """Tags, a higher CSeq, the Contact of the NOTIFY as Request-URI, its Record-Route as Route."""
     aor = "sip:refresh@ims.lab"
     scscf.granted = "2"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     routes = f"<sip:127.0.0.1:{core.port};lr;n=1>, <sip:edge.ims.lab;lr>"
     target = f"<sip:reg@127.0.0.1:{core.port}>"
     # Its 200 has a Contact, too: the later of the two is the target.
-    wait_until(lambda: watch_of(watching, aor).asked_ms == 0, 5, "the 200 taken")
+    answer_is_stored(watching, aor)
     headers = {"Record-Route": routes, "Contact": target}
     document = reginfo(7, registration(aor, contact(A, expires="500")))
     assert scscf.notify(first, document, state="active;expires=2", tag="n1", headers=headers).status == 200
@@ -119,7 +93,7 @@ def test_a_refresh_goes_in_the_dialog_that_the_notify_made(
 def test_a_notify_that_overtakes_the_200_is_taken(watching: Stack, core: SipPeer, scscf: Scscf) -> None:
     aor = "sip:early@ims.lab"
     core.policy = lambda request: None if request.method == "SUBSCRIBE" else Says(200, "OK")
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     sent = scscf.subscribe(aor)
 
     assert scscf.notify(sent, reginfo(0, registration(aor, contact(A, expires="500")))).status == 200
@@ -130,7 +104,7 @@ def test_a_notify_that_overtakes_the_200_is_taken(watching: Stack, core: SipPeer
 def test_a_notify_of_another_fork_is_refused_with_481(watching: Stack, core: SipPeer, scscf: Scscf) -> None:
     """The reg event has one dialog only (RFC 3680 4.9)."""
     aor = "sip:fork@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     sent = scscf.subscribe(aor)
 
     assert scscf.notify(sent, tag="one").status == 200
@@ -160,9 +134,9 @@ def test_a_notify_that_breaks_a_rule_gets_its_code_and_changes_nothing(
     watching: Stack, core: SipPeer, scscf: Scscf, user: str, headers: dict[str, str], status: int
 ) -> None:
     aor = f"sip:{user}@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     sent = scscf.subscribe(aor)
-    wait_until(lambda: watch_of(watching, aor).asked_ms == 0, 5, "the 200 taken")
+    answer_is_stored(watching, aor)
     assert scscf.notify(sent, reginfo(2, registration(aor, contact(A, expires="500")))).status == 200
     before = watch_of(watching, aor)
     record = record_of(watching, aor)
@@ -174,7 +148,7 @@ def test_a_notify_that_breaks_a_rule_gets_its_code_and_changes_nothing(
 
 def test_a_stranger_cannot_notify(watching: Stack, core: SipPeer, scscf: Scscf) -> None:
     aor = "sip:stranger@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     sent = scscf.subscribe(aor)
     with SipPeer(host="127.0.0.2") as stranger:
         lines = [
@@ -199,14 +173,14 @@ def test_after_a_refusal_for_good_nothing_is_asked_before_the_next_register(
 ) -> None:
     aor = f"sip:refused{code}@ims.lab"
     scscf.answers = lambda _: Says(code)
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     scscf.subscribe(aor)
     state_becomes(watching, aor, "waiting")
     assert str(code) in watch_of(watching, aor).why
     assert watches.due(watching.store, range(4), 2**50, most=100).count(Subject(aor, REG)) == 0
 
     scscf.answers = lambda _: Says(200)
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     second = scscf.subscribe(aor, 2)
     assert second.header("Call-ID") != scscf.subscribes(aor)[0].header("Call-ID")
 
@@ -217,7 +191,7 @@ def test_after_a_passing_trouble_it_is_tried_again(
 ) -> None:
     aor = f"sip:trouble{code}@ims.lab"
     scscf.answers = lambda _: Says(code) if len(scscf.subscribes(aor)) < 3 else Says(200)
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     third = scscf.subscribe(aor, 3)
 
     assert scscf.notify(third, reginfo(1, registration(aor, contact(A, expires="9")))).status == 200
@@ -227,7 +201,7 @@ def test_after_a_passing_trouble_it_is_tried_again(
 def test_retry_after_is_obeyed(watching: Stack, core: SipPeer, scscf: Scscf) -> None:
     aor = "sip:later@ims.lab"
     scscf.answers = lambda _: Says(503, "Busy", {"Retry-After": "3000 (later);duration=5"})
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     scscf.subscribe(aor)
     state_becomes(watching, aor, "resting")
 
@@ -242,7 +216,7 @@ def test_423_is_answered_by_a_longer_expires(watching: Stack, core: SipPeer, scs
         if request.header("Expires") == "600000"
         else Says(200)
     )
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
 
     assert scscf.subscribe(aor, 2).header("Expires") == "604799"
 
@@ -255,13 +229,13 @@ def test_403_makes_us_assert_the_user_and_the_core_is_remembered(
         Says(403, "Forbidden") if "psa@" in request.header("P-Asserted-Identity") else Says(200)
     )
     try:
-        registers(watching, core, first)
+        registers(watching, core, first, A)
         sent = scscf.subscribe(first, 2)
         assert sent.header("P-Asserted-Identity") == f"<{first}>"
         assert sent.header("From").startswith("<sip:psa@home1.example>")
         assert scscf.notify(sent, reginfo(1, registration(first, contact(A, expires="9")))).status == 200
 
-        registers(watching, core, second)
+        registers(watching, core, second, A)
         assert scscf.subscribe(second).header("P-Asserted-Identity") == f"<{second}>"
     finally:
         watching.db.delete(keys.core(f"sip:127.0.0.1:{core.port}"))
@@ -273,7 +247,7 @@ def test_a_refresh_that_finds_no_dialog_begins_a_new_one(
     aor = "sip:gone481@ims.lab"
     scscf.granted = "2"
     scscf.answers = lambda request: Says(481) if ";tag=" in request.header("To") else Says(200)
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     document = reginfo(1, registration(aor, contact(A, expires="500")))
     assert scscf.notify(first, document, state="active;expires=2").status == 200
@@ -290,7 +264,7 @@ def test_after_these_reasons_we_subscribe_again_at_once(
     watching: Stack, core: SipPeer, scscf: Scscf, reason: str
 ) -> None:
     aor = f"sip:again-{reason}@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="500")))).status == 200
     state = f"terminated;reason={reason}" if reason else "terminated"
@@ -304,7 +278,7 @@ def test_after_these_reasons_retry_after_is_obeyed(
     watching: Stack, core: SipPeer, scscf: Scscf, reason: str
 ) -> None:
     aor = f"sip:later-{reason}@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="500")))).status == 200
     assert scscf.notify(first, state=f"terminated;reason={reason};retry-after=77").status == 200
@@ -318,24 +292,24 @@ def test_after_these_reasons_we_wait_for_the_next_register(
     watching: Stack, core: SipPeer, scscf: Scscf, reason: str
 ) -> None:
     aor = f"sip:end-{reason}@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="500")))).status == 200
     assert scscf.notify(first, state=f"terminated;reason={reason}").status == 200
     assert (watch_of(watching, aor).state, watch_of(watching, aor).due_ms) == ("waiting", 0)
 
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     assert scscf.subscribe(aor, 2)
 
 
 def test_another_s_cscf_gets_a_new_dialog(watching: Stack, core: SipPeer, scscf: Scscf) -> None:
     aor = "sip:moves@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(8, registration(aor, contact(A, expires="500")))).status == 200
     with SipPeer() as other:
         elsewhere = Scscf(other, watching.sip)
-        registers(watching, other, aor)
+        registers(watching, other, aor, A)
         second = elsewhere.subscribe(aor)
         assert second.header("Route") == f"<sip:127.0.0.1:{other.port};lr>"
         assert elsewhere.notify(second, reginfo(2, registration(aor, contact(B, expires="9")))).status == 200
@@ -348,7 +322,7 @@ def test_a_push_that_finds_nobody_makes_us_ask_the_reg_event_now(
     watching: Stack, core: SipPeer, scscf: Scscf
 ) -> None:
     aor = "sip:notthere@ims.lab"
-    registers(watching, core, aor)
+    registers(watching, core, aor, A)
     first = scscf.subscribe(aor)
     assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="500")))).status == 200
     policy = core.policy

@@ -12,18 +12,13 @@ from tests.harness.reg_event import Scscf, contact, reginfo, registration
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
+from tests.wire.registered import registers
 from tests.wire.requests import register, ue_register
 
 pytestmark = pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004")
 
 ON: Settings = {"registration": {"watch": True}}
 A, B = "sip:a@127.0.0.1:5229", "sip:b@127.0.0.1:5999"
-
-
-def registers(stack: Stack, core: SipPeer, aor: str) -> None:
-    body = ue_register(aor, A)
-    raw = register(aor, core, headers=[("Content-Type", "message/sip")], body=body)
-    assert core.ask(raw, stack.sip).status == 200
 
 
 @pytest.mark.timeout(90)
@@ -35,7 +30,7 @@ def test_kill_9_of_kamailio_loses_no_dialog(make_stack: MakeStack) -> None:
         scscf = Scscf(core, stack.sip)
         scscf.granted = "8"
         for aor in users:
-            registers(stack, core, aor)
+            registers(stack, core, aor, A)
         firsts = {aor: scscf.subscribe(aor) for aor in users}
         for aor, first in firsts.items():
             document = reginfo(5, registration(aor, contact(A, expires="500")))
@@ -61,7 +56,7 @@ def test_kill_9_of_redis_loses_no_dialog(make_stack: MakeStack) -> None:
     aor = "sip:user@ims.lab"
     with SipPeer(stack.core_port) as core:
         scscf = Scscf(core, stack.sip)
-        registers(stack, core, aor)
+        registers(stack, core, aor, A)
         first = scscf.subscribe(aor)
         assert scscf.notify(first, reginfo(1, registration(aor, contact(A, expires="500")))).status == 200
         wait_until(lambda: int(stack.db.info("persistence")["aof_pending_bio_fsync"]) == 0, 5, "written")
@@ -91,7 +86,7 @@ def test_register_at_one_node_and_notify_at_another_come_to_one_record_in_either
     tags = ';+g.oma.pusheventapp="mms.ua"'
     with SipPeer(first.core_port) as core, Stack(tmp_path / "second", settings, ("sip",)) as second:
         scscf = Scscf(core, second.sip)
-        registers(first, core, aor)
+        registers(first, core, aor, A)
         sent = scscf.subscribe(aor)
         alone = registration(aor, contact(A, expires="500"))
         both = registration(aor, contact(A, expires="500"), contact(B, expires="500"))
@@ -137,7 +132,7 @@ def test_two_nodes_never_watch_one_user_both(make_stack: MakeStack, tmp_path: Pa
         scscf = Scscf(core, second.sip)
         for aor in users * 3:
             for node in nodes:
-                registers(node, core, aor)
+                registers(node, core, aor, A)
         firsts = {aor: scscf.subscribe(aor) for aor in users}
         assert Counter(len(scscf.subscribes(aor)) for aor in users) == {1: len(users)}
         assert len({sent.header("Contact") for sent in firsts.values()}) == 2
