@@ -25,7 +25,7 @@ class MediaWorkers:
     def pick(self) -> Place | None:
         """Return where the next session is carried; None: no worker has room."""
         chosen = choose(self._now(), turn=random.randrange(1_000))
-        return Place(chosen.name, chosen.uri) if chosen else None
+        return Place(chosen.name, chosen.uri, chosen.fingerprint) if chosen else None
 
     def lives(self, place: Place) -> bool:
         """Tell whether a worker has given a sign of life."""

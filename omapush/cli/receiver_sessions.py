@@ -23,7 +23,7 @@ MsrpConnect = Annotated[
 ]
 Certificate = Annotated[
     Path | None,
-    _Option("--msrp-certificate", metavar="PEM", help="Certificate and key, to listen for msrps."),
+    _Option("--msrp-certificate", metavar="PEM", help="Certificate and key for msrps; may sign itself."),
 ]
 LargestFile = Annotated[
     int, _Option(min=1, help="Largest file or linked content in bytes; a larger one gets 413.")
@@ -68,27 +68,16 @@ def sessions(
     refuse_by_port: bool,
     played: Play,
 ) -> Sessions:
-    """Return the settings; raises BadConfiguration: the certificate cannot be used."""
+    """Return the settings."""
     return Sessions(
         enabled=enabled,
         host=at[0],
         port=at[1],
         tls=client,
-        tls_server=_server(certificate),
+        certificate=certificate,
         connect=connect,
         folder=folder,
         file_bytes=largest,
         refuse_by_port=refuse_by_port,
         play=played,
     )
-
-
-def _server(certificate: Path | None) -> ssl.SSLContext | None:
-    if certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate)
-    except (OSError, ssl.SSLError) as error:
-        raise BadConfiguration("--msrp-certificate", f"{certificate}: {error}") from None
-    return context

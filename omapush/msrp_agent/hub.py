@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from omapush.certificates import Fingerprints, is_expected
 from omapush.config import Msrp
 from omapush.msrp_agent import tls
 from omapush.msrp_agent.connection import MsrpConnection
-from omapush.msrp_agent.tls import Fingerprints
 from omapush.protocol.msrp import REPORT, SEND, Request, Response, response_to, write_response
 from omapush.protocol.msrp_sending import MsrpSending
 from omapush.protocol.msrp_uri import MsrpUri, UriKey
@@ -37,6 +37,10 @@ class SessionEnd:
     "Something happened that whoever sends should look at."
     written: int = 0
     "Octets of the connection up to the end of what was last written here."
+    fingerprints: Fingerprints = ()
+    "Certificates that the device has named, of which it has to show one when it connects; empty: none."
+    refusal: str = ""
+    "Why a connection was not taken for it; empty: none came."
 
     @property
     def is_writable(self) -> bool:
@@ -60,6 +64,8 @@ class Hub:
 
     def __init__(self, settings: Msrp) -> None:
         self._settings = settings
+        self._contexts: dict[bool, ssl.SSLContext] = {}
+        "For connecting, by whether the device has named its certificate."
         self._ends: dict[UriKey, SessionEnd] = {}
         self._users: dict[MsrpConnection, set[SessionEnd]] = {}
         self._made: dict[object, MsrpConnection] = {}
@@ -118,7 +124,7 @@ class Hub:
 
     async def _new_connection(self, hop: MsrpUri, fingerprints: Fingerprints) -> MsrpConnection:
         host, port = hop.host.strip("[]"), hop.port or 0
-        context = tls.client_context(self._settings, fingerprints) if hop.secure else None
+        context = self.client_context(is_named=bool(fingerprints)) if hop.secure else None
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.connect_s):
@@ -133,10 +139,21 @@ class Hub:
             raise CannotConnect(f"{host}:{port} does not answer") from error
         except (OSError, ssl.SSLError) as error:
             raise CannotConnect(f"{host}:{port}: {error}") from error
-        if context is not None and not tls.is_expected(connection.certificate, fingerprints):
+        if context is not None and not is_expected(connection.certificate, fingerprints):
             connection.abort()
             raise CannotConnect(f"{host}:{port}: the certificate is not the one that the answer named")
         return connection
+
+    def client_context(self, *, is_named: bool) -> ssl.SSLContext:
+        """
+        Return the context for connecting, the same each time: its certificate is the one that offers name.
+
+        Raises:
+            BadConfiguration: a file of the configuration cannot be used.
+        """
+        if is_named not in self._contexts:
+            self._contexts[is_named] = tls.client_context(self._settings, is_named=is_named)
+        return self._contexts[is_named]
 
     def close(self) -> None:
         """Close all connections once what was written has left."""
@@ -200,6 +217,12 @@ class Hub:
             self._answer(connection, request, 506)
             return
         if end.connection is not connection:
+            if not is_expected(connection.certificate, end.fingerprints):
+                end.refusal = "a device connected without the certificate that the answer named"
+                end.changed.set()
+                self._answer(connection, request, 403, "Not The Certificate Of The Answer")
+                self._close_unused(connection)
+                return
             self._use(end, connection)
         if request.content_type is None:  # it binds the session, or keeps it alive
             self._answer(connection, request, 200)

@@ -1,31 +1,20 @@
-"""TLS of msrps: our certificate to devices, and whether a device's certificate is the one it should be."""
+"""TLS of msrps: our certificate to devices, and what theirs has to be."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ssl
-from collections.abc import Sequence
 
+from omapush.certificates import ask_for_any
 from omapush.config import Msrp
 from omapush.errors import BadConfiguration
-
-Fingerprints = Sequence[tuple[str, str]]
-"Hash algorithm and hexadecimal digest, as a=fingerprint has them."
-_ALGORITHMS = {
-    "sha-1": "sha1",
-    "sha-224": "sha224",
-    "sha-256": "sha256",
-    "sha-384": "sha384",
-    "sha-512": "sha512",
-}
 
 
 def server_context(settings: Msrp) -> ssl.SSLContext:
     """
     Return the context for devices that connect.
 
-    They show no certificate: what lets them in is the session-id that only their INVITE named.
+    They are asked for a certificate and may show any, or none: what lets them in is the session-id that only
+    their INVITE named, and, where their answer named a certificate, that they show it (`is_expected`).
 
     Raises:
         BadConfiguration: certificate or key cannot be used.
@@ -33,20 +22,21 @@ def server_context(settings: Msrp) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, settings)
+    ask_for_any(context)
     return context
 
 
-def client_context(settings: Msrp, fingerprints: Fingerprints) -> ssl.SSLContext:
+def client_context(settings: Msrp, *, is_named: bool) -> ssl.SSLContext:
     """
     Return the context for connecting to a device.
 
-    With fingerprints the certificate may be its own: `is_expected` has to be asked after the handshake
-    (RFC 4975 14.4). Without, it has to lead to a root, and name the host of the path.
+    `is_named`: its answer has named its certificate, which may sign itself: `is_expected` has to be asked
+    after the handshake (RFC 4975 14.4). Else it has to lead to a root, and name the host of the path.
 
     Raises:
         BadConfiguration: a file of the configuration cannot be used.
     """
-    if fingerprints:
+    if is_named:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -59,19 +49,6 @@ def client_context(settings: Msrp, fingerprints: Fingerprints) -> ssl.SSLContext
     if settings.certificate and settings.private_key:
         _load(context, settings)
     return context
-
-
-def is_expected(certificate: bytes | None, fingerprints: Fingerprints) -> bool:
-    """Return whether a certificate has one of the fingerprints; without any, TLS itself has checked it."""
-    if not fingerprints:
-        return True
-    if certificate is None:
-        return False
-    for algorithm, digest in fingerprints:
-        name = _ALGORITHMS.get(algorithm.lower())
-        if name and hmac.compare_digest(hashlib.new(name, certificate).hexdigest(), digest.lower()):
-            return True
-    return False
 
 
 def _load(context: ssl.SSLContext, settings: Msrp) -> None:

@@ -56,7 +56,10 @@ class Transfer:
         self._over_at = 0.0
         self._gone = 0
         "Of `end`, at the last look."
-        self.end = SessionEnd(own, self._sending, clock.monotonic)
+        # What the device says of its certificate is about its own end, and not about a relay before it.
+        self._fingerprints = stream.peer_fingerprints if len(self._peer) == 1 else ()
+        expected = self._fingerprints if own.secure else ()
+        self.end = SessionEnd(own, self._sending, clock.monotonic, fingerprints=expected)
         "Stays in the hub until the session is over: the connection is closed after the 200 to BYE."
 
     @property
@@ -91,15 +94,12 @@ class Transfer:
     async def _bind(self) -> None:
         """Have a connection: make one, or wait for the device's."""
         if self._stream.connects:
-            # What the device says of its certificate is about its own end, and not about a relay before it.
-            is_direct = len(self._peer) == 1
-            fingerprints = self._stream.peer_fingerprints if is_direct else ()
-            await self._hub.connect(self.end, self._peer[0], fingerprints)
+            await self._hub.connect(self.end, self._peer[0], self._fingerprints)
             return
         wait_s = self._settings.connect_s
         until = clock.monotonic() + wait_s
         while self.end.connection is None and self._sending.outcome is None:
-            await self._change(until, f"the device did not connect within {wait_s:g} s")
+            await self._change(until, self.end.refusal or f"the device did not connect within {wait_s:g} s")
 
     async def _send(self) -> None:
         sending = self._sending

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from omapush import log
+from omapush.certificates import fingerprint_of
 from omapush.config import Config, Msrp
 from omapush.control.agent import Agent, follow
 from omapush.errors import PushRefused, TryLater
@@ -44,7 +45,7 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     hub = Hub(config.msrp)
     server, port = await _listen(config.msrp, hub)
-    worker = Worker(config, hub, port)
+    worker = Worker(config, hub, port, _fingerprint(config.msrp, hub))
     log.get().info("msrp_listening", worker=worker.name, uri=worker.uri)
     ready()
     try:
@@ -52,6 +53,15 @@ async def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     finally:
         server.close()
         hub.close()
+
+
+def _fingerprint(settings: Msrp, hub: Hub) -> str:
+    """Return that of the certificate which the worker shows as long as it lives; empty: none."""
+    if not settings.tls:
+        return ""
+    for is_named in (True, False):
+        hub.client_context(is_named=is_named)
+    return fingerprint_of(settings.certificate, "msrp.certificate")
 
 
 async def _listen(settings: Msrp, hub: Hub) -> tuple[asyncio.Server, int]:
@@ -77,8 +87,9 @@ async def _listen(settings: Msrp, hub: Hub) -> tuple[asyncio.Server, int]:
 class Worker:
     """What a worker does while it lives."""
 
-    def __init__(self, config: Config, hub: Hub, port: int) -> None:
+    def __init__(self, config: Config, hub: Hub, port: int, fingerprint: str = "") -> None:
         settings = config.msrp
+        self._fingerprint = fingerprint
         host = settings.public_host or settings.listen.rpartition(":")[0]
         self.name = f"{socket.gethostname()}:{port}:{secrets.token_hex(4)}"
         self.uri = f"{'msrps' if settings.tls else 'msrp'}://{host}:{port}"
@@ -137,7 +148,9 @@ class Worker:
     async def _announce(self) -> None:
         while True:
             room = self._settings.streams if self._takes else 0
-            shown = MediaWorker(RECORD_VERSION, self.name, self.uri, self._carrier.streams, room)
+            shown = MediaWorker(
+                RECORD_VERSION, self.name, self.uri, self._carrier.streams, room, self._fingerprint
+            )
             try:
                 await asyncio.to_thread(msrp_workers.announce, self._store, shown, self._settings.lease_ms)
             except TryLater as error:

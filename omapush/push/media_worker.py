@@ -20,6 +20,8 @@ class MediaWorker(NamedTuple):
     "That it carries."
     most: int
     "That it takes; 0 while it ends."
+    fingerprint: str = ""
+    "SHA-256 of its certificate, 64 hexadecimal digits; empty: it has none."
 
     @property
     def has_room(self) -> bool:

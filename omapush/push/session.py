@@ -116,6 +116,8 @@ class Place(NamedTuple):
     "Its name; another after a restart."
     uri: str
     "Begin of its MSRP URIs: `msrp://192.0.2.20:2855`."
+    fingerprint: str = ""
+    "SHA-256 of its certificate, 64 hexadecimal digits; empty: it speaks no TLS."
 
 
 class Session(NamedTuple):

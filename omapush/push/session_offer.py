@@ -32,6 +32,8 @@ from omapush.push.values import Delivery, target
 
 GATHER_MS: Final = 50
 "How long further pushes for the same user and application may join before the INVITE leaves."
+_FINGERPRINT: Final = "sha-256"
+"Hash algorithm by which media workers tell their certificate."
 _MIME: Final = frozenset({"content-encoding", "content-language"})
 "What else the device has to know of the content: without its coding it could not read it (RFC 4975 9)."
 # filename-parm = "filename" "=" ( token / quoted-string )                                       RFC 2183 2
@@ -153,7 +155,7 @@ def described(session: Session, offer: SessionDescription | None = None) -> byte
     lines = sorted((one for one in session.streams if one.line >= 0), key=lambda one: one.line)
     description = SessionDescription(
         Origin(session.begun_ms, session.sdp_version, Address.of(own.host), "psa"),
-        tuple(_media(one, own.port or 0, _asked_for(one, offer)) for one in lines),
+        tuple(_media(one, session.place, own.port or 0, _asked_for(one, offer)) for one in lines),
         Address.of(own.host),
     )
     return str(description).encode()
@@ -164,7 +166,7 @@ def _asked_for(stream: Stream, offer: SessionDescription | None) -> str:
     return direction((*offer.media[stream.line].attributes, *offer.attributes)) if offer else ""
 
 
-def _media(stream: Stream, port: int, asked_for: str) -> Media:
+def _media(stream: Stream, place: Place, port: int, asked_for: str) -> Media:
     is_open = stream.state in ("offered", "agreed", "ended")
     role = "active" if stream.connects else "passive"
     message = MessageMedia(
@@ -174,6 +176,7 @@ def _media(stream: Stream, port: int, asked_for: str) -> Media:
         max_size=stream.size,
         setup=role if asked_for else "actpass",
         direction="sendonly" if asked_for in ("", "recvonly", "sendrecv") else "inactive",
+        fingerprints=((_FINGERPRINT, bytes.fromhex(place.fingerprint)),) if place.fingerprint else (),
     ).media(port if is_open else 0)
     accepted = datetime.fromtimestamp(stream.accepted_ms // 1000, UTC)
     file = FileTransfer(

@@ -58,6 +58,8 @@ class Terms:
     max_size: int
     range: FileRange | None = None
     "The part that is wanted; None: all of it, or what was offered."
+    fingerprints: tuple[tuple[str, bytes], ...] = ()
+    "Of our certificate, where the session is over TLS and we have one: hash algorithm and digest."
 
 
 def session_description(message: SipMessage) -> bytes | None:
@@ -122,6 +124,7 @@ def accepted(line: Line, terms: Terms) -> Media:
         max_size=terms.max_size,
         setup="active" if terms.connects else "passive",
         direction="recvonly",
+        fingerprints=terms.fingerprints,
     ).media(port)
     if line.file is None:
         return made

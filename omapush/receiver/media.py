@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from omapush import log
+from omapush.certificates import Fingerprints, is_expected
 from omapush.errors import MalformedMsrp
 from omapush.protocol.msrp import (
     REPORT,
@@ -21,6 +22,7 @@ from omapush.protocol.msrp import (
 from omapush.protocol.msrp_reader import MsrpReader
 from omapush.protocol.msrp_uri import MsrpUri, UriKey
 from omapush.receiver.incoming import Chunk, Incoming, bind
+from omapush.receiver.media_tls import MediaTls
 from omapush.receiver.settings import Sessions
 from omapush.receiver.transport import TransportFailed
 
@@ -29,14 +31,17 @@ _MOST_CONNECTIONS: Final = 1_024
 _UNBOUND_S: Final = 20.0
 "How long a connection may be open and no session be bound to it."
 _PORT_OF_ACTIVE: Final = 9
+_ANOTHER: Final = "the certificate is not the one that the offer named"
 
 
 class Bound:
     """A session that may come over a connection; `lost` is called when that breaks."""
 
-    def __init__(self, incoming: Incoming, lost: Callable[[], None]) -> None:
+    def __init__(self, incoming: Incoming, lost: Callable[[], None], fingerprints: Fingerprints) -> None:
         self.incoming = incoming
         self.lost = lost
+        self.fingerprints = fingerprints
+        "Certificates that its offer has named, of which the sender has to show one; empty: none."
         self.connection: MsrpConnection | None = None
 
 
@@ -90,6 +95,13 @@ class MsrpConnection(asyncio.BufferedProtocol):
             self._unbound.cancel()
         self._media.closed(self, self._bound)
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The sender's, DER; None without TLS, or when it showed none."""
+        ssl_object = self.transport.get_extra_info("ssl_object")
+        found = None if ssl_object is None else ssl_object.getpeercert(binary_form=True)
+        return found if isinstance(found, bytes) else None
+
     def write(self, data: bytes) -> None:
         if not self.transport.is_closing():
             self.transport.write(data)
@@ -128,6 +140,11 @@ class MsrpConnection(asyncio.BufferedProtocol):
             self._refuse(request, 481)
             return None
         if bound.connection is None:
+            if not is_expected(self.certificate, bound.fingerprints):
+                log.get().warning("msrp_given_up", peer=self._peer(), reason=_ANOTHER)
+                self._refuse(request, 403)
+                self.close_if_unused()
+                return None
             self.bind(key, bound)
         elif bound.connection is not self:
             self._refuse(request, 506)
@@ -155,6 +172,7 @@ class MediaEndpoint:
 
     def __init__(self, settings: Sessions, host: str) -> None:
         self._settings = settings
+        self.tls = MediaTls(settings)
         self.host = settings.host or host
         "Where sessions are reached."
         self._listeners: dict[bool, asyncio.Server] = {}
@@ -179,7 +197,7 @@ class MediaEndpoint:
 
     def listens_securely(self) -> bool:
         """Tell whether `msrps` can be taken by listening."""
-        return self._settings.tls_server is not None
+        return self.tls.server is not None
 
     async def new_uri(self, *, secure: bool, connects: bool) -> MsrpUri:
         """
@@ -192,9 +210,9 @@ class MediaEndpoint:
         shown = f"[{self.host}]" if ":" in self.host else self.host
         return MsrpUri(secure, shown, port, secrets.token_urlsafe(18))
 
-    def add(self, incoming: Incoming, lost: Callable[[], None]) -> None:
-        """Take what comes for this session from now on."""
-        self.sessions[incoming.uri.key] = Bound(incoming, lost)
+    def add(self, incoming: Incoming, lost: Callable[[], None], fingerprints: Fingerprints = ()) -> None:
+        """Take what comes for this session from now on, from who shows a certificate that was named."""
+        self.sessions[incoming.uri.key] = Bound(incoming, lost, fingerprints)
 
     def remove(self, incoming: Incoming) -> None:
         """Take nothing more for it; its connection goes when no other session uses it."""
@@ -219,7 +237,7 @@ class MediaEndpoint:
             return
         hop = incoming.remote[0]
         host, port = hop.host.strip("[]"), hop.port or 0
-        tls = (self._settings.tls or ssl.create_default_context()) if hop.secure else None
+        tls = self.tls.client(is_named=bool(bound.fingerprints)) if hop.secure else None
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_CONNECT_S):
@@ -228,6 +246,9 @@ class MediaEndpoint:
                 )
         except (OSError, TimeoutError, ssl.SSLError) as error:
             raise TransportFailed(f"MSRP to {host}:{port}: {error or 'timed out'}") from error
+        if tls is not None and not is_expected(connection.certificate, bound.fingerprints):
+            connection.transport.abort()
+            raise TransportFailed(f"MSRP to {host}:{port}: {_ANOTHER}")
         connection.bind(incoming.uri.key, bound)
         connection.write(bind(incoming.uri, incoming.remote))
 
@@ -277,7 +298,7 @@ class MediaEndpoint:
                         lambda: MsrpConnection(self),
                         self.host,
                         0 if secure and self._listeners else self._settings.port,
-                        ssl=self._settings.tls_server if secure else None,
+                        ssl=self.tls.server if secure else None,
                     )
                 except OSError as error:
                     place = f"msrp {self.host}:{self._settings.port}"

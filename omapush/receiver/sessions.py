@@ -15,6 +15,7 @@ from omapush.receiver.delivery import Answer, Delivery, refusal, respond
 from omapush.receiver.endpoint import Request, warning
 from omapush.receiver.file_offers import session_description
 from omapush.receiver.files import Files
+from omapush.receiver.media_tls import MediaTls
 from omapush.receiver.push import AnswerWith, Reason, Refused
 from omapush.receiver.session import Session, out_of_order
 
@@ -31,6 +32,7 @@ class Sessions:
         self._settings = agent.settings.sessions
         self._delivery = delivery
         self._files = Files(agent, delivery)
+        MediaTls(self._settings)  # a certificate that cannot be used is told at the start
         self._sessions: dict[tuple[str, str], Session] = {}
         "By Call-ID and our tag."
         self._pending = 0

@@ -131,6 +131,11 @@ class Sessions:
     "Client side, for `msrps` where we connect; None: the system's trust store."
     tls_server: ssl.SSLContext | None = None
     "With a certificate: `msrps` is taken by listening. Without one it is only taken by connecting."
+    certificate: Path | None = None
+    """
+    PEM file with our certificate and its key, which answers name by its fingerprint: it may sign itself
+    (RFC 4975 14.4). Shown to senders, whoever connects; in the place of `tls_server`.
+    """
     connect: bool = False
     "Connect to the sender where it leaves that open, as a device behind a NAT has to."
     folder: Path | None = None

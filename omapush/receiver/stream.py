@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from omapush.certificates import Fingerprints
 from omapush.protocol.file_transfer import same_file
+from omapush.protocol.msrp_media import MessageMedia
 from omapush.protocol.sdp import Media
 from omapush.receiver.agent import Agent
 from omapush.receiver.file_offers import Line, Terms, accepted, connects, refused
@@ -95,7 +97,7 @@ class FileStream(Stream):
             single=wanted.line.file is not None,
             play=files.play(),
         )
-        media.add(self.incoming, self._lost)
+        media.add(self.incoming, self._lost, _named(wanted.message))
 
     @property
     def octets(self) -> int:
@@ -189,11 +191,19 @@ async def take(wanted: Wanted, files: Files, media: MediaEndpoint, agent: Agent,
             accept_types=wanted.accept,
             max_size=settings.file_bytes,
             range=files.missing(wanted, spool),
+            fingerprints=media.tls.fingerprints if wanted.message.secure else (),
         )
         return make(wanted, spool, terms)
     except BaseException:
         spool.keep()
         raise
+
+
+def _named(message: MessageMedia) -> Fingerprints:
+    """Which certificates the sender has named: of its own end, and so not where a relay is before it."""
+    if not message.secure or len(message.path) > 1:
+        return ()
+    return tuple((algorithm, digest.hex()) for algorithm, digest in message.fingerprints)
 
 
 def is_other_file(former: Stream, line: Line) -> bool:

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -236,9 +237,20 @@ def test_content_travels_over_tls_where_the_sender_says_so(make_stack: MakeStack
     )
     core = Scscf(tmp_path / "core", as_uri=f"sip:127.0.0.1:{stack.sip[1]}", port=stack.core_port)
     with core as scscf:
-        for connect in (False, True):
-            aor = f"sip:secure.{connect}@home1.example"
-            settings = Sessions(tls=client, tls_server=server, connect=connect)
+        (tmp_path / "own").mkdir()
+        certificate(tmp_path / "own")
+        own = Sessions(
+            certificate=tmp_path / "own" / "server.pem"
+        )  # no root of ours knows it, nor it one of ours
+        for number, settings in enumerate(
+            (
+                Sessions(tls=client, tls_server=server),
+                Sessions(tls=client, tls_server=server, connect=True),
+                own,
+                replace(own, connect=True),
+            )
+        ):
+            aor = f"sip:secure.{number}@home1.example"
             with receiver_in_thread(aor, proxy(scscf), apps=("large.ua",), sessions=settings) as device:
                 known_to(stack, aor)
                 assert stack.result(submit(stack, aor, MIDDLE), deadline_s=20).state == "delivered"

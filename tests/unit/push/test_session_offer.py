@@ -54,6 +54,26 @@ def test_how_the_content_is_coded_travels_with_it() -> None:
     assert stream.mime == headers[:2]
 
 
+@pytest.mark.req("PSA-MSRP-1")
+def test_an_offer_over_tls_names_the_certificate_of_its_worker() -> None:
+    """RFC 4975 14.4, RFC 8122 5; each m-line by itself, and in an answer as well."""
+    session = inviting(2)
+    digest = "0a" * 32
+    secure = session._replace(
+        place=Place("worker", "msrps://192.0.2.20:2855", digest),
+        streams=tuple(one._replace(path=one.path.replace("msrp:", "msrps:")) for one in session.streams),
+    )
+
+    for whole in (described(secure), described(secure, SessionDescription.parse(described(secure)))):
+        offer = SessionDescription.parse(whole)
+        assert [one.attribute("fingerprint") for one in offer.media] == [
+            "sha-256 " + ":".join(["0A"] * 32)
+        ] * 2
+        assert {one.protocol for one in offer.media} == {"TCP/TLS/MSRP"}
+    plain = SessionDescription.parse(described(session))
+    assert [one.attribute("fingerprint") for one in plain.media] == [None, None]
+
+
 def test_a_repeat_has_the_same_file_and_message_and_another_path() -> None:
     one, again = made(), made(attempt=2)._replace(path="msrp://192.0.2.20:2855/other;tcp")
     assert (one.file_id, one.message_id) == (again.file_id, again.message_id)

@@ -1,9 +1,12 @@
 """Who connects for MSRP, over TLS or not; and a device that is told to misbehave."""
 
+import ssl
 from pathlib import Path
 
 import pytest
 
+from omapush.certificates import fingerprint_of
+from omapush.errors import BadConfiguration
 from omapush.receiver import Play, Sessions
 from tests.fakes.msrp_peer import MsrpPeer
 from tests.harness.certificates import certificate
@@ -62,6 +65,96 @@ def test_content_comes_over_tls(setup: str, tmp_path: Path) -> None:
             file.session.wait_for_connection()
         send(file)
         assert device.wait_for_pushes(1)[0].read() == CONTENT
+
+
+class Named:
+    """Two ends that sign themselves, neither of which has a root for the other."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("sender", "device", "stranger"):
+            (folder / name).mkdir()
+            certificate(folder / name)
+        self._folder = folder
+        self.settings = Sessions(certificate=self.file("device"))
+        self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.server.load_cert_chain(self.file("sender"))
+
+    def file(self, name: str) -> Path:
+        return self._folder / name / "server.pem"
+
+    def attribute(self, name: str) -> str:
+        digest = bytes.fromhex(fingerprint_of(self.file(name), "test"))
+        return f"fingerprint:sha-256 {digest.hex(':').upper()}"
+
+    def client(self, name: str) -> ssl.SSLContext:
+        """Of a sender that connects, with a certificate of that name or none."""
+        context = ssl.create_default_context(cafile=str(self.file("device")))
+        if name:
+            context.load_cert_chain(self.file(name))
+        return context
+
+
+@pytest.mark.req("PRA-MSRP-4")
+@pytest.mark.parametrize("setup", ["actpass", "passive"])
+def test_two_ends_that_sign_themselves_know_each_other_by_their_fingerprints(
+    setup: str, tmp_path: Path
+) -> None:
+    """RFC 4975 14.4, whoever connects."""
+    named = Named(tmp_path)
+    with MsrpPeer(tls=named.server) as msrp, registered(sessions=named.settings) as (sip, device):
+        on = Bench(sip, device, msrp)
+        sender = on.sender()
+        file = on.file(setup=setup, attributes=(f"a={named.attribute('sender')}",))
+        assert sender.invite(file).status == 200
+        assert named.attribute("device") in sender.lines[0].attributes
+        if setup == "actpass":
+            file.session.connect(tls=named.client("sender"))
+        else:
+            file.session.wait_for_connection()
+        send(file)
+        assert device.wait_for_pushes(1)[0].read() == CONTENT
+
+
+@pytest.mark.parametrize("shown", ["", "stranger"])
+def test_a_sender_without_the_certificate_of_its_offer_is_refused_and_the_right_one_is_taken(
+    shown: str, tmp_path: Path
+) -> None:
+    named = Named(tmp_path)
+    with MsrpPeer(tls=named.server) as msrp, registered(sessions=named.settings) as (sip, device):
+        on = Bench(sip, device, msrp)
+        sender = on.sender()
+        file = on.file(attributes=(f"a={named.attribute('sender')}",))
+        assert sender.invite(file).status == 200
+        wrong = file.session.connect(tls=named.client(shown), bind=False)
+        refused = file.session.wait_for_answer(file.session.send_frame({"Message-ID": "somebody"}))
+        assert refused.status == 403
+        wait_until(lambda: not wrong.is_open, 5, "the end of the connection")
+
+        file.session.connect(tls=named.client("sender"))
+        send(file)
+        assert device.wait_for_pushes(1)[0].read() == CONTENT
+
+
+def test_a_sender_with_another_certificate_than_its_offer_named_is_not_connected_to(tmp_path: Path) -> None:
+    named = Named(tmp_path)
+    with MsrpPeer(tls=named.server) as msrp, registered(sessions=named.settings) as (sip, device):
+        on = Bench(sip, device, msrp)
+        sender = on.sender()
+        sender.invite(on.file(setup="passive", attributes=(f"a={named.attribute('stranger')}",)))
+
+        told = device.wait_for("file_interrupted")
+
+        assert "the certificate is not the one that the offer named" in str(told["reason"])
+        assert sender.bye().status == 200
+
+
+def test_a_certificate_that_cannot_be_used_is_told_before_the_device_starts(tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("nothing")
+    with (
+        pytest.raises(BadConfiguration, match=r"sessions\.certificate"),
+        registered(sessions=Sessions(certificate=tmp_path / "no.pem")),
+    ):
+        pass
 
 
 def test_tls_without_a_certificate_is_refused(tmp_path: Path) -> None:
