@@ -79,8 +79,8 @@ def ask_for_any(context: ssl.SSLContext) -> None:
 
     `is_expected` has to be asked after the handshake. Python's ssl asks only for certificates that lead to a
     root that it has, and ends the handshake with any other; what OpenSSL has for this is a callback that
-    Python does not show. So the context inside of Python's object, its first field in each CPython, is told by
-    way of OpenSSL's own function.
+    Python does not show. So the context inside of Python's object, its first field in each CPython, is told
+    by way of OpenSSL's own function.
     """
     library = ctypes.CDLL(getattr(_ssl, "__file__", None))
     library.SSL_CTX_set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, _Verify)

@@ -51,7 +51,10 @@ class Msrp(Section, frozen=True):
     tls: Annotated[bool, restart("msrp")] = False
     """Use TLS in every session (`msrps`). This needs `certificate` and `private_key`."""
     certificate: Annotated[str, restart("msrp")] = ""
-    """PEM file with our certificate and the certificates between it and its root."""
+    """
+    PEM file with our certificate and the certificates between it and its root. Offers name its fingerprint
+    (`a=fingerprint`), so it may be self-signed.
+    """
     private_key: Annotated[str, restart("msrp")] = ""
     """PEM file with its private key."""
     trusted_certificates: Annotated[str, restart("msrp")] = ""
