@@ -8,7 +8,7 @@ import typer
 
 from omapush.cli import json_submission, push_explain, push_list, push_send, terminal
 from omapush.cli.push_explain import PushId
-from omapush.cli.push_send import Name
+from omapush.cli.push_options import Name
 from omapush.cli.push_view import as_dict, reached, summary
 from omapush.store import client, fanouts
 from omapush.views.push_lookup import find

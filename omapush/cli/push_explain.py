@@ -11,7 +11,7 @@ from rich.table import Table
 
 from omapush import clock
 from omapush.cli import audit_note, ladder, terminal, trace_view
-from omapush.cli.push_send import Name
+from omapush.cli.push_options import Name
 from omapush.cli.push_view import as_dict, reached, summary
 from omapush.config import Config
 from omapush.errors import PushRefused

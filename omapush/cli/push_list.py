@@ -9,7 +9,7 @@ import typer
 
 from omapush import clock
 from omapush.cli import moments, terminal
-from omapush.cli.push_send import Name
+from omapush.cli.push_options import Name
 from omapush.config import Config
 from omapush.errors import PushRefused
 from omapush.pap_http.json_paths import user_of

@@ -11,7 +11,7 @@ import typer
 
 from omapush import clock
 from omapush.cli import audit_note, terminal, trace_view
-from omapush.cli.push_send import Name
+from omapush.cli.push_options import Name
 from omapush.config import Config
 from omapush.errors import NotKnown, PushRefused
 from omapush.protocol import pcap
