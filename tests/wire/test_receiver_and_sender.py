@@ -1,6 +1,7 @@
 """Both ends: our receiver, registered through the stand-in S-CSCF, and our sender behind it."""
 
 import gzip
+import socket
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -10,7 +11,7 @@ import pytest
 
 from omapush import clock
 from omapush.push.registration import applications, is_registered
-from omapush.receiver import Push, Reason, Refused, Senders, Trusted, Whitelist
+from omapush.receiver import Listen, Push, Reason, Refused, Senders, Trusted, Whitelist
 from omapush.store import capabilities
 from tests.conftest import PROFILES
 from tests.harness.receiver_thread import receiver_in_thread
@@ -201,3 +202,57 @@ def test_a_device_that_does_not_trust_it_refuses_a_refer(stack: Stack, scscf: Sc
         assert "whitelist" in str(device.wait_for("refused")["reason"])
         assert device.receiver.subscriptions == ()
         assert device.pushes == []
+
+
+# ---- how the device is reached -----------------------------------------------------------------------------
+
+
+@pytest.mark.req("PRA-REG-1", "PRA-MSG-3")
+def test_a_device_whose_register_is_too_large_for_udp_gets_its_pushes(
+    stack: Stack, scscf: Scscf, aor: str
+) -> None:
+    apps = tuple(f"application{number}.ua" for number in range(60))
+    with receiver_in_thread(aor, proxy(scscf), apps=(*apps, "ulp.ua")) as device:
+        known_to(stack, aor)
+        assert stack.result(stack.submit(aor, BINARY, app="ulp.ua")).method == "MESSAGE"
+        assert device.wait_for_pushes(1)[0].content == BINARY
+
+
+@pytest.mark.req("PRA-MSG-3", "PRA-NOT-1")
+def test_a_device_behind_a_nat_gets_its_pushes_over_its_own_connection(
+    stack: Stack, scscf: Scscf, aor: str
+) -> None:
+    settings = {"listen": Listen(behind_nat=True), "subscribe_to": (("mms.ua", PSA),)}
+    with receiver_in_thread(aor, proxy(scscf, "tcp"), apps=("mms.ua", "ulp.ua"), **settings) as device:
+        known_to(stack, aor)
+        device.wait_for("subscribed")
+        results = [stack.result(stack.submit(aor, BINARY, app=app)) for app in ("ulp.ua", "mms.ua")]
+        assert [one.method for one in results] == ["MESSAGE", "NOTIFY"]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(device.receiver.address)
+
+
+@pytest.mark.req("PRA-REG-1", "PRA-SUB-1", "PRA-NOT-1")
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_pushes_follow_a_device_to_its_new_address(
+    stack: Stack, scscf: Scscf, aor: str, transport: str
+) -> None:
+    settings = {"subscribe_to": (("mms.ua", PSA),)}
+    with receiver_in_thread(aor, proxy(scscf, transport), apps=("mms.ua", "ulp.ua"), **settings) as device:
+        known_to(stack, aor)
+        device.wait_for("subscribed")
+        assert stack.result(stack.submit(aor, b"here", app="mms.ua")).method == "NOTIFY"
+        device.call(device.receiver.move("127.0.0.2"))
+
+        def is_there() -> bool:
+            record = stack.registration(aor)
+            return record is not None and ["@127.0.0.2:" in one.uri for one in record.contacts] == [True]
+
+        wait_until(is_there, 10, lambda: f"one contact, at 127.0.0.2: {stack.registration(aor)}")
+        results = [stack.result(stack.submit(aor, b"there", app=app)) for app in ("ulp.ua", "mms.ua")]
+        assert [(one.state, one.method) for one in results] == [
+            ("delivered", "MESSAGE"),
+            ("delivered", "NOTIFY"),
+        ]
+        assert len(device.told("subscribed")) == 1  # the same dialog
+        assert [push.content for push in device.wait_for_pushes(3)] == [b"here", b"there", b"there"]
