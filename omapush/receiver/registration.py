@@ -71,8 +71,9 @@ class Registration:
             RegistrationFailed: and PreferencesNotSupported when only `Require: pref` was the trouble.
         """
         async with self._asking:
-            response = await self._ask(self._expires_s)
-            self._take(response)
+            self._take(await self._ask(self._expires_s))
+            if len(self._contacts) > 1:
+                self._take(await self._ask(self._expires_s))
         self._keep_alive()
         self._registered()
 
@@ -193,7 +194,8 @@ class Registration:
     def _take(self, response: SipMessage) -> None:
         agent = self._agent
         try:
-            own = self._own_contact(response)
+            found = [one for value in response.all("contact") for one in parse_list(value, "Contact")]
+            own = self._own_contact(found)
             expires = seconds(response.first("expires"), "Expires")
             granted = seconds(own.param("expires") if own else None, "Contact;expires")
             route = [
@@ -207,6 +209,8 @@ class Registration:
             granted = self._expires_s if expires is None else expires
         if granted == 0 or (own is None and response.first("contact") is not None):
             raise RegistrationFailed(200, "the answer does not list our contact")
+        if own is not None:
+            self._note_left_behind(found, own)
         agent.service_route = tuple(route)
         gruu = own.param("pub-gruu") if own else None
         if gruu and gruu.startswith("sip"):
@@ -215,9 +219,20 @@ class Registration:
             self._registered_at = clock.monotonic()
         self.granted_s, self._ends_at = granted, clock.monotonic() + granted
 
-    def _own_contact(self, response: SipMessage) -> NameAddr | None:
+    def _note_left_behind(self, found: list[NameAddr], own: NameAddr) -> None:
+        """
+        Have the bindings removed that this device left when it was killed or lost its network.
+
+        They have its instance and another URI. Where the registrar writes our URI otherwise than we do,
+        nobody can tell them from ours, and they stay until their time.
+        """
+        if own.uri == self._agent.contact_uri:
+            instance = own.param("+sip.instance")
+            left = [one.uri for one in found if one.param("+sip.instance") == instance and one.uri != own.uri]
+            self._contacts = [*(left if instance else ()), own.uri][-_MOST_FORMER - 1 :]
+
+    def _own_contact(self, found: list[NameAddr]) -> NameAddr | None:
         """Ours among all of the user: both URI and instance fit, else either of them."""
-        found = [one for value in response.all("contact") for one in parse_list(value, "Contact")]
         instance = f"<{self._agent.instance}>"
         for one in found:
             if one.param("+sip.instance") == instance and one.uri == self._agent.contact_uri:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,7 +223,7 @@ def test_a_device_whose_register_is_too_large_for_udp_gets_its_pushes(
 def test_a_device_behind_a_nat_gets_its_pushes_over_its_own_connection(
     stack: Stack, scscf: Scscf, aor: str
 ) -> None:
-    settings = {"listen": Listen(behind_nat=True), "subscribe_to": (("mms.ua", PSA),)}
+    settings: dict[str, Any] = {"listen": Listen(behind_nat=True), "subscribe_to": (("mms.ua", PSA),)}
     with receiver_in_thread(aor, proxy(scscf, "tcp"), apps=("mms.ua", "ulp.ua"), **settings) as device:
         known_to(stack, aor)
         device.wait_for("subscribed")
@@ -237,7 +238,7 @@ def test_a_device_behind_a_nat_gets_its_pushes_over_its_own_connection(
 def test_pushes_follow_a_device_to_its_new_address(
     stack: Stack, scscf: Scscf, aor: str, transport: str
 ) -> None:
-    settings = {"subscribe_to": (("mms.ua", PSA),)}
+    settings: dict[str, Any] = {"subscribe_to": (("mms.ua", PSA),)}
     with receiver_in_thread(aor, proxy(scscf, transport), apps=("mms.ua", "ulp.ua"), **settings) as device:
         known_to(stack, aor)
         device.wait_for("subscribed")

@@ -12,6 +12,7 @@ from demo import secured as secured_demo
 from omapush import config
 from omapush.cli import launch
 from omapush.config import Tls
+from omapush.receiver import Listen
 from omapush.store import watches
 from tests.harness import tls_peer
 from tests.harness.authority import Issued, TestCa
@@ -265,6 +266,12 @@ def test_all_between_a_real_s_cscf_and_us_goes_by_tls(tmp_path: Path) -> None:
             wait_until(lambda: watch_state(stack, alice) == "active", 10, "the reg event by TLS")
             assert stack.result(stack.submit(alice, b"sealed")).state == "delivered"
             assert [push.content for push in device.wait_for_pushes(1)] == [b"sealed"]
+        bob, proxy = "sip:bob@home1.example", f"sip:127.0.0.1:{core_port};transport=tls"
+        listen = Listen(tls=client_context(ca.certificate, ca.issue("bob.device.example")))
+        with receiver_in_thread(bob, proxy, listen=listen) as device:  # reached over its own connection
+            wait_until(lambda: watch_state(stack, bob) == "active", 10, "the reg event of a device by TLS")
+            assert stack.result(stack.submit(bob, b"sealed, too")).state == "delivered"
+            assert [push.content for push in device.wait_for_pushes(1)] == [b"sealed, too"]
         record = stack.registration(alice)
         assert record is not None
         assert record.s_cscf == f"sip:127.0.0.1:{core_port};transport=tls"

@@ -56,6 +56,27 @@ def test_a_device_registers_all_its_applications_and_leaves_with_expires_0() -> 
 
 
 @pytest.mark.req("PRA-REG-1")
+@pytest.mark.parametrize("rewrites", [False, True])
+def test_what_the_device_left_behind_is_removed_by_its_instance(rewrites: bool) -> None:
+    mine, others = "sip:alice@192.0.2.7:4000", "sip:alice@192.0.2.8:4000"
+    instance = "urn:uuid:00000000-0000-4000-8000-000000000001"
+
+    def policy(one: SipText) -> Says | None:
+        if one.method != "REGISTER" or len(one.all("Contact")) > 1:
+            return grant(one)
+        own = one.header("Contact").replace(">;", ";ob>;", 1) if rewrites else one.header("Contact")
+        left = (
+            f'<{mine}>;+sip.instance="<{instance}>";expires=9, <{others}>;+sip.instance="<urn:x>";expires=9'
+        )
+        return Says(200, "OK", {"Contact": f"{own}, {left}"})
+
+    with registered(policy, instance=instance) as (peer, device):
+        asked = [one.all("Contact")[1:] for one in requests(peer, "REGISTER")]
+        assert asked == ([[]] if rewrites else [[], [f"<{mine}>;expires=0"]])
+        assert device.receiver.is_registered
+
+
+@pytest.mark.req("PRA-REG-1")
 def test_the_binding_is_refreshed_before_it_ends() -> None:
     def brief(request: SipText) -> Says:
         contact = request.header("Contact").replace("expires=600", "expires=1")
