@@ -70,9 +70,9 @@ def test_schedule_and_replacement_are_part_of_the_offer(method: ReplaceMethod, i
     assert wished.deliver_after_ms == 2_000_000_000_000
 
 
-def test_network_and_bearer_that_are_ours_or_not_required_are_fine() -> None:
-    offered(network="IMS", network_required=True, bearer="sip", bearer_required=True)
-    offered(network="GSM", bearer="SMS")
+def test_network_and_bearer_that_are_ours_or_not_required_change_nothing() -> None:
+    assert offered(network="IMS", network_required=True, bearer="sip", bearer_required=True) == offered()
+    assert offered(network="GSM", bearer="SMS") == offered()
 
 
 @pytest.mark.parametrize("encoding", ["binary", "8bit", "7BIT"])
