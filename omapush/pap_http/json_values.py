@@ -273,7 +273,11 @@ def _content(new: NewPush) -> bytes:
 
 
 def _headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    seen: set[str] = set()
     for name in headers:
+        if name.lower() in seen:
+            raise NotTaken("2000", "content_headers", f"{shortened(name)} comes twice")
+        seen.add(name.lower())
         if not travels(name):
             raise NotTaken("2000", "content_headers", f"{shortened(name)} does not travel with the content")
     return tuple(headers.items())

@@ -27,6 +27,13 @@ NAMES: Final[Mapping[str, str]] = {
     "notify_url": "push-message@ppg-notify-requested-to",
 }
 "Field of an `Offer` -> what PAP calls it."
+_ONCE: Final[Mapping[str, tuple[str, str]]] = {
+    "content-type": ("content_type", "comes twice"),
+    "x-wap-application-id": ("application", "comes twice"),
+    "content-transfer-encoding": ("content", "Content-Transfer-Encoding comes twice"),
+    "content-disposition": ("content_headers", "Content-Disposition comes twice"),
+}
+"Headers of the content with one value: of two, others may read another one than we."
 
 
 def offer(message: PushMessage, content: Part) -> Offer:
@@ -37,6 +44,7 @@ def offer(message: PushMessage, content: Part) -> Offer:
         NotTaken: it asks for a network or bearer that is not there, or the content part cannot be used.
     """
     _check_network(message)
+    _check_once(content)
     _check_encoding(content)
     before_s, after_s = message.deliver_before, message.deliver_after
     return Offer(
@@ -69,6 +77,15 @@ def _check_network(message: PushMessage) -> None:
     if message.bearer_required and (message.bearer or "").lower() != _OUR_BEARER:
         bearer = shortened(message.bearer or "")
         raise NotTaken("3010", "quality-of-service@bearer", f"{bearer} is not available, only SIP is")
+
+
+def _check_once(content: Part) -> None:
+    seen: set[str] = set()
+    for name, _ in content.headers:
+        key = name.lower()
+        if key in seen and key in _ONCE:
+            raise NotTaken("2000", *_ONCE[key])
+        seen.add(key)
 
 
 def _check_encoding(content: Part) -> None:

@@ -96,6 +96,7 @@ def test_content_comes_once() -> None:
 
 def test_a_header_that_does_not_travel_is_refused_by_name() -> None:
     assert refused(content_headers={"Authorization": "secret"}) == ("2000", "content_headers")
+    assert refused(content_headers={"X-Wap-A": "1", "x-wap-a": "2"}) == ("2000", "content_headers")
     assert refused(content_headers={"X-Wap-Application-Id": "mms.ua"}) == ("2000", "content_headers")
 
 

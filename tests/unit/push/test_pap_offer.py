@@ -86,6 +86,21 @@ def test_encoded_content_is_refused_for_it_would_reach_the_device_encoded(encodi
     assert refusal.startswith("2000 Content-Transfer-Encoding of the content: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [
+        ("content-TYPE", "2000 Content-Type of the content: comes twice"),
+        ("X-Wap-Application-Id", "2000 X-Wap-Application-Id of the content: comes twice"),
+        ("Content-Disposition", "2000 headers of the content: Content-Disposition comes twice"),
+    ],
+)
+def test_of_two_values_nobody_can_tell_which_is_meant(name: str, refusal: str) -> None:
+    """A proxy may have looked at the other application."""
+    twice = ((name, "one"), ("X-Wap-A", "1"), ("X-Wap-A", "2"), (name.lower(), "two"), *TEXT.headers[1:])
+
+    assert refused(Part(twice, b"x")) == refusal
+
+
 def test_content_without_a_type_is_bytes() -> None:
     assert offered(Part((), b"\0")).content_type == "application/octet-stream"
 
