@@ -21,6 +21,11 @@ from omapush.errors import shortened
 
 _AT: Final = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<key>.*)`", re.DOTALL)
 "How msgspec says what is wrong where."
+_HALF: Final = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89aAbB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89aAbB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
+)
+"One of the two escapes that a character above U+FFFF takes, without the other."
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PAIRS: Final = json.JSONDecoder(object_pairs_hook=list)
 
@@ -48,10 +53,8 @@ def decoded(body: bytes, kind: Any) -> Any:
         _refuse_malformed(body)
         found = _AT.fullmatch(str(error))
         raise _refused(*((found["key"], found["problem"]) if found else ("data", str(error)))) from error
-    except UnicodeDecodeError as error:
-        raise SerializationException("Invalid UTF-8") from error
-    except msgspec.DecodeError as error:
-        raise SerializationException(str(error)) from error
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise _malformed(body, error) from error
     _refuse_twice(body, "")
     return value
 
@@ -61,7 +64,16 @@ def _refuse_malformed(body: bytes) -> None:
     try:
         msgspec.json.decode(body)
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise SerializationException(str(error)) from error
+        raise _malformed(body, error) from error
+
+
+def _malformed(body: bytes, error: Exception) -> SerializationException:
+    if isinstance(error, UnicodeDecodeError):
+        return SerializationException("Invalid UTF-8")
+    is_half = _HALF.search(body) is not None  # the library says that something is missing at the end
+    return SerializationException(
+        "JSON is malformed: half of a surrogate pair (RFC 7493 2.1)" if is_half else str(error)
+    )
 
 
 @lru_cache(maxsize=32)

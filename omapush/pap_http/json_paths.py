@@ -73,7 +73,7 @@ def at_the_end(scope: Any, give_back: Callable[[], None]) -> None:
 def is_json(request: Request[Any, Any, Any]) -> bool:
     """Tell whether a request is for the JSON interface, whether there is such a route or not."""
     path: str = request.scope["path"]
-    return path.startswith(f"{JSON_ROOT}/")
+    return path == JSON_ROOT or path.startswith(f"{JSON_ROOT}/")
 
 
 def unescaped(text: str, field: str) -> str:

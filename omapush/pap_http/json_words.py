@@ -10,6 +10,10 @@ from omapush.errors import shortened
 
 _NOT_IN_RANGE: Final = re.compile(r"Expected `(?:int|float)` [<>]")
 _TOO_SHORT: Final = re.compile(r"Expected `(str|array)` of length >= 1")
+_TOO_LONG: Final = re.compile(r"Expected `(str|array)` of length <= ([0-9]+)")
+_NO_BASE64: Final = "Invalid base64"
+_GROUPED: Final = re.compile(r"(?<=[0-9])_(?=[0-9])")
+"How TOML, and no JSON, writes large numbers."
 NEEDED_TIME: Final = "needed: a time with its zone, such as 2030-01-31T10:00:00Z"
 _NO_TIME: Final = ("Invalid RFC3339", "Expected `datetime`", "Timestamp is out of range")
 _WANTS_TIME: Final = "Expected `datetime"
@@ -33,7 +37,7 @@ def told(message: str, kind: Any) -> str:
 
     `kind`: the type of the member or parameter, None when it is not known.
     """
-    right = allowed.right(kind)
+    right = _GROUPED.sub("", allowed.right(kind))
     if message.startswith(_WANTS_TIME):
         return NEEDED_TIME
     if wrong := allowed.WRONG_TYPE.fullmatch(message):
@@ -45,6 +49,10 @@ def told(message: str, kind: Any) -> str:
         return f"needed: {right}"
     if short := _TOO_SHORT.fullmatch(message):
         return "is empty" if short[1] == "str" else "needed: at least one"
+    if long := _TOO_LONG.fullmatch(message):
+        return f"needed: at most {long[2]}{' characters' if long[1] == 'str' else ''}"
+    if message.startswith(_NO_BASE64):
+        return "needed: base64 with = at its end where that is short, without line ends (RFC 4648 4)"
     if message.startswith(_NO_TIME):
         return NEEDED_TIME
     if message.startswith(_NO_JSON):

@@ -122,6 +122,24 @@ def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
         decoded(body, NewPush)
 
 
+@pytest.mark.parametrize(
+    "text", ["\\ud83d", "\\udE00", "\\ud83dx", "\\ud83d\\u0041", "\\\\\\ud83d", "a\\uDBFF\\uDBFF\\uDFFF"]
+)
+def test_half_a_surrogate_pair_is_named(text: str) -> None:
+    with pytest.raises(SerializationException, match="half of a surrogate pair"):
+        decoded(with_member(f'"push_id": "{text}"').encode(), NewPush)
+
+
+def test_a_whole_pair_is_not_blamed_for_what_is_missing_elsewhere() -> None:
+    with pytest.raises(SerializationException, match="truncated"):
+        decoded(b'{"push_id": "\\ud83d\\ude00"', NewPush)
+
+
+def test_a_whole_pair_and_an_escaped_escape_are_text() -> None:
+    for text, meant in (("\\ud83d\\ude00", "\U0001f600"), ("\\\\ud83d", "\\ud83d")):
+        assert decoded(with_member(f'"push_id": "{text}"').encode(), NewPush).push_id == meant
+
+
 def test_every_beginning_of_a_body_is_refused_and_the_whole_is_taken() -> None:
     whole = json.dumps({**LEAST, "content_headers": {"X-Wap-A": '"'}, "lists": ["a"]}).encode()
     for end in range(len(whole)):

@@ -87,6 +87,7 @@ def test_head_is_listed_where_get_is(method: str, path: str, methods: str) -> No
         ("state=running&state=finished", "state", "comes twice"),
         ("recipient=", "recipient", "is empty"),
         ("application=", "application", "is empty"),
+        ("limit=1001", "limit", "needed: 1 to 1000"),
         ("since=2026", "since", "needed: a time with its zone, such as 2030-01-31T10:00:00Z"),
         ("until=1.9e9", "until", "needed: a time with its zone, such as 2030-01-31T10:00:00Z"),
     ],
@@ -94,6 +95,10 @@ def test_head_is_listed_where_get_is(method: str, path: str, methods: str) -> No
 def test_a_filter_that_says_nothing_clear_is_refused(query: str, field: str, problem: str) -> None:
     """A script whose variable is empty must not be shown what belongs to everybody."""
     assert refused("GET", f"/v1/pushes?{query}", 400) == (field, problem)
+
+
+def test_the_root_of_the_interface_speaks_json_too() -> None:
+    assert refused("GET", "/v1", 404) == ("", "there is no such path")
 
 
 @pytest.mark.parametrize("name", ["replaces", "replace_key", "notify_url"])
@@ -115,6 +120,17 @@ def test_a_name_that_is_empty_is_not_one_that_is_left_out(name: str) -> None:
             "needed: a string; this is a whole number",
         ),
         ('"unheard": 1', "unheard", "not known"),
+        (
+            '"push_id": "\\ud83d"',
+            "body",
+            "is no JSON: JSON is malformed: half of a surrogate pair (RFC 7493 2.1)",
+        ),
+        (f'"lists": {["a"] * 101}'.replace("'", '"'), "lists", "needed: at most 100"),
+        (
+            '"content_base64": "aGk"',
+            "content_base64",
+            "needed: base64 with = at its end where that is short, without line ends (RFC 4648 4)",
+        ),
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(written: str, field: str, problem: str) -> None:
