@@ -250,7 +250,7 @@ def test_a_refusal_says_what_would_be_right(
     ("path", "field", "words"),
     [
         ("/v1/pushes?state=done", "state", '"done" is not known; needed: one of "running", "paused"'),
-        ("/v1/pushes?limit=0", "limit", "needed: 1 to 1_000"),
+        ("/v1/pushes?limit=0", "limit", "needed: 1 to 1000"),
         ("/v1/pushes?limit=few", "limit", "needed: a whole number; this is a string"),
         ("/v1/pushes?since=yesterday", "since", "such as 2030"),
         (
