@@ -22,35 +22,38 @@ end
 -- KEYS fanout, fanning, fanned    ARGV ref, record, state
 -- Answers 1 new, 0 known.
 local function register(keys, args)
-  if redis.call('ZSCORE', keys[3], args[1]) then
+  local fanout, fanning, fanned = unpack(keys)
+  local ref, record, state = unpack(args)
+  if redis.call('ZSCORE', fanned, ref) then
     return 0
   end
-  redis.call('HSETNX', keys[2], args[1], args[3] .. '|0|')
-  return redis.call('HSETNX', keys[1], args[1], args[2])
+  redis.call('HSETNX', fanning, ref, state .. '|0|')
+  return redis.call('HSETNX', fanout, ref, record)
 end
 
 -- Pause, resume or abort; aborted it stays. A push that is not here yet will find the state when it comes.
 -- KEYS fanning, fanned, halted, parked, later    ARGV ref, state
 -- Answers the state that it is in, or false when it is done here.
 local function steer(keys, args)
-  local ref, state = args[1], args[2]
-  if redis.call('ZSCORE', keys[2], ref) then
+  local fanning, fanned, halted, parked, later = unpack(keys)
+  local ref, state = unpack(args)
+  if redis.call('ZSCORE', fanned, ref) then
     return false
   end
-  local was, rest = string.match(redis.call('HGET', keys[1], ref) or 'running|0|', '^(%a+)(|.*)$')
+  local was, rest = string.match(redis.call('HGET', fanning, ref) or 'running|0|', '^(%a+)(|.*)$')
   if was == 'aborted' then
     return was
   end
-  redis.call('HSET', keys[1], ref, state .. rest)
+  redis.call('HSET', fanning, ref, state .. rest)
   if state ~= 'running' then
-    redis.call('SADD', keys[3], ref)
+    redis.call('SADD', halted, ref)
     return state
   end
-  redis.call('SREM', keys[3], ref)
+  redis.call('SREM', halted, ref)
   local now = now_ms()
-  for _, member in ipairs(of_push(keys[4], ref)) do
-    redis.call('ZREM', keys[4], member)
-    redis.call('ZADD', keys[5], 'XX', now, string.sub(member, #ref + 1))
+  for _, member in ipairs(of_push(parked, ref)) do
+    redis.call('ZREM', parked, member)
+    redis.call('ZADD', later, 'XX', now, string.sub(member, #ref + 1))
   end
   return state
 end
@@ -60,13 +63,15 @@ end
 -- KEYS backlog, taken, later, parked    ARGV ref, transaction ms
 -- Answers tickets.
 local function withdraw(keys, args)
-  local lost_at, answer = now_ms() + args[2], {}
-  for _, member in ipairs(of_push(keys[1], args[1])) do
-    local ticket = string.sub(member, #args[1] + 1)
-    if not redis.call('ZSCORE', keys[2], ticket) then
-      redis.call('ZADD', keys[2], lost_at, ticket)
-      redis.call('ZREM', keys[3], ticket)
-      redis.call('ZREM', keys[4], member)
+  local backlog, taken, later, parked = unpack(keys)
+  local ref, transaction_ms = unpack(args)
+  local lost_at, answer = now_ms() + transaction_ms, {}
+  for _, member in ipairs(of_push(backlog, ref)) do
+    local ticket = string.sub(member, #ref + 1)
+    if not redis.call('ZSCORE', taken, ticket) then
+      redis.call('ZADD', taken, lost_at, ticket)
+      redis.call('ZREM', later, ticket)
+      redis.call('ZREM', parked, member)
       answer[#answer + 1] = ticket
     end
   end
@@ -77,15 +82,17 @@ end
 -- KEYS fanout, fanning, fanned, halted    ARGV ref, progress
 -- Answers 1 forgotten, 0 not.
 local function drop(keys, args)
-  if redis.call('HGET', keys[2], args[1]) ~= args[2] then
+  local fanout, fanning, fanned, halted = unpack(keys)
+  local ref, progress = unpack(args)
+  if redis.call('HGET', fanning, ref) ~= progress then
     return 0
   end
   local now = now_ms()
-  redis.call('HDEL', keys[1], args[1])
-  redis.call('HDEL', keys[2], args[1])
-  redis.call('SREM', keys[4], args[1])
-  redis.call('ZADD', keys[3], now, args[1])
-  redis.call('ZREMRANGEBYSCORE', keys[3], '-inf', now - KEPT_MS)
+  redis.call('HDEL', fanout, ref)
+  redis.call('HDEL', fanning, ref)
+  redis.call('SREM', halted, ref)
+  redis.call('ZADD', fanned, now, ref)
+  redis.call('ZREMRANGEBYSCORE', fanned, '-inf', now - KEPT_MS)
   return 1
 end
 

@@ -18,65 +18,69 @@
 -- Answers {status, id, verdict, waits}: new, seen (the id of the first, what its sender got, 1 when it still waits)
 -- or full.
 local function place_hosted(keys, args)
-  local id, now = args[1], args[2]
-  local verdict = redis.call('GET', keys[5])
+  local push, due, open, stream, seen_request, seen_name = unpack(keys)
+  local id, now, remembered_ms, most, record, opening = unpack(args)
+  local verdict = redis.call('GET', seen_request)
   if verdict then
-    return {'seen', id, verdict, redis.call('HEXISTS', keys[3], id)}
+    return {'seen', id, verdict, redis.call('HEXISTS', open, id)}
   end
-  if keys[6] ~= keys[5] then
-    local first = redis.call('GET', keys[6])
+  if seen_name ~= seen_request then
+    local first = redis.call('GET', seen_name)
     if first then
-      return {'seen', first, '', redis.call('HEXISTS', keys[3], first)}
+      return {'seen', first, '', redis.call('HEXISTS', open, first)}
     end
   end
-  local streamed = args[5] == ''
-  local waiting = streamed and redis.call('XLEN', keys[4]) or redis.call('ZCARD', keys[2])
-  if waiting >= tonumber(args[4]) then
+  local streamed = record == ''
+  local waiting = streamed and redis.call('XLEN', stream) or redis.call('ZCARD', due)
+  if waiting >= tonumber(most) then
     return {'full', id, '', 0}
   end
   if streamed then
-    redis.call('XADD', keys[4], '*', unpack(args, 7))
+    redis.call('XADD', stream, '*', unpack(args, 7))
   else
-    redis.call('HSET', keys[1], id, args[5])
-    redis.call('ZADD', keys[2], now, id)
-    if args[6] ~= '' then
-      redis.call('HSET', keys[3], id, args[6])
+    redis.call('HSET', push, id, record)
+    redis.call('ZADD', due, now, id)
+    if opening ~= '' then
+      redis.call('HSET', open, id, opening)
     end
   end
-  redis.call('SET', keys[5], '', 'PX', args[3])
-  if keys[6] ~= keys[5] then
-    redis.call('SET', keys[6], id, 'PX', args[3])
+  redis.call('SET', seen_request, '', 'PX', remembered_ms)
+  if seen_name ~= seen_request then
+    redis.call('SET', seen_name, id, 'PX', remembered_ms)
   end
-  return {'new', id, '', args[6] == '' and 0 or 1}
+  return {'new', id, '', opening == '' and 0 or 1}
 end
 
 -- Stop waiting for the back end: from here on the push is ours to deliver, unless it was refused already.
 -- KEYS open, seen by request    ARGV id
 -- Answers the verdict that came first, '' when none did.
 local function accept_hosted(keys, args)
-  redis.call('HDEL', keys[1], args[1])
-  return redis.call('GET', keys[2]) or ''
+  local open, seen_request = unpack(keys)
+  redis.call('HDEL', open, args[1])
+  return redis.call('GET', seen_request) or ''
 end
 
 -- Borrow pushes that are due; they come back by themselves when the borrower dies. Forget what failed long ago.
 -- KEYS push, state, due, failed    ARGV now ms, lease ms, most, failed before, ms
 -- Answers record, state ('' for none) ...
 local function borrow_hosted(keys, args)
-  local old = redis.call('ZRANGE', keys[4], '-inf', args[4], 'BYSCORE', 'LIMIT', 0, 100)
+  local push, state, due, failed = unpack(keys)
+  local now, lease_ms, most, failed_before = unpack(args)
+  local old = redis.call('ZRANGE', failed, '-inf', failed_before, 'BYSCORE', 'LIMIT', 0, 100)
   for _, id in ipairs(old) do
-    redis.call('ZREM', keys[4], id)
-    redis.call('HDEL', keys[1], id)
-    redis.call('HDEL', keys[2], id)
+    redis.call('ZREM', failed, id)
+    redis.call('HDEL', push, id)
+    redis.call('HDEL', state, id)
   end
   local answer = {}
-  for _, id in ipairs(redis.call('ZRANGE', keys[3], '-inf', args[1], 'BYSCORE', 'LIMIT', 0, args[3])) do
-    local record = redis.call('HGET', keys[1], id)
+  for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, most)) do
+    local record = redis.call('HGET', push, id)
     if record then
-      redis.call('ZADD', keys[3], args[1] + args[2], id)
+      redis.call('ZADD', due, now + lease_ms, id)
       answer[#answer + 1] = record
-      answer[#answer + 1] = redis.call('HGET', keys[2], id) or ''
+      answer[#answer + 1] = redis.call('HGET', state, id) or ''
     else
-      redis.call('ZREM', keys[3], id)
+      redis.call('ZREM', due, id)
     end
   end
   return answer
@@ -88,37 +92,38 @@ end
 -- ARGV id, now ms, 1 when taken, next try in ms or 0 for none, state, verdict, grace ms
 -- Answers the waiter that is to be told, '' when there is none.
 local function settle_hosted(keys, args)
-  local id, now = args[1], tonumber(args[2])
-  local open = redis.call('HGET', keys[4], id)
-  redis.call('HDEL', keys[4], id)
-  if redis.call('ZSCORE', keys[3], id) == false then
+  local push, state, due, opened, failed, seen_request, seen_name = unpack(keys)
+  local id, now, took_it, next_ms, new_state, verdict, grace_ms = unpack(args)
+  local open = redis.call('HGET', opened, id)
+  redis.call('HDEL', opened, id)
+  if redis.call('ZSCORE', due, id) == false then
     return ''
   end
   local waiter = ''
   if open then
     local deadline, name = string.match(open, '^(%d+) (.*)$')
-    if now <= tonumber(deadline) + tonumber(args[7]) then
+    if tonumber(now) <= tonumber(deadline) + tonumber(grace_ms) then
       waiter = name
     end
   end
-  local taken = args[3] == '1'
+  local taken = took_it == '1'
   if taken or waiter ~= '' then
-    redis.call('HDEL', keys[1], id)
-    redis.call('HDEL', keys[2], id)
-    redis.call('ZREM', keys[3], id)
+    redis.call('HDEL', push, id)
+    redis.call('HDEL', state, id)
+    redis.call('ZREM', due, id)
     if not taken then
-      redis.call('SET', keys[6], args[6], 'XX', 'KEEPTTL')
-      if keys[7] ~= keys[6] and redis.call('GET', keys[7]) == id then
-        redis.call('DEL', keys[7])
+      redis.call('SET', seen_request, verdict, 'XX', 'KEEPTTL')
+      if seen_name ~= seen_request and redis.call('GET', seen_name) == id then
+        redis.call('DEL', seen_name)
       end
     end
   else
-    redis.call('HSET', keys[2], id, args[5])
-    if args[4] == '0' then
-      redis.call('ZREM', keys[3], id)
-      redis.call('ZADD', keys[5], now, id)
+    redis.call('HSET', state, id, new_state)
+    if next_ms == '0' then
+      redis.call('ZREM', due, id)
+      redis.call('ZADD', failed, now, id)
     else
-      redis.call('ZADD', keys[3], args[4], id)
+      redis.call('ZADD', due, next_ms, id)
     end
   end
   return waiter
@@ -128,13 +133,15 @@ end
 -- KEYS state, due, failed    ARGV now ms, most
 -- Answers how many.
 local function retry_hosted(keys, args)
-  local failed = redis.call('ZRANGE', keys[3], 0, args[2] - 1)
-  for _, id in ipairs(failed) do
-    redis.call('ZREM', keys[3], id)
-    redis.call('HDEL', keys[1], id)
-    redis.call('ZADD', keys[2], args[1], id)
+  local state, due, failed = unpack(keys)
+  local now, most = unpack(args)
+  local ids = redis.call('ZRANGE', failed, 0, most - 1)
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', failed, id)
+    redis.call('HDEL', state, id)
+    redis.call('ZADD', due, now, id)
   end
-  return #failed
+  return #ids
 end
 
 redis.register_function('omapush_place_hosted', place_hosted)

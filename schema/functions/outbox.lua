@@ -71,29 +71,30 @@ end
 -- KEYS owner, taken, sub-flight    ARGV node, run, sender, lease ms, transaction ms
 -- Answers 1 owned, 0 somebody else's.
 local function claim(keys, args)
+  local owner, taken, sub_flight = unpack(keys)
   local node, run, sender = args[1], args[2], args[3]
   local now = now_ms()
-  local owner = redis.call('HMGET', keys[1], 'node', 'run', 'sender', 'until_ms', 'since_ms')
-  if owner[1] == node and owner[2] == run and owner[3] == sender then
-    redis.call('HSET', keys[1], 'until_ms', now + args[4])
+  local was = redis.call('HMGET', owner, 'node', 'run', 'sender', 'until_ms', 'since_ms')
+  if was[1] == node and was[2] == run and was[3] == sender then
+    redis.call('HSET', owner, 'until_ms', now + args[4])
     return 1
   end
-  local restarted = owner[1] == node and owner[2] ~= run
-  local left = owner[4] and tonumber(owner[4]) - now or 0
+  local restarted = was[1] == node and was[2] ~= run
+  local left = was[4] and tonumber(was[4]) - now or 0
   if left > 0 and left <= LONGEST_LEASE_MS and not restarted then
     return 0
   end
   if restarted then
-    local from = tonumber(owner[5]) + tonumber(args[5])
-    for _, in_flight in ipairs({ keys[2], keys[3] }) do
+    local from = tonumber(was[5]) + tonumber(args[5])
+    for _, in_flight in ipairs({ taken, sub_flight }) do
       for _, name in ipairs(redis.call('ZRANGE', in_flight, from, '+inf', 'BYSCORE')) do
         redis.call('ZADD', in_flight, now, name)
       end
     end
   end
   -- Senders of one run share out shards anew while requests are in flight: those are of this ownership, too.
-  local since = (owner[1] == node and owner[2] == run) and owner[5] or now
-  redis.call('HSET', keys[1], 'node', node, 'run', run, 'sender', sender, 'until_ms', now + args[4],
+  local since = (was[1] == node and was[2] == run) and was[5] or now
+  redis.call('HSET', owner, 'node', node, 'run', run, 'sender', sender, 'until_ms', now + args[4],
     'since_ms', since)
   return 1
 end
@@ -209,11 +210,12 @@ end
 -- KEYS later, busy, ready, waiting    ARGV most
 -- Answers how many.
 local function wake(keys, args)
+  local later, busy, ready, waiting = unpack(keys)
   local at = now_us()
-  local due = redis.call('ZRANGE', keys[1], '-inf', math.floor(at / 1000), 'BYSCORE', 'LIMIT', 0, args[1])
+  local due = redis.call('ZRANGE', later, '-inf', math.floor(at / 1000), 'BYSCORE', 'LIMIT', 0, args[1])
   for _, ticket in ipairs(due) do
-    redis.call('ZREM', keys[1], ticket)
-    queue(keys[2], keys[3], keys[4], ticket, at)
+    redis.call('ZREM', later, ticket)
+    queue(busy, ready, waiting, ticket, at)
   end
   return #due
 end
@@ -222,10 +224,11 @@ end
 -- nothing overtakes them.
 -- KEYS taken, later    ARGV ticket, wait ms, ticket ...
 local function put_off(keys, args)
+  local taken, later = unpack(keys)
   local now = now_ms()
   for i = 1, #args, 2 do
-    if redis.call('ZREM', keys[1], args[i]) == 1 then
-      redis.call('ZADD', keys[2], now + args[i + 1], args[i])
+    if redis.call('ZREM', taken, args[i]) == 1 then
+      redis.call('ZADD', later, now + args[i + 1], args[i])
     end
   end
   return #args / 2
@@ -235,13 +238,14 @@ end
 -- theirs.
 -- KEYS taken, ready, told    ARGV ticket, "<subscription id> <SIP code> " to be remembered or '', ticket ...
 local function choose_again(keys, args)
+  local taken, ready, told_before = unpack(keys)
   for i = 1, #args, 2 do
     local ticket, told = args[i], args[i + 1]
-    if redis.call('ZREM', keys[1], ticket) == 1 then
+    if redis.call('ZREM', taken, ticket) == 1 then
       if told ~= '' then
-        redis.call('HSET', keys[3], ticket, (redis.call('HGET', keys[3], ticket) or '') .. told)
+        redis.call('HSET', told_before, ticket, (redis.call('HGET', told_before, ticket) or '') .. told)
       end
-      first_of_all(keys[2], ticket)
+      first_of_all(ready, ticket)
     end
   end
   return #args / 2
@@ -250,11 +254,12 @@ end
 -- Put tickets back into their targets' queues, where those that were accepted earlier come first; that is no try.
 -- KEYS taken, busy, ready, waiting, late    ARGV ticket ...
 local function give_way(keys, args)
+  local taken, busy, ready, waiting, late = unpack(keys)
   for _, ticket in ipairs(args) do
-    redis.call('ZREM', keys[5], ticket)
-    if redis.call('ZREM', keys[1], ticket) == 1 then
-      redis.call('ZADD', keys[4], 0, ticket)
-      free(keys[2], keys[3], keys[4], ticket)
+    redis.call('ZREM', late, ticket)
+    if redis.call('ZREM', taken, ticket) == 1 then
+      redis.call('ZADD', waiting, 0, ticket)
+      free(busy, ready, waiting, ticket)
     end
   end
   return #args
@@ -271,13 +276,14 @@ end
 -- KEYS expiry, taken, later, held    ARGV transaction ms, most
 -- Answers each ticket, followed by 1 when it was held.
 local function expire(keys, args)
+  local expiry, taken, later, held = unpack(keys)
   local now, answer = now_ms(), {}
-  for _, ticket in ipairs(redis.call('ZRANGE', keys[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, args[2])) do
-    if not redis.call('ZSCORE', keys[2], ticket) then
-      redis.call('ZADD', keys[2], now + args[1], ticket)
-      redis.call('ZREM', keys[3], ticket)
+  for _, ticket in ipairs(redis.call('ZRANGE', expiry, '-inf', now, 'BYSCORE', 'LIMIT', 0, args[2])) do
+    if not redis.call('ZSCORE', taken, ticket) then
+      redis.call('ZADD', taken, now + args[1], ticket)
+      redis.call('ZREM', later, ticket)
       answer[#answer + 1] = ticket
-      answer[#answer + 1] = redis.call('ZREM', keys[4], ticket)
+      answer[#answer + 1] = redis.call('ZREM', held, ticket)
     end
   end
   return answer
@@ -288,18 +294,19 @@ end
 -- KEYS taken, later, held, busy, ready, waiting, late    ARGV ticket, when to look again in ms, ticket ...
 -- Answers for each 1 held anew, 0 it was held before and still is, -1 it is late, or not taken (any more).
 local function hold(keys, args)
-  local answer, any_late = {}, redis.call('EXISTS', keys[7]) == 1
+  local taken, later, held, busy, ready, waiting, late = unpack(keys)
+  local answer, any_late = {}, redis.call('EXISTS', late) == 1
   for i = 1, #args, 2 do
     local ticket = args[i]
-    local is_taken = redis.call('ZREM', keys[1], ticket) == 1
-    if is_taken and any_late and redis.call('ZREM', keys[7], ticket) == 1 then
-      redis.call('ZADD', keys[6], 0, ticket)
+    local is_taken = redis.call('ZREM', taken, ticket) == 1
+    if is_taken and any_late and redis.call('ZREM', late, ticket) == 1 then
+      redis.call('ZADD', waiting, 0, ticket)
       answer[#answer + 1] = -1
-      free(keys[4], keys[5], keys[6], ticket)
+      free(busy, ready, waiting, ticket)
     elseif is_taken then
-      redis.call('ZADD', keys[2], args[i + 1], ticket)
-      answer[#answer + 1] = redis.call('ZADD', keys[3], '0', ticket)
-      free(keys[4], keys[5], keys[6], ticket)
+      redis.call('ZADD', later, args[i + 1], ticket)
+      answer[#answer + 1] = redis.call('ZADD', held, '0', ticket)
+      free(busy, ready, waiting, ticket)
     else
       answer[#answer + 1] = -1
     end
@@ -326,14 +333,15 @@ end
 -- KEYS taken, ready, repeats    ARGV ticket ...
 -- Answers the tickets that are ready again, each followed by how often that has happened.
 local function send_again(keys, args)
+  local taken, ready, repeats = unpack(keys)
   local now, answer = now_ms(), {}
   for _, ticket in ipairs(args) do
-    local lost_at = redis.call('ZSCORE', keys[1], ticket)
+    local lost_at = redis.call('ZSCORE', taken, ticket)
     if lost_at and tonumber(lost_at) <= now then
-      redis.call('ZREM', keys[1], ticket)
-      first_of_all(keys[2], ticket)
+      redis.call('ZREM', taken, ticket)
+      first_of_all(ready, ticket)
       answer[#answer + 1] = ticket
-      answer[#answer + 1] = redis.call('HINCRBY', keys[3], ticket, 1)
+      answer[#answer + 1] = redis.call('HINCRBY', repeats, ticket, 1)
     end
   end
   return answer
