@@ -28,6 +28,9 @@ PEAK_S: Final = 6.0
 SETTLING_S: Final = 2.0
 "Not measured: the load has just begun."
 SECONDS: Final = 8.0
+_AGAIN_FROM: Final = 0.8
+"Part of a peak from which it is looked for again."
+_MOST_LOWER: Final = 4
 _LEAST_ANSWERED: Final = 0.9
 "Part of what is asked meanwhile that has to be answered, each kind by itself."
 _ASKED_EVERY_S: Final = 0.05
@@ -58,14 +61,18 @@ class Front(Protocol):
         """What its rates count."""
 
     @property
+    def first(self) -> float:
+        """Rate of the first try for the peak."""
+
+    @property
     def parts(self) -> Sequence[str]:
         """Return the processes that take part."""
 
     def beside(self, folder: Path, stack: Stack) -> AbstractContextManager[None]:
         """Run the peers that the product needs for it."""
 
-    def peak(self, folder: Path, stack: Stack) -> float:
-        """Return the highest rate that is carried without loss."""
+    def peak(self, folder: Path, stack: Stack, first: float) -> float:
+        """Return the highest rate that is carried without loss, from `first` on; 0: even that is too much."""
 
     def calm(self, folder: Path, stack: Stack, rate: float) -> None:
         """Have one try at a rate that can be carried."""
@@ -117,16 +124,26 @@ def measure(front: Front) -> Callable[[Path, int], Figure]:
 def _round(front: Front, folder: Path) -> tuple[float, dict[str, float], Carried]:
     product, load = cores.halves()
     with _started(front, folder / "peak", product, load) as stack:
-        peak = front.peak(folder / "peak", stack)
-    assert peak, "no rate without loss was found: is the machine busy with something else?"
+        before = _peak(front, folder / "peak", stack, front.first)
     # Another one: tries that were too much leave requests behind that nobody answers.
     with _started(front, folder, product, load) as stack:
-        calm = _cost(front, folder, stack, peak * 0.9)
-        with front.flood(folder, stack, peak * TIMES) as flood:
+        calm = _cost(front, folder, stack, before * 0.9)
+        with front.flood(folder, stack, before * TIMES) as flood:
             time.sleep(SETTLING_S)
-            carried = _carried(front, stack, flood, peak)
+            carried = _carried(front, stack, flood, before)
         _recover(front, stack)
-        return peak, calm, carried
+        after = _peak(front, folder, stack, before * _AGAIN_FROM)
+        print(f"{front.name}: the peak was {before:,.0f} before and is {after:,.0f} after that", flush=True)
+        return (before + after) / 2, calm, carried
+
+
+def _peak(front: Front, folder: Path, stack: Stack, first: float) -> float:
+    """The highest rate without loss; tried from lower ones on when the first is too much."""
+    for _ in range(_MOST_LOWER):
+        if found := front.peak(folder, stack, first):
+            return found
+        first *= _AGAIN_FROM
+    raise RuntimeError(f"{front.name}: not even {first:,.0f} a second: what else is the machine at?")
 
 
 @contextmanager

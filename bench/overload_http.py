@@ -20,8 +20,6 @@ from tests.harness.stack import PARTS, PASSWORD, ROOT, Stack
 
 _CONNECTIONS: Final = 2_048
 "Of all providers together."
-_FIRST: Final = 400.0
-"Pushes a second of the first try for the peak."
 _LEAST_KEPT_UP: Final = 0.95
 _SETTLED_S: Final = 60
 _READY_S: Final = 30
@@ -72,6 +70,7 @@ class HttpFront:
     """One of the interfaces that pushes come by."""
 
     unit = "pushes/s"
+    first = 400.0
     parts: Sequence[str] = PARTS
 
     def __init__(self, name: str, interface: Literal["pap", "json"]) -> None:
@@ -84,9 +83,9 @@ class HttpFront:
         with sipp_rate.receiver(folder, stack.core_port):
             yield
 
-    def peak(self, folder: Path, stack: Stack) -> float:
+    def peak(self, folder: Path, stack: Stack, first: float) -> float:
         """Return the highest rate at which all are accepted, and delivered while they come."""
-        return sipp_rate.climbed(_FIRST, lambda rate: self._reached(folder, stack, rate))
+        return sipp_rate.climbed(first, lambda rate: self._reached(folder, stack, rate))
 
     def calm(self, folder: Path, stack: Stack, rate: float) -> None:
         """Have one try at a rate that can be carried."""

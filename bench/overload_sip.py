@@ -58,9 +58,9 @@ class SipFront(NamedTuple):
         """Run nobody: SIPp is both ends."""
         return nullcontext()
 
-    def peak(self, folder: Path, stack: Stack) -> float:
+    def peak(self, folder: Path, stack: Stack, first: float) -> float:
         """Return the highest rate that SIPp finds."""
-        return sipp_rate.highest(folder, self._load(stack))
+        return sipp_rate.highest(folder, self._load(stack)._replace(first=first))
 
     def calm(self, folder: Path, stack: Stack, rate: float) -> None:
         """Have one try at a rate that can be carried."""
@@ -109,7 +109,7 @@ class SipFront(NamedTuple):
 
     def _load(self, stack: Stack) -> Load:
         keys = {"s_cscf": _NOBODY}
-        return Load(self.scenario, stack.sip[1], keys, first=self.first, seconds=overload.PEAK_S)
+        return Load(self.scenario, stack.sip[1], keys, seconds=overload.PEAK_S)
 
 
 def is_alive(stack: Stack) -> bool:
