@@ -28,6 +28,7 @@ from bench import (
     register_capture,
     results,
     scheduled,
+    silent_devices,
     sip_latency,
     subscribe_notify,
 )
@@ -45,6 +46,7 @@ FIGURES: dict[str, Callable[[Path, int], Figure]] = {
     "accept_rate_1000": accept_rate.measure(1_000),
     "scheduled_due": scheduled.measure_due,
     "waiting_million": scheduled.measure_waiting,
+    "silent_devices": silent_devices.measure,
     "register_capture": register_capture.measure,
     "register_capture_watched": register_capture.measure_watched,
     "overload_goodput": overload_sip.measure_register,

@@ -49,6 +49,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "message_push": Target("ratio", 0.7, 1.2),
     "pap_to_delivered": Target("value", 1_500, 2_500),
     "waiting_million": Target("ratio", 1.0, 1.0),
+    "silent_devices": Target("ratio", 0.5, 0.9),
     "register_capture": Target("ratio", 0.25, 0.5),
     "overload_goodput": Target("ratio", 0.9, 0.9),
     "overload_goodput_subscribe": Target("ratio", 0.9, 0.9),

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import holding
+import in_flight
 import in_subscriptions
 import ksr_reader
 import learning
@@ -122,17 +123,19 @@ class ResultCompleter:
 
     def _fetch(self) -> int:
         """Judge up to one batch of answers; returns how many."""
-        ended: Counter[tuple[int, str]] = Counter()
+        ended: Counter[tuple[int, str, int | None]] = Counter()
+        now_ms = clock.now_ms()
         batch = self._batch
         for _ in range(_MOST_RESULTS - batch.number):
             queued = ksr_reader.next_queued(RESULTS)
             if queued is None:
                 break
-            sent = Sent.unpack(queued[0])
-            self._take(batch, sent, Answered.unpack(queued[1]))
-            ended[sent.sender, sent.hop] += 1
-        for (sender, hop), number in ended.items():
-            window.add_ended_to(sender, hop, number)
+            sent, answered = Sent.unpack(queued[0]), Answered.unpack(queued[1])
+            self._take(batch, sent, answered)
+            slot = in_flight.slot_of(sent.sent_ms)
+            is_answered = not answered.local and in_flight.is_young(slot, now_ms)
+            ended[sent.sender, sent.hop, slot if is_answered else None] += 1
+        window.add_ended(ended)
         self._counts.flush()
         return batch.number
 

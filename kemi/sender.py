@@ -18,6 +18,7 @@ from subscription_notifier import SubscriptionNotifier
 from window import Window
 
 from omapush import clock, log
+from omapush.config import shared_memory
 from omapush.errors import PushError
 from omapush.store import client
 from omapush.store.outbox import Owner
@@ -49,6 +50,7 @@ class SenderProcess:
             settings.config.sip.window,
             settings.config.sip.window_per_hop,
             settings.config.delivery.transaction_s,
+            shared_memory.silent_pushes(settings.config),
         )
         hops = Hops(core.hop_rate, core.hop_burst, settings.alternatives)
         self._dispatcher = Dispatcher(settings, store, self._owner, self._shards, self._window, hops)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import in_flight
 import ksr_reader
 import ksr_writer
 import metrics
 import suspended
-import window
 from pace import Pace
 from session_effects import Change as Seen
 from session_effects import Effects
@@ -89,7 +89,7 @@ class SessionCompleter:
             code = "timeout" if said.local else str(said.code)
             self._counts.add("sip_responses_total", reference.method, code)
         for sender, number in ended.items():
-            window.add_ended(window_name(sender), number)
+            in_flight.add_ended(window_name(sender), number)
         if by_session:
             self._answered(by_session)
         return ended.total()

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import KSR
 import ksr_writer
 import metrics
+from in_flight import Count
 from session_effects import Change as Seen
 from session_effects import Effects
 from settings import Settings
 from traced import marks
-from window import Count
 
 from omapush import clock
 from omapush.push.dialog import Heard

@@ -11,8 +11,8 @@ import KSR
 import ksr_writer
 import metrics
 import watcher
+from in_flight import Count
 from settings import Settings
-from window import Count
 
 from omapush import clock, log
 from omapush.errors import PushError

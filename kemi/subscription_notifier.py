@@ -8,12 +8,13 @@ from typing import NamedTuple
 import KSR
 import ksr_writer
 import metrics
+from in_flight import Count
 from salvo import AT_ONCE
 from sent import Answered
 from settings import Settings
-from window import Count
 
 from omapush import clock, log
+from omapush.config import shared_memory
 from omapush.errors import TooLarge
 from omapush.push import subscription as rules
 from omapush.push.request import Request
@@ -37,16 +38,17 @@ class Reference(NamedTuple):
     sender: int
     last: bool
     "It said that the subscription is terminated."
+    sent_ms: int
 
     def pack(self) -> str:
         """Return the reference as text."""
-        return f"{REFERENCE}{self.subscription_id}|{self.cseq}|{self.sender}|{int(self.last)}"
+        return f"{REFERENCE}{self.subscription_id}|{self.cseq}|{self.sender}|{int(self.last)}|{self.sent_ms}"
 
     @staticmethod
     def unpack(text: str) -> Reference:
         """Return what `pack` packed."""
-        _, subscription_id, cseq, sender, last = text.split("|")
-        return Reference(subscription_id, int(cseq), int(sender), last == "1")
+        _, subscription_id, cseq, sender, last, sent_ms = text.split("|")
+        return Reference(subscription_id, int(cseq), int(sender), last == "1", int(sent_ms))
 
 
 def window_name(sender: int) -> str:
@@ -63,7 +65,10 @@ class SubscriptionNotifier:
         self._notifier = settings.notifier
         self._transaction_ms = settings.config.delivery.transaction_s * 1000
         self.window = Count(
-            window_name(sender), settings.config.subscriptions.window, settings.config.delivery.transaction_s
+            window_name(sender),
+            settings.config.subscriptions.window,
+            settings.config.delivery.transaction_s,
+            shared_memory.silent_notifies(settings.config),
         )
         self._counts = metrics.Counts()
 
@@ -90,14 +95,15 @@ class SubscriptionNotifier:
     def _composed(self, begun: Begun) -> tuple[Request, str] | None:
         """Return a NOTIFY and its reference; None: its route has no room there, it is dropped."""
         sub = begun.subscription
+        now_ms = clock.now_ms()
         try:
-            request = rules.notify(sub, begun.cseq, self._notifier, clock.now_ms())
+            request = rules.notify(sub, begun.cseq, self._notifier, now_ms)
         except TooLarge as error:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])
             return None
         last = sub.state == "terminated"
-        return request, Reference(sub.id, begun.cseq, self._sender, last).pack()
+        return request, Reference(sub.id, begun.cseq, self._sender, last, now_ms).pack()
 
     def _send(self, request: Request, reference: str) -> None:
         self._counts.add("sip_requests_sent_total", "NOTIFY")

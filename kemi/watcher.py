@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import hosting
+import in_flight
 import KSR
 import ksr_reader
 import metrics
 import suspended
-import window
 from hosted_content import HostedContent
 from pace import Pace
 from package import Document, Effects, Package, joined
@@ -233,7 +233,7 @@ class WatchCompleter:
         while len(self._answers) < _MOST and (queued := ksr_reader.next_queued(ANSWERS)):
             answer = codec.final_answer(base64.b64decode(queued[1]))
             self._answers.append(answer)
-            window.add_ended(window_name(Reference.unpack(queued[0]).sender), 1)
+            in_flight.add_ended(window_name(Reference.unpack(queued[0]).sender))
             code = "timeout" if answer.local else str(answer.code)
             self._counts.add("sip_responses_total", "SUBSCRIBE", code)
         taken = len(self._answers)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from omapush.config import shared_memory
 from omapush.config.api_checks import check_api
 from omapush.config.files import check_file
 from omapush.config.forms import (
@@ -38,10 +39,6 @@ _LONGEST_CONTENT_URL = 200
 "Characters before a token, so that the link fits into a MESSAGE."
 _ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - read, not bound
 _SHORTEST_HANG_S = 3.0
-_IN_FLIGHT_BYTES = 45_000
-"Shared memory that Kamailio holds for each request in flight (measured on 5.6.3)."
-_SHARED_MEMORY_IN_FLIGHT = 0.75
-"Part of the shared memory that requests in flight may take."
 
 
 def check(config: Config) -> None:
@@ -238,17 +235,12 @@ def _check_tls(config: Config) -> None:
 
 
 def _check_memory(config: Config) -> None:
-    hosted = any(one.subscribe for one in config.hosted.values())
-    watches = config.registration.watch or config.capabilities.presence or hosted
-    watching = config.registration.window if watches else 0
-    inviting = config.sessions.window if config.sessions.enabled else 0
-    window = config.sip.window + config.subscriptions.window + watching + inviting
-    needed_mb = config.sip.senders * window * _IN_FLIGHT_BYTES // 1_000_000
-    if needed_mb > config.sip.shared_memory_mb * _SHARED_MEMORY_IN_FLIGHT:
+    needed_mb = shared_memory.needed_mb(config)
+    if needed_mb > config.sip.shared_memory_mb * shared_memory.PART:
         raise BadConfiguration(
             f"{config.path}: sip.shared_memory_mb",
-            f"{config.sip.senders} senders x window {window} need about {needed_mb} MB "
-            f"in flight, above {_SHARED_MEMORY_IN_FLIGHT:.0%} of {config.sip.shared_memory_mb} MB; "
+            f"{config.sip.senders} senders x window {shared_memory.window(config)} need about {needed_mb} MB "
+            f"in flight, above {shared_memory.PART:.0%} of {config.sip.shared_memory_mb} MB; "
             "make the window smaller or the memory larger",
         )
 

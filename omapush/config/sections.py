@@ -55,12 +55,16 @@ class Sip(Section, frozen=True):
     window: Annotated[int, Meta(ge=1, le=20_000)] = 1_000
     """
     Largest number of requests that one sender process may have in flight. Each takes about 45 KB of
-    shared memory.
+    shared memory. Requests to devices that do not answer are not counted after two seconds, as far as the
+    shared memory has room for them.
     """
     window_per_hop: Annotated[int, Meta(ge=1, le=20_000)] = 750
     """How many of these may go to one next hop, so that a silent S-CSCF does not block the others."""
     shared_memory_mb: Annotated[Annotated[int, Meta(ge=64, le=65_536)], restart("sip")] = 1_024
-    """Kamailio's shared memory, in MB. The start is refused if the windows of all senders would not fit."""
+    """
+    Kamailio's shared memory, in MB. The start is refused if the windows of all senders would not fit. What
+    they leave is for requests to devices that do not answer.
+    """
     package_memory_mb: Annotated[Annotated[int, Meta(ge=8, le=1_024)], restart("sip")] = 32
     """Private memory of each Kamailio process, in MB."""
     tcp_above: Annotated[int, Meta(ge=0, le=65_507)] = 1_300

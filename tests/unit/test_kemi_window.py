@@ -1,4 +1,4 @@
-"""Under which name the requests to a next hop are counted, and how the room of a window is shared out."""
+"""Under which name the requests to a next hop are counted, and that its window is its own."""
 
 import importlib
 import sys
@@ -22,10 +22,13 @@ def ended() -> dict[str, int]:
 def window(monkeypatch: pytest.MonkeyPatch, ended: dict[str, int]) -> Iterator[ModuleType]:
     fake: Any = MagicMock(name="KSR")
     fake.htable.sht_get.side_effect = lambda _, name: ended.get(name)
+    fake.htable.sht_seti.side_effect = lambda _, name, number: ended.update({name: number})
     monkeypatch.setitem(sys.modules, "KSR", fake)
-    monkeypatch.delitem(sys.modules, "window", raising=False)
+    for name in ("window", "in_flight"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     yield importlib.import_module("window")
-    sys.modules.pop("window")
+    for name in ("window", "in_flight"):
+        sys.modules.pop(name)
 
 
 @pytest.mark.parametrize(
@@ -44,15 +47,38 @@ def test_a_hop_is_its_address_whatever_user_and_parameters_it_has(
     assert (window.hop_of(other) == window.hop_of(HOP)) is is_same
 
 
-def test_shards_share_the_room_and_what_has_ended_makes_more_of_it(
-    window: ModuleType, ended: dict[str, int]
-) -> None:
-    count = window.Count("0.notify", 100, 60.0)
-    assert [count.share(shards, 64) for shards in (0, 1, 2, 8)] == [0, 64, 50, 12]
+def test_what_has_ended_is_told_in_all_and_for_its_hop(window: ModuleType, ended: dict[str, int]) -> None:
+    window.add_ended({(0, "cafe", 7): 3, (0, "cafe", None): 2, (0, "beef", 7): 1, (1, "cafe", 6): 4})
 
-    count.sent(96)
-    assert [count.share(shards, 64) for shards in (1, 4, 5)] == [4, 1, 0]
-    count.sent(10)
-    assert count.share(1, 64) == 0
-    ended["0.notify"] = 76
-    assert count.share(1, 64) == 64
+    assert ended == {
+        "0": 6,
+        "0/3": 4,
+        "0:cafe": 5,
+        "0:cafe/3": 3,
+        "0:beef": 1,
+        "0:beef/3": 1,
+        "1": 4,
+        "1/2": 4,
+        "1:cafe": 4,
+        "1:cafe/2": 4,
+    }
+
+
+def test_a_silent_hop_keeps_to_its_window_while_another_has_room_for_its_silent_devices(
+    window: ModuleType, ended: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [1_000.0]
+    monkeypatch.setattr("omapush.clock.monotonic", lambda: at[0])
+    monkeypatch.setattr("omapush.clock.now_ms", lambda: int(at[0] * 1000))
+    both = window.Window(0, 20, 10, 40.0, 30)
+    both.sent("dead", 10)
+    for second in range(5):  # each second ten to the other, of which half are answered
+        assert both.has_room("live")
+        both.sent("live", 10)
+        window.add_ended({(0, "live", 1_000 + second): 5})
+        at[0] += 1.1
+        both.free(at[0])
+
+    assert not both.has_room("dead")
+    assert both.has_room("live")
+    assert both.in_flight == 35

@@ -1,0 +1,182 @@
+"""
+Requests in flight, counted without a lock: a sender counts what it sent, one completer what has ended.
+
+The completer adds to counts in a table of shared memory, which the sender reads once for each batch.
+
+A device that is registered and out of coverage does not answer, and nobody answers for it (RFC 4320 4.2): its
+request is in flight until timer F of RFC 3261 ends it after 32 s. A few such devices in a hundred would fill
+any window. So what has had no answer for a second or two is counted apart: as long as others at the same
+place are answered, it does not count against the window, but against an allowance of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import KSR
+
+from omapush import clock
+
+_TABLE: Final = "window"
+_SLOT_MS: Final = 1_000
+"What was sent in this slot of time or the one before is young: for one to two seconds."
+_SLOTS: Final = 4
+"Counts that are kept; one is used again after so many slots, when nothing is added to it any more."
+_SILENT_S: Final = 1.0
+_PROBES: Final = 4
+"Young requests that are in flight at most when a place that answered before does not do so now."
+
+
+def slot_of(at_ms: int) -> int:
+    """Return the number of the slot of time that a request is sent in."""
+    return at_ms // _SLOT_MS
+
+
+def is_young(slot: int, now_ms: int) -> bool:
+    """Tell whether what was sent in a slot is young."""
+    return 0 <= slot_of(now_ms) - slot <= 1
+
+
+def add_ended(name: str, number: int = 1) -> None:
+    """In a completer: tell a count that requests of its own have ended; for each name one process does so."""
+    _add(name, number)
+
+
+def add_answered(name: str, slot: int, number: int = 1) -> None:
+    """The same of those of them that were young and that the other end has answered, by their slot."""
+    _add(_slot_name(name, slot), number)
+
+
+def _add(name: str, number: int) -> None:
+    KSR.htable.sht_seti(_TABLE, name, _read(name) + number)
+
+
+def _read(name: str) -> int:
+    value = KSR.htable.sht_get(_TABLE, name)
+    return value if isinstance(value, int) else 0
+
+
+def _slot_name(name: str, slot: int) -> str:
+    return f"{name}/{slot % _SLOTS}"
+
+
+class _Slot:
+    """What was sent in one slot of time, and what of it is answered."""
+
+    def __init__(self, name: str, slot: int) -> None:
+        self.number = slot
+        self.sent = 0
+        self._name = _slot_name(name, slot)
+        self._before = _read(self._name)
+        self._answered = 0
+
+    def look(self) -> bool:
+        """See what is answered; tells whether that is more than at the last look."""
+        answered, before = _read(self._name) - self._before, self._answered
+        self._answered = answered
+        return answered > before
+
+    @property
+    def unanswered(self) -> int:
+        """How many have no answer."""
+        return max(self.sent - self._answered, 0)
+
+
+class Count:
+    """Requests of one kind, under a name of its own: sent here, ended in another process."""
+
+    def __init__(self, name: str, size: int, longest_s: float, allowance: int = 0) -> None:
+        """As `resize`; `name` is what `add_ended` is told."""
+        self._name = name
+        self._sent = self._ended = _read(name)
+        now = clock.monotonic()
+        self._looked_at = self._moved_at = now
+        self._answered_at = now - longest_s
+        self._asked_at = 0.0
+        "When the first was sent after the last answer; 0: none was."
+        self._slot = self._slot_before = _Slot(name, slot_of(clock.now_ms()))
+        self.resize(size, longest_s, allowance)
+
+    def resize(self, size: int, longest_s: float, allowance: int = 0) -> None:
+        """
+        Let `size` be in flight from now on, for `longest_s` seconds each at most.
+
+        `allowance`: how many more, when they had no answer for a second or two and others have.
+        """
+        self._size, self._longest_s, self._allowance = size, longest_s, allowance
+        self._free = self._room(self._looked_at)
+
+    def look(self, now: float) -> None:
+        """
+        Read how many have ended.
+
+        Every transaction ends after a bounded time. When nothing has ended for longer though something is
+        in flight, the count has lost it: it starts again, rather than stay shut for ever.
+        """
+        self._looked_at = now
+        ended = _read(self._name)
+        if ended != self._ended or self._sent <= ended:
+            self._ended, self._moved_at = ended, now
+        elif now - self._moved_at > self._longest_s:
+            self._sent, self._moved_at = ended, now
+        if self._look_at_slots():
+            self._answered_at, self._asked_at = now, 0.0
+        self._free = self._room(now)
+
+    def _look_at_slots(self) -> bool:
+        """Tell whether any young request was answered since the last look."""
+        number = slot_of(clock.now_ms())
+        if number != self._slot.number:
+            is_next = number == self._slot.number + 1
+            self._slot_before = self._slot if is_next else _Slot(self._name, number - 1)
+            self._slot = _Slot(self._name, number)
+        before, now = self._slot_before.look(), self._slot.look()
+        return before or now
+
+    def _room(self, now: float) -> int:
+        in_flight = self.in_flight
+        if not self._allowance or now - self._answered_at >= self._longest_s:
+            return self._size - in_flight
+        young = min(self._young, in_flight)
+        if self._asked_at and now - self._asked_at >= _SILENT_S:
+            return max(self._size - in_flight, min(_PROBES, self._size) - young)
+        return self._size - (in_flight - min(in_flight - young, self._allowance))
+
+    @property
+    def _young(self) -> int:
+        before = self._slot_before.unanswered if self._slot_before is not self._slot else 0
+        return before + self._slot.unanswered
+
+    def sent(self, number: int = 1) -> None:
+        """So many more are in flight."""
+        self._sent += number
+        self._slot.sent += number
+        self._free -= number
+        if not self._asked_at:
+            self._asked_at = self._looked_at
+
+    def is_moving(self, now: float) -> bool:
+        """Tell whether something has ended a moment ago."""
+        return now - self._moved_at < _SILENT_S
+
+    def share(self, shards: int, most: int) -> int:
+        """Return how many may begin now in each of so many shards, `most` at most; 0 for no shards."""
+        if not shards:
+            return 0
+        self.look(clock.monotonic())
+        return max(0, min(most, self._free // shards))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without a final answer, as of the last look."""
+        in_flight = self._sent - self._ended
+        return in_flight if in_flight > 0 else 0
+
+    @property
+    def free(self) -> int:
+        """How many more may be sent, as of the last look."""
+        return self._free
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether one more may be sent when only `size` may be in flight, at most the whole size."""
+        return self._free > self._size - size
