@@ -150,10 +150,10 @@ def third_party_register() -> ThirdPartyRegister:
         from_uri=text("$fu"),
         contact=text("$hdr(Contact)"),
         expires=text("$hdr(Expires)"),
-        path=text("$hdr(Path)"),
+        path=text("$(hdr(Path)[*])"),
         associated=text("$(hdr(P-Associated-URI)[*])"),
         charging_vector=text("$hdr(P-Charging-Vector)"),
-        charging_functions=text("$hdr(P-Charging-Function-Addresses)"),
+        charging_functions=text("$(hdr(P-Charging-Function-Addresses)[*])"),
         content_type=text("$hdr(Content-Type)"),
         body=body(),
     )
@@ -300,6 +300,7 @@ def in_session(contact: str) -> Asked:
         body=body(),
         contact=contact,
         at_ms=clock.now_ms(),
+        reason=text("$hdr(Reason)")[:LONGEST_WORD],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from omapush.errors import MalformedSip, shortened
@@ -143,6 +143,23 @@ def loose(uri: str) -> str:
     """Return the URI with `;lr` and without headers, as the Route value of a loose router has it."""
     bare = as_request_uri(uri)
     return bare if is_loose(bare) else f"{bare};lr"
+
+
+def reached_at(uri: str) -> str:
+    """
+    Return the URI of the server that a request to `uri` is sent to: its `maddr`, where it has one.
+
+    That stands for the host on the way there only, never in the Request-URI (RFC 3261 19.1.1).
+    """
+    if ";maddr=" not in uri.lower():
+        return uri
+    try:
+        parsed = SipUri.parse(uri)
+    except MalformedSip:
+        return uri
+    server = parsed.param("maddr")
+    left = tuple(one for one in parsed.params if one[0] not in ("maddr", "ttl"))
+    return str(replace(parsed, user="", host=server, params=left, headers="")) if server else uri
 
 
 def _user_and_place(uri: str) -> tuple[str, str]:

@@ -11,11 +11,13 @@ from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip, TooLarge
 from omapush.protocol.name_addr import parse_list, parse_one
-from omapush.protocol.sip_uri import as_request_uri, is_loose
+from omapush.protocol.sip_uri import as_request_uri, is_loose, reached_at
 from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, InDialog, Request
 
 MOST_ROUTES: Final = 16
 "Record-Route values that a route set may have; more would not fit into a request of ours."
+LARGEST_ROUTES: Final = 1_280
+"Bytes of them as Route lines: what is left for all other headers of a request of ours is what these need."
 NOT_HEARD: Final = -1
 "Remote CSeq of a dialog in which the peer has sent no request yet."
 
@@ -143,9 +145,10 @@ def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b
         TooLarge: more headers, or a longer URI, than Kamailio can send.
     """
     request_uri, routes = as_request_uri(dialog.remote_target), list(dialog.route_set)
-    next_hop = as_request_uri(routes[0]) if routes else request_uri
-    if routes and not is_loose(routes[0]):
-        request_uri, routes = next_hop, [*routes[1:], request_uri]
+    first = as_request_uri(routes[0]) if routes else request_uri
+    next_hop = reached_at(first)
+    if routes and not is_loose(first):
+        request_uri, routes = first, [*routes[1:], request_uri]
     lines = [*(f"Route: <{uri}>" for uri in routes), *headers]
     text = _CRLF.join(lines) + _CRLF
     if len(text.encode()) > LARGEST_HEADERS:
@@ -172,7 +175,10 @@ def _routes(record_route: str) -> tuple[str, ...]:
     """As the one who got the request: in its order (RFC 3261 12.1.1)."""
     if not record_route:
         return ()
-    return tuple(route.uri for route in parse_list(record_route, "Record-Route", MOST_ROUTES))
+    routes = tuple(route.uri for route in parse_list(record_route, "Record-Route", MOST_ROUTES))
+    if sum(map(len, routes)) + len("Route: <>\r\n") * len(routes) > LARGEST_ROUTES:
+        raise MalformedSip("Record-Route", f"more than {LARGEST_ROUTES} bytes, as Route of our requests")
+    return routes
 
 
 def _target(contact: str, known: str) -> str:

@@ -82,6 +82,8 @@ _OVERLOADED = Row("undeliverable", "4001", "overload", "the core or the device i
 _UNSENT = Row("undeliverable", "4001", "path", "the next hop cannot be reached")
 _FORBIDDEN = Row("aborted", "5027", "no", "refused, cause not told")
 _CHALLENGED = Row("undeliverable", "3000", "no", "the core asks us for credentials")
+_LOOPED = Row("undeliverable", "4000", "failed", "the core leads it in a circle")
+_PENDING_THERE = Row("aborted", "5026", "failed", "the device is at work on another request of ours")
 _REDIRECTED = Row("undeliverable", "4000", "no", "redirected; redirections are not followed")
 
 TABLE: Final[dict[int, Row]] = {
@@ -104,12 +106,16 @@ TABLE: Final[dict[int, Row]] = {
     430: _UNREACHABLE,
     480: _UNREACHABLE,
     481: Row("undeliverable", "5027", "no", "no matching context"),
+    482: _LOOPED,
+    483: _LOOPED,
     484: _NOT_FOUND,
     485: _NOT_POSSIBLE,
     486: Row("undeliverable", "5028", "busy", "busy"),
     487: _SILENT,
     488: _WRONG_TYPE,
     489: _NOT_POSSIBLE,
+    491: _PENDING_THERE,
+    494: _NOT_POSSIBLE,
     500: Row("aborted", "5026", "failed", "rejected by the device, cause not told"),
     501: _NOT_POSSIBLE,
     502: _OVERLOADED,

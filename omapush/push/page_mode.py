@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from omapush.protocol.feature_tags import accept_contact
-from omapush.protocol.sip_uri import loose
+from omapush.protocol.sip_uri import loose, reached_at
 from omapush.push.body import body_of
 from omapush.push.request import Request, length_of
 from omapush.push.values import Delivery
@@ -92,7 +92,7 @@ def _frame(sender: Sender, profile: Profile, s_cscf: str) -> _Frame:
     lines.append('P-Charging-Vector: icid-value="')
     behind = f'";icid-generated-at={host};orig-ioi="Type 3{sender.ioi}"{_CRLF}'
     size = _GENERATED_BYTES + len("MESSAGE") * 2 + len(sender.sent_by) + len(sender.uri)
-    return _Frame(next_hop, host, _CRLF.join(lines), behind, size)
+    return _Frame(reached_at(next_hop), host, _CRLF.join(lines), behind, size)
 
 
 def compose(delivery: Delivery, sender: Sender, profile: Profile, s_cscf: str, attempt: int) -> Request:

@@ -33,6 +33,8 @@ class Asked(NamedTuple):
     at_ms: int
     answer_headers: tuple[tuple[str, str], ...] = ()
     "What each answer carries besides."
+    reason: str = ""
+    "Reason: why it ends the session (RFC 3326)."
 
 
 def on_request(session: Session | None, asked: Asked) -> tuple[Answer, Session | None]:
@@ -47,7 +49,7 @@ def on_request(session: Session | None, asked: Asked) -> tuple[Answer, Session |
     if asked.method not in _TAKEN:
         return Answer(405, "Method Not Allowed", (("Allow", ALLOW),)), counted
     if asked.method == "BYE":
-        return _OK, _ended_by_device(counted, asked.at_ms)
+        return _OK, _ended_by_device(counted, asked)
     if session.state == "closing":
         return _NO_DIALOG, counted
     if session.asked:
@@ -76,9 +78,10 @@ def _is_of(session: Session, asked: Asked) -> bool:
     return tags == (dialog.call_id, dialog.local_tag, dialog.remote_tag)
 
 
-def _ended_by_device(session: Session, at_ms: int) -> Session:
-    why = "the device ended the session"
-    return over(ended(session, session.live, Ending("msrp", LOST, why, at_ms)), why, at_ms)
+def _ended_by_device(session: Session, asked: Asked) -> Session:
+    why = "the device ended the session" + (f" ({asked.reason})" if asked.reason else "")
+    lost = Ending("msrp", LOST, why, asked.at_ms)
+    return over(ended(session, session.live, lost), why, asked.at_ms)
 
 
 def _renegotiated(session: Session, asked: Asked) -> tuple[Answer, Session | None]:

@@ -209,6 +209,26 @@ def test_headers_of_a_contact_are_in_no_request_to_it(device: Subscriber) -> Non
     assert device.stack.result(device.stack.submit(device.aor)).method == "NOTIFY"
 
 
+def test_a_contact_with_maddr_is_reached_there(device: Subscriber) -> None:
+    raw = device.subscribe(**wants(APP), expires="600", accept="")
+    place = f"127.0.0.1:{device.core.port}>;+sip".encode()
+    answer = device.core.ask(
+        raw.replace(place, b"device.invalid:%d;maddr=127.0.0.1>;+sip" % device.core.port), device.stack.sip
+    )
+
+    device.to_tag = answer.header("To").rpartition(";tag=")[2]
+    [notify] = device.notifies(1)
+    assert notify.start_line.endswith(f"@device.invalid:{device.core.port};maddr=127.0.0.1 SIP/2.0")
+    device.settle()
+
+
+def test_a_route_set_that_no_request_could_carry_gets_400_and_nothing_is_kept(device: Subscriber) -> None:
+    routes = ", ".join(f"<sip:127.0.0.1:{device.core.port};lr;n={n}{'x' * 100}>" for n in range(12))
+
+    assert device.ask(**wants(APP), Record_Route=routes).status == 400
+    assert not subscriptions.of_user(device.stack.store, device.aor)
+
+
 def test_a_strict_router_in_the_route_set_gets_the_request_uri(device: Subscriber) -> None:
     """RFC 3261 12.2.1.1, with proxies on both sides of it."""
     core = f"127.0.0.1:{device.core.port}"

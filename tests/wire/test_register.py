@@ -93,6 +93,27 @@ def test_push_applications_are_read_from_the_handsets_own_register(stack: Stack,
     assert contact["source"] == "register"
 
 
+def test_values_in_several_header_fields_are_all_kept(stack: Stack, core: SipPeer) -> None:
+    """RFC 3261 7.3.1; some S-CSCFs write one value a line, and fold long ones."""
+    aor = "sip:lines@home1.example"
+    headers = [
+        *(("Path", f"<sip:p{number}.example;lr>") for number in (1, 2)),
+        *(("P-Charging-Function-Addresses", value) for value in ("ccf=192.0.2.1", "ecf=192.0.2.2")),
+        *(
+            ("P-Associated-URI", value)
+            for value in (f"<{aor}>", "<tel:+1555>,\r\n <sip:other@home1.example>")
+        ),
+    ]
+    for route in (), [("Route", f"<sip:127.0.0.1:{stack.sip[1]};lr>")]:  # read by Kamailio, and by Python
+        assert core.ask(register(aor, core, headers=[*headers, *route]), stack.sip).status == 200
+
+        record = stored(stack, aor)
+        assert record["path"].replace(" ", "") == "<sip:p1.example;lr>,<sip:p2.example;lr>"
+        assert record["charging"].replace(" ", "") == "ccf=192.0.2.1,ecf=192.0.2.2"
+        assert record["associated"] == [aor, "tel:+1555", "sip:other@home1.example"]
+        stack.db.delete(keys.registration(stack.store.layout.user_shard(aor), aor))
+
+
 def test_expires_0_of_one_contact_leaves_the_other(stack: Stack, core: SipPeer) -> None:
     aor = "sip:two@home1.example"
     for contact, expires in (

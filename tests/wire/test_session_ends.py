@@ -183,6 +183,17 @@ def test_a_bye_of_the_device_is_answered_and_the_push_is_tried_again(device: Dev
     assert len(device.wait("BYE")) == 1
 
 
+def test_why_the_device_ended_the_session_is_told(device: Device) -> None:
+    """RFC 3326."""
+    ref = push(device, app="large-once.ua")
+    device.until("open", "agreed")
+
+    device.asks("BYE", Reason='SIP;cause=486;text="Busy Here"')
+
+    said = 'the device ended the session (SIP;cause=486;text="Busy Here")'
+    assert said in device.stack.result(ref).desc
+
+
 def test_a_second_bye_gets_481(device: Device) -> None:
     push(device, app="large-once.ua")
     device.until("open", "agreed")

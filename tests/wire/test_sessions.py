@@ -7,8 +7,9 @@ import pytest
 
 from omapush.push.session import LOST, TAKEN
 from omapush.store import outbox_views, pushes
+from tests.fakes.sip_text import SipText, reply
 from tests.harness.session_device import SESSIONS, TAKES, Device, employ, m_lines
-from tests.harness.sip_peer import Says, SipPeer
+from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
 
@@ -258,6 +259,50 @@ def test_a_description_beside_something_else_is_found_in_the_answer(device: Devi
     device.transferred()
 
     assert device.stack.result(ref).state == "delivered"
+
+
+def test_an_answer_in_compact_form_and_folded_is_read_like_any_other(device: Device) -> None:
+    """RFC 3261 7.3.1, 7.3.3; early dialogs of other devices come before it."""
+    core = f"127.0.0.1:{device.core.port}"
+
+    def answers(one: SipText) -> Says | None:
+        if one.method != "INVITE":
+            return OK
+        for tag in ("early1", "early2"):
+            early = Says(183, "Session Progress", {"Contact": f"<sip:other@{core}>", "RSeq": "1"})
+            raw = reply(one, early.code, early.phrase, early.headers.items(), tag, b"")
+            device.core.send(raw, device.stack.sip)
+        taken = device.takes(one)
+        headers = {
+            "m": f'"Ger\u00e4t, \\"eins\\""\r\n <sip:device@{core}>\r\n\t;expires=5',
+            "c": "application/sdp",
+            "Record-Route": f"<sip:far@{core};lr>,\r\n <sip:near@{core};lr>",
+        }
+        return Says(200, "OK", headers, taken.body, device.tag)
+
+    device.core.policy = answers
+    ref = push(device)
+    device.until("open", "agreed")
+
+    device.transferred()
+
+    [bye] = device.wait("BYE")
+    assert bye.start_line == f"BYE sip:device@{core} SIP/2.0"
+    assert bye.header("To").endswith(f";tag={device.tag}")
+    assert [name in ", ".join(bye.all("Route")) for name in ("near", "far")] == [True, True]
+    assert device.stack.result(ref).state == "delivered"
+
+
+@pytest.mark.parametrize("code", [300, 302, 305, 380])
+def test_a_redirection_is_not_followed(device: Device, code: int) -> None:
+    """A device must not lead requests, and the identity that they assert, to places of its choice."""
+    device.answers = [Says(code, "Elsewhere", {"Contact": f"<sip:new@127.0.0.1:{device.core.port}>;q=0.5"})]
+    ref = push(device)
+
+    result = device.stack.result(ref)
+
+    assert (result.state, result.code, result.sip_code) == ("undeliverable", "4000", code)
+    assert len(device.all("INVITE")) == 1
 
 
 def test_an_answer_with_a_contact_that_no_request_reaches_ends_the_session(device: Device) -> None:

@@ -16,6 +16,7 @@ from omapush.protocol.sip_uri import (
     host_and_port,
     is_loose,
     loose,
+    reached_at,
 )
 
 VALID = (
@@ -227,6 +228,21 @@ def test_a_route_is_made_loose_once(uri: str, made: str) -> None:
 )
 def test_two_spellings_of_a_place_are_one(uri: str, place: str) -> None:
     assert host_and_port(uri) == place
+
+
+@pytest.mark.parametrize(
+    ("uri", "server"),
+    [
+        ("sip:a@h:5061;transport=tcp", "sip:a@h:5061;transport=tcp"),
+        ("sip:a@h:5061;transport=tcp;MADDR=192.0.2.7;ttl=1?x=y", "sip:192.0.2.7:5061;transport=tcp"),
+        ("sips:h;maddr=[2001:db8::1];lr", "sips:[2001:db8::1];lr"),
+        ("sip:a;maddr=b@h", "sip:a;maddr=b@h"),
+        ("sip:h;maddr", "sip:h;maddr"),
+        ("sip:h;maddr=", "sip:h;maddr="),
+    ],
+)
+def test_maddr_says_where_a_request_is_sent(uri: str, server: str) -> None:
+    assert reached_at(uri) == server
 
 
 @given(URI_LIKE)

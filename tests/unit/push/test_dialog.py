@@ -110,6 +110,30 @@ def test_what_cannot_be_read_is_a_typed_error(contact: str, record_route: str) -
         learn(begun(), Heard("r", 1, contact, record_route))
 
 
+def test_maddr_is_where_a_request_is_sent_and_stays_in_its_request_uri() -> None:
+    """RFC 3261 19.1.1."""
+    bare = learn(begun()._replace(route_set=()), Heard("r", 4, "<sip:a@far.x:5062;maddr=192.0.2.7>", ""))
+    request, _ = compose(bare, "NOTIFY", [])
+    assert (request.request_uri, request.next_hop) == (
+        "sip:a@far.x:5062;maddr=192.0.2.7",
+        "sip:192.0.2.7:5062",
+    )
+
+    routed, _ = compose(established("<sip:p1;lr;maddr=192.0.2.8>"), "NOTIFY", [])
+    assert (routed.next_hop, routed.headers) == (
+        "sip:192.0.2.8;lr",
+        "Route: <sip:p1;lr;maddr=192.0.2.8>\r\n",
+    )
+
+
+def test_a_route_set_that_leaves_no_room_for_other_headers_is_refused() -> None:
+    """Better than a dialog in which nothing can be sent."""
+    route = f"<sip:{'p' * 100};lr>"
+    assert len(established(", ".join([route] * 10)).route_set) == 10
+    with pytest.raises(MalformedSip, match="more than 1280 bytes"):
+        established(", ".join([route] * 11))
+
+
 def test_what_kamailio_cannot_send_is_a_typed_error() -> None:
     with pytest.raises(TooLarge):
         compose(established(), "NOTIFY", ["X: " + "x" * 2_048])
