@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from omapush.errors import MalformedSip, shortened
+from omapush.protocol.name_addr import split_quoted
+from omapush.protocol.sip_core import Via
 from omapush.protocol.sip_message import DEFAULT_LIMITS, MessageLimits, SipMessage
 
 LONGEST_STREAM_HEAD: Final = 65_536
@@ -16,6 +19,8 @@ _LENGTH: Final = re.compile(rb"^(?:content-length|l)[ \t]*+:[ \t]*+([^\r\n]*)", 
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
 _UNSAFE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_RPORT: Final = re.compile(r"[ \t]*;[ \t]*rport(?![A-Za-z0-9\-.!%*_+`'~])[ \t]*(?:=[^;]*)?", re.IGNORECASE)
+_RECEIVED: Final = re.compile(r"[ \t]*;[ \t]*received[ \t]*=[^;]*", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,128}")
 _OWN_SPELLING: Final = {
     "call-id": "Call-ID",
@@ -161,6 +166,25 @@ def answer_headers(message: SipMessage, to_tag: str) -> list[tuple[str, str]]:
         if value is not None:
             copied.append((name, _tagged(value, to_tag) if name == "to" else value))
     return copied
+
+
+def with_source(message: SipMessage, via: Via, host: str, port: int) -> SipMessage:
+    """
+    Return a request whose topmost Via, which `via` is, says where it came from (RFC 3261 18.2.1, RFC 3581 4).
+
+    `received` where the sender calls itself otherwise, `received` and `rport` where it asks for that.
+    """
+    plain = host.partition("%")[0]
+    if not via.rport_asked and via.host.strip("[]") == plain:
+        return message
+    at = next(number for number, (name, _) in enumerate(message.headers) if name == "via")
+    first, *others = split_quoted(message.headers[at][1], ",", "Via")
+    if via.rport_asked:
+        first = _RPORT.sub(f";rport={port}", first, count=1)
+    first = f"{_RECEIVED.sub('', first)};received={plain}"
+    fields = list(message.headers)
+    fields[at] = ("via", ", ".join((first, *others)))
+    return replace(message, headers=tuple(fields))
 
 
 def salvage(data: bytes) -> Salvaged | None:

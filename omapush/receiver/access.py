@@ -128,9 +128,16 @@ class Access:
         """Have a way for requests to us before a Contact is written; raises TransportFailed."""
         await self.transport.ready(self.first_hop)
 
-    def on_lost(self, lost: Callable[[], None]) -> None:
-        """Have `lost` called when a connection of ours breaks that requests to us would have come over."""
+    def watch(self, lost: Callable[[], None], broken: Callable[[Transport, Address], None]) -> None:
+        """
+        Have `lost` called when the connection breaks that requests to us would have come over.
+
+        `broken` is called for each connection of ours that is over, with what it led to.
+        """
         self.transport.lost = lost
+        for transport in (self.transport, self._stream):
+            if transport is not None:
+                transport.broken = broken
 
     async def close(self) -> None:
         """Close everything."""

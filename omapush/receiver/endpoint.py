@@ -21,7 +21,7 @@ from omapush.protocol.name_addr import split_quoted
 from omapush.protocol.sip_core import Core, read_core
 from omapush.protocol.sip_message import SipMessage
 from omapush.protocol.sip_uri import SipUri
-from omapush.protocol.sip_wire import answer_headers, read_datagram, salvage, write_response
+from omapush.protocol.sip_wire import answer_headers, read_datagram, salvage, with_source, write_response
 from omapush.receiver.access import DEFAULT_PORT, Access, scheme_of
 from omapush.receiver.invite_transaction import InviteTransaction
 from omapush.receiver.media import MediaEndpoint
@@ -131,8 +131,8 @@ class Endpoint:
             BadConfiguration: an address to listen on that nobody could be told.
         """
         await self._access.start()
-        self._access.on_lost(self._lost)
         self.client = ClientTransactions(self._timers)
+        self._access.watch(self._lost, self.client.broken)
         self.server = ServerTransactions(self._timers, self._transaction)
 
     async def close(self) -> None:
@@ -157,8 +157,8 @@ class Endpoint:
         access = Access(self._uri, self._listen, self._received)
         await access.start(host)
         former, self._access = self._access, access
-        former.on_lost(lambda: None)
-        access.on_lost(self._lost)
+        former.watch(lambda: None, self.client.broken)
+        access.watch(self._lost, self.client.broken)
         self._former[former] = asyncio.create_task(self._close_later(former))
         self.client.move()
         if self._media is not None:
@@ -288,7 +288,8 @@ class Endpoint:
         if transaction is None:
             return
         trusted = self._is_trusted(source.address[0])
-        request = Request(message, core, source.address, trusted, transaction)
+        marked = with_source(message, core.via, *source.address)
+        request = Request(marked, core, source.address, trusted, transaction)
         try:
             self._check_and_pass(request)
         except PushError as error:
@@ -338,10 +339,10 @@ class Endpoint:
         return self._devices.get(user)
 
     def _way_back(self, core: Core, source: Source) -> Address:
-        """Where responses go over UDP (RFC 3261 18.2.2, RFC 3581 4)."""
-        if core.via.rport_asked:
+        """Where responses go over UDP, or over a new connection (RFC 3261 18.2.2, RFC 3581 4)."""
+        if core.via.rport_asked and not source.reliable:
             return source.address
-        return source.address[0], core.via.port or DEFAULT_PORT["udp"]
+        return source.address[0], core.via.port or DEFAULT_PORT.get(core.via.transport.lower(), 5060)
 
     def _is_trusted(self, host: str) -> bool:
         if any(host == one.first_hop[0] for one in (self._access, *self._former)):

@@ -63,7 +63,11 @@ class Listen:
     tcp: bool = True
     "Beside UDP also TCP on the same port, which requests above 1,300 octets take (RFC 3261 18.1.1)."
     behind_nat: bool = False
-    "Nobody can connect to us: requests come over our own connection, or to the port we send from over UDP."
+    """
+    Nobody can connect to us: requests come over our own connection, or to the port we send from over UDP.
+
+    For files we connect where the sender leaves that open, as `Sessions.connect` says.
+    """
     keep_alive_s: float = 0.0
     "Behind a NAT, at most so long until something is sent again; 0: 25 s over UDP, 110 s over TCP and TLS."
 

@@ -178,7 +178,8 @@ async def take(wanted: Wanted, files: Files, media: MediaEndpoint, agent: Agent,
         TransportFailed: no port to listen on. OSError: the file cannot be written.
     """
     settings = agent.settings.sessions
-    is_ours = connects(wanted.message, wish=settings.connect)
+    wish = settings.connect or agent.settings.listen.behind_nat
+    is_ours = connects(wanted.message, wish=wish)
     if wanted.message.secure and not is_ours and not media.listens_securely():
         raise AnswerWith(488, "msrps cannot be listened for here", phrase="Not Acceptable Here")
     spool = files.open(wanted)

@@ -47,6 +47,8 @@ class _Waiting:
     def __init__(self) -> None:
         self.final: asyncio.Future[SipMessage] = asyncio.get_running_loop().create_future()
         self.provisional = False
+        self.over: tuple[Transport, Address] | None = None
+        "The connection that it went over."
 
 
 class ClientTransactions:
@@ -81,8 +83,9 @@ class ClientTransactions:
         try:
             async with asyncio.timeout(self._timers.longest_s):
                 if way.transport.reliable:
+                    waiting.over = way.transport, way.to
                     await way.transport.send(data(way.transport), way.to)
-                elif not await self._sent_as_large(data, way):
+                elif not await self._sent_as_large(data, way, waiting):
                     return await self._repeated(lambda: data(way.transport), way, waiting)
                 return await waiting.final
         except TimeoutError:
@@ -97,12 +100,21 @@ class ClientTransactions:
             if not waiting.final.done():
                 waiting.final.set_exception(Moved("the device has another address"))
 
-    async def _sent_as_large(self, data: Callable[[Transport], bytes], way: Way) -> bool:
+    def broken(self, transport: Transport, peer: Address) -> None:
+        """A connection is over: what waits for an answer over it has failed (RFC 3261 17.1.4)."""
+        for waiting in self._waiting.values():
+            if waiting.over == (transport, peer) and not waiting.final.done():
+                waiting.final.set_exception(
+                    TransportFailed(f"{transport.name} to {peer[0]}:{peer[1]}: connection closed")
+                )
+
+    async def _sent_as_large(self, data: Callable[[Transport], bytes], way: Way, waiting: _Waiting) -> bool:
         """Send over a connection what is too large for a datagram; False: it is not, or nobody takes one."""
         if way.large is None or len(data(way.transport)) <= LARGEST_DATAGRAM:
             return False
         if self._spared.get(way.to, 0.0) > clock.monotonic():
             return False
+        waiting.over = way.large, way.to
         try:
             await way.large.send(data(way.large), way.to)
         except TransportFailed as error:
@@ -110,6 +122,7 @@ class ClientTransactions:
             if len(self._spared) >= _MOST_SPARED:
                 self._spared.clear()
             self._spared[way.to] = clock.monotonic() + _SPARED_S
+            waiting.over = None
             return False
         return True
 

@@ -35,7 +35,7 @@ class Source:
 
     address: Address
     answer: Callable[[bytes, Address | None], None]
-    "Sends to the given address over UDP, and over the same connection otherwise."
+    "Sends to the given address over UDP; else over the same connection, or one to there when that is closed."
     reliable: bool = False
     "It came over a connection."
 
@@ -56,6 +56,8 @@ class Transport(ABC):
         self._receive = receive
         self.lost: Callable[[], None] = lambda: None
         "Called when a connection of ours broke that requests to us would have come over."
+        self.broken: Callable[[Transport, Address], None] = lambda _transport, _peer: None
+        "Called when a connection that we opened to a peer is over, whoever ended it."
 
     @abstractmethod
     async def start(self, first_hop: Address) -> None:
@@ -129,7 +131,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")[:2]
-        self.source = Source(address, lambda data, _: self.write(data), reliable=True)
+        self.source = Source(address, self._answer, reliable=True)
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -146,6 +148,13 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.closed(self)
+
+    def _answer(self, data: bytes, to: Address | None) -> None:
+        """Over a new connection where this one is closed, unless nobody but its peer could open one."""
+        if self.transport.is_closing() and self.peer is None and to is not None:
+            self._owner.answer_anew(data, to)
+        else:
+            self.write(data)
 
     def write(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -185,6 +194,7 @@ class StreamTransport(Transport):
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._by_peer: dict[Address, _Connection] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
         self._closing = False
 
@@ -210,6 +220,20 @@ class StreamTransport(Transport):
     async def send(self, data: bytes, to: Address) -> None:
         (await self._connection(to)).write(data)
 
+    def answer_anew(self, data: bytes, to: Address) -> None:
+        """Send a response whose request came over a connection that is closed now (RFC 3261 18.2.2)."""
+
+        async def answered() -> None:
+            try:
+                await self.send(data, to)
+            except TransportFailed as error:
+                log.get().info("answer_not_sent", peer=f"{to[0]}:{to[1]}", reason=str(error))
+
+        if not self._closing:
+            task = asyncio.get_running_loop().create_task(answered())
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
     async def keep_alive(self, first_hop: Address) -> None:
         connection = self._by_peer.get(first_hop)
         if connection is None:
@@ -223,6 +247,8 @@ class StreamTransport(Transport):
 
     async def close(self) -> None:
         self._closing = True
+        for task in tuple(self._answering):
+            task.cancel()
         if self._server:
             self._server.close()
         for connection in tuple(self._connections):
@@ -261,6 +287,7 @@ class StreamTransport(Transport):
         self._connections.discard(connection)
         if connection.peer and self._by_peer.get(connection.peer) is connection:
             del self._by_peer[connection.peer]
+            self.broken(self, connection.peer)
             if not self._closing and self._is_flow:
                 self.lost()
 

@@ -15,10 +15,12 @@ from omapush.protocol.sip_wire import (
     answer_headers,
     read_datagram,
     salvage,
+    with_source,
     write_request,
     write_response,
 )
 
+SECOND = "SIP/2.0/UDP b.example;rport"
 HEADERS = [
     ("Via", "SIP/2.0/UDP 192.0.2.1:5066;branch=z9hG4bKa;rport"),
     ("From", "<sip:a@x.example>;tag=f"),
@@ -180,6 +182,29 @@ def test_via_of_an_ipv6_host_with_spaces_is_read() -> None:
     via = parse_via("SIP / 2.0 / tcp [2001:db8::1] : 5061 ; Branch = z9hG4bKx ; received=2001:db8::2")
 
     assert (via.transport, via.host, via.port, via.branch) == ("TCP", "[2001:db8::1]", 5061, "z9hG4bKx")
+
+
+@pytest.mark.parametrize(
+    ("via", "marked"),
+    [
+        ("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa"),
+        ("SIP/2.0/UDP a.example;branch=z9hG4bKa", "SIP/2.0/UDP a.example;branch=z9hG4bKa;received=192.0.2.1"),
+        ("SIP/2.0/UDP 192.0.2.1 ; RPORT ;x", "SIP/2.0/UDP 192.0.2.1;rport=5099;x;received=192.0.2.1"),
+        ("SIP/2.0/UDP 10.0.0.1;rport=1;rportx", "SIP/2.0/UDP 10.0.0.1;rport=5099;rportx;received=192.0.2.1"),
+        ("SIP/2.0/UDP a.example; Received = 9.9.9.9;x", "SIP/2.0/UDP a.example;x;received=192.0.2.1"),
+        (f"SIP/2.0/TCP a.example, {SECOND}", f"SIP/2.0/TCP a.example;received=192.0.2.1, {SECOND}"),
+    ],
+)  # fmt: skip
+def test_the_topmost_via_is_told_where_the_request_came_from(via: str, marked: str) -> None:
+    message = SipMessage.parse(write_request("MESSAGE", "sip:b@x.example", [("Via", via), *HEADERS[1:]]))
+    found = with_source(message, read_core(message).via, "192.0.2.1", 5099)
+
+    assert found.all("via") == (marked,)
+    assert [one for one in found.headers if one[0] != "via"] == [
+        one for one in message.headers if one[0] != "via"
+    ]
+    again = with_source(found, read_core(found).via, "192.0.2.1", 5099)
+    assert read_core(again).via.branch == read_core(message).via.branch
 
 
 def test_seconds_stop_at_a_known_largest_and_may_carry_a_comment() -> None:

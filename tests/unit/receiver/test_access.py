@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from omapush.receiver import Listen, Push, Receiver, Sessions
+from omapush.receiver import Listen, Push, Receiver, RegistrationFailed, Sessions
 from tests.fakes.sip_text import SipText
 from tests.harness.ports import free_port
 from tests.harness.sip_peer import SipPeer
 from tests.harness.wait import wait_until
 from tests.unit.receiver.core import ALICE, FAST, PSA, grant, notify, registered, request, requests, wait_for
+from tests.unit.receiver.session_bench import bench
 from tests.unit.receiver.stream_core import StreamCore, core, message, until
 
 MANY = {f"application{number}.ua": print for number in range(60)}
@@ -177,3 +178,66 @@ def test_over_udp_the_nat_is_kept_open_from_the_port_that_requests_reach() -> No
         proxy.bind(("127.0.0.1", 0))
         proxy.settimeout(5)
         asyncio.run(scenario(proxy))
+
+
+def test_for_files_it_connects_itself() -> None:
+    with bench(listen=NAT) as on:
+        sender = on.sender()
+        assert sender.invite(on.file(setup="actpass")).status == 200
+        assert "setup:active" in sender.lines[0].attributes
+
+
+# ---- connections that break --------------------------------------------------------------------------------
+
+
+def test_a_request_whose_connection_breaks_has_failed_at_once() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        proxy = f"sip:127.0.0.1:{server.sockets[0].getsockname()[1]};transport=tcp"
+        with pytest.raises(RegistrationFailed, match="connection closed"):
+            async with asyncio.timeout(20), Receiver(ALICE, proxy, {}):  # 64*T1 are 32 s
+                pass
+        server.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_whose_connection_is_closed_goes_over_a_new_one_to_the_port_of_via() -> None:
+    async def slowly(_push: Push) -> None:
+        await asyncio.sleep(0.3)
+
+    async def scenario(peer: SipPeer) -> bytes:
+        answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await answers.put(await reader.readuntil(b"\r\n\r\n"))
+            writer.close()
+
+        server = await asyncio.start_server(take, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with Receiver(ALICE, f"sip:127.0.0.1:{peer.port}", {"mms.ua": slowly}, timers=FAST) as device:
+            _, writer = await asyncio.open_connection(*device.address)
+            writer.write(message(1, "TCP").replace(b"127.0.0.1:9;", f"127.0.0.1:{port};rport;".encode()))
+            await until(lambda: bool(device.endpoint.server._known))
+            writer.close()
+            async with asyncio.timeout(5):
+                answer = await answers.get()
+        server.close()
+        return answer
+
+    with SipPeer(policy=grant) as peer:
+        assert asyncio.run(scenario(peer)).startswith(b"SIP/2.0 200 OK\r\n")
+
+
+def test_answers_say_where_the_request_came_from() -> None:
+    with registered() as (peer, device):
+        far = "SIP/2.0/UDP far.example;branch=z9hG4bKfar"
+        via = f"SIP/2.0/UDP pcscf.home1.example;rport;branch=z9hG4bKfrom1, {far}"
+        answer = peer.ask(request(peer, "OPTIONS", {"Via": via}), device.receiver.address)
+        assert answer.header("Via") == (
+            f"SIP/2.0/UDP pcscf.home1.example;rport={peer.port};branch=z9hG4bKfrom1;received=127.0.0.1, {far}"
+        )

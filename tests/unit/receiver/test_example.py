@@ -1,5 +1,6 @@
-"""The program in the README works as it is typed."""
+"""The program in the README works as it is typed, and the handset in examples/ over TLS."""
 
+import asyncio
 import re
 import signal
 import sys
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.certificates import certificate
 from tests.harness.markdown import ROOT
 from tests.harness.processes import Process
 from tests.harness.sip_peer import SipPeer
 from tests.harness.wait import wait_until
-from tests.unit.receiver.core import grant, request, requests
+from tests.unit.receiver.core import ALICE, grant, request, requests
+from tests.unit.receiver.stream_core import core, message
 
 HEADING = "## Receive pushes in your own program"
 CORE = "sip:127.0.0.1:6060"
@@ -48,3 +51,27 @@ def test_the_example_registers_takes_one_push_refuses_another_and_leaves(tmp_pat
             process.send_signal(signal.SIGINT)
             assert process.wait_for_exit(10) == 0, process.log_tail()
         wait_until(lambda: requests(peer, "REGISTER")[-1].header("Expires") == "0", 5, "the last REGISTER")
+
+
+@pytest.mark.req("PRA-GEN-3")
+def test_the_handset_takes_pushes_over_its_own_connection_by_tls(tmp_path: Path) -> None:
+    server, _ = certificate(tmp_path)
+    content = bytes(range(256))
+    program, folder = ROOT / "examples" / "handset.py", tmp_path / "handset"
+
+    async def scenario() -> int:
+        async with core(server) as (made, port):
+            proxy = f"sip:127.0.0.1:{port};transport=tls"
+            argv: list[str | Path] = [sys.executable, program, ALICE, proxy, folder, "--ca", tmp_path / "server.pem"]
+            with Process(argv, log=tmp_path / "handset.log", env={"PYTHONPATH": str(ROOT)}) as process:
+                await asyncio.to_thread(process.wait_for_line, "registered")
+                raw = message(1, "TLS", content).replace(b"mms.ua", b"ulp.ua")
+                made.writers[0].write(raw.replace(b"text/plain", b"application/vnd.omaloc-supl-init"))
+                status = (await made.response()).status
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait_for_exit, 10) == 0, process.log_tail()
+            assert made.requests[-1].header("Expires") == "0"
+            return status
+
+    assert asyncio.run(scenario()) == 200
+    assert [path.read_bytes() for path in (folder / "inbox").iterdir()] == [content]
