@@ -62,7 +62,8 @@ def test_the_handset_takes_pushes_over_its_own_connection_by_tls(tmp_path: Path)
     async def scenario() -> int:
         async with core(server) as (made, port):
             proxy = f"sip:127.0.0.1:{port};transport=tls"
-            argv: list[str | Path] = [sys.executable, program, ALICE, proxy, folder, "--ca", tmp_path / "server.pem"]
+            ca = f"--ca={tmp_path}/server.pem"
+            argv: list[str | Path] = [sys.executable, program, ALICE, proxy, folder, ca]
             with Process(argv, log=tmp_path / "handset.log", env={"PYTHONPATH": str(ROOT)}) as process:
                 await asyncio.to_thread(process.wait_for_line, "registered")
                 raw = message(1, "TLS", content).replace(b"mms.ua", b"ulp.ua")
