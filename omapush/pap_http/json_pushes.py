@@ -36,6 +36,8 @@ from omapush.views.push_search import PushListState
 
 _REF: Final = re.compile(rf"[0-9a-f]{{{REF_LENGTH}}}")
 _DEEDS: Final[dict[FanOutState, str]] = {"paused": "pause", "running": "resume", "aborted": "abort"}
+_STEPS: Final = (".", "..")
+"Segments that clients take out of a URL, escaped or not (RFC 3986 5.2.4)."
 _REPEATED: Final = {"Idempotent-Replayed": "true"}
 _REFUSALS: Final = refusals(
     _400="A field is missing or wrong",
@@ -159,7 +161,9 @@ class JsonPushes(JsonRoute):
 
 
 def _place(known: Known, **more: str) -> dict[str, str]:
-    return {"Location": location("pushes", known.push.push_id), **more}
+    """A push-id that would be a step up, or none, in a path is named by the push's reference."""
+    push = known.push
+    return {"Location": location("pushes", push.ref if push.push_id in _STEPS else push.push_id), **more}
 
 
 async def _steered(request: Request[Account, Any, Any], push: str, state: FanOutState) -> PushState:

@@ -23,6 +23,10 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 "How RFC 3339 times begin; a bare number would count as seconds since 1970."
 
 
+_LOST_PLUS: Final = re.compile(r" [0-9]{2}:[0-9]{2}$")
+"What a zone looks like whose `+` was not escaped, which means a blank in a query."
+
+
 async def _admit(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
     if connection.scope.get("method") == "OPTIONS":
         return
@@ -51,8 +55,11 @@ def _check_query(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRout
             raise PeerIsWrong(name, "comes twice")
         if not value and name != _MAY_BE_EMPTY:
             raise PeerIsWrong(name, "is empty")
-        if known[name].has_inner_subclass_of(datetime) and not _DATE.match(value):
-            raise PeerIsWrong(name, json_words.NEEDED_TIME)
+        if known[name].has_inner_subclass_of(datetime):
+            if _LOST_PLUS.search(value):
+                raise PeerIsWrong(name, f"{json_words.NEEDED_TIME}; a + is written %2B in a query")
+            if not _DATE.match(value):
+                raise PeerIsWrong(name, json_words.NEEDED_TIME)
         seen.add(name)
 
 

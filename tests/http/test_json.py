@@ -92,6 +92,14 @@ def test_a_push_is_stored_answered_with_its_place_and_delivered(
     assert "events" not in shown
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/../b", "%2e", "\u00e9"])
+def test_the_place_of_a_push_leads_to_it_whatever_its_name_is(json_api: httpx.Client, name: str) -> None:
+    answer = json_api.post("/v1/pushes", json=body(name, to=["sip:place@home1.example"]))
+
+    assert answer.status_code == 201
+    assert json_api.get(answer.headers["Location"]).json()["push_id"] == name
+
+
 def test_the_event_log_comes_when_it_is_asked_for(
     json_api: httpx.Client, core: SipPeer, push_id: str
 ) -> None:

@@ -87,6 +87,11 @@ def test_head_is_listed_where_get_is(method: str, path: str, methods: str) -> No
         ("state=running&state=finished", "state", "comes twice"),
         ("recipient=", "recipient", "is empty"),
         ("application=", "application", "is empty"),
+        (
+            "since=2026-01-01T00:00:00+02:00",
+            "since",
+            f"{NEEDED_TIME}; a + is written %2B in a query",
+        ),
         ("limit=1001", "limit", "needed: 1 to 1000"),
         ("since=2026", "since", "needed: a time with its zone, such as 2030-01-31T10:00:00Z"),
         ("until=1.9e9", "until", "needed: a time with its zone, such as 2030-01-31T10:00:00Z"),
