@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from omapush.audit.journal import journal_for
@@ -33,6 +35,20 @@ def _audit(config: Config) -> None:
     journal = journal_for(config.audit.folder, config.audit.key_file)
     if journal is not None and (problem := journal.problem()):
         raise BadConfiguration("audit.folder", problem)
+
+
+def _records(config: Config) -> None:
+    if not config.records.folder:
+        return
+    place = Path(config.records.folder)
+    try:
+        while not place.exists():  # what is missing is made
+            place = place.parent
+        is_fine = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    except OSError:
+        is_fine = False
+    if not is_fine:
+        raise BadConfiguration("records.folder", f"{place}: cannot be written, or is no folder")
 
 
 def _device_document(config: Config) -> None:
@@ -70,4 +86,4 @@ def _usable(key: str, look: Callable[[], object]) -> None:
         raise BadConfiguration(key, f"cannot be used: {error}") from error
 
 
-_LOOKS: Final = (_redis, _audit, _device_document, _api, _content, _media, _sip)
+_LOOKS: Final = (_redis, _audit, _records, _device_document, _api, _content, _media, _sip)

@@ -26,6 +26,7 @@ from omapush.config.forms import (
     require_recipients,
 )
 from omapush.config.initiator_checks import check_identities, check_initiator, check_networks
+from omapush.config.listen_checks import ANYWHERE, check_ports
 from omapush.config.quiet import Day
 from omapush.config.secret_files import first_line
 from omapush.config.tls import check_revocation_lists
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _LONGEST_CONTENT_URL = 200
 "Characters before a token, so that the link fits into a MESSAGE."
-_ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - read, not bound
 _SHORTEST_HANG_S = 3.0
 
 
@@ -73,12 +73,13 @@ def check(config: Config) -> None:
         _check_policy(config, f'policy."{shortened(name)}"', policy)
     _check_routing(config)
     _check_subscriptions(config)
+    check_ports(config)
 
 
 def _check_listen(config: Config) -> None:
     for value in config.sip.listen:
         _require(config, "sip.listen", value, SIP_LISTEN, '"udp:127.0.0.1:5070"')
-        if value.partition(":")[2].rpartition(":")[0] in _ANYWHERE:
+        if value.partition(":")[2].rpartition(":")[0] in ANYWHERE:
             raise BadConfiguration(
                 f"{config.path}: sip.listen",
                 f'"{value}" is no address that others could answer to, and it stands in Via and Contact; '
@@ -303,7 +304,7 @@ def _check_msrp(config: Config) -> None:
         )
     if int(msrp.listen.rpartition(":")[2]) + msrp.workers > 65_536:
         raise BadConfiguration(f"{config.path}: msrp.listen", f"leaves no ports for {msrp.workers} workers")
-    if not msrp.public_host and msrp.listen.rpartition(":")[0] in _ANYWHERE:
+    if not msrp.public_host and msrp.listen.rpartition(":")[0] in ANYWHERE:
         raise BadConfiguration(
             f"{config.path}: msrp.public_host", "is needed: devices cannot connect to every address"
         )

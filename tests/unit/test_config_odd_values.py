@@ -201,3 +201,40 @@ def test_letters_that_only_look_like_those_of_a_uri_are_none(uri: str) -> None:
 def test_digits_of_other_scripts_are_no_port_and_no_database(url: str) -> None:
     with pytest.raises(BadConfiguration, match=r"redis\.url"):
         config.parse({"redis": {"url": url}}, "x.toml")
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        (
+            {"sip": {"listen": ["udp:127.0.0.1:5070", "udp:127.0.0.1:5070"]}},
+            "sip.listen: has udp 127.0.0.1:5070 twice",
+        ),
+        (
+            {"sip": {"listen": ["udp:127.0.0.1:5070", "tcp:127.0.0.1:8080"]}},
+            "api.listen: tcp 127.0.0.1:8080 is that of sip.listen, too",
+        ),
+        (
+            {"api": {"listen": "0.0.0.0:8080"}, "content": {"listen": "127.0.0.1:8080"}},
+            "content.listen: tcp 127.0.0.1:8080 is that of api.listen, too",
+        ),
+        (
+            {"api": {"listen": "127.0.0.1:2856"}, "msrp": {"workers": 2}},
+            "msrp.listen: tcp 127.0.0.1:2856 is that of api.listen, too",
+        ),
+    ],
+)
+def test_two_parts_cannot_have_one_port(tables: dict[str, Any], problem: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        config.parse(tables, "x.toml")
+
+    assert str(caught.value) == f"x.toml: {problem}"
+
+
+def test_udp_and_tcp_or_two_addresses_may_have_the_same_port() -> None:
+    for tables in (
+        {"sip": {"listen": ["udp:127.0.0.1:5070", "tcp:127.0.0.1:5070"]}},
+        {"api": {"listen": "127.0.0.1:2855"}, "msrp": {"listen": "127.0.0.2:2855"}},
+        {"api": {"listen": "127.0.0.1:2855"}, "sessions": {"enabled": False}},
+    ):
+        config.parse(tables, "x.toml")

@@ -24,12 +24,18 @@ def refused(tables: dict[str, Any]) -> list[str]:
         ("redis", "content_keys", ["/nowhere"]),
         ("device_document", "key_file", "/nowhere"),
         ("audit", "folder", f"{__file__}/below"),
+        ("records", "folder", f"{__file__}/below"),
+        ("records", "folder", __file__),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_its_key(table: str, key: str, value: Any) -> None:
     [said] = refused({table: {key: value}})
 
     assert said.startswith(f"omapush.toml: {table}.{key}: ")
+
+
+def test_a_folder_for_records_that_is_there_or_can_be_made_is_fine(tmp_path: Path) -> None:
+    assert refused({"records": {"folder": str(tmp_path / "a" / "b")}}) == []
 
 
 def test_a_key_of_the_audit_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
