@@ -66,12 +66,16 @@ def answered(*, call_id: str, local_uri: str, local_tag: str, remote_uri: str, h
     Return the dialog that we accept by answering the peer's request with `local_tag` (RFC 3261 12.1.1).
 
     Raises:
-        MalformedSip: Contact or Record-Route, without which nothing can be sent in it.
+        MalformedSip: Contact or Record-Route, without which nothing can be sent in it, or routes that leave
+            no room for the other headers of a request.
     """
     if not heard.contact:
         raise MalformedSip("Contact", "missing in a request that creates a dialog")
     dialog = begin(call_id=call_id, local_uri=local_uri, local_tag=local_tag, remote_uri=remote_uri)
-    return learn(dialog, heard)
+    dialog = learn(dialog, heard)
+    if sum(len(f"Route: <{uri}>{_CRLF}") for uri in dialog.route_set) > LARGEST_ROUTES:
+        raise MalformedSip("Record-Route", f"more than {LARGEST_ROUTES} bytes, as Route of our requests")
+    return dialog
 
 
 def learn(dialog: Dialog, heard: Heard) -> Dialog:
@@ -175,10 +179,7 @@ def _routes(record_route: str) -> tuple[str, ...]:
     """As the one who got the request: in its order (RFC 3261 12.1.1)."""
     if not record_route:
         return ()
-    routes = tuple(route.uri for route in parse_list(record_route, "Record-Route", MOST_ROUTES))
-    if sum(map(len, routes)) + len("Route: <>\r\n") * len(routes) > LARGEST_ROUTES:
-        raise MalformedSip("Record-Route", f"more than {LARGEST_ROUTES} bytes, as Route of our requests")
-    return routes
+    return tuple(route.uri for route in parse_list(record_route, "Record-Route", MOST_ROUTES))
 
 
 def _target(contact: str, known: str) -> str:

@@ -128,10 +128,14 @@ def test_maddr_is_where_a_request_is_sent_and_stays_in_its_request_uri() -> None
 
 def test_a_route_set_that_leaves_no_room_for_other_headers_is_refused() -> None:
     """Better than a dialog in which nothing can be sent."""
-    route = f"<sip:{'p' * 100};lr>"
-    assert len(established(", ".join([route] * 10)).route_set) == 10
+
+    def taken(number: int) -> Dialog:
+        said = Heard("r", 1, TARGET, ", ".join([f"<sip:{'p' * 100};lr>"] * number))
+        return answered(call_id="c", local_uri="sip:psa@x", local_tag="l", remote_uri="sip:a@x", heard=said)
+
+    assert len(taken(10).route_set) == 10
     with pytest.raises(MalformedSip, match="more than 1280 bytes"):
-        established(", ".join([route] * 11))
+        taken(11)
 
 
 def test_what_kamailio_cannot_send_is_a_typed_error() -> None:

@@ -337,9 +337,12 @@ def test_a_dialog_needs_a_contact() -> None:
 
 
 def test_a_route_set_too_long_to_send_is_an_error_that_says_so() -> None:
-    routes = ", ".join(f"<sip:{'r' * 200}{number}.example;lr>" for number in range(16))
+    routes = [f"sip:{'r' * 200}{number}.example;lr" for number in range(16)]
+    with pytest.raises(MalformedSip, match="Record-Route"):
+        begun(record_route=", ".join(f"<{uri}>" for uri in routes))
+    known = begun()  # by a release that took it
     with pytest.raises(TooLarge):
-        headers(begun(record_route=routes))
+        headers(known._replace(dialog=known.dialog._replace(route_set=tuple(routes))))
 
 
 @pytest.mark.req("PSA-NOT-4")
