@@ -3,7 +3,9 @@
 import asyncio
 import re
 import signal
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,38 @@ def test_the_example_registers_takes_one_push_refuses_another_and_leaves(tmp_pat
             process.send_signal(signal.SIGINT)
             assert process.wait_for_exit(10) == 0, process.log_tail()
         wait_until(lambda: requests(peer, "REGISTER")[-1].header("Expires") == "0", 5, "the last REGISTER")
+
+
+ALONE = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in %r:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+import omapush.receiver
+"""
+OF_THE_SERVER = {
+    "redis", "hiredis", "litestar", "uvicorn", "uvloop", "httptools", "aiohttp", "prometheus_client", "typer",
+    "rich", "honcho", "jinja2", "argon2", "jwt", "opentelemetry", "lxml",
+}  # fmt: skip
+
+
+def test_the_library_needs_nothing_of_the_server() -> None:
+    """As docs/receiver.md says of a program of one's own, which has four libraries and these files."""
+    run = subprocess.run(
+        [sys.executable, "-c", ALONE % OF_THE_SERVER], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    needed = {"structlog", "httpx", "cryptography", "msgspec"}
+    written = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    names = {name.replace("_", "-") for name in OF_THE_SERVER} - {"jwt", "argon2", "opentelemetry"}
+    assert written - names - needed == {
+        "pyjwt", "argon2-cffi", "opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"
+    }  # fmt: skip
+    assert f"pip install {' '.join(sorted(needed))}" in (ROOT / "docs" / "receiver.md").read_text()
 
 
 @pytest.mark.req("PRA-GEN-3")

@@ -15,6 +15,7 @@ from omapush.receiver import (
     Push,
     Receiver,
     RegistrationFailed,
+    Timers,
     TransportFailed,
 )
 from tests.fakes.sip_text import SipText
@@ -57,7 +58,7 @@ def test_one_register_binds_the_new_address_and_drops_the_old_one() -> None:
 
 @pytest.mark.req("PRA-MSG-3")
 def test_pushes_are_taken_at_the_new_address_and_those_under_way_at_the_old_one() -> None:
-    with registered() as (peer, device):
+    with registered(timers=Timers(t1_s=0.02, t2_s=0.1)) as (peer, device):
         old = device.receiver.address
         move(device)
         assert peer.ask(request(peer, "MESSAGE", body=b"new"), device.receiver.address).status == 200
