@@ -11,6 +11,8 @@ place are answered, it does not count against the window, but against an allowan
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Final
 
 import KSR
@@ -45,6 +47,14 @@ def add_ended(name: str, number: int = 1) -> None:
 def add_answered(name: str, slot: int, number: int = 1) -> None:
     """The same of those of them that were young and that the other end has answered, by their slot."""
     _add(_slot_name(name, slot), number)
+
+
+def end(name: str, sent_ms: int, now_ms: int, *, is_answered: bool) -> None:
+    """Tell both of one request; `is_answered`: by the other end, not by our own timer."""
+    add_ended(name)
+    slot = slot_of(sent_ms)
+    if is_answered and is_young(slot, now_ms):
+        add_answered(name, slot)
 
 
 def _add(name: str, number: int) -> None:
@@ -159,12 +169,19 @@ class Count:
         """Tell whether something has ended a moment ago."""
         return now - self._moved_at < _SILENT_S
 
-    def share(self, shards: int, most: int) -> int:
-        """Return how many may begin now in each of so many shards, `most` at most; 0 for no shards."""
-        if not shards:
-            return 0
+    def share(self, shards: Sequence[int], most: int) -> tuple[Sequence[int], int]:
+        """
+        Look, and return in which of these shards requests may begin, and how many in each, `most` at most.
+
+        With less room than shards it is one each of some of them, chosen anew each time so that none
+        is always last.
+        """
         self.look(clock.monotonic())
-        return max(0, min(most, self._free // shards))
+        if not shards or self._free <= 0:
+            return (), 0
+        if self._free < len(shards):
+            return random.sample(shards, self._free), 1
+        return shards, min(most, self._free // len(shards))
 
     @property
     def in_flight(self) -> int:

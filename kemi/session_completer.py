@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -81,18 +81,18 @@ class SessionCompleter:
 
     def _take_answers(self) -> int:
         by_session: dict[str, list[Said]] = {}
-        ended: Counter[int] = Counter()
-        while ended.total() < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(ANSWERS)):
+        taken, now_ms = 0, clock.now_ms()
+        while taken < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(ANSWERS)):
             reference, said = Reference.unpack(queued[0]), codec.said(base64.b64decode(queued[1]))
             by_session.setdefault(reference.session_id, []).append(said)
-            ended[reference.sender] += 1
+            is_answered = not said.local
+            in_flight.end(window_name(reference.sender), reference.sent_ms, now_ms, is_answered=is_answered)
+            taken += 1
             code = "timeout" if said.local else str(said.code)
             self._counts.add("sip_responses_total", reference.method, code)
-        for sender, number in ended.items():
-            in_flight.add_ended(window_name(sender), number)
         if by_session:
             self._answered(by_session)
-        return ended.total()
+        return taken
 
     def _answered(self, by_session: Mapping[str, Sequence[Said]]) -> None:
         """What is not stored here is found when the request counts as lost."""

@@ -17,6 +17,7 @@ from settings import Settings
 from traced import marks
 
 from omapush import clock
+from omapush.config import shared_memory
 from omapush.push.dialog import Heard
 from omapush.push.request import Request
 from omapush.push.session import Session
@@ -32,6 +33,8 @@ REFERENCE = "i|"
 ANSWERS = "invited"
 _MOST_AT_ONCE = 64
 _NOT_SENT = 503
+_FULL_WAIT_MS = 500
+"Wait of a new session while the window is full."
 _LONGEST_TRACE_S = 3_600
 "How long the packets of a session are kept of a push that is traced, after our last request in it."
 
@@ -43,16 +46,17 @@ class Reference(NamedTuple):
     cseq: int
     sender: int
     method: str
+    sent_ms: int
 
     def pack(self) -> str:
         """Return the reference as text."""
-        return f"{REFERENCE}{self.session_id}|{self.cseq}|{self.sender}|{self.method}"
+        return f"{REFERENCE}{self.session_id}|{self.cseq}|{self.sender}|{self.method}|{self.sent_ms}"
 
     @staticmethod
     def unpack(text: str) -> Reference:
         """Return what `pack` packed."""
-        _, session_id, cseq, sender, method = text.split("|")
-        return Reference(session_id, int(cseq), int(sender), method)
+        _, session_id, cseq, sender, method, sent_ms = text.split("|")
+        return Reference(session_id, int(cseq), int(sender), method, int(sent_ms))
 
 
 def pack_said(said: Said) -> str:
@@ -85,17 +89,29 @@ class SessionKeeper:
             transaction_ms=delivery.transaction_s * 1000,
             linger_ms=int(section.linger_s * 1000),
         )
-        self.window = Count(window_name(sender), section.window, section.answer_s + delivery.transaction_s)
+        self.window = Count(
+            window_name(sender),
+            section.window,
+            section.answer_s + delivery.transaction_s,
+            shared_memory.silent_invites(settings.config),
+        )
+        self._room = 0
+        "How many new sessions may begin now."
         self._counts = metrics.Counts()
         self._effects = Effects(store, self._counts)
 
     def send_due(self, shards: Sequence[int]) -> None:
-        """Do what is due about sessions of these shards, as far as the window allows."""
-        most = self.window.share(len(shards), _MOST_AT_ONCE)
-        if not most:
+        """
+        Do what is due about sessions of these shards.
+
+        Only new ones wait for room in the window: what ends others, CANCEL and BYE, is what makes room.
+        """
+        if not shards:
             return
-        due = sessions.due(self._store, shards, clock.now_ms(), most=most)
+        self.window.look(clock.monotonic())
+        due = sessions.due(self._store, shards, clock.now_ms(), most=_MOST_AT_ONCE)
         if due:
+            self._room = self.window.free
             self._work_off(due)
 
     def _work_off(self, due: Sequence[str]) -> None:
@@ -117,8 +133,12 @@ class SessionKeeper:
         if old is None:
             return None
         now_ms = clock.now_ms()
-        lives = self._effects.workers.lives(old.place)
-        taken = step(old, self._here, self._limits, worker_lives=lives, now_ms=now_ms)
+        if old.state == "gathering" and self._room <= 0:
+            taken = Step(old._replace(due_ms=now_ms + _FULL_WAIT_MS))
+        else:
+            lives = self._effects.workers.lives(old.place)
+            taken = step(old, self._here, self._limits, worker_lives=lives, now_ms=now_ms)
+            self._room -= taken.request is not None
         made[old.id] = _Made(old, taken)
         return Change(taken.session)
 
@@ -135,16 +155,17 @@ class SessionKeeper:
     def _send(self, session: Session, request: Request) -> None:
         """Send a request; one that cannot be sent is answered here as a silent next hop would."""
         cseq = session.dialog.local_cseq
-        reference = Reference(session.id, cseq, self._sender, request.method).pack()
+        now_ms = clock.now_ms()
+        reference = Reference(session.id, cseq, self._sender, request.method, now_ms).pack()
         self._counts.add("sip_requests_sent_total", request.method)
         self.window.sent()
         if session.state == "inviting":
             for stream in session.live:
-                metrics.observe("accepted_to_sent_seconds", clock.now_ms() - stream.accepted_ms)
+                metrics.observe("accepted_to_sent_seconds", now_ms - stream.accepted_ms)
         for stream in session.live:
             marks.mark(request.call_id, *ticket_delivery(stream.ticket), session.aor, _LONGEST_TRACE_S)
         if not ksr_writer.send(request, reference):
             unsent = Said(
-                cseq, _NOT_SENT, True, "could not be sent", "", 0, Heard("", 0, "", ""), b"", clock.now_ms()
+                cseq, _NOT_SENT, True, "could not be sent", "", 0, Heard("", 0, "", ""), b"", now_ms
             )
             KSR.mqueue.mq_add(ANSWERS, reference, pack_said(unsent))

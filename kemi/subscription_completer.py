@@ -130,7 +130,10 @@ class SubscriptionCompleter:
         answered: list[tuple[Reference, Answered]] = []
         while len(answered) < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(NOTIFIED)):
             answered.append((Reference.unpack(queued[0]), Answered.unpack(queued[1])))
-        _tell_windows(answered)
+        now_ms = clock.now_ms()
+        for reference, answer in answered:
+            name, is_answered = window_name(reference.sender), not answer.local
+            in_flight.end(name, reference.sent_ms, now_ms, is_answered=is_answered)
         if answered:
             self._store_answers(answered)
         return len(answered)
@@ -149,16 +152,6 @@ class SubscriptionCompleter:
             subscriptions.remove_all(self._store, over)
         except PushError as error:
             log.get().warning("notify_result_lost", problem=str(error), number=len(answered))
-
-
-def _tell_windows(answered: list[tuple[Reference, Answered]]) -> None:
-    """Tell the windows of the senders what has ended."""
-    now_ms = clock.now_ms()
-    for reference, answer in answered:
-        name, slot = window_name(reference.sender), in_flight.slot_of(reference.sent_ms)
-        in_flight.add_ended(name)
-        if not answer.local and in_flight.is_young(slot, now_ms):
-            in_flight.add_answered(name, slot)
 
 
 def _first_of_each(waiting: list[_Waiting]) -> tuple[dict[str, _Waiting], list[_Waiting]]:

@@ -73,14 +73,14 @@ class SubscriptionNotifier:
         self._counts = metrics.Counts()
 
     def send_due(self, shards: Sequence[int]) -> None:
-        """Send the NOTIFYs that are due in these shards, as far as the window allows."""
-        most = self.window.share(len(shards), _MOST_AT_ONCE)
-        if not most:
+        """End what has run out in these shards, and send due NOTIFYs, as far as the window allows."""
+        if not shards:
             return
-        due = subscriptions.due(self._store, shards, most=most)
+        chosen, most = self.window.share(shards, _MOST_AT_ONCE)
+        due = subscriptions.due(self._store, chosen or shards, most=most or _MOST_AT_ONCE)
         if due.run_out:
             subscriptions.change_all(self._store, dict.fromkeys(due.run_out, _run_out))
-        if due.owed:
+        if due.owed and chosen:
             self._send_all(due.owed)
 
     def _send_all(self, ids: Sequence[str]) -> None:

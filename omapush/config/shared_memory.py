@@ -11,8 +11,11 @@ _IN_FLIGHT_BYTES: Final = 45_000
 "What Kamailio holds for each request in flight (measured on 5.6.3)."
 PART: Final = 0.75
 "Of the memory, which requests in flight may take."
-_OF_NOTIFIES: Final = 4
-"One in so many of the requests that there is room for besides the windows may be a NOTIFY without content."
+_PARTS: Final = 4
+"""
+Of what there is room for besides the windows, one in so many may be a NOTIFY without content, and one an
+INVITE.
+"""
 _MOST: Final = 20_000
 "Silent requests of one sender process: each is sent eleven times, and its timers cost as well."
 
@@ -37,12 +40,17 @@ def silent_pushes(config: Config) -> int:
 
     That is what the memory has room for besides; 0: there is none. Each takes its place for 32 s.
     """
-    return _spare(config) - silent_notifies(config)
+    return _spare(config) - silent_notifies(config) - silent_invites(config)
 
 
 def silent_notifies(config: Config) -> int:
     """Return the same for NOTIFYs without content."""
-    return _spare(config) // _OF_NOTIFIES
+    return _spare(config) // _PARTS
+
+
+def silent_invites(config: Config) -> int:
+    """Return the same for INVITEs, which ring as well as stay unanswered."""
+    return _spare(config) // _PARTS if config.sessions.enabled else 0
 
 
 def _spare(config: Config) -> int:

@@ -184,9 +184,11 @@ class Device:
         """Requests of a method to this user, in order."""
         return [one for one in self.core.requests if one.method == method and self.aor in one.header("To")]
 
-    def wait(self, method: str, number: int = 1) -> list[SipText]:
+    def wait(self, method: str, number: int = 1, deadline_s: float = 10) -> list[SipText]:
         """The same, once there are so many."""
-        wait_until(lambda: len(self.all(method)) >= number, 10, lambda: f"{number} {method}: {self.known()}")
+        wait_until(
+            lambda: len(self.all(method)) >= number, deadline_s, lambda: f"{number} {method}: {self.known()}"
+        )
         return self.all(method)
 
     def known(self) -> list[str]:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from omapush.store import outbox
-from tests.fakes.sip_text import SipText
+from tests.conftest import MakeStack
+from tests.fakes.sip_text import SipText, reply
+from tests.harness.session_device import SESSIONS, Device, employ
 from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.subscriber import Subscriber, wants
@@ -68,3 +70,37 @@ def test_subscribers_are_told_while_more_than_a_window_of_others_are_silent(
         assert told.header("Subscription-State").startswith("active")
     told_silent = {one.header("Call-ID") for one in core.requests if ":quiet" in one.start_line}
     assert len(told_silent) > WINDOW
+
+
+def test_invites_that_ring_for_ever_end_in_time_and_others_get_their_turn(make_stack: MakeStack) -> None:
+    """With a window full of them, nothing else that was due about sessions was done: no CANCEL either."""
+    sessions = {**SESSIONS["sessions"], "window": 2, "answer_s": 2}
+    sip = {**SESSIONS["sip"], "senders": 1}
+    stack = make_stack({**SESSIONS, "sip": sip, "sessions": sessions}, parts=("redis", "sip", "notifier"))
+    employ(stack)
+    with SipPeer(stack.core_port) as core:
+        device = Device(stack, core)
+        ringing: dict[str, SipText] = {}
+
+        def policy(one: SipText) -> Says | None:
+            if ":quiet" not in one.header("To"):
+                return device.policy(one)
+            call_id = one.header("Call-ID")
+            if one.method == "INVITE":
+                ringing[call_id] = one
+                return Says(180, "Ringing")
+            if one.method == "CANCEL":
+                core.send(reply(ringing[call_id], 487, "Request Terminated", (), "quiet"), stack.sip)
+            return OK
+
+        core.policy = policy
+        quiet = [f"sip:quiet{i}@home1.example" for i in range(5)]
+        refs = [stack.submit(aor, b"x" * 3_000, app="large-once.ua") for aor in quiet]
+        wait_until(lambda: len(ringing) == 2, 10, "a window of them")
+        stack.submit(device.aor, b"x" * 3_000, app="large-once.ua")
+
+        assert device.wait("INVITE", deadline_s=20)
+        assert {stack.result(ref, deadline_s=20).state for ref in refs} == {"timeout"}
+        cancelled = [one.header("Call-ID") for one in core.requests if one.method == "CANCEL"]
+        assert sorted(cancelled) == sorted(ringing)
+        assert len(ringing) == len(quiet)
