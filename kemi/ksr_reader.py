@@ -332,7 +332,8 @@ def established() -> Said | None:
         return None
     cseq = number("$cs")
     heard = Heard(text("$tt"), cseq, text("$hdr(Contact)"), text("$(hdr(Record-Route)[*])"))
-    return Said(cseq, code, False, "", "", 0, heard, b"", clock.now_ms())
+    is_alone = KSR.tm.t_check_trans() <= 0
+    return Said(cseq, code, False, "", "", 0, heard, b"", clock.now_ms(), is_alone=is_alone)
 
 
 def final_answer() -> Answered:

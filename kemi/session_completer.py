@@ -25,7 +25,7 @@ from omapush import clock, log
 from omapush.errors import PushError
 from omapush.push.inbound import Answer
 from omapush.push.session import Session, id_of_call
-from omapush.push.session_answers import Said, end_of_fork, on_answer
+from omapush.push.session_answers import Said, left_to_us, on_answer
 from omapush.push.session_requests import Asked, comes_early, on_request
 from omapush.store import client, codec, sessions
 from omapush.store.sessions import Change, Moved
@@ -158,7 +158,7 @@ class SessionCompleter:
     # Forks ---------------------------------------------------------------------------------------
 
     def _take_forks(self) -> int:
-        """End the dialogs of devices that took an INVITE after another had; each repetition comes again."""
+        """Acknowledge what nobody else does, and end dialogs of forks; each repetition comes again."""
         found: list[tuple[str, Said]] = []
         while len(found) < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(FORKS)):
             found.append((queued[0], codec.said(base64.b64decode(queued[1]))))
@@ -168,7 +168,7 @@ class SessionCompleter:
             log.get().warning("session_not_stored", problem=str(error), number=len(found))
             return 0
         for session, (_, said) in zip(known, found, strict=True):
-            for request in end_of_fork(session, said) if session else ():
+            for request in left_to_us(session, said) if session else ():
                 self._counts.add("sip_requests_sent_total", request.method)
                 ksr_writer.send(request, OF_A_FORK)
         return len(found)

@@ -9,6 +9,7 @@ from omapush.protocol.name_addr import parse_list
 from omapush.protocol.sip_uri import address_of_record
 
 FIELD: Final = "P-Asserted-Identity"
+_SCHEMES: Final = ("sip:", "sips:", "tel:")
 _TOGETHER: Final = (frozenset({"sip", "tel"}), frozenset({"sips", "tel"}))
 
 
@@ -32,7 +33,8 @@ def identities(asserted: str) -> tuple[Identity, ...]:
     """
     Return who is asserted, in the order of the header: one identity, or one sip and one tel.
 
-    `asserted`: all values, joined by commas.
+    `asserted`: all values, joined by commas. Those of other schemes, such as `urn:`, say nothing to us and
+    are passed over (RFC 5876).
 
     Raises:
         NoIdentity: nobody, or a header that breaks these rules: rather than pick one of them.
@@ -41,10 +43,14 @@ def identities(asserted: str) -> tuple[Identity, ...]:
         raise NoIdentity(FIELD, "missing")
     try:
         found = tuple(
-            Identity(one.uri, address_of_record(one.uri, FIELD)) for one in parse_list(asserted, FIELD)
+            Identity(one.uri, address_of_record(one.uri, FIELD))
+            for one in parse_list(asserted, FIELD)
+            if one.uri.lower().startswith(_SCHEMES)
         )
     except MalformedSip as error:
         raise NoIdentity(error.field, error.problem) from None
+    if not found:
+        raise NoIdentity(FIELD, "names nobody by a sip, sips or tel URI")
     schemes = frozenset(one.aor.partition(":")[0] for one in found)
     if len(found) > 2 or (len(found) == 2 and schemes not in _TOGETHER):
         raise NoIdentity(FIELD, "not one identity, or one sip and one tel")

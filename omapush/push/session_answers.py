@@ -43,6 +43,8 @@ class Said(NamedTuple):
     body: bytes
     at_ms: int
     content_type: str = ""
+    is_alone: bool = False
+    "No transaction of Kamailio knows it, or any more: nobody but us acknowledges it."
 
 
 def on_answer(session: Session, said: Said, *, jitter: float) -> Session | None:
@@ -182,14 +184,19 @@ def _unfit(stream: Stream, code: int, why: str, at_ms: int) -> Stream:
     return stream._replace(state="ended", ending=Ending("sip", code, why, at_ms))
 
 
-def end_of_fork(session: Session, said: Said) -> tuple[Request, ...]:
+def left_to_us(session: Session, said: Said) -> tuple[Request, ...]:
     """
-    Return ACK and BYE for a device that took the INVITE after another had; nothing for the other itself.
+    Return what a 2xx to an INVITE asks for that Kamailio does not do by itself (RFC 3261 13.2.2.4).
 
-    Until it is known who was first, nothing is returned either: the device repeats its 200.
+    ACK again, when the device of the session repeats it after its transaction is over. ACK and BYE for a
+    device that took the INVITE after another had, or after it was given up because its process had died.
+    Until it is known who was first, or that nobody waits, nothing: the device repeats its 2xx.
     """
     dialog = session.dialog
-    if not dialog.remote_tag or said.heard.tag in ("", dialog.remote_tag) or said.cseq != _FIRST:
+    if dialog.remote_tag and said.heard.tag == dialog.remote_tag:
+        return _acknowledged_again(session, said) if said.is_alone else ()
+    is_given_up = said.is_alone and session.state == "ended"
+    if not (dialog.remote_tag or is_given_up) or not said.heard.tag or said.cseq != _FIRST:
         return ()
     try:
         fork = dialogs.established(dialog, said.heard)._replace(local_cseq=_FIRST - 1)
@@ -198,6 +205,16 @@ def end_of_fork(session: Session, said: Said) -> tuple[Request, ...]:
     except PushError:
         return ()
     return ack, bye
+
+
+def _acknowledged_again(session: Session, said: Said) -> tuple[Request, ...]:
+    if not 0 < said.cseq <= session.dialog.local_cseq:
+        return ()
+    try:
+        ack, _ = dialogs.compose(session.dialog._replace(local_cseq=said.cseq - 1), "ACK", ())
+    except PushError:
+        return ()
+    return (ack,)
 
 
 # Answers to a re-INVITE -------------------------------------------------------------------------------

@@ -191,6 +191,11 @@ class Device:
         )
         return self.all(method)
 
+    @property
+    def acknowledgements(self) -> int:
+        """ACKs that came for this user, repetitions included."""
+        return self.core.repeated("ACK", self.aor)
+
     def known(self) -> list[str]:
         return [one.start_line for one in self.core.requests if self.aor in one.header("To")]
 

@@ -69,6 +69,11 @@ class SipPeer:
                 first.setdefault((message.branch, message.method), message)
         return [message for key, message in first.items() if key not in self._forgotten]
 
+    def repeated(self, method: str, aor: str) -> int:
+        """How many requests of a method came with `aor` in To, repetitions included."""
+        came = [one for one in list(self._received) if one.is_request and one.method == method]
+        return sum(aor in one.header("To") for one in came)
+
     def forget(self) -> None:
         """Begin anew: neither what came so far is shown any more, nor what is repeated of it from now on."""
         came = list(self._received)

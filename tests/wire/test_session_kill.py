@@ -7,6 +7,7 @@ import pytest
 from tests.harness.session_device import OTHER_WORKER, SESSIONS, TAKES, Device, dismiss, employ
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Settings, Stack
+from tests.harness.wait import wait_until
 
 TWICE = "large-twice.ua"
 SETTINGS: Settings = {**SESSIONS, "delivery": {"lease_ms": 1_000}}
@@ -67,6 +68,40 @@ def test_kill_9_before_the_answer_has_the_push_invited_again(mortal: Device) -> 
     mortal.stack.start("sip")
 
     mortal.wait("INVITE", 2)
+    mortal.until("open", "agreed")
+    mortal.transferred()
+    assert mortal.stack.result(ref).state == "delivered"
+
+
+def test_an_answer_that_is_repeated_to_a_new_kamailio_is_acknowledged_again(mortal: Device) -> None:
+    """Its transaction died with the old one, and the ACK may have been lost on its way."""
+    ref = push(mortal)
+    mortal.until("open", "agreed")
+    mortal.stack.restart("sip")
+    before = mortal.acknowledgements
+
+    mortal.says(mortal.invite, mortal.takes(mortal.invite))
+
+    wait_until(lambda: mortal.acknowledgements == before + 1, 5, "another ACK")
+    assert not mortal.all("BYE")
+    mortal.transferred()
+    assert mortal.stack.result(ref).state == "delivered"
+
+
+def test_an_answer_to_an_invite_that_died_with_its_kamailio_is_ended_at_once(mortal: Device) -> None:
+    mortal.answers = [None]
+    ref = push(mortal, TWICE)
+    assert mortal.invite
+    mortal.stack.kill("sip")
+    mortal.answers = [TAKES]
+    mortal.stack.start("sip")
+    again = mortal.wait("INVITE", 2)[1]
+    first_tag, mortal.tag = mortal.tag, "late"
+    mortal.says(mortal.invite, mortal.takes(mortal.invite))
+    mortal.tag = first_tag
+
+    [bye] = mortal.wait("BYE")
+    assert bye.header("Call-ID") == mortal.invite.header("Call-ID") != again.header("Call-ID")
     mortal.until("open", "agreed")
     mortal.transferred()
     assert mortal.stack.result(ref).state == "delivered"

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omapush.push.session import LOST, REFUSED, Ending, Session, ended
-from omapush.push.session_answers import end_of_fork, on_answer
+from omapush.push.session_answers import left_to_us, on_answer
+from omapush.push.session_steps import over
 from tests.unit.push.sessions import AOR, NOW, TAG, after, gathering, inviting, said, sdp, stepped
 
 
@@ -143,16 +144,45 @@ def test_who_takes_it_second_gets_ack_and_bye() -> None:
     first = said(session)
     second = first._replace(heard=first.heard._replace(tag="second", record_route="<sip:a;lr>, <sip:b;lr>"))
 
-    ack, bye = end_of_fork(session, second)
+    ack, bye = left_to_us(session, second)
 
     assert ack.dialog is not None
     assert bye.dialog is not None
     assert (ack.method, ack.dialog.cseq, ack.dialog.remote_tag) == ("ACK", 1, "second")
     assert (bye.method, bye.dialog.cseq, bye.next_hop) == ("BYE", 2, "sip:b;lr")
-    assert end_of_fork(session, first) == ()
-    assert end_of_fork(inviting(), second) == ()
-    assert end_of_fork(session, second._replace(cseq=2)) == ()
-    assert end_of_fork(session, second._replace(heard=second.heard._replace(contact=""))) == ()
+    assert left_to_us(session, first) == ()
+    assert left_to_us(inviting(), second) == ()
+    assert left_to_us(session, second._replace(cseq=2)) == ()
+    assert left_to_us(session, second._replace(heard=second.heard._replace(contact=""))) == ()
+
+
+def test_an_answer_that_comes_after_its_transaction_is_acknowledged_again() -> None:
+    """RFC 3261 13.2.2.4: Kamailio does it for as long as it remembers the INVITE."""
+    session = answered(inviting(), body=sdp([7394]))
+    session = session._replace(dialog=session.dialog._replace(local_cseq=3))
+    again = said(session, cseq=2)._replace(is_alone=True)
+
+    (ack,) = left_to_us(session, again)
+
+    assert ack.dialog is not None
+    assert (ack.method, ack.dialog.cseq, ack.dialog.remote_tag, ack.request_uri) == (
+        "ACK",
+        2,
+        session.dialog.remote_tag,
+        session.dialog.remote_target,
+    )
+    assert left_to_us(session, again._replace(is_alone=False)) == ()
+    assert left_to_us(session, again._replace(cseq=4)) == ()
+
+
+def test_an_answer_to_an_invite_that_was_given_up_meanwhile_is_acknowledged_and_ended() -> None:
+    """Its process has died: nobody waits for the answer."""
+    given_up = over(inviting(), "its process died before the answer to the INVITE", NOW)
+    late = said(given_up, cseq=1)._replace(is_alone=True)
+
+    assert [one.method for one in left_to_us(given_up, late)] == ["ACK", "BYE"]
+    assert left_to_us(given_up, late._replace(is_alone=False)) == ()
+    assert left_to_us(inviting(), late) == ()
 
 
 # re-INVITE ----------------------------------------------------------------------------------------

@@ -217,6 +217,10 @@ def test_who_is_not_asserted_subscribes_to_nothing_whatever_from_says(asserted: 
 def test_the_asserted_identity_wins_over_from_and_from_counts_where_configuration_says_so() -> None:
     both = REQUEST._replace(asserted="<sip:bob@home1.example>, <tel:+15550100>")
     assert admitted(both).aor == "sip:bob@home1.example"
+    beside = REQUEST._replace(
+        asserted="<urn:service:x>, Bob <SIP:bob@home1.example>, <pres:carol@home1.example>"
+    )
+    assert admitted(beside).aor == "sip:bob@home1.example"  # RFC 5876
     lab = dataclasses.replace(TERMS, require_identity=False)
     assert admitted(REQUEST._replace(asserted=""), lab).aor == AOR
 
