@@ -17,6 +17,7 @@ from omapush.cli import receiver_options as options
 from omapush.cli import receiver_sessions as session_options
 from omapush.cli import terminal
 from omapush.cli.receiver_device import FILES, Behaviour, Reporter
+from omapush.errors import BadConfiguration
 from omapush.receiver import (
     Application,
     Credentials,
@@ -28,6 +29,7 @@ from omapush.receiver import (
     Receiver,
     RegistrationFailed,
     Senders,
+    TransportFailed,
     profile_server,
 )
 from omapush.receiver.fleet import Fleet, Plan
@@ -152,7 +154,7 @@ def run(
     no_report: session_options.NoReport = False,
     as_json: Annotated[bool, _Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Register a device and show each push, until Ctrl-C or SIGTERM; SIGUSR1 leaves or joins push."""
+    """Register a device and show each push, until Ctrl-C or SIGTERM; SIGUSR1 leaves push, SIGUSR2 moves."""
     log.setup("receiver", level="warning", form="logfmt")
     host, port = options.host_and_port(listen, "--listen")
     settings: dict[str, Any] = {
@@ -293,9 +295,7 @@ async def _run(
         if settings["register"]:
             reporter.happened("registering", {"uri": uri, "proxy": proxy})  # until nobody answers takes 32 s
         await running.enter_async_context(receiver)
-        host, port = receiver.address
-        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        reporter.happened("ready", {"uri": uri, "at": at, "applications": ",".join(apps)})
+        reporter.happened("ready", {"uri": uri, "at": _place(receiver), "applications": ",".join(apps)})
         await _until_stopped(receiver, reporter, stop)
     reporter.happened(
         "stopped",
@@ -311,23 +311,37 @@ async def _run(
 
 
 async def _until_stopped(receiver: Receiver, reporter: Reporter, stop: asyncio.Event) -> None:
-    """Wait for the end; each SIGUSR1 takes the device out of push, or back into it (PRA-REG-6)."""
-    toggles: asyncio.Queue[None] = asyncio.Queue()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, toggles.put_nowait, None)
+    """
+    Wait for the end. Each SIGUSR1 takes the device out of push, or back into it (PRA-REG-6).
 
-    async def toggle() -> None:
+    Each SIGUSR2 has it go on from the address that leads to the proxy now.
+    """
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+
+    async def obey() -> None:
         while True:
-            await toggles.get()
+            moves = await signals.get() is signal.SIGUSR2
             try:
-                await (receiver.leave_push() if receiver.agent.in_push else receiver.join_push())
-            except RegistrationFailed as error:
+                if moves:
+                    await receiver.move()
+                else:
+                    await (receiver.leave_push() if receiver.agent.in_push else receiver.join_push())
+            except (RegistrationFailed, TransportFailed, BadConfiguration) as error:
                 reporter.happened("registration_lost", {"uri": receiver.agent.uri, "reason": str(error)})
             else:
-                reporter.happened("in_push" if receiver.agent.in_push else "out_of_push", {})
+                in_push = "in_push" if receiver.agent.in_push else "out_of_push"
+                reporter.happened("moved" if moves else in_push, {"at": _place(receiver)} if moves else {})
 
-    toggling = asyncio.create_task(toggle())
+    obeying = asyncio.create_task(obey())
     await stop.wait()
-    toggling.cancel()
+    obeying.cancel()
+
+
+def _place(receiver: Receiver) -> str:
+    host, port = receiver.address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _fleet(fleet: Fleet, seconds: float, every: float, *, as_json: bool) -> int:

@@ -83,12 +83,14 @@ class ClientTransactions:
         try:
             async with asyncio.timeout(self._timers.longest_s):
                 if way.transport.reliable:
-                    waiting.over = way.transport, way.to
                     await way.transport.send(data(way.transport), way.to)
+                    waiting.over = way.transport, way.to
                 elif not await self._sent_as_large(data, way, waiting):
                     return await self._repeated(lambda: data(way.transport), way, waiting)
                 return await waiting.final
         except TimeoutError:
+            if way.large is not None and waiting.over is not None:
+                way.large.drop(way.to)  # it may lead nowhere since long ago
             raise NoAnswer(f"{method} to {way.to[0]}:{way.to[1]}: no answer") from None
         finally:
             waiting.final.cancel()
@@ -114,7 +116,6 @@ class ClientTransactions:
             return False
         if self._spared.get(way.to, 0.0) > clock.monotonic():
             return False
-        waiting.over = way.large, way.to
         try:
             await way.large.send(data(way.large), way.to)
         except TransportFailed as error:
@@ -122,8 +123,8 @@ class ClientTransactions:
             if len(self._spared) >= _MOST_SPARED:
                 self._spared.clear()
             self._spared[way.to] = clock.monotonic() + _SPARED_S
-            waiting.over = None
             return False
+        waiting.over = way.large, way.to
         return True
 
     async def _repeated(self, data: Callable[[], bytes], way: Way, waiting: _Waiting) -> SipMessage:

@@ -220,6 +220,11 @@ class StreamTransport(Transport):
     async def send(self, data: bytes, to: Address) -> None:
         (await self._connection(to)).write(data)
 
+    def drop(self, peer: Address) -> None:
+        """Have the next request to a peer go over a new connection."""
+        if (connection := self._by_peer.pop(peer, None)) is not None:
+            connection.transport.abort()
+
     def answer_anew(self, data: bytes, to: Address) -> None:
         """Send a response whose request came over a connection that is closed now (RFC 3261 18.2.2)."""
 

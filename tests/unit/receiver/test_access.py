@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from omapush.receiver import Listen, Push, Receiver, RegistrationFailed, Sessions
+from omapush.receiver import Endpoint, Listen, Push, Receiver, RegistrationFailed, Sessions, Timers
 from tests.fakes.sip_text import SipText
 from tests.harness.ports import free_port
 from tests.harness.sip_peer import SipPeer
@@ -204,6 +204,32 @@ def test_a_request_whose_connection_breaks_has_failed_at_once() -> None:
         server.close()
 
     asyncio.run(scenario())
+
+
+def test_a_large_request_without_answer_has_the_next_one_open_a_new_connection() -> None:
+    async def scenario(peer: SipPeer) -> int:
+        opened: list[asyncio.StreamWriter] = []
+        timers = Timers(t1_s=0.005)
+
+        async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            opened.append(writer)
+            while await reader.read(65_536):
+                pass
+            writer.close()
+
+        server = await asyncio.start_server(keep_silent, "127.0.0.1", peer.port)
+        proxy = f"sip:127.0.0.1:{peer.port}"
+        endpoint = Endpoint(proxy, Listen(), timers=timers)
+        await endpoint.start()
+        for _ in range(2):
+            with pytest.raises(RegistrationFailed, match="no answer"):
+                await Receiver(ALICE, proxy, MANY, endpoint=endpoint, timers=timers).start()
+        await endpoint.close()
+        server.close()
+        return len(opened)
+
+    with SipPeer(free_port(), policy=grant) as peer:
+        assert asyncio.run(scenario(peer)) == 2
 
 
 def test_an_answer_whose_connection_is_closed_goes_over_a_new_one_to_the_port_of_via() -> None:
