@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -139,3 +140,11 @@ def excerpt(content: bytes) -> str:
     text = content[: _EXCERPT * 4].decode("utf-8", "replace")
     shown = "".join(char if char.isprintable() else "." for char in text[:_EXCERPT])
     return shown + ("..." if len(text) > _EXCERPT else "")
+
+
+def until_signal() -> asyncio.Event:
+    """Return what is set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
