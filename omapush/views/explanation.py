@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from omapush import clock
 from omapush.config import Config
 from omapush.push import replacing
-from omapush.push.values import PENDING, Recipient, Result, ticket
+from omapush.push.values import PENDING, Delivery, Recipient, Result, ticket
 from omapush.store import outbox_views, pushes
 from omapush.store.client import Store
 from omapush.store.pushes import Known
@@ -22,6 +22,14 @@ _AT_A_RELAY: Final = (
     "A relay took it (202) and does not say whether the device got it.",
     "Nothing: it is not sent again, and its state is unknown in the end.",
 )
+
+
+class _Shard(NamedTuple):
+    """The user shard that a delivery is in."""
+
+    number: int
+    is_owned: bool
+    "Some sender process may take from it now."
 
 
 class Standing(NamedTuple):
@@ -55,15 +63,18 @@ def _standing(
     if result.state != PENDING:
         now, following = _ended(known, result), _telling(config, known, index)
     else:
-        shard = store.layout.ticket_shard(ticket(delivery))
-        owner = outbox_views.owners(store)[shard]
-        is_owned = int(owner.get("until_ms", 0)) > now_ms
         if replacing.is_at_a_relay(result):
             now, following = _AT_A_RELAY
         else:
-            now, following = _waiting(config, known, index, where, f"user shard {shard}", is_owned, now_ms)
+            shard = _shard_of(store, delivery, now_ms)
+            now, following = _waiting(config, known, index, where, shard, now_ms)
         following += f" It expires at {clock.iso(known.push.deliver_before_ms)}."
     return Standing(recipient.address, recipient.aor, result.state, result.code, where, now, following)
+
+
+def _shard_of(store: Store, delivery: Delivery, now_ms: int) -> _Shard:
+    number = store.layout.ticket_shard(ticket(delivery))
+    return _Shard(number, int(outbox_views.owners(store)[number].get("until_ms", 0)) > now_ms)
 
 
 def _ended(known: Known, result: Result) -> str:
@@ -89,7 +100,7 @@ def _telling(config: Config, known: Known, index: int) -> str:
 
 
 def _waiting(
-    config: Config, known: Known, index: int, where: str, shard: str, is_owned: bool, now_ms: int
+    config: Config, known: Known, index: int, where: str, shard: _Shard, now_ms: int
 ) -> tuple[str, str]:
     match where:
         case "taken":
@@ -111,14 +122,14 @@ def _waiting(
                 "It waits behind an earlier push to the same user: one MESSAGE at a time (RFC 3428).",
                 "It is sent when the earlier one has its answer.",
             )
-        case "ready" if is_owned:
+        case "ready" if shard.is_owned:
             return (
                 "It is next in the user's queue.",
-                f"The sender process that owns {shard} takes it at once.",
+                f"The sender process that owns user shard {shard.number} takes it at once.",
             )
         case "ready":
             return (
-                f"It is next in the user's queue, but no sender process owns {shard}.",
+                f"It is next in the user's queue, but no sender process owns user shard {shard.number}.",
                 "It is sent when Kamailio runs: omapush doctor tells what is wrong.",
             )
         case _:

@@ -95,40 +95,14 @@ class Sipp:
         screen = "" if code == 0 else self._process.log_tail()
         return Outcome(code, _read(self._messages), _read(self._errors) + screen)
 
+    def run(self) -> Outcome:
+        """Play the scenario to its end."""
+        with self:
+            return self.finish()
+
     def messages(self) -> str:
         """The trace so far."""
         return _read(self._messages)
-
-
-def run(
-    scenario: Path,
-    *,
-    folder: Path,
-    to: Address | None = None,
-    local_ip: str = "127.0.0.1",
-    local_port: int | None = None,
-    calls: int = 1,
-    rate: float | None = None,
-    keys: Mapping[str, str] | None = None,
-    inf: Sequence[Sequence[str]] | None = None,
-    tcp: bool = False,
-    deadline_s: float = 10.0,
-) -> Outcome:
-    """Play a scenario to its end."""
-    with Sipp(
-        scenario,
-        folder=folder,
-        to=to,
-        local_ip=local_ip,
-        local_port=local_port,
-        calls=calls,
-        rate=rate,
-        keys=keys,
-        inf=inf,
-        tcp=tcp,
-        deadline_s=deadline_s,
-    ) as sipp:
-        return sipp.finish()
 
 
 def _injection(rows: Sequence[Sequence[str]]) -> str:

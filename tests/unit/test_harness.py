@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import sipp
 from tests.harness.ports import free_port, free_ports, is_bound
 from tests.harness.processes import Process, ProcessEnded
 from tests.harness.sip_peer import SipPeer
 from tests.harness.sip_ping import answers_options
+from tests.harness.sipp import Sipp
 from tests.harness.wait import wait_until
 from tests.wire.requests import request
 
@@ -109,8 +109,8 @@ def test_a_process_inherits_the_environment_and_its_own_additions(tmp_path: Path
 
 
 def test_sipp_plays_both_sides_and_keeps_the_traces(tmp_path: Path) -> None:
-    with sipp.Sipp(SHARED / "uas-message.xml", folder=tmp_path, calls=3) as receiver:
-        sent = sipp.run(
+    with Sipp(SHARED / "uas-message.xml", folder=tmp_path, calls=3) as receiver:
+        sent = Sipp(
             SHARED / "uac-message.xml",
             folder=tmp_path,
             to=("127.0.0.1", receiver.port),
@@ -121,7 +121,7 @@ def test_sipp_plays_both_sides_and_keeps_the_traces(tmp_path: Path) -> None:
                 ["sip:bob@home1.example", "sip:two@h"],
             ],
             keys={"route": "", "params": ""},
-        )
+        ).run()
         received = receiver.finish()
 
     assert (sent.exit_code, received.exit_code) == (0, 0), f"{sent}{received}"
@@ -136,15 +136,15 @@ def test_a_message_without_asserted_identity_or_with_contact_fails_the_receiver(
     bare = tmp_path / "bare.xml"
     text = (SHARED / "uac-message.xml").read_text()
     bare.write_text(text.replace("      P-Asserted-Identity: <[field1]>\n", instead))
-    with sipp.Sipp(SHARED / "uas-message.xml", folder=tmp_path) as receiver:
-        sipp.run(
+    with Sipp(SHARED / "uas-message.xml", folder=tmp_path) as receiver:
+        Sipp(
             bare,
             folder=tmp_path,
             to=("127.0.0.1", receiver.port),
             inf=[["sip:alice@home1.example", "sip:mmsc@home1.example"]],
             keys={"route": "", "params": ""},
             deadline_s=1,
-        )
+        ).run()
         assert receiver.finish().exit_code == 1
 
 
@@ -153,14 +153,14 @@ def test_the_third_party_register_fails_when_another_expires_comes_back(tmp_path
     text = (SHARED / "as-takes-register.xml").read_text()
     for expires, code in (("[last_Expires:]", 0), ("Expires: 60", 255)):
         grant.write_text(text.replace("[last_Expires:]", expires))
-        with sipp.Sipp(grant, folder=tmp_path) as server:
-            told = sipp.run(
+        with Sipp(grant, folder=tmp_path) as server:
+            told = Sipp(
                 SHARED / "third-party-register.xml",
                 folder=tmp_path,
                 to=("127.0.0.1", server.port),
                 inf=[["sip:alice@home1.example", "sip:alice@127.0.0.1:5229", "mms.ua,ulp.ua"]],
                 keys={"expires": "720", "ue_expires": "600", "s_cscf": "127.0.0.1:6060"},
-            )
+            ).run()
             taken = server.finish()
         assert taken.exit_code == 0, taken
         assert told.exit_code == code, told
@@ -169,7 +169,7 @@ def test_the_third_party_register_fails_when_another_expires_comes_back(tmp_path
 
 def test_an_injection_field_with_a_semicolon_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="semicolon"):
-        sipp.Sipp(SHARED / "uac-message.xml", folder=tmp_path, inf=[["sip:a;b"]])
+        Sipp(SHARED / "uac-message.xml", folder=tmp_path, inf=[["sip:a;b"]])
 
 
 def test_nobody_answers_options_on_a_free_port() -> None:

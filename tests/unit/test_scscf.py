@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.handset import Answer, handset_in_thread
-from tests.harness import sipp
 from tests.harness.ports import free_port
 from tests.harness.scscf import Scscf
+from tests.harness.sipp import Outcome, Sipp
 
 SHARED = Path(__file__).parent.parent / "sipp-scenarios" / "_shared"
 ALICE, BOB = "sip:alice@home1.example", "sip:bob@home1.example"
@@ -18,7 +18,7 @@ MMSC = "sip:mmsc@home1.example"
 ORIG_MARK, TERM_MARK = ";s=2;h=0;d=0;a=00", ";s=4;h=0;d=1;a=00"
 
 StartScscf = Callable[..., Scscf]
-Send = Callable[..., sipp.Outcome]
+Send = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -54,22 +54,22 @@ def send(tmp_path: Path) -> Send:
         route: str = "",
         params: str = "",
         edit: tuple[str, str] = ("", ""),
-    ) -> sipp.Outcome:
+    ) -> Outcome:
         scenario = tmp_path / "message.xml"
         text = (SHARED / "uac-message.xml").read_text().replace(*edit)
         scenario.write_text(text.replace('response="200"', f'response="{expect}"'))
         keys = {"route": route, "params": params}
-        return sipp.run(scenario, folder=tmp_path, to=scscf.address, inf=[[to, sender]], keys=keys)
+        return Sipp(scenario, folder=tmp_path, to=scscf.address, inf=[[to, sender]], keys=keys).run()
 
     return send_message
 
 
 @pytest.fixture
-def application_server(tmp_path: Path, as_port: int) -> Callable[[str, int], sipp.Sipp]:
+def application_server(tmp_path: Path, as_port: int) -> Callable[[str, int], Sipp]:
     """An application server of SIPp: a scenario's name and how many requests it takes."""
 
-    def make(name: str, calls: int) -> sipp.Sipp:
-        return sipp.Sipp(SHARED / name, folder=tmp_path, local_port=as_port, calls=calls)
+    def make(name: str, calls: int) -> Sipp:
+        return Sipp(SHARED / name, folder=tmp_path, local_port=as_port, calls=calls)
 
     return make
 
@@ -120,7 +120,7 @@ def test_each_contact_keeps_its_own_tags_in_the_200(start: StartScscf) -> None:
 
 
 def test_the_as_is_told_of_registering_and_of_leaving(
-    start: StartScscf, application_server: Callable[[str, int], sipp.Sipp]
+    start: StartScscf, application_server: Callable[[str, int], Sipp]
 ) -> None:
     scscf = start()
     with application_server("as-takes-register.xml", 2) as server:
@@ -187,7 +187,7 @@ def test_the_answer_of_the_handset_comes_back(start: StartScscf, send: Send) -> 
 def test_criteria_bring_a_message_to_the_as_with_mark_and_served_user(
     start: StartScscf,
     send: Send,
-    application_server: Callable[[str, int], sipp.Sipp],
+    application_server: Callable[[str, int], Sipp],
     criteria: list[str],
     route: str,
     params: str,
@@ -230,7 +230,7 @@ def test_subscribe_of_a_user_goes_to_the_as_and_records_the_route(
     scenario = tmp_path / "as.xml"
     text = (SHARED / "as-takes-message.xml").read_text()
     scenario.write_text(text.replace('request="MESSAGE"', 'request="SUBSCRIBE"'))
-    with sipp.Sipp(scenario, folder=tmp_path, local_port=as_port) as server:
+    with Sipp(scenario, folder=tmp_path, local_port=as_port) as server:
         sent = send(scscf, ALICE, sender=ALICE, route="orig@", edit=("MESSAGE", "SUBSCRIBE"))
         taken = server.finish()
 
@@ -239,7 +239,7 @@ def test_subscribe_of_a_user_goes_to_the_as_and_records_the_route(
 
 
 def test_the_service_identity_leads_to_the_as(
-    start: StartScscf, send: Send, application_server: Callable[[str, int], sipp.Sipp]
+    start: StartScscf, send: Send, application_server: Callable[[str, int], Sipp]
 ) -> None:
     scscf = start()
     with application_server("uas-message.xml", 1) as server:
@@ -263,14 +263,14 @@ def test_a_request_inside_a_dialog_goes_to_its_contact(start: StartScscf, send: 
 def test_the_scscf_serves_tcp_as_well(start: StartScscf, tmp_path: Path) -> None:
     scscf = start()
     with handset_in_thread(ALICE, scscf.address) as alice:
-        outcome = sipp.run(
+        outcome = Sipp(
             SHARED / "uac-message.xml",
             folder=tmp_path,
             to=scscf.address,
             inf=[[ALICE, MMSC]],
             keys={"route": "", "params": ""},
             tcp=True,
-        )
+        ).run()
 
         assert outcome.exit_code == 0, str(outcome)
         assert len(alice.wait_for_pushes(1)) == 1

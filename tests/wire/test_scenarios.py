@@ -12,9 +12,8 @@ import pytest
 from omapush.push.values import Result
 from omapush.store import hosted, watches
 from tests.conftest import MakeStack
-from tests.harness import sipp
 from tests.harness.session_device import SESSIONS, employ, transferred
-from tests.harness.sipp import Sipp
+from tests.harness.sipp import Outcome, Sipp
 from tests.harness.stack import Settings, Stack
 from tests.harness.wait import wait_until
 
@@ -133,15 +132,15 @@ def test_the_behaviour_in_the_folders_name_happens(
         assert (None if record is None else [contact.uri for contact in record.contacts]) == contacts
 
 
-def registered(aor: str, stack: Stack, folder: Path) -> sipp.Outcome:
+def registered(aor: str, stack: Stack, folder: Path) -> Outcome:
     """The S-CSCF whose address is the stack's next hop registers a user with one device."""
-    return sipp.run(
+    return Sipp(
         FOLDER / "_shared" / "third-party-register.xml",
         folder=folder,
         to=stack.sip,
         inf=[[aor, "sip:first@127.0.0.1:5092", "mms.ua"]],
         keys={"expires": "720", "ue_expires": "600", "s_cscf": f"127.0.0.1:{stack.core_port}"},
-    )
+    ).run()
 
 
 def state_of(stack: Stack, aor: str) -> str:
