@@ -130,7 +130,8 @@ class BoundedConnection(StrictConnection):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
         self._count(len(name) + len(value) + len(b": \r\n"))
-        super().on_header(name, value)
+        if not self.is_headed:  # one behind the body says nothing about the request (RFC 9110 6.5.1)
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()

@@ -9,6 +9,7 @@ with every request, is served as if it had not asked.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import httptools
@@ -16,7 +17,7 @@ import httptools
 from omapush.pap_http.shedding import SheddingConnection
 
 _VERSIONS: Final = ("1.0", "1.1")
-_ONCE: Final = (b"host", b"content-type", b"authorization")
+_ONCE: Final = (b"host", b"transfer-encoding", b"content-type", b"authorization")
 "Fields with one value, of which others may have read another one than we (RFC 9110 5.3)."
 # uri-host [":" port], or nothing                           RFC 9110 7.2, RFC 3986 3.2.2
 _HOST: Final = re.compile(
@@ -24,6 +25,11 @@ _HOST: Final = re.compile(
 )
 _CONNECT: Final = b"CONNECT"
 _OF_UPGRADE: Final = frozenset({b"upgrade", b"http2-settings"})
+
+
+@lru_cache(maxsize=256)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 class Refusal(NamedTuple):
@@ -41,7 +47,7 @@ class StrictConnection(SheddingConnection):
 
     refusal = _BROKEN
     "Why the current request is not read to its end, should that happen."
-    _is_headed = False
+    is_headed = False
     "Whether the head of the current request has come to its end: what comes now as a field is a trailer."
     _is_read_again = False
     "Whether the head of the current request is given to a new parser, without the wish to upgrade."
@@ -49,37 +55,33 @@ class StrictConnection(SheddingConnection):
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
         self._unset_keepalive_if_required()
-        rest: bytes | None = data
-        while rest is not None:
-            rest = self._fed(rest)
+        rest = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._begun_again() + rest[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self.send_400_response(self.refusal.why)
+                rest = b""
 
-    def _fed(self, data: bytes) -> bytes | None:
-        """What is to be given to the parser next; None: nothing."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._is_read_again = False
-            head = self._head_without_upgrade()
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the library has it
-            return head + data[upgrade.args[0] :]
-        except httptools.HttpParserError:
-            self.send_400_response(self.refusal.why)
-        return None
+    def _begun_again(self) -> bytes:
+        """Have a new parser; return what it is to be given first."""
+        self._is_read_again = False
+        head = self._head_without_upgrade()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the library has it
+        return head
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self.refusal, self._is_headed = _BROKEN, False
+        self.refusal, self.is_headed = _BROKEN, False
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head; one behind the body says nothing about the request (RFC 9110 6.5.1)."""
-        if not self._is_headed:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Refuse what is wrong, and begin to answer the rest."""
-        self._is_headed = True
+        self.is_headed = True
         wrong = self._wrong()
         if wrong is not None:
             self.refuse(*wrong)
@@ -104,17 +106,19 @@ class StrictConnection(SheddingConnection):
         version = self.parser.get_http_version()
         if version not in _VERSIONS:
             return Refusal(505, "the version of HTTP has to be 1.1 or 1.0")
-        names = [name for name, _ in self.headers]
-        for name in _ONCE:
-            if names.count(name) > 1:
-                return Refusal(400, f"{name.decode().title()}: comes twice")
-        for name, value in self.headers:
-            if name == b"host" and _HOST.fullmatch(value) is None:
-                return Refusal(400, "Host: is no host")
-            if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-                return Refusal(501, "Transfer-Encoding: chunked alone is taken")
-        if version == "1.1" and b"host" not in names:
+        fields = dict(self.headers)
+        if len(fields) < len(self.headers):
+            names = [name for name, _ in self.headers]
+            for name in _ONCE:
+                if names.count(name) > 1:
+                    return Refusal(400, f"{name.decode().title()}: comes twice")
+        host, coding = fields.get(b"host"), fields.get(b"transfer-encoding")
+        if host is None and version == "1.1":
             return Refusal(400, "Host: missing")
+        if host is not None and not _is_host(host):
+            return Refusal(400, "Host: is no host")
+        if coding is not None and coding.strip().lower() != b"chunked":
+            return Refusal(501, "Transfer-Encoding: chunked alone is taken")
         return None
 
     def _head_without_upgrade(self) -> bytes:
