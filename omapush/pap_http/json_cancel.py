@@ -6,11 +6,12 @@ import asyncio
 from typing import Annotated, Any
 
 from litestar import Request, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from omapush.pap_http import media
 from omapush.pap_http.audited import told
+from omapush.pap_http.json_parameters import PushName
 from omapush.pap_http.json_paths import JSON_ROOT, unescaped
 from omapush.pap_http.json_pushes import find
 from omapush.pap_http.json_route import JsonRoute
@@ -72,7 +73,7 @@ class JsonCancel(JsonRoute):
         responses=_REFUSED,
     )
     async def cancel(
-        self, request: Request[Account, Any, Any], push: FromPath[str], data: JSONBody[Cancel]
+        self, request: Request[Account, Any, Any], push: PushName, data: JSONBody[Cancel]
     ) -> CancelState:
         """Take a push back; whoever is answered with 1000 never gets it, however often this is asked."""
         name = unescaped(push, "push")

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final
 
 from litestar import Request, Response, delete, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from omapush.errors import NotKnown, PeerIsWrong, shortened
 from omapush.pap_http import media
+from omapush.pap_http.json_parameters import After, Limit, ListName
 from omapush.pap_http.json_paths import JSON_ROOT, cursor, location, unescaped, user_of
 from omapush.pap_http.json_route import JsonRoute
-from omapush.pap_http.json_values import MOST
 from omapush.pap_http.parts import parts_of
 from omapush.pap_http.problems import refusals
 from omapush.push.acceptance import LIST_NAME, NotAllowed, NotPossible
@@ -93,8 +93,8 @@ class JsonLists(JsonRoute):
     async def show_all(
         self,
         request: Request[Account, Any, Any],
-        after: FromQuery[str] = "",
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
+        after: After = "",
+        limit: Limit = 100,
     ) -> ListPage:
         """Return the initiator's lists in order of their names."""
         store, name = parts_of(request).store, _after(after)
@@ -103,9 +103,7 @@ class JsonLists(JsonRoute):
         return ListPage([DistributionList(*one) for one in found], following)
 
     @put("/{name:str}", name="list_create", operation_id="list_create", responses=_CREATING)
-    async def create(
-        self, request: Request[Account, Any, Any], name: FromPath[str]
-    ) -> Response[DistributionList]:
+    async def create(self, request: Request[Account, Any, Any], name: ListName) -> Response[DistributionList]:
         """Create a list, 201; 200 when it is there already, and stays as it is."""
         named, parts = _name(name), parts_of(request)
         most = parts.config.api.max_lists
@@ -121,7 +119,7 @@ class JsonLists(JsonRoute):
         )
 
     @get("/{name:str}", name="list_show", operation_id="list_show", responses=_REFUSALS)
-    async def show(self, request: Request[Account, Any, Any], name: FromPath[str]) -> DistributionList:
+    async def show(self, request: Request[Account, Any, Any], name: ListName) -> DistributionList:
         """Return a list and how many members it has."""
         found = await asyncio.to_thread(lists.show, parts_of(request).store, request.user.name, _name(name))
         if found is None:
@@ -129,7 +127,7 @@ class JsonLists(JsonRoute):
         return DistributionList(*found)
 
     @delete("/{name:str}", name="list_delete", operation_id="list_delete", responses=_REFUSALS)
-    async def delete(self, request: Request[Account, Any, Any], name: FromPath[str]) -> None:
+    async def delete(self, request: Request[Account, Any, Any], name: ListName) -> None:
         """Delete a list; pushes that were accepted for it go on."""
         if not await asyncio.to_thread(lists.delete, parts_of(request).store, request.user.name, _name(name)):
             raise _unknown(name)
@@ -138,9 +136,9 @@ class JsonLists(JsonRoute):
     async def members(
         self,
         request: Request[Account, Any, Any],
-        name: FromPath[str],
-        after: FromQuery[str] = "",
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
+        name: ListName,
+        after: After = "",
+        limit: Limit = 100,
     ) -> MemberPage:
         """Return members in order of their addresses."""
         store, owner, named, behind = parts_of(request).store, request.user.name, _name(name), _after(after)
@@ -158,7 +156,7 @@ class JsonLists(JsonRoute):
         responses=_CHANGING,
     )
     async def change(
-        self, request: Request[Account, Any, Any], name: FromPath[str], data: JSONBody[MemberChange]
+        self, request: Request[Account, Any, Any], name: ListName, data: JSONBody[MemberChange]
     ) -> ChangedList:
         """Take members out and put others in; with one that is wrong nothing is changed."""
         parts, account, named = parts_of(request), request.user, _name(name)

@@ -7,13 +7,13 @@ import re
 from typing import Annotated, Any, Final
 
 from litestar import Request, get
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import QueryParameter
 
+from omapush.pap_http.json_parameters import After, Limit, PushName
 from omapush.pap_http.json_paths import JSON_ROOT, cursor, unescaped
 from omapush.pap_http.json_pushes import UNKNOWN, find
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import (
-    MOST,
     EventPage,
     RecipientPage,
     RecipientState,
@@ -41,10 +41,12 @@ class JsonPushPages(JsonRoute):
     async def recipients(
         self,
         request: Request[Account, Any, Any],
-        push: FromPath[str],
-        in_state: Annotated[State | None, QueryParameter(name="state")] = None,
-        after: FromQuery[str] = "",
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
+        push: PushName,
+        in_state: Annotated[
+            State | None, QueryParameter(name="state", description="Only recipients in it.")
+        ] = None,
+        after: After = "",
+        limit: Limit = 100,
     ) -> RecipientPage:
         """Return recipients in the order in which they were given, of all states or of one."""
         store, name = parts_of(request).store, unescaped(push, "push")
@@ -56,9 +58,9 @@ class JsonPushPages(JsonRoute):
     async def events(
         self,
         request: Request[Account, Any, Any],
-        push: FromPath[str],
-        after: FromQuery[str] = "",
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
+        push: PushName,
+        after: After = "",
+        limit: Limit = 100,
     ) -> EventPage:
         """Return lines of the event log in the order in which they were written."""
         store, name = parts_of(request).store, unescaped(push, "push")

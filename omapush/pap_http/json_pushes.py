@@ -9,12 +9,13 @@ from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from omapush import clock, log
 from omapush.errors import NotKnown, shortened
 from omapush.pap_http import json_push_list, media
 from omapush.pap_http.audited import told
+from omapush.pap_http.json_parameters import After, Limit, PushName
 from omapush.pap_http.json_paths import JSON_ROOT, location, unescaped
 from omapush.pap_http.json_push_list import PushPage
 from omapush.pap_http.json_route import JsonRoute
@@ -112,13 +113,21 @@ class JsonPushes(JsonRoute):
     async def show_all(
         self,
         request: Request[Account, Any, Any],
-        in_state: Annotated[PushListState | None, QueryParameter(name="state")] = None,
-        application: FromQuery[str] = "",
-        recipient: FromQuery[str] = "",
-        since: FromQuery[datetime | None] = None,
-        until: FromQuery[datetime | None] = None,
-        after: FromQuery[str] = "",
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
+        in_state: Annotated[
+            PushListState | None, QueryParameter(name="state", description="Only pushes in it.")
+        ] = None,
+        application: Annotated[str, QueryParameter(description="Only those of this push application.")] = "",
+        recipient: Annotated[
+            str, QueryParameter(description="Only pushes to this address, in any form that pushes take.")
+        ] = "",
+        since: Annotated[
+            datetime | None, QueryParameter(description="Only those accepted then or later.")
+        ] = None,
+        until: Annotated[
+            datetime | None, QueryParameter(description="Only those accepted then or earlier.")
+        ] = None,
+        after: After = "",
+        limit: Limit = 100,
     ) -> PushPage:
         """Return the initiator's pushes, newest first; `since` and `until` are about their acceptance."""
         wanted = json_push_list.wanted(in_state, application, recipient, since, until)
@@ -127,7 +136,10 @@ class JsonPushes(JsonRoute):
 
     @get("/{push:str}", name="push_show", operation_id="push_show", responses=UNKNOWN)
     async def show(
-        self, request: Request[Account, Any, Any], push: FromPath[str], events: FromQuery[bool] = False
+        self,
+        request: Request[Account, Any, Any],
+        push: PushName,
+        events: Annotated[bool, QueryParameter(description="With its event log.")] = False,
     ) -> PushState:
         """Return a push by its push-id or reference, with the state of each recipient."""
         store = parts_of(request).store
@@ -137,7 +149,7 @@ class JsonPushes(JsonRoute):
     @post(
         "/{push:str}/pause", status_code=200, name="push_pause", operation_id="push_pause", responses=_STEERED
     )
-    async def pause(self, request: Request[Account, Any, Any], push: FromPath[str]) -> PushState:
+    async def pause(self, request: Request[Account, Any, Any], push: PushName) -> PushState:
         """Send nothing more of a push to subscribers until it is resumed; what is on its way is answered."""
         return await _steered(request, push, "paused")
 
@@ -148,14 +160,14 @@ class JsonPushes(JsonRoute):
         operation_id="push_resume",
         responses=_STEERED,
     )
-    async def resume(self, request: Request[Account, Any, Any], push: FromPath[str]) -> PushState:
+    async def resume(self, request: Request[Account, Any, Any], push: PushName) -> PushState:
         """Go on with a push that is paused."""
         return await _steered(request, push, "running")
 
     @post(
         "/{push:str}/abort", status_code=200, name="push_abort", operation_id="push_abort", responses=_STEERED
     )
-    async def abort(self, request: Request[Account, Any, Any], push: FromPath[str]) -> PushState:
+    async def abort(self, request: Request[Account, Any, Any], push: PushName) -> PushState:
         """End a push to subscribers for all to whom nothing was sent yet."""
         return await _steered(request, push, "aborted")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from litestar import Request, get
-from litestar.params import FromPath
+from litestar.params import PathParameter
 from msgspec import Struct
 
 from omapush import clock
@@ -60,7 +60,13 @@ class JsonRegistrations(JsonRoute):
     tags = ("registrations",)
 
     @get("/{aor:str}", name="registration_show", operation_id="registration_show", responses=_REFUSALS)
-    async def show(self, request: Request[Account, Any, Any], aor: FromPath[str]) -> RegistrationState:
+    async def show(
+        self,
+        request: Request[Account, Any, Any],
+        aor: Annotated[
+            str, PathParameter(description="Address of a user, in any form that pushes take, escaped.")
+        ],
+    ) -> RegistrationState:
         """Return whether a user is registered, and with which of the initiator's applications."""
         user = user_of(unescaped(aor, "aor"), "aor")
         if not request.user.may_reach(user):

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from litestar import Request, delete, get
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from omapush import clock
 from omapush.errors import NotKnown, PeerIsWrong, shortened
+from omapush.pap_http.json_parameters import After, Limit
 from omapush.pap_http.json_paths import JSON_ROOT, cursor, user_of
 from omapush.pap_http.json_route import JsonRoute
 from omapush.pap_http.json_values import moment
@@ -69,10 +70,12 @@ class JsonSubscriptions(JsonRoute):
     async def show(
         self,
         request: Request[Account, Any, Any],
-        aor: FromQuery[str] = "",
-        application: FromQuery[str] = "",
-        after: FromQuery[str] = "",
-        limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 100,
+        aor: Annotated[
+            str, QueryParameter(description="Only those of this user; needed without `application`.")
+        ] = "",
+        application: Annotated[str, QueryParameter(description="Only those of this push application.")] = "",
+        after: After = "",
+        limit: Limit = 100,
     ) -> SubscriptionPage:
         """Return the subscriptions of a user, or those to an application, page by page."""
         account, store = request.user, parts_of(request).store
@@ -89,8 +92,11 @@ class JsonSubscriptions(JsonRoute):
     async def end(
         self,
         request: Request[Account, Any, Any],
-        id: FromPath[str],
-        reason: FromQuery[Literal["rejected", "deactivated", "noresource"]] = "rejected",
+        id: Annotated[str, PathParameter(description="`id` of a subscription, escaped.")],
+        reason: Annotated[
+            Literal["rejected", "deactivated", "noresource"],
+            QueryParameter(description="What the device is told (RFC 6665 4.1.3)."),
+        ] = "rejected",
     ) -> None:
         """End a subscription; the device is told so, with the reason that its next step depends on."""
         await asyncio.to_thread(_end, parts_of(request).store, request.user, id, reason)

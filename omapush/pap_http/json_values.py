@@ -29,9 +29,10 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     application: Annotated[str, Meta(min_length=1, description="Push application, such as mms.ua.")]
     content_type: Annotated[str, Meta(min_length=1, description="Travels to the device as it is.")]
-    to: Annotated[list[str], Meta(min_length=1, description="Recipients: sip, sips or tel URIs.")] | None = (
-        None
-    )
+    to: (
+        Annotated[list[str], Meta(min_length=1, description="1 to 10,000 recipients: sip, sips or tel URIs.")]
+        | None
+    ) = None
     lists: Annotated[
         list[str], Meta(max_length=100, description="Your distribution lists whose members get it, too.")
     ] = []
@@ -39,13 +40,19 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, Meta(description="Instead of to: for all subscribers of the application, as they are then.")
     ] = False
     content: Annotated[str | None, Meta(description="Content that is text; sent as UTF-8.")] = None
-    content_base64: Annotated[bytes | None, Meta(description="Any other content.")] = None
+    content_base64: Annotated[
+        bytes | None, Meta(description="Any other content, in base64 (RFC 4648 4).")
+    ] = None
     content_headers: Annotated[
         dict[str, str],
         Meta(description="Content-Language, -Encoding, -Disposition and -Description, X-Wap-*."),
     ] = {}
     push_id: Annotated[
-        str | None, Meta(description="Your own name for it, which makes repeating safe; else we make one.")
+        str | None,
+        Meta(
+            description="1 to 256 characters: your own name for it, which makes repeating safe; "
+            "else we make one."
+        ),
     ] = None
     method: Annotated[
         Method | None,
@@ -54,20 +61,37 @@ class NewPush(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "else the server chooses."
         ),
     ] = None
-    deliver_before: Annotated[datetime, Meta(tz=True)] | None = None
+    deliver_before: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True, description="Nothing is sent from then on; else seven days, or as the operator says."
+            ),
+        ]
+        | None
+    ) = None
     notify_url: Annotated[str, Meta(min_length=1, description="Where results are posted.")] | None = None
     notify_as: Annotated[
         Literal["pap", "json"], Meta(description="As PAP documents, or signed and as JSON.")
     ] = "pap"
-    delivery_method: Literal["confirmed", "preferconfirmed", "unconfirmed", "notspecified"] = "notspecified"
-    priority: Literal["high", "medium", "low"] = "medium"
-    deliver_after: Annotated[datetime, Meta(tz=True)] | None = None
+    delivery_method: Annotated[
+        Literal["confirmed", "preferconfirmed", "unconfirmed", "notspecified"],
+        Meta(description="With confirmed or notspecified a relay that stores the push (202) is no delivery."),
+    ] = "notspecified"
+    priority: Annotated[
+        Literal["high", "medium", "low"], Meta(description="high goes before medium, and that before low.")
+    ] = "medium"
+    deliver_after: (
+        Annotated[datetime, Meta(tz=True, description="Nothing is sent before; earlier than deliver_before.")]
+        | None
+    ) = None
     replace_key: (
         Annotated[
             str,
             Meta(
                 min_length=1,
-                description="The newest push to the application with this key is the only one that waits.",
+                description="1 to 64 characters: of your pushes to the application with the same key, "
+                "only the newest waits.",
             ),
         ]
         | None

@@ -106,6 +106,24 @@ def test_the_root_of_the_interface_speaks_json_too() -> None:
     assert refused("GET", "/v1", 404) == ("", "there is no such path")
 
 
+def test_the_description_says_of_each_parameter_and_member_what_it_is_for() -> None:
+    described = asked("GET", "/schema").json()
+    parameters = [
+        (path, one["name"], one.get("description"))
+        for path, methods in described["paths"].items()
+        for method in methods.values()
+        for one in method.get("parameters", ())
+    ]
+    members = [
+        (name, member, schema.get("description"))
+        for name in ("NewPush", "Cancel", "MemberChange")
+        for member, schema in described["components"]["schemas"][name]["properties"].items()
+    ]
+
+    assert len(parameters) > 20
+    assert [one for one in parameters + members if not one[2]] == []
+
+
 @pytest.mark.parametrize("name", ["replaces", "replace_key", "notify_url"])
 def test_a_name_that_is_empty_is_not_one_that_is_left_out(name: str) -> None:
     """A replacement without what it replaces would be a second push."""
