@@ -36,11 +36,12 @@ class SipPeer:
 
     def __init__(self, port: int = 0, *, host: str = "127.0.0.1", policy: Policy = lambda _: OK) -> None:
         self.policy = policy
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
         self._socket.bind((host, port))
         self._socket.settimeout(0.1)
-        self.address: Address = self._socket.getsockname()
+        self.address: Address = self._socket.getsockname()[:2]
         self._received: list[SipText] = []
         self._forgotten: set[tuple[str, str]] = set()
         self._caught_up = threading.Semaphore(0)
