@@ -24,9 +24,7 @@ def fleet(
     proxy: arguments.Proxy,
     count: Annotated[int, _Option(min=1, help="Devices.")] = 1000,
     uri: Annotated[str, _Option(help="Their identities; {n} is the number.")] = "sip:device{n}@home1.example",
-    apps: Annotated[
-        list[str] | None, typer.Option("--app", help="Push application of all. Repeatable.")
-    ] = None,
+    apps: Annotated[list[str] | None, _Option("--app", help="Push application of all. Repeatable.")] = None,
     sockets: Annotated[int, _Option(min=1, help="Sockets that they share.")] = 1,
     at_once: Annotated[int, _Option(min=1, help="REGISTERs under way.")] = 100,
     seconds: Annotated[float, _Option(help="End after so long; 0: at Ctrl-C or SIGTERM.")] = 0.0,
