@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -53,6 +54,8 @@ class Agent:
         self.settled = asyncio.Event()
         "Not set while the device moves: only REGISTER goes out from an address that nobody knows yet."
         self.settled.set()
+        self.dropped_contacts: deque[str] = deque(maxlen=32)
+        "Those of earlier addresses, which the device has removed: that they end says nothing of this one."
         self.service_route: tuple[str, ...] = ()
         self.contact_user = SipUri.parse(settings.uri, "uri").user.partition(":")[0] or "device"
 

@@ -7,7 +7,7 @@ from then on, and its next REGISTER may be days away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, Literal, NamedTuple
 
 from omapush import log
@@ -39,9 +39,11 @@ class Verdict(NamedTuple):
 KEPT: Final = Verdict("kept")
 
 
-def judge(document: RegInfo, aor: str, contact: str, instance: str) -> Verdict:
+def judge(document: RegInfo, aor: str, contact: str, instance: str, dropped: Collection[str] = ()) -> Verdict:
     """
     Return what a reg event document means for the device at `contact` (RFC 3680 5.1, 5.2).
+
+    `dropped`: contacts that the device had before, and has removed itself.
 
     Only what says that the binding is over counts: a contact that is missing may just be written otherwise.
     """
@@ -50,7 +52,7 @@ def judge(document: RegInfo, aor: str, contact: str, instance: str) -> Verdict:
         (registration, each)
         for registration in ours
         for each in registration.contacts
-        if _is_ours(each, contact, instance)
+        if _is_ours(each, contact, instance) and (each.uri == contact or each.uri not in dropped)
     ]
     for registration, each in found:
         if each.state == "active" and registration.state != "terminated":
@@ -117,7 +119,7 @@ class RegEvent:
                 "reginfo_unread", aor=agent.uri, problem=str(error), action="nothing is changed"
             )
             return Answer(200, "OK")
-        verdict = judge(document, agent.uri, agent.contact_uri, agent.instance)
+        verdict = judge(document, agent.uri, agent.contact_uri, agent.instance, agent.dropped_contacts)
         if verdict.kind != "kept":
             self._taken_away(verdict)
         return Answer(200, "OK")

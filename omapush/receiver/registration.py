@@ -186,6 +186,7 @@ class Registration:
         agent = self._agent
         contact = agent.contact_uri
         self._contacts = [*[one for one in self._contacts if one != contact][-_MOST_FORMER:], contact]
+        agent.dropped_contacts.extend(self._contacts[:-1])
         return [
             ("Contact", f"<{contact}>{agent.feature_tags()};expires={expires_s}"),
             *(("Contact", f"<{former}>;expires=0") for former in self._contacts[:-1]),

@@ -257,3 +257,26 @@ def test_pushes_follow_a_device_to_its_new_address(
         ]
         assert len(device.told("subscribed")) == 1  # the same dialog
         assert [push.content for push in device.wait_for_pushes(3)] == [b"here", b"there", b"there"]
+
+
+@pytest.mark.req("PRA-REG-1", "PRA-REG-8", "PRA-MSG-3")
+def test_no_push_is_lost_or_shown_twice_while_a_device_moves_on_and_on(
+    stack: Stack, scscf: Scscf, aor: str
+) -> None:
+    """And its own reg event, which tells of each binding that it removes, does not send it away."""
+    settings: dict[str, Any] = {"watch_registration": True, "subscribe_to": (("mms.ua", PSA),)}
+    with receiver_in_thread(aor, proxy(scscf), apps=("mms.ua", "marked.ua"), **settings) as device:
+        known_to(stack, aor)
+        wait_until(lambda: len(device.told("subscribed")) == 2, 10, "content and reg event")
+        refs = []
+        for number in range(40):
+            if number % 8 == 4:
+                device.call(device.receiver.move(f"127.0.0.{2 + number // 8}"))
+            app = ("mms.ua", "marked.ua")[number % 2]
+            refs.append(stack.submit(aor, f"push {number}".encode(), app=app))
+
+        assert {stack.result(ref, 30).state for ref in refs} == {"delivered"}
+        contents = [push.content for push in device.wait_for_pushes(len(refs))]
+        assert sorted(contents) == sorted(f"push {number}".encode() for number in range(len(refs)))
+        assert device.told("registration_lost") == []
+        assert len(device.told("subscribed")) == 2

@@ -52,6 +52,21 @@ def test_only_what_says_that_the_binding_is_over_ends_it(
     assert judged(registration(ALICE, *contacts, state=state)) == verdict
 
 
+@pytest.mark.parametrize(
+    ("uri", "verdict"),
+    [
+        ("sip:alice@192.0.2.7:5066", KEPT),
+        (HERE, Verdict("gone", 0, "unregistered")),
+        ("sip:alice@192.0.2.8:5066", Verdict("gone", 0, "unregistered")),
+    ],
+)
+def test_a_contact_that_the_device_has_removed_itself_ends_nothing(uri: str, verdict: Verdict) -> None:
+    """It may stand alone in a document, for one with partial state tells only what has changed."""
+    told = registration(ALICE, ended("unregistered", uri, MINE))
+    dropped = ["sip:alice@192.0.2.7:5066", HERE]
+    assert judge(read(reginfo(1, told)), ALICE, HERE, DEVICE, dropped) == verdict
+
+
 def test_what_is_said_of_others_in_the_implicit_set_is_not_about_this_identity() -> None:
     theirs = registration("sip:bob@home1.example", ended("rejected"), state="terminated")
     ours = registration("sip:ALICE@home1.example;user=phone", contact(HERE))
