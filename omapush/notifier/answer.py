@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
 from omapush.errors import PushError, shortened
@@ -12,7 +11,6 @@ from omapush.protocol import pap_values as pap
 LARGEST: Final = 65_536
 "Bytes of an answer that are read; what is longer is not looked into."
 _REFUSING_CLASSES: Final = (3, 4)
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")  # delay-seconds  RFC 9110 10.2.3
 
 
 class Answer(NamedTuple):
@@ -26,16 +24,15 @@ class Answer(NamedTuple):
     "Not before so long it wants to be asked again; 0: it does not say."
 
 
-def read(status: int, content_type: str, body: bytes, retry_after: str = "") -> Answer:
+def read(status: int, content_type: str, body: bytes, after_s: int = 0) -> Answer:
     """
     Return what an HTTP answer means.
 
     Any 2xx means that the notification arrived. A PAP document in it asks for a repeat with a code of class
-    3 or 4; with one of class 2 or a badmessage-response it says that a repeat would not help. Of Retry-After
-    only seconds count, not a date.
+    3 or 4; with one of class 2 or a badmessage-response it says that a repeat would not help. `after_s` is
+    what its Retry-After says.
     """
     if not 200 <= status < 300:
-        after_s = int(retry_after) if _SECONDS.fullmatch(retry_after) else 0
         return Answer(f"HTTP {status}", after_s=after_s)
     if not body or "xml" not in content_type.lower():
         return Answer("")

@@ -22,6 +22,7 @@ from omapush.config import Config, Hosted
 from omapush.errors import PushError
 from omapush.notifier.calls import Call
 from omapush.notifier.slots import Slots, host_of
+from omapush.protocol import retry_after
 from omapush.protocol.trace_context import TraceContext
 from omapush.push import backend_answer, spans
 from omapush.push.backend_answer import Verdict
@@ -175,7 +176,9 @@ class Backends:
                     headers=headers_of(push, attempt, call.headers),
                 ) as response,
             ):
-                return backend_answer.judge(response.status_code, response.headers.get("retry-after", ""))
+                asked = response.headers.get("retry-after", "")
+                after_s = retry_after.delay_s(asked, clock.now_ms() / 1000)
+                return backend_answer.judge(response.status_code, after_s)
         except TimeoutError:
             return backend_answer.no_answer(f"no answer within {terms.timeout_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -25,6 +25,7 @@ from omapush.notifier.reachable import NotReachable
 from omapush.notifier.settling import Settling
 from omapush.notifier.slots import Slots, host_of
 from omapush.protocol import pap_values as pap
+from omapush.protocol import retry_after
 from omapush.protocol.pap_writer import write
 from omapush.push import spans
 from omapush.push.alarm_rules import Failing
@@ -273,7 +274,8 @@ class Notifications:
 
     async def _posted(self, url: str, document: bytes, headers: Mapping[str, str]) -> Answer:
         posted = await self._poster.post(url, document, headers)
-        return answer.read(posted.status, posted.content_type, posted.body, posted.retry_after)
+        after_s = retry_after.delay_s(posted.retry_after, clock.now_ms() / 1000)
+        return answer.read(posted.status, posted.content_type, posted.body, after_s)
 
 
 def _notification(due: Due) -> pap.ResultNotification:

@@ -70,10 +70,14 @@ class Verdict(NamedTuple):
         return Verdict("refused" if kind == "refused" else "again", int(status), text, int(after))
 
 
-def judge(http_status: int, retry_after: str = "") -> Verdict:
-    """Return what an HTTP status means; 0: no answer came, and the caller adds why."""
+def judge(http_status: int, after_s: int = 0) -> Verdict:
+    """
+    Return what an HTTP status means; 0: no answer came, and the caller adds why.
+
+    `after_s`: what Retry-After says.
+    """
     row = _TAKEN if 200 <= http_status < 300 else TABLE.get(http_status, _NOT_NOW)
-    after_s = _seconds(retry_after) if row.kind == "again" else 0
+    after_s = min(after_s, _LONGEST_RETRY_AFTER_S) if row.kind == "again" else 0
     if row.status == 500 and not after_s:
         after_s = _UNSTATED_RETRY_AFTER_S
     return Verdict(row.kind, row.status, f"HTTP {http_status}" if http_status else "no answer", after_s)
@@ -98,9 +102,3 @@ def next_try_ms(verdict: Verdict, tries: int, plan: RetryPlan, now_ms: int, jitt
     if verdict.kind != "again":
         return None
     return next_try(plan, attempt=tries, now_ms=now_ms, retry_after_s=verdict.retry_after_s, jitter=jitter)
-
-
-def _seconds(retry_after: str) -> int:
-    """Delta seconds of RFC 9110 10.2.3; a date says nothing here."""
-    text = retry_after.strip()
-    return min(int(text), _LONGEST_RETRY_AFTER_S) if text.isascii() and text.isdigit() else 0

@@ -43,7 +43,13 @@ def test_a_result_that_cannot_be_read_is_named_and_those_borrowed_with_it_are_to
 
 @pytest.mark.parametrize(
     ("said", "at_least_s", "at_most_s"),
-    [("7", 7, 8), ("999999999", 20, 21), ("-1", 0, 2), ("Wed, 21 Oct 2099 07:28:00 GMT", 0, 2)],
+    [
+        ("7", 7, 8),
+        ("999999999", 20, 21),
+        ("-1", 0, 2),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", 20, 21),
+        ("soon", 0, 2),
+    ],
 )
 def test_an_initiator_that_asks_to_be_left_alone_is(
     fake: Fake, said: str, at_least_s: int, at_most_s: int
