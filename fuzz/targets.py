@@ -46,6 +46,7 @@ from omapush.protocol import (
     redaction,
     refer_to,
     reginfo,
+    retry_after,
     sdp,
     session_body,
     sip_core,
@@ -198,6 +199,11 @@ def _byte_range(data: bytes) -> object:
     with suppress(byte_range.NotSatisfiable):
         found = byte_range.wanted(value, if_range, '"x"', 1_000)
         assert found is None or 0 <= found.start < found.stop <= 1_000
+    return None
+
+
+def _retry_after(data: bytes) -> object:
+    assert 0 <= retry_after.delay_s(_text(data), 0.0) <= retry_after.LONGEST_S
     return None
 
 
@@ -377,6 +383,7 @@ TARGETS: Final[dict[str, Target]] = {
         examples=(b"<sip:psa@x.example;method=SUBSCRIBE?Event=ua-profile%3boma-app%3d%22mms.ua%22>",),
     ),
     "reginfo": Target(reginfo.read, (MalformedXml,), ("valid/reginfo/*.xml", "invalid/reginfo/*.xml")),
+    "retry_after": Target(_retry_after, (), examples=(b"120", b"Fri, 06 Nov 2026 08:49:37 GMT")),
     "sdp": Target(
         _sdp,
         (MalformedSdp,),
