@@ -113,6 +113,7 @@ class Delivery:
     ) -> Decision[Answer]:
         try:
             push, name, link = self._read(request, expected, own)
+            push = replace(push, names=self._pushes.names(keys))
             if link is not None:  # the sender does not wait for a fetch (RFC 4483)
                 self.links.follow(link, push, name, lambda fetched: self._followed(keys, fetched=fetched))
                 return Decision(OK, is_taken=False)

@@ -205,12 +205,16 @@ class Files:
             keys.append(("transfer", sender, wanted.line.transfer_id))
         if wanted.push_id:
             keys.append(("push", sender, wanted.push_id, wanted.selector.hashes))
-        return await self._taken.decide(keys, lambda: self._handed_over(wanted, message, spool), anew=keys)
+        return await self._taken.decide(
+            keys, lambda: self._handed_over(wanted, message, spool, self._taken.names(keys)), anew=keys
+        )
 
-    async def _handed_over(self, wanted: Wanted, message: Message, spool: Spool) -> Decision[int]:
+    async def _handed_over(
+        self, wanted: Wanted, message: Message, spool: Spool, names: tuple[str, ...]
+    ) -> Decision[int]:
         push = Push(b"", "", "", "", "")
         try:
-            push = self._record(wanted, message, spool)
+            push = replace(self._record(wanted, message, spool), names=names)
             await self._delivery.hand_over(push, wanted.name)
         except Refused as error:
             self._delivery.refuse("INVITE", str(error))

@@ -24,8 +24,9 @@ class Memory(Protocol):
     """
     Names of pushes that an application has taken.
 
-    A program that keeps its pushes in a database does best to keep these there, too, in the transaction that
-    stores the push: then nothing is shown twice, whenever the device dies.
+    A program that keeps its pushes in a database does best to keep these there, too, in the transaction in
+    which the callback stores the push (`Push.names`), and has nothing to do in `add`: then nothing is shown
+    twice, whenever the device dies.
     """
 
     async def knows(self, names: Sequence[str]) -> bool:

@@ -84,7 +84,7 @@ class Once(Generic[Outcome]):
         if self._memory is None:
             return
         try:
-            await self._memory.add(self._names(keys))
+            await self._memory.add(self.names(keys))
         except Exception:  # noqa: BLE001 - the application has it, whatever its memory does
             log.get().exception("push_not_remembered", uri=self._owner)
 
@@ -103,10 +103,16 @@ class Once(Generic[Outcome]):
         if self._memory is None:
             return False
         try:
-            return await self._memory.knows(self._names(keys))
+            return await self._memory.knows(self.names(keys))
         except Exception:  # noqa: BLE001 - better shown twice than never
             log.get().exception("push_not_remembered", uri=self._owner)
             return False
 
-    def _names(self, keys: Sequence[Hashable]) -> list[str]:
-        return [hashlib.sha256(repr((self._owner, key)).encode()).hexdigest()[:32] for key in keys]
+    def names(self, keys: Sequence[Hashable]) -> tuple[str, ...]:
+        """Return the names by which the memory knows what comes under these keys; none without a memory."""
+        if self._memory is None:
+            return ()
+        return tuple(self._name(key) for key in keys)
+
+    def _name(self, key: Hashable) -> str:
+        return hashlib.sha256(repr((self._owner, key)).encode()).hexdigest()[:32]

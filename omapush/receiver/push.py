@@ -96,6 +96,8 @@ class Push:
     "What the sender calls the file, fit for a file system; empty: it gives no name."
     disposition: str = ""
     "`render` or `attachment`, of content that came in a session; empty: nothing was said."
+    names: tuple[str, ...] = ()
+    "Under which a `Memory` knows it; empty: the device has none."
 
     def __post_init__(self) -> None:
         if self.size < 0:

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -239,6 +241,72 @@ def test_a_link_counts_as_taken_when_its_content_is(tmp_path: Path) -> None:
             assert pushed(peer, device, "p1", right) == 200
             assert device.receiver.delivery.duplicates == 1
             assert device.told("link") == []
+
+
+class Database:
+    """Pushes and their names in one transaction, as a program of one's own would have them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with self._open() as database:
+            database.execute("CREATE TABLE IF NOT EXISTS pushes (content BLOB)")
+            database.execute("CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY)")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._file)) as database, database:
+            yield database
+
+    def store(self, push: Push) -> None:
+        with self._open() as database:
+            database.execute("INSERT INTO pushes VALUES (?)", (push.read(),))
+            database.executemany("INSERT INTO names VALUES (?)", [(name,) for name in push.names])
+
+    def contents(self) -> list[bytes]:
+        with self._open() as database:
+            return [content for (content,) in database.execute("SELECT content FROM pushes")]
+
+    async def knows(self, names: Sequence[str]) -> bool:
+        with self._open() as database:
+            marks = ",".join("?" * len(names))
+            found = database.execute(f"SELECT 1 FROM names WHERE name IN ({marks})", names)
+            return found.fetchone() is not None
+
+    async def add(self, names: Sequence[str]) -> None:
+        """They are there since `store`."""
+
+
+def test_a_database_that_keeps_the_names_with_the_push_has_it_once_whenever_the_device_dies(
+    tmp_path: Path,
+) -> None:
+    database = Database(tmp_path / "pushes.db")
+    with registered(memory=database) as (peer, device):
+
+        def store_and_die(push: Push) -> None:
+            database.store(push)
+            raise SystemError("killed before the answer")
+
+        device.decide = store_and_die
+        assert pushed(peer, device, "p1") == 500
+    with registered(memory=database) as (peer, device):
+        device.decide = database.store
+        assert pushed(peer, device, "p1") == 200
+        assert device.receiver.delivery.duplicates == 1
+        assert pushed(peer, device, "p2") == 200
+    assert database.contents() == [b"x", b"x"]
+    with bench(memory=database) as on:
+        on.device.decide = database.store
+        for _ in range(2):
+            file = begun(on)[1]
+            file.session.send(CONTENT, "image/png", message_id="the.message")
+            assert file.session.wait_for_report().header("Status") == "000 200 OK"
+    assert database.contents() == [b"x", b"x", CONTENT]
+
+
+def test_without_a_memory_a_push_has_no_names() -> None:
+    with registered() as (peer, device):
+        assert pushed(peer, device, "p1") == 200
+        assert device.pushes[0].names == ()
 
 
 class BrokenMemory:
