@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from omapush import clock, log
-from omapush.errors import Overloaded, PushError, StoreUnavailable
+from omapush.errors import Overloaded, PushError, StoreUnavailable, TryLater
 from omapush.pap_http.quotas import Quotas
 from omapush.store import handing_over, own_pushes, push_pages, pushes, registrations
 from omapush.store.client import Store
@@ -126,15 +126,18 @@ class GroupCommit:
         try:
             submissions = self._with_sip_identities([submission for submission, _ in batch])
             answers = pushes.accept_all(self._store, submissions)
-        except PushError as error:
+        except TryLater as error:
             for _, future in batch:
                 loop.call_soon_threadsafe(_fail, future, error)
             return
-        except Exception:
-            if len(batch) == 1:
+        except Exception as error:  # for one of them, as far as is known
+            if len(batch) > 1:
+                for one in batch:
+                    self._store_alone(loop, one)
+                return
+            if not isinstance(error, PushError):
                 raise
-            for one in batch:
-                self._store_alone(loop, one)
+            loop.call_soon_threadsafe(_fail, batch[0][1], error)
             return
         for (_, future), stored in zip(batch, answers, strict=True):
             loop.call_soon_threadsafe(_answer, future, stored)
@@ -142,9 +145,9 @@ class GroupCommit:
 
     def _store_alone(self, loop: asyncio.AbstractEventLoop, one: Waiting) -> None:
         """
-        In the thread: the same for one of a batch that a defect has ended; it ends for its cause alone.
+        In the thread: the same for one of a batch that a defect, or a refusal by Redis, has ended.
 
-        What was stored before that is ours, and no repeat.
+        It ends for its cause alone. What was stored before that is ours, and no repeat.
         """
         submission, future = one
         try:

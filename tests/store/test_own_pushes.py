@@ -87,3 +87,12 @@ def test_fingerprints_are_the_same_for_the_same_only(one: str, two: str, content
     assert print_of(one, two, content) == print_of(one, two, content, "another push-id")
     assert (print_of(one, two, content) == print_of(two, one, content)) == (one == two)
     assert print_of(one, two, content) != print_of(one, two, content + b"x")
+
+
+def test_the_very_push_that_is_stored_is_told_from_another_of_the_same_name(store: Store, make: Make) -> None:
+    one = make.submission()
+    assert not own_pushes.is_stored(store, one.push)
+    pushes.accept_all(store, [one])
+
+    assert own_pushes.is_stored(store, one.push)
+    assert not own_pushes.is_stored(store, one.push._replace(order_us=one.push.order_us + 1))

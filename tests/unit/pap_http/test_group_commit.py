@@ -16,7 +16,7 @@ from omapush.pap_http.group_commit import GroupCommit
 from omapush.pap_http.quotas import Quotas
 from omapush.push.values import Event, Push, Recipient, Result, push_ref
 from omapush.store import client, handing_over, own_pushes, push_pages, pushes
-from omapush.store.client import Store
+from omapush.store.client import Store, StoreRefused
 from omapush.store.pushes import Submission
 from tests.harness.values import a_push
 
@@ -165,6 +165,20 @@ def test_of_those_that_came_together_only_the_one_that_brings_out_a_defect_is_to
     assert [(one["event"], one["pushes"], one["which"]) for one in lines] == [
         ("acceptance_crashed", 1, ["pi 3@pi"])
     ]
+
+
+def test_of_those_that_came_together_only_the_one_that_redis_refuses_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = StoreRefused("too many results to unpack")
+    trips = Trips(monkeypatch, culprit="3@pi", by=refused)
+
+    with structlog.testing.capture_logs() as lines:
+        answers = told(trips, *(submission(number) for number in range(1, 6)))
+
+    assert answers == [True, True, refused, True, True]
+    assert trips.handed == ["1@pi", "2@pi", "4@pi", "5@pi"]
+    assert lines == []
 
 
 def test_what_a_defect_found_stored_already_is_no_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
