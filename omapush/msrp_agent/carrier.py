@@ -85,6 +85,8 @@ class Carrier:
             transfer = carried.transfers.get(stream.path) if carried else None
             if transfer is None and stream.state == "agreed":
                 self._begin(session_id, stream)
+            elif transfer is not None and stream.ending is None:
+                transfer.hold(stream.held)
             elif transfer is not None and stream.ending is not None:
                 transfer.stop(stream.ending.why)
                 if stream.state == "closed" and carried is not None:
@@ -101,6 +103,7 @@ class Carrier:
                 carried.ended.add(stream.path)
                 self._spawn(self._report(session_id, stream, Ended(LOST, str(error), 0), clock.monotonic()))
             return
+        transfer.hold(stream.held)
         carried.transfers[stream.path] = transfer
         self._spawn(self._carry(session_id, stream, transfer))
 

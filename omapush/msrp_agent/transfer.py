@@ -54,6 +54,7 @@ class Transfer:
         self._content = Content(library, ref, stream.start - 1, size)
         self._pace = Pace(settings.chunk_bytes)
         self._over_at = 0.0
+        self._held = False
         self._gone = 0
         "Of `end`, at the last look."
         # What the device says of its certificate is about its own end, and not about a relay before it.
@@ -71,6 +72,12 @@ class Transfer:
         """End it, if it has not ended."""
         self.end.write(self._sending.stop(why))
         self.end.changed.set()
+
+    def hold(self, is_on: bool) -> None:
+        """Begin no further chunk, or go on."""
+        if is_on != self._held:
+            self._held = is_on
+            self.end.changed.set()
 
     async def run(self) -> Ended:
         """Carry it out and return how it ended; nothing is raised but cancellation."""
@@ -107,6 +114,8 @@ class Transfer:
         while sending.left or is_first:
             is_first = False
             pieces, is_clear = await self._content.next(self._pace.size)
+            while self._held and sending.outcome is None:
+                await self._change(self._over_at, f"the device held it for {self._settings.total_s:g} s")
             await self._room()
             if sending.outcome is not None:
                 return

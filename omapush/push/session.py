@@ -97,6 +97,8 @@ class Stream(NamedTuple):
     "When the push was accepted: the file's date of creation."
     mime: tuple[tuple[str, str], ...] = ()
     "Further MIME headers of the content, such as Content-Encoding."
+    held: bool = False
+    "The device takes nothing of it for now: its last description says so (RFC 3264 8.4)."
 
     @property
     def session_id(self) -> str:

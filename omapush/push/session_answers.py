@@ -15,6 +15,7 @@ from omapush.push import dialog as dialogs
 from omapush.push.dialog import Heard
 from omapush.push.request import Request
 from omapush.push.session import LOST, REFUSED, Ending, Session, Stream, ended
+from omapush.push.session_offer import with_hold
 from omapush.push.session_steps import KEPT_MS, over, unanswered
 
 _FIRST: Final = 1
@@ -135,7 +136,7 @@ def _after(stream: Stream, media: Media, whole: SessionDescription, at_ms: int) 
         return _stopped(stream, at_ms)
     if stream.state == "closing":
         return stream._replace(state="closed")
-    return _offered(stream, media, whole, at_ms) if stream.state == "offered" else stream
+    return _offered(stream, media, whole, at_ms) if stream.state == "offered" else with_hold(stream, whole)
 
 
 def _stopped(stream: Stream, at_ms: int) -> Stream:

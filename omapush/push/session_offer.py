@@ -161,6 +161,13 @@ def described(session: Session, offer: SessionDescription | None = None) -> byte
     return str(description).encode()
 
 
+def with_hold(stream: Stream, description: SessionDescription) -> Stream:
+    """Return a stream as the device's description has it: held where nothing is taken (RFC 3264 8.4)."""
+    if stream.state != "agreed" or stream.line < 0:
+        return stream
+    return stream._replace(held=_asked_for(stream, description) not in ("recvonly", "sendrecv"))
+
+
 def _asked_for(stream: Stream, offer: SessionDescription | None) -> str:
     """Return the direction that the peer offers for a stream; empty: it offers nothing."""
     return direction((*offer.media[stream.line].attributes, *offer.attributes)) if offer else ""

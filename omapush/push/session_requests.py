@@ -11,7 +11,7 @@ from omapush.push import dialog as dialogs
 from omapush.push.dialog import Heard
 from omapush.push.inbound import Answer
 from omapush.push.session import LOST, Ending, Session, Stream, ended
-from omapush.push.session_offer import described
+from omapush.push.session_offer import described, with_hold
 from omapush.push.session_steps import over
 
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS"
@@ -86,8 +86,8 @@ def _ended_by_device(session: Session, asked: Asked) -> Session:
 
 def _renegotiated(session: Session, asked: Asked) -> tuple[Answer, Session | None]:
     """
-    A session description may close m-lines; anything else that it would change is not done (488). A part of
-    the body that has to be understood, and is something else, is refused (415).
+    A session description may close m-lines, or hold them; anything else that it would change is not done
+    (488). A part of the body that has to be understood, and is something else, is refused (415).
 
     Without one, an UPDATE or INVITE refreshes the Contact, and the answer to an INVITE has our own offer.
     """
@@ -104,12 +104,19 @@ def _renegotiated(session: Session, asked: Asked) -> tuple[Answer, Session | Non
     problem = _problem(session, offer)
     if problem:
         return Answer(488, "Not Acceptable Here", (("Warning", f'399 psa "{problem}"'),)), session
-    streams = tuple(_closed(one, offer, asked.at_ms) for one in refreshed.streams)
+    streams = tuple(with_hold(_closed(one, offer, asked.at_ms), offer) for one in refreshed.streams)
     # An answer has no `actpass`, so it is another description than the last offer in any case (RFC 3264 8).
     after = refreshed._replace(streams=streams, sdp_version=session.sdp_version + 1)
     if streams != refreshed.streams:
-        after = after._replace(due_ms=asked.at_ms, why="the device closed a stream")
+        after = after._replace(due_ms=asked.at_ms, why=_what_changed(refreshed.streams, streams))
     return _accepted(after, asked, described(after, offer))
+
+
+def _what_changed(before: tuple[Stream, ...], after: tuple[Stream, ...]) -> str:
+    if [one.state for one in before] != [one.state for one in after]:
+        return "the device closed a stream"
+    held = sum(one.held for one in after)
+    return f"the device holds {held} of its files" if held else "the device holds no file any more"
 
 
 def _problem(session: Session, offer: SessionDescription) -> str:

@@ -22,10 +22,10 @@ WRITTEN_BY_KAMAILIO = {
     "from_uri": "$fu",
     "contact": "$hdr(Contact)",
     "expires": "$hdr(Expires)",
-    "path": "$hdr(Path)",
+    "path": "$(hdr(Path)[*])",
     "associated": "$(hdr(P-Associated-URI)[*])",
     "charging_vector": "$hdr(P-Charging-Vector)",
-    "charging_functions": "$hdr(P-Charging-Function-Addresses)",
+    "charging_functions": "$(hdr(P-Charging-Function-Addresses)[*])",
     "content_type": "$hdr(Content-Type)",
     "body": "$rb",
 }

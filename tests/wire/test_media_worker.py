@@ -294,6 +294,29 @@ def test_content_that_is_gone_ends_it(media: Media, peer: MsrpPeer, stack: Stack
     assert one.ending()[:3] == ("msrp", LOST, "its content is not there any more")
 
 
+def test_what_the_device_holds_waits_and_then_goes_on(media: Media, peer: MsrpPeer) -> None:
+    """RFC 3264 8.4."""
+    [held] = media.agree((peer.session(), LARGE), held=True)
+    wait_until(lambda: len(peer.connections) == 1, 5, "a connection")
+    [other] = media.agree((peer.session(), LARGE))
+    assert delivered(other)
+    assert not held.far.requests
+
+    media.change(held.session_id, streams=(held.stream._replace(held=False),))
+
+    assert delivered(held)
+
+
+def test_what_is_held_can_be_withdrawn(media: Media, peer: MsrpPeer) -> None:
+    [one] = media.agree((peer.session(), LARGE), held=True)
+    wait_until(lambda: len(peer.connections) == 1, 5, "a connection")
+
+    media.withdraw(one, "the push was cancelled")
+
+    assert one.ending().by == "us"
+    assert not one.far.requests
+
+
 def test_what_is_withdrawn_is_aborted(media: Media, peer: MsrpPeer) -> None:
     [one] = media.agree((peer.session(), LARGE * 12))
     one.far.wait_for_connection().stop_reading()

@@ -263,6 +263,25 @@ def test_a_reinvite_that_changes_nothing_is_answered_with_what_is_there(
     device.transferred()
 
 
+def test_a_device_holds_its_file_and_lets_it_go_on(device: Device) -> None:
+    """RFC 3264 8.4: a phone call may come in between."""
+    ref = push(device)
+    device.until("open", "agreed")
+    offer = device.sdp(device.invite.body)
+
+    for body, ours, is_held in (
+        (offer.replace(b"a=recvonly", b"a=inactive"), "inactive", True),
+        (offer, "sendonly", False),
+    ):
+        answer = device.asks("INVITE", body)
+        device.acknowledges(answer)
+
+        assert f"a={ours}\r\n" in answer.body.decode()
+        assert [one.held for one in device.session.streams] == [is_held]
+    device.transferred()
+    assert device.stack.result(ref).state == "delivered"
+
+
 def test_an_invite_without_offer_gets_ours_and_an_update_without_one_refreshes(device: Device) -> None:
     push(device)
     device.until("open", "agreed")

@@ -136,9 +136,18 @@ def test_an_offer_that_changes_nothing_is_answered_as_an_answer(method: str, the
 def test_a_device_that_holds_its_files_is_answered_inactive() -> None:
     session = opened()
     offer = sdp([7394, 7394]).replace(b"a=recvonly", b"a=inactive", 1)
-    answer, _ = on_request(session, asked(session, "INVITE", offer))
+    answer, held = on_request(session, asked(session, "INVITE", offer))
     answered = SessionDescription.parse(answer.body.encode())
     assert [direction(one.attributes) for one in answered.media] == ["inactive", "sendonly"]
+    assert held is not None
+    assert [one.held for one in held.streams] == [True, False]
+    assert held.why == "the device holds 1 of its files"
+
+    _, goes_on = on_request(held, asked(held, "INVITE", sdp([7394, 7394]), cseq=6))
+
+    assert goes_on is not None
+    assert goes_on.streams == session.streams
+    assert goes_on.why == "the device holds no file any more"
 
 
 def test_without_an_offer_a_device_gets_ours() -> None:
