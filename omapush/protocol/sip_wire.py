@@ -19,8 +19,6 @@ _LENGTH: Final = re.compile(rb"^(?:content-length|l)[ \t]*+:[ \t]*+([^\r\n]*)", 
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
 _UNSAFE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
-_RPORT: Final = re.compile(r"[ \t]*;[ \t]*rport(?![A-Za-z0-9\-.!%*_+`'~])[ \t]*(?:=[^;]*)?", re.IGNORECASE)
-_RECEIVED: Final = re.compile(r"[ \t]*;[ \t]*received[ \t]*=[^;]*", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,128}")
 _OWN_SPELLING: Final = {
     "call-id": "Call-ID",
@@ -179,12 +177,15 @@ def with_source(message: SipMessage, via: Via, host: str, port: int) -> SipMessa
         return message
     at = next(number for number, (name, _) in enumerate(message.headers) if name == "via")
     first, *others = split_quoted(message.headers[at][1], ",", "Via")
-    if via.rport_asked:
-        first = _RPORT.sub(f";rport={port}", first, count=1)
-    first = f"{_RECEIVED.sub('', first)};received={plain}"
+    told = [f"rport={port}" if _named(one) == "rport" else one for one in split_quoted(first, ";", "Via")]
+    kept = [one for one in told if _named(one) != "received"]
     fields = list(message.headers)
-    fields[at] = ("via", ", ".join((first, *others)))
+    fields[at] = ("via", ", ".join((f"{';'.join(kept)};received={plain}", *others)))
     return replace(message, headers=tuple(fields))
+
+
+def _named(parameter: str) -> str:
+    return parameter.partition("=")[0].strip().lower()
 
 
 def salvage(data: bytes) -> Salvaged | None:

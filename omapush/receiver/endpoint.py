@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, cast
 
-from omapush import log
+from omapush import clock, log
 from omapush.errors import MalformedSip, Overloaded, PushError, TryLater
 from omapush.protocol import content_coding
 from omapush.protocol.name_addr import split_quoted
@@ -33,6 +33,8 @@ METHODS: Final = ("MESSAGE", "NOTIFY", "REFER", "SUBSCRIBE", "OPTIONS", "INVITE"
 "What Allow lists."
 SUPPORTED: Final = ("pref", "path", "gruu", "norefersub")
 "Option tags that a Require may name."
+_LONGEST_SESSION_S: Final = 3_600.0
+"So long an address that was left is kept for the sessions that were begun there."
 
 
 class Request:
@@ -148,8 +150,8 @@ class Endpoint:
         """
         Go on from another local address: `host`, or the one that leads to the proxy now.
 
-        What is under way at the old one is still taken and answered there for 64*T1; requests of ours that
-        wait for an answer end with `Moved`.
+        What is under way at the old one is still taken and answered there for 64*T1, and as long as there are
+        sessions; requests of ours that wait for an answer end with `Moved`.
 
         Raises:
             TransportFailed, BadConfiguration: nothing can be opened there; all stays as it was.
@@ -165,7 +167,11 @@ class Endpoint:
             self._media.move(access.local[0])
 
     async def _close_later(self, access: Access) -> None:
+        """Senders of sessions know the old address: what they send in these dialogs goes there."""
+        end = clock.monotonic() + _LONGEST_SESSION_S
         await asyncio.sleep(self._timers.longest_s)
+        while self._media is not None and self._media.sessions and clock.monotonic() < end:
+            await asyncio.sleep(self._timers.longest_s)
         await access.close()
         del self._former[access]
 

@@ -154,7 +154,8 @@ class Receiver:
         Go on from another local address: `host`, or the one that leads to the proxy now.
 
         Registers from there, drops the old binding in the same request, then tells the senders of its
-        subscriptions. What comes at the old address within 64*T1 is still taken and answered.
+        subscriptions. What comes at the old address within 64*T1, or while a session is open, is still taken
+        and answered.
 
         Raises:
             TransportFailed: nothing can be opened there; all stays as it was.

@@ -20,6 +20,7 @@ from omapush.protocol.sip_wire import (
     write_response,
 )
 
+QUOTED = ';x=", ;rport"'
 SECOND = "SIP/2.0/UDP b.example;rport"
 HEADERS = [
     ("Via", "SIP/2.0/UDP 192.0.2.1:5066;branch=z9hG4bKa;rport"),
@@ -191,6 +192,7 @@ def test_via_of_an_ipv6_host_with_spaces_is_read() -> None:
         ("SIP/2.0/UDP a.example;branch=z9hG4bKa", "SIP/2.0/UDP a.example;branch=z9hG4bKa;received=192.0.2.1"),
         ("SIP/2.0/UDP 192.0.2.1 ; RPORT ;x", "SIP/2.0/UDP 192.0.2.1;rport=5099;x;received=192.0.2.1"),
         ("SIP/2.0/UDP 10.0.0.1;rport=1;rportx", "SIP/2.0/UDP 10.0.0.1;rport=5099;rportx;received=192.0.2.1"),
+        (f"SIP/2.0/UDP b.example{QUOTED};rport", f"SIP/2.0/UDP b.example{QUOTED};rport=5099;received=192.0.2.1"),
         ("SIP/2.0/UDP a.example; Received = 9.9.9.9;x", "SIP/2.0/UDP a.example;x;received=192.0.2.1"),
         (f"SIP/2.0/TCP a.example, {SECOND}", f"SIP/2.0/TCP a.example;received=192.0.2.1, {SECOND}"),
     ],
@@ -205,6 +207,24 @@ def test_the_topmost_via_is_told_where_the_request_came_from(via: str, marked: s
     ]
     again = with_source(found, read_core(found).via, "192.0.2.1", 5099)
     assert read_core(again).via.branch == read_core(message).via.branch
+
+
+@given(
+    st.from_regex(
+        r"[ \t]*;[ \t]*(rport(=[0-9]{1,5})?|received=[0-9.]{1,9}|x(=\"[;,r]{0,5}\")?)", fullmatch=True
+    ),
+    st.lists(st.sampled_from([";rport", ";received=9.9.9.9", ";ttl=1", ' ; x=", ;rport"']), max_size=4),
+)
+def test_a_via_that_was_told_is_still_the_same_hop(first: str, others: list[str]) -> None:
+    via = f"SIP/2.0/UDP a.example:5070;branch=z9hG4bKa{first}{''.join(others)}, SIP/2.0/UDP b.example"
+    with suppress(MalformedSip):
+        message = SipMessage.parse(write_request("MESSAGE", "sip:b@x.example", [("Via", via), *HEADERS[1:]]))
+        core = read_core(message)
+        told = read_core(with_source(message, core.via, "192.0.2.1", 5099))
+        assert told == core
+        value = with_source(message, core.via, "192.0.2.1", 5099).all("via")[0]
+        assert value.endswith(", SIP/2.0/UDP b.example")
+        assert value.count(";received=192.0.2.1") == 1
 
 
 def test_seconds_stop_at_a_known_largest_and_may_carry_a_comment() -> None:

@@ -116,6 +116,33 @@ def test_a_route_by_tcp_is_followed_from_a_device_registered_by_udp() -> None:
         assert refresh.header("Via").startswith("SIP/2.0/TCP ")
 
 
+def test_a_device_at_an_ipv6_address_is_reached_by_udp_and_tcp() -> None:
+    async def scenario(registrar: socket.socket) -> list[Push]:
+        pushes: list[Push] = []
+        proxy = f"sip:[::1]:{registrar.getsockname()[1]}"
+        async with Receiver(ALICE, proxy, {"mms.ua": pushes.append}, timers=FAST, register=False) as device:
+            host, port = device.address
+            assert device.agent.contact_uri == f"sip:alice@[::1]:{port}"
+            raw = message(1, "UDP").replace(b"127.0.0.1:9;", b"[::1]:9;rport;")
+            registrar.sendto(raw, (host, port))
+            answer = SipText.parse(await asyncio.to_thread(registrar.recv, 65_536))
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(message(2, "TCP").replace(b"127.0.0.1:9;", b"[::1]:9;"))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"SIP/2.0 200 OK")
+            writer.close()
+        rport = f";rport={registrar.getsockname()[1]};branch=z9hG4bKs1;received=::1"
+        assert (answer.status, answer.header("Via")) == (200, f"SIP/2.0/UDP [::1]:9{rport}")
+        return pushes
+
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as registrar:
+        registrar.settimeout(5)
+        try:
+            registrar.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 on this machine")
+        assert len(asyncio.run(scenario(registrar))) == 2
+
+
 # ---- behind a NAT ------------------------------------------------------------------------------------------
 
 

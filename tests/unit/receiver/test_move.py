@@ -152,6 +152,22 @@ def test_a_session_that_is_open_goes_on_and_the_next_one_is_at_the_new_address()
         assert len(on.device.pushes) == 2
 
 
+def test_the_sender_of_a_session_reaches_the_device_at_the_old_address_until_its_end() -> None:
+    with bench(timers=Timers(t1_s=0.005, t2_s=0.02)) as on:
+        sender, file = on.sender(), on.file()
+        assert sender.invite(file).status == 200
+        file.session.connect()
+        old = on.device.receiver.address
+        move(on.device)
+        later = on.device.do(lambda: next(iter(on.device.receiver.endpoint._former.values())))
+        on.device.call(asyncio.sleep(0.7))  # more than 64*T1
+        assert not later.done()
+        assert not is_free(old)
+        send(file)
+        assert sender.bye().status == 200
+        wait_until(lambda: is_free(old), 5, "the end of the old socket")
+
+
 def test_an_address_that_cannot_be_opened_leaves_all_as_it_was() -> None:
     with registered() as (peer, device):
         with pytest.raises(TransportFailed, match=r"192\.0\.2\.1"):
