@@ -27,33 +27,39 @@ class SipMethod(StrEnum):
 
 
 Name = Annotated[
-    str | None, typer.Option("--initiator", metavar="NAME", help="Account in the configuration.")
+    str | None,
+    typer.Option("--initiator", metavar="NAME", help="Account of the configuration; default: the only one."),
 ]
 App = Annotated[str, _Option("--app", metavar="ARI", help="Push application, such as mms.ua.")]
 Type = Annotated[str, _Option("--type", metavar="MIME", help="Content type.")]
 File = Annotated[
-    typer.FileBinaryRead, _Option("--file", metavar="FILE", help="Content; - reads standard input.")
+    typer.FileBinaryRead,
+    _Option("--file", metavar="FILE", help="File with the content; - reads standard input."),
 ]
-To = Annotated[
-    list[str] | None, _Option("--to", metavar="URI", help="Recipient; may be given several times.")
-]
+To = Annotated[list[str] | None, _Option("--to", metavar="URI", help="Recipient; repeatable.")]
 Subscribers = Annotated[
-    bool, _Option("--subscribers", help="To all subscribers of the application, by NOTIFY.")
+    bool, _Option("--subscribers", help="Send to all subscribers of the application, by NOTIFY.")
 ]
 Method = Annotated[
-    SipMethod | None, _Option(case_sensitive=False, help="How it travels; else the server chooses.")
+    SipMethod | None,
+    _Option(case_sensitive=False, help="Method to deliver it by; default: the server chooses."),
 ]
-PushName = Annotated[str | None, _Option(metavar="ID", help="Name of this push; else one is made up.")]
+PushName = Annotated[str | None, _Option(metavar="ID", help="Push-id; default: a new one.")]
 DeliverBefore = Annotated[
-    datetime | None, _Option(parser=moment, metavar="ISO", help="Not sent any more from then on; UTC.")
+    datetime | None,
+    _Option(parser=moment, metavar="ISO", help="Time from which on it is not sent any more; UTC."),
 ]
-DeliverAfter = Annotated[datetime | None, _Option(parser=moment, metavar="ISO", help="Not sent before; UTC.")]
-Replaces = Annotated[str | None, _Option(metavar="ID", help="Push-id of the push whose place it takes.")]
+DeliverAfter = Annotated[
+    datetime | None, _Option(parser=moment, metavar="ISO", help="Time before which it is not sent; UTC.")
+]
+Replaces = Annotated[str | None, _Option(metavar="ID", help="Push-id of the push that it replaces.")]
 PendingOnly = Annotated[
-    bool, _Option("--pending-only", help="With --replaces: only for those who wait for that one.")
+    bool, _Option("--pending-only", help="With --replaces: only for recipients who still wait for that push.")
 ]
-Priority = Annotated[pap.Priority, _Option(case_sensitive=False, help="What goes first of all that waits.")]
-NotifyUrl = Annotated[str | None, _Option(metavar="URL", help="Where the result shall be told.")]
+Priority = Annotated[
+    pap.Priority, _Option(case_sensitive=False, help="Which of several waiting pushes goes first.")
+]
+NotifyUrl = Annotated[str | None, _Option(metavar="URL", help="URL that the results are posted to.")]
 Wait = Annotated[bool, _Option("--wait", help="Wait until all recipients have a final state.")]
 
 _OPTIONS: Final = {

@@ -36,7 +36,7 @@ def send(
     wait: options.Wait = False,
     as_json: terminal.AsJson = False,
 ) -> None:
-    """Submit a push and print its push-id; 1 when it was refused or, with --wait, not delivered."""
+    """Submit a push and print its push-id; exit code 1 if it was refused or, with --wait, not delivered."""
     if subscribers == bool(to):
         raise typer.BadParameter("needed: either --to or --subscribers", param_hint="--to")
     if pending_only and not replaces:

@@ -33,7 +33,7 @@ from omapush.receiver import (
 )
 from omapush.receiver.profile_server import ProfileServer
 
-app = typer.Typer(help="Be a device that takes pushes (Push Receiver Agent).", no_args_is_help=True)
+app = typer.Typer(help="Play a device that receives pushes (Push Receiver Agent).", no_args_is_help=True)
 
 
 @app.command()
@@ -84,7 +84,7 @@ def run(
     stop_times: session_options.StopTimes = 0,
     msrp_answer: session_options.MsrpAnswer = 200,
     no_report: session_options.NoReport = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Register a device and show each push, until Ctrl-C or SIGTERM; SIGUSR1 leaves push, SIGUSR2 moves."""
     log.setup("receiver", level="warning", form="logfmt")
@@ -137,9 +137,9 @@ app.command(name="fleet")(receiver_fleet.fleet)
 def profile(
     apps: arguments.Apps,
     accept: arguments.Accept = None,
-    largest: Annotated[int, typer.Option(help="Largest push in bytes; 0: not said.")] = 0,
+    largest: Annotated[int, typer.Option(help="Largest push in bytes; 0: none is stated.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write here instead of standard output.")
+        Path | None, typer.Option(metavar="FILE", help="File to write to; default: standard output.")
     ] = None,
 ) -> None:
     """Write the UAProf document of a device with these applications and content types."""

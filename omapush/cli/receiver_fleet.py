@@ -22,13 +22,17 @@ _Option = typer.Option
 
 def fleet(
     proxy: arguments.Proxy,
-    count: Annotated[int, _Option(min=1, help="Devices.")] = 1000,
-    uri: Annotated[str, _Option(help="Their identities; {n} is the number.")] = "sip:device{n}@home1.example",
-    apps: Annotated[list[str] | None, _Option("--app", help="Push application of all. Repeatable.")] = None,
-    sockets: Annotated[int, _Option(min=1, help="Sockets that they share.")] = 1,
-    at_once: Annotated[int, _Option(min=1, help="REGISTERs under way.")] = 100,
-    seconds: Annotated[float, _Option(help="End after so long; 0: at Ctrl-C or SIGTERM.")] = 0.0,
-    every: Annotated[float, _Option(help="Report each so many seconds; 0: only at the end.")] = 0.0,
+    count: Annotated[int, _Option(min=1, help="Number of devices.")] = 1000,
+    uri: Annotated[
+        str, _Option(help="Public identities; {n} is replaced by the number.")
+    ] = "sip:device{n}@home1.example",
+    apps: Annotated[
+        list[str] | None, _Option("--app", help="Push application of all devices. Repeatable.")
+    ] = None,
+    sockets: Annotated[int, _Option(min=1, help="Number of sockets that they share.")] = 1,
+    at_once: Annotated[int, _Option(min=1, help="Largest number of REGISTERs under way.")] = 100,
+    seconds: Annotated[float, _Option(help="Seconds after which to end; 0: at Ctrl-C or SIGTERM.")] = 0.0,
+    every: Annotated[float, _Option(help="Seconds between reports; 0: only at the end.")] = 0.0,
     answer: arguments.Answer = "200",
     delay: arguments.Delay = 0.0,
     expires: arguments.Expires = 600_000,

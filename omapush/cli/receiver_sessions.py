@@ -15,15 +15,21 @@ from omapush.receiver.settings import StopBy
 _Option = typer.Option
 _WAYS: Final = "|".join(get_args(StopBy))
 
-NoSessions = Annotated[bool, _Option("--no-sessions", help="Answer INVITE with 405, and do not offer it.")]
-MsrpAt = Annotated[str, _Option("--msrp", metavar="HOST:PORT", help="Own MSRP address; else a free port.")]
+NoSessions = Annotated[
+    bool, _Option("--no-sessions", help="Answer INVITE with 405, and do not announce sessions.")
+]
+MsrpAt = Annotated[
+    str, _Option("--msrp", metavar="HOST:PORT", help="Own MSRP address; default: a free port.")
+]
 MsrpConnect = Annotated[
     bool,
-    _Option("--msrp-connect", help="Connect for MSRP where the sender leaves that open, as behind a NAT."),
+    _Option(
+        "--msrp-connect", help="If the sender leaves it open who connects, connect to it, as behind a NAT."
+    ),
 ]
 Certificate = Annotated[
     Path | None,
-    _Option("--msrp-certificate", metavar="PEM", help="Certificate and key for msrps; may sign itself."),
+    _Option("--msrp-certificate", metavar="PEM", help="Certificate and key for msrps; may be self-signed."),
 ]
 LargestFile = Annotated[
     int, _Option(min=1, help="Largest file or linked content in bytes; a larger one gets 413.")
@@ -32,19 +38,21 @@ FetchFrom = Annotated[
     list[str] | None,
     _Option(
         metavar="HOST",
-        help="Follow links to contents at this host, *.DOMAIN or *. Repeatable; without it they get 415.",
+        help="Follow links to content at this host, *.DOMAIN or *. Repeatable; without it links get 415.",
     ),
 ]
 RefuseByPort = Annotated[
-    bool, _Option("--refuse-by-port", help="Refuse files by 200 with port 0 instead of a code.")
+    bool, _Option("--refuse-by-port", help="Refuse files by a 200 with port 0 instead of an error code.")
 ]
-FileRate = Annotated[int, _Option(min=0, help="Read files no faster, in bytes a second; 0: no limit.")]
+FileRate = Annotated[
+    int, _Option(min=0, help="Largest rate at which files are read, in bytes a second; 0: no limit.")
+]
 StopAt = Annotated[
-    str, _Option(metavar=f"BYTES=[{_WAYS}]", help="Stop in the middle of a file, after so many bytes, so.")
+    str, _Option(metavar=f"BYTES=[{_WAYS}]", help="Stop a file after this many bytes, in this way.")
 ]
-StopTimes = Annotated[int, _Option(min=0, help="Stop only so many files; 0: all.")]
-MsrpAnswer = Annotated[int, _Option(min=0, max=999, help="MSRP code for each SEND; 0 is silence.")]
-NoReport = Annotated[bool, _Option("--no-report", help="Send no REPORT, whoever asks.")]
+StopTimes = Annotated[int, _Option(min=0, help="Stop only this many files; 0: all.")]
+MsrpAnswer = Annotated[int, _Option(min=0, max=999, help="MSRP code to answer each SEND with; 0: no answer.")]
+NoReport = Annotated[bool, _Option("--no-report", help="Send no REPORT, even if it is requested.")]
 
 
 def play(rate: int, stop_at: str, times: int, answer: int, *, no_report: bool) -> Play:
