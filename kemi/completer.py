@@ -123,7 +123,7 @@ class ResultCompleter:
 
     def _fetch(self) -> int:
         """Judge up to one batch of answers; returns how many."""
-        ended: Counter[tuple[int, str, int | None]] = Counter()
+        ended: Counter[tuple[int, str, int]] = Counter()
         now_ms = clock.now_ms()
         batch = self._batch
         for _ in range(_MOST_RESULTS - batch.number):
@@ -132,9 +132,8 @@ class ResultCompleter:
                 break
             sent, answered = Sent.unpack(queued[0]), Answered.unpack(queued[1])
             self._take(batch, sent, answered)
-            slot = in_flight.slot_of(sent.sent_ms)
-            is_answered = not answered.local and in_flight.is_young(slot, now_ms)
-            ended[sent.sender, sent.hop, slot if is_answered else None] += 1
+            end = in_flight.end_of(sent.sent_ms, now_ms, is_answered=not answered.local)
+            ended[sent.sender, sent.hop, end] += 1
         window.add_ended(ended)
         self._counts.flush()
         return batch.number

@@ -3,16 +3,18 @@ Requests in flight, counted without a lock: a sender counts what it sent, one co
 
 The completer adds to counts in a table of shared memory, which the sender reads once for each batch.
 
-A device that is registered and out of coverage does not answer, and nobody answers for it (RFC 4320 4.2): its
-request is in flight until timer F of RFC 3261 ends it after 32 s. A few such devices in a hundred would fill
-any window. So what has had no answer for a second or two is counted apart: as long as others at the same
-place are answered, it does not count against the window, but against an allowance of its own.
+A window bounds the load of those who pass a request on, and devices have nothing to do with that: one that
+sleeps takes seconds to be paged, and for one that is out of coverage nobody answers at all (RFC 4320 4.2), so
+that its request is in flight until timer F of RFC 3261 ends it after 32 s. A few such devices in a hundred
+would fill any window. So what has had no answer for half a second to a second is counted apart: as long as
+others at the same place are answered, it does not count against the window, but against an allowance.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import KSR
@@ -20,41 +22,40 @@ import KSR
 from omapush import clock
 
 _TABLE: Final = "window"
-_SLOT_MS: Final = 1_000
-"What was sent in this slot of time or the one before is young: for one to two seconds."
+_SLOT_MS: Final = 500
+"What was sent in this slot of time or the one before is young: for half a second to a second."
 _SLOTS: Final = 4
 "Counts that are kept; one is used again after so many slots, when nothing is added to it any more."
-_SILENT_S: Final = 1.0
+LATE: Final = -1
+"In place of a slot, of an answer to a request that is not young any more, or may not be."
+_LOST: Final = -2
+"The same of a request that nobody answered."
+_MOVING_S: Final = 1.0
+_SILENT_S: Final = 2.0
+"Without any answer to what was sent meanwhile."
 _PROBES: Final = 4
 "Young requests that are in flight at most when a place that answered before does not do so now."
 
 
-def slot_of(at_ms: int) -> int:
-    """Return the number of the slot of time that a request is sent in."""
-    return at_ms // _SLOT_MS
+def end_of(sent_ms: int, now_ms: int, *, is_answered: bool) -> int:
+    """
+    In a completer: return what `add_ended` has to be told of one request.
+
+    `is_answered`: by the other end; not by our own timer, and not because it could not be sent.
+    """
+    if not is_answered:
+        return _LOST
+    slot = _slot_of(sent_ms)
+    return slot if 0 <= _slot_of(now_ms) - slot <= 1 else LATE
 
 
-def is_young(slot: int, now_ms: int) -> bool:
-    """Tell whether what was sent in a slot is young."""
-    return 0 <= slot_of(now_ms) - slot <= 1
-
-
-def add_ended(name: str, number: int = 1) -> None:
-    """In a completer: tell a count that requests of its own have ended; for each name one process does so."""
-    _add(name, number)
-
-
-def add_answered(name: str, slot: int, number: int = 1) -> None:
-    """The same of those of them that were young and that the other end has answered, by their slot."""
-    _add(_slot_name(name, slot), number)
-
-
-def end(name: str, sent_ms: int, now_ms: int, *, is_answered: bool) -> None:
-    """Tell both of one request; `is_answered`: by the other end, not by our own timer."""
-    add_ended(name)
-    slot = slot_of(sent_ms)
-    if is_answered and is_young(slot, now_ms):
-        add_answered(name, slot)
+def add_ended(name: str, numbers: Mapping[int, int]) -> None:
+    """Tell a count how many of its requests have ended, by `end_of`; for each name one process does so."""
+    # The sender reads the total first: it must never find one that is lost in it that is not among the lost.
+    for end, number in numbers.items():
+        if end != LATE:
+            _add(_lost_name(name) if end == _LOST else _slot_name(name, end), number)
+    _add(name, sum(numbers.values()))
 
 
 def _add(name: str, number: int) -> None:
@@ -64,6 +65,14 @@ def _add(name: str, number: int) -> None:
 def _read(name: str) -> int:
     value = KSR.htable.sht_get(_TABLE, name)
     return value if isinstance(value, int) else 0
+
+
+def _slot_of(at_ms: int) -> int:
+    return at_ms // _SLOT_MS
+
+
+def _lost_name(name: str) -> str:
+    return f"{name}/lost"
 
 
 def _slot_name(name: str, slot: int) -> str:
@@ -80,11 +89,9 @@ class _Slot:
         self._before = _read(self._name)
         self._answered = 0
 
-    def look(self) -> bool:
-        """See what is answered; tells whether that is more than at the last look."""
-        answered, before = _read(self._name) - self._before, self._answered
-        self._answered = answered
-        return answered > before
+    def look(self) -> None:
+        """See what is answered."""
+        self._answered = _read(self._name) - self._before
 
     @property
     def unanswered(self) -> int:
@@ -99,19 +106,20 @@ class Count:
         """As `resize`; `name` is what `add_ended` is told."""
         self._name = name
         self._sent = self._ended = _read(name)
+        self._answered = self._ended - _read(_lost_name(name))
         now = clock.monotonic()
         self._looked_at = self._moved_at = now
-        self._answered_at = now - longest_s
+        self._answered_at = -math.inf
         self._asked_at = 0.0
         "When the first was sent after the last answer; 0: none was."
-        self._slot = self._slot_before = _Slot(name, slot_of(clock.now_ms()))
+        self._slot = self._slot_before = _Slot(name, _slot_of(clock.now_ms()))
         self.resize(size, longest_s, allowance)
 
     def resize(self, size: int, longest_s: float, allowance: int = 0) -> None:
         """
         Let `size` be in flight from now on, for `longest_s` seconds each at most.
 
-        `allowance`: how many more, when they had no answer for a second or two and others have.
+        `allowance`: how many more, which are not young any more while others are answered.
         """
         self._size, self._longest_s, self._allowance = size, longest_s, allowance
         self._free = self._room(self._looked_at)
@@ -129,19 +137,20 @@ class Count:
             self._ended, self._moved_at = ended, now
         elif now - self._moved_at > self._longest_s:
             self._sent, self._moved_at = ended, now
-        if self._look_at_slots():
-            self._answered_at, self._asked_at = now, 0.0
+        answered = ended - _read(_lost_name(self._name))
+        if answered > self._answered:
+            self._answered, self._answered_at, self._asked_at = answered, now, 0.0
+        self._look_at_slots()
         self._free = self._room(now)
 
-    def _look_at_slots(self) -> bool:
-        """Tell whether any young request was answered since the last look."""
-        number = slot_of(clock.now_ms())
+    def _look_at_slots(self) -> None:
+        number = _slot_of(clock.now_ms())
         if number != self._slot.number:
             is_next = number == self._slot.number + 1
             self._slot_before = self._slot if is_next else _Slot(self._name, number - 1)
             self._slot = _Slot(self._name, number)
-        before, now = self._slot_before.look(), self._slot.look()
-        return before or now
+        self._slot_before.look()
+        self._slot.look()
 
     def _room(self, now: float) -> int:
         in_flight = self.in_flight
@@ -167,7 +176,7 @@ class Count:
 
     def is_moving(self, now: float) -> bool:
         """Tell whether something has ended a moment ago."""
-        return now - self._moved_at < _SILENT_S
+        return now - self._moved_at < _MOVING_S
 
     def share(self, shards: Sequence[int], most: int) -> tuple[Sequence[int], int]:
         """

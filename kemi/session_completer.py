@@ -85,8 +85,8 @@ class SessionCompleter:
         while taken < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(ANSWERS)):
             reference, said = Reference.unpack(queued[0]), codec.said(base64.b64decode(queued[1]))
             by_session.setdefault(reference.session_id, []).append(said)
-            is_answered = not said.local
-            in_flight.end(window_name(reference.sender), reference.sent_ms, now_ms, is_answered=is_answered)
+            end = in_flight.end_of(reference.sent_ms, now_ms, is_answered=not said.local)
+            in_flight.add_ended(window_name(reference.sender), {end: 1})
             taken += 1
             code = "timeout" if said.local else str(said.code)
             self._counts.add("sip_responses_total", reference.method, code)

@@ -132,8 +132,8 @@ class SubscriptionCompleter:
             answered.append((Reference.unpack(queued[0]), Answered.unpack(queued[1])))
         now_ms = clock.now_ms()
         for reference, answer in answered:
-            name, is_answered = window_name(reference.sender), not answer.local
-            in_flight.end(name, reference.sent_ms, now_ms, is_answered=is_answered)
+            end = in_flight.end_of(reference.sent_ms, now_ms, is_answered=not answer.local)
+            in_flight.add_ended(window_name(reference.sender), {end: 1})
         if answered:
             self._store_answers(answered)
         return len(answered)

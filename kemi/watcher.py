@@ -233,7 +233,8 @@ class WatchCompleter:
         while len(self._answers) < _MOST and (queued := ksr_reader.next_queued(ANSWERS)):
             answer = codec.final_answer(base64.b64decode(queued[1]))
             self._answers.append(answer)
-            in_flight.add_ended(window_name(Reference.unpack(queued[0]).sender))
+            name = window_name(Reference.unpack(queued[0]).sender)
+            in_flight.add_ended(name, {in_flight.LATE: 1})
             code = "timeout" if answer.local else str(answer.code)
             self._counts.add("sip_responses_total", "SUBSCRIBE", code)
         taken = len(self._answers)

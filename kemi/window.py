@@ -116,20 +116,15 @@ class Window:
         return self._all.in_flight
 
 
-def add_ended(ended: Mapping[tuple[int, str, int | None], int]) -> None:
+def add_ended(ended: Mapping[tuple[int, str, int], int]) -> None:
     """
     Tell senders' windows how many of their requests have ended, in all and for each next hop.
 
-    `ended`: numbers by sender, the hop's short name, and the slot of those that were answered while young.
+    `ended`: numbers by sender, the hop's short name, and `in_flight.end_of`.
     """
-    totals: Counter[str] = Counter()
-    answered: Counter[tuple[str, int]] = Counter()
-    for (sender, hop, slot), number in ended.items():
+    numbers: dict[str, Counter[int]] = {}
+    for (sender, hop, end), number in ended.items():
         for name in (f"{sender}", f"{sender}:{hop}"):
-            totals[name] += number
-            if slot is not None:
-                answered[name, slot] += number
-    for name, number in totals.items():
-        in_flight.add_ended(name, number)
-    for (name, slot), number in answered.items():
-        in_flight.add_answered(name, slot, number)
+            numbers.setdefault(name, Counter())[end] += number
+    for name, ends in numbers.items():
+        in_flight.add_ended(name, ends)

@@ -105,6 +105,6 @@ class Sessions(Section, frozen=True):
     window: Annotated[int, Meta(ge=1, le=5_000)] = 200
     """
     Largest number of INVITEs and BYEs that one sender process may have in flight. New sessions wait while it
-    is reached. An INVITE that rings, or is not answered, is not counted after two seconds, as far as the
+    is reached. An INVITE that rings, or is not answered, is not counted after a second, as far as the
     shared memory has room for it and others are answered.
     """

@@ -55,7 +55,7 @@ class Sip(Section, frozen=True):
     window: Annotated[int, Meta(ge=1, le=20_000)] = 1_000
     """
     Largest number of requests that one sender process may have in flight. Each takes about 45 KB of
-    shared memory. Requests to devices that do not answer are not counted after two seconds, as far as the
+    shared memory. Requests to devices that do not answer are not counted after a second, as far as the
     shared memory has room for them.
     """
     window_per_hop: Annotated[int, Meta(ge=1, le=20_000)] = 750

@@ -30,7 +30,8 @@ class Far:
         monkeypatch.setattr("omapush.clock.monotonic", lambda: self.at_s)
         monkeypatch.setattr("omapush.clock.now_ms", lambda: int(self.at_s * 1000))
         self.module = importlib.import_module("in_flight")
-        self.count = self.module.Count(NAME, SIZE, LONGEST_S, ALLOWANCE)
+        self.count = self.module.Count(NAME, 1, 0.0)  # as a window begins, before it is told its size
+        self.count.resize(SIZE, LONGEST_S, ALLOWANCE)
         self.unanswered: deque[float] = deque()
         "When each was sent that nobody answers."
 
@@ -38,8 +39,8 @@ class Far:
         """Let time pass; returns how many more may be sent then."""
         self.at_s += seconds
         while self.unanswered and self.at_s - self.unanswered[0] > TIMER_F_S:
-            self.unanswered.popleft()
-            self.module.add_ended(NAME)
+            sent_ms = int(self.unanswered.popleft() * 1000)
+            self._end(sent_ms, 1, is_answered=False)
         self.count.look(self.at_s)
         return int(self.count.free)
 
@@ -51,12 +52,17 @@ class Far:
         sent_ms = int(self.at_s * 1000)
         self.unanswered.extend([self.at_s] * (number - answered))
         self.passes(after_s)
-        self.module.add_ended(NAME, answered)
-        slot = self.module.slot_of(sent_ms)
-        if self.module.is_young(slot, int(self.at_s * 1000)):
-            self.module.add_answered(NAME, slot, answered)
+        self._end(sent_ms, answered, is_answered=True)
         self.passes(0)
         return number
+
+    def _end(self, sent_ms: int, number: int, *, is_answered: bool) -> None:
+        end = self.module.end_of(sent_ms, int(self.at_s * 1000), is_answered=is_answered)
+        self.module.add_ended(NAME, {end: number})
+
+    def answer_late(self, number: int) -> None:
+        """Have the other end answer requests of long ago."""
+        self._end(int((self.at_s - 10) * 1000), number, is_answered=True)
 
 
 @pytest.fixture
@@ -115,10 +121,10 @@ def test_who_stops_to_answer_gets_little_more_until_he_does_again(far: Far) -> N
     for _ in range(100):
         far.send(20, 18, after_s=0.1)
     before = far.count.in_flight
-    for _ in range(100):  # ten seconds of silence: a second's worth of trust, then a few to see
+    for _ in range(100):  # ten seconds of silence: two seconds' worth of trust, then a few to see
         far.send(20, 0, after_s=0.1)
-    probes = 4 * 10
-    assert before <= far.count.in_flight <= before + SIZE + probes
+    probes = 4 * 10 * 2
+    assert before <= far.count.in_flight <= before + 4 * SIZE + probes
 
     while not far.send(4, 4, after_s=0.1):
         far.passes(0.1)
@@ -133,11 +139,28 @@ def test_an_answer_that_our_own_timer_gave_is_none(far: Far) -> None:
         assert far.count.in_flight <= SIZE
 
 
+def test_devices_that_take_long_do_not_slow_others_down_as_long_as_answers_come(far: Far) -> None:
+    """Each takes three seconds: the window is what leaves within a second at most, not within three."""
+    under_way: deque[tuple[float, int]] = deque()
+    left = 0
+    for _ in range(600):
+        while under_way and far.at_s - under_way[0][0] >= 3:
+            far.answer_late(under_way.popleft()[1])
+        far.passes(0)
+        number = min(20, max(far.count.free, 0))
+        far.count.sent(number)
+        under_way.append((far.at_s, number))
+        left += number
+        far.passes(0.1)
+    assert left >= 50 * SIZE
+    assert far.count.in_flight <= 6 * SIZE
+
+
 def test_answers_that_come_late_count_as_ended(far: Far) -> None:
     far.count.sent(SIZE)
     far.unanswered.clear()
     assert far.passes(5) == 0
-    far.module.add_ended(NAME, SIZE)
+    far.answer_late(SIZE)
     assert far.passes(0) == SIZE
 
 

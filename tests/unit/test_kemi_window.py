@@ -48,13 +48,16 @@ def test_a_hop_is_its_address_whatever_user_and_parameters_it_has(
 
 
 def test_what_has_ended_is_told_in_all_and_for_its_hop(window: ModuleType, ended: dict[str, int]) -> None:
-    window.add_ended({(0, "cafe", 7): 3, (0, "cafe", None): 2, (0, "beef", 7): 1, (1, "cafe", 6): 4})
+    lost = window.in_flight.end_of(0, 32_000, is_answered=False)
+    window.add_ended({(0, "cafe", 7): 3, (0, "cafe", lost): 2, (0, "beef", 7): 1, (1, "cafe", 6): 4})
 
     assert ended == {
         "0": 6,
         "0/3": 4,
+        "0/lost": 2,
         "0:cafe": 5,
         "0:cafe/3": 3,
+        "0:cafe/lost": 2,
         "0:beef": 1,
         "0:beef/3": 1,
         "1": 4,
@@ -72,10 +75,11 @@ def test_a_silent_hop_keeps_to_its_window_while_another_has_room_for_its_silent_
     monkeypatch.setattr("omapush.clock.now_ms", lambda: int(at[0] * 1000))
     both = window.Window(0, 20, 10, 40.0, 30)
     both.sent("dead", 10)
-    for second in range(5):  # each second ten to the other, of which half are answered
+    for _ in range(5):  # each second ten to the other, of which half are answered
         assert both.has_room("live")
         both.sent("live", 10)
-        window.add_ended({(0, "live", 1_000 + second): 5})
+        end = window.in_flight.end_of(int(at[0] * 1000), int(at[0] * 1000), is_answered=True)
+        window.add_ended({(0, "live", end): 5})
         at[0] += 1.1
         both.free(at[0])
 
