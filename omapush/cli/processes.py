@@ -113,7 +113,7 @@ def api(context: typer.Context) -> None:
     audit_note.started(config, "api")
     app = create(config)
     common: dict[str, Any] = {
-        "http": bounded(config.api, app.state.valve),
+        "http": bounded(config.api, app.state.valve, app.state.stalled),
         "access_log": False,
         "log_config": None,
         "server_header": False,
@@ -128,7 +128,7 @@ def api(context: typer.Context) -> None:
         host, port = _free_endpoint(config.content.listen, "content.listen")
         tls = config.content
         common |= {"ssl_certfile": tls.certificate or None, "ssl_keyfile": tls.private_key or None}
-        common["http"] = bounded(config.api)
+        common["http"] = bounded(config.api, looked_at=app.state.stalled)
         contents = uvicorn.Config(app.state.contents, host=host, port=port, **common)
         servers.append((uvicorn.Server(contents), None))
     # What is loaded stays: looking through all of it again and again for garbage stops the loop for long.

@@ -42,7 +42,7 @@ class Api(Section, frozen=True):
     request_s: Annotated[float, Meta(ge=1, le=3_600), restart("api")] = 30.0
     """
     A request that is not complete this long after its beginning gets 408. Each 64 KiB of its body add a
-    second.
+    second. When nothing of an answer is taken for twice as long, its connection is closed.
     """
     trusted_proxies: Annotated[tuple[str, ...], restart("api")] = ("127.0.0.1", "::1")
     """Addresses or networks of proxies whose `X-Forwarded-For` is believed."""

@@ -52,6 +52,7 @@ from omapush.pap_http.probes import OutboxGate
 from omapush.pap_http.problems import Problems
 from omapush.pap_http.quotas import Quotas
 from omapush.pap_http.shedding import Valve
+from omapush.pap_http.stalled import Stalled
 from omapush.pap_http.steering import ApiSteering, Lasting
 from omapush.pap_http.tokens import BearerTokens
 from omapush.pap_http.tracing import Tracing
@@ -108,13 +109,14 @@ def create(config: Config) -> Litestar:
     store, gate, metrics, admission = shared.store, shared.gate, shared.metrics, shared.admission
     contents = ContentServer(config, store, metrics.content)
     parts = shared.parts(config)
-    secured = _secured(config)
+    secured, stalled = _secured(config), Stalled(config.api.request_s)
     desk = desk_for(parts, gate, Operators(config, shared.checks), shared.lockout)
     state = State(
         {
             "parts": parts,
             "contents": contents,
             "valve": Valve(admission, metrics.count_shed),
+            "stalled": stalled,
             "desk": desk,
             "tls": secured,
             "document_key": config.device_document.key(),
@@ -126,7 +128,7 @@ def create(config: Config) -> Litestar:
     agent = Agent(config, store, "api", ApiSteering(state, steered, shared.parts))
     outflow = OutflowWatch(store, gate, admission)
     looks: list[Look] = [gate.watch, admission.watch, outflow.watch, shared.wishes.watch]
-    looks.append(partial(follow, agent))
+    looks += [stalled.watch, partial(follow, agent)]
     if desk is not None:
         looks.append(desk.live.run)
     if secured is not None:

@@ -10,6 +10,7 @@ from typing import Final
 from omapush.config import Api
 from omapush.pap_http import tls
 from omapush.pap_http.shedding import Valve
+from omapush.pap_http.stalled import Stalled
 from omapush.pap_http.strict_http import StrictConnection
 from omapush.push.networks import Networks
 
@@ -61,6 +62,8 @@ class BoundedConnection(StrictConnection):
     crowd = Crowd(1_000_000, ())
     "Shared by all connections of a server."
     within_s = REQUEST_WITHIN_S
+    stalled = Stalled(REQUEST_WITHIN_S)
+    "Shared by all connections of a process."
 
     _head = 0
     "Bytes of the current request's URL and fields, its trailer fields included."
@@ -87,12 +90,14 @@ class BoundedConnection(StrictConnection):
         super().connection_made(transport)
         self._names = tls.names(transport.get_extra_info("peercert"))
         self._await_end()
+        self.stalled.enter(transport)
         self._address = self.client[0] if self.client else ""
         if not self.crowd.enter(self._address):
             self._refuse(429, "too many connections from your address")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended()
+        self.stalled.leave(self.transport)
         self.crowd.leave(self._address)
         super().connection_lost(exc)
 
@@ -214,12 +219,19 @@ class BoundedConnection(StrictConnection):
         self.transport.close()
 
 
-def bounded(settings: Api, sheds: Valve | None = None) -> type[BoundedConnection]:
-    """Return the connections of one server, with the bounds of its configuration, and what sheds pushes."""
+def bounded(
+    settings: Api, sheds: Valve | None = None, looked_at: Stalled | None = None
+) -> type[BoundedConnection]:
+    """
+    Return the connections of one server, with the bounds of its configuration.
+
+    `sheds`: what sheds pushes; `looked_at`: what ends those whose peers take nothing.
+    """
 
     class Connection(BoundedConnection):
         crowd = Crowd(settings.connections_per_address, settings.trusted_proxies)
         within_s = settings.request_s
         valve = sheds
+        stalled = looked_at or Stalled(settings.request_s)
 
     return Connection
