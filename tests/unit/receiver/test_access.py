@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from omapush.receiver import Endpoint, Listen, Push, Receiver, RegistrationFailed, Sessions, Timers
+from omapush.receiver import (
+    Endpoint,
+    Listen,
+    Push,
+    Receiver,
+    RegistrationFailed,
+    Sessions,
+    Timers,
+    TransportFailed,
+)
+from omapush.receiver.transport import UdpTransport
 from tests.fakes.sip_text import SipText
 from tests.harness.ports import free_port
 from tests.harness.sip_peer import SipPeer
@@ -71,6 +81,31 @@ def test_a_device_may_keep_to_udp() -> None:
         assert len(first.raw) > 1_300
     with registered(listen=Listen(tcp=False)) as (_, device), pytest.raises(ConnectionRefusedError):
         socket.create_connection(device.receiver.address)
+
+
+async def started(peer: SipPeer, listen: Listen) -> None:
+    """Register and leave."""
+    async with Receiver(ALICE, f"sip:127.0.0.1:{peer.port}", {}, timers=FAST, listen=listen):
+        pass
+
+
+def test_a_port_that_is_taken_on_tcp_is_told_or_another_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, SipPeer(policy=grant) as peer:
+        taken = other.getsockname()[1]
+        with pytest.raises(TransportFailed, match=f"tcp 127.0.0.1:{taken}: .*in use"):
+            asyncio.run(started(peer, Listen(port=taken)))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(("127.0.0.1", taken))  # what was opened for nothing is closed
+
+        tries = iter([taken, 0])
+        monkeypatch.setattr(
+            "omapush.receiver.access.UdpTransport",
+            lambda host, _port, receive: UdpTransport(host, next(tries), receive),
+        )
+        with registered() as (_, device):
+            assert device.receiver.address[1] != taken
+            with socket.create_connection(device.receiver.address):
+                pass
 
 
 @pytest.mark.req("PRA-MSG-3")
