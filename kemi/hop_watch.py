@@ -13,11 +13,14 @@ _FEW_OF: Final = 10
 "A hop that refuses fewer than one in so many is not slowed: some device may have said that."
 _TARGETS: Final = 2
 """
-503s to so many users make it the hop that is overloaded. One alone may come from a device: proxies should not
-pass its 503 on (RFC 3261 16.7), and some do.
+503s in a row to so many users, and to a tenth as many as it answered in the second before, make it the hop
+that is overloaded. Fewer may come from devices: proxies should not pass their 503 on (RFC 3261 16.7), and
+some do.
 """
 _SILENT_TRIES: Final = 3
 "Requests without any answer, and nothing else in between, after which a hop counts as down."
+_ANSWERED_MS: Final = 2_000
+"A hop that answered within that time is not down, however many devices behind it are silent."
 _DOWN_MS: Final = 30_000
 _UNSTATED_PAUSE_MS: Final = 1_000
 "Of a 503 without Retry-After."
@@ -28,6 +31,10 @@ OVERLOADED: Final = 503
 class _Hop:
     since_ms: int = 0
     answers: int = 0
+    answers_before: int = 0
+    "In the window before this one."
+    answered_ms: int = 0
+    "When the hop said anything."
     refused: set[str] = field(default_factory=set)
     "Users whose requests got 503 in this window."
     in_a_row: set[str] = field(default_factory=set)
@@ -55,13 +62,14 @@ class HopWatch:
         if seen is None:
             seen = self._hops[hop] = _Hop(at_ms)
         if at_ms - seen.since_ms >= _WINDOW_MS:
+            seen.answers_before = seen.answers if at_ms - seen.since_ms < 2 * _WINDOW_MS else 0
             seen.since_ms, seen.answers = at_ms, 0
             seen.refused.clear()
         if local:
             self._silent(hop, seen, at_ms)
             return
         seen.answers += 1
-        seen.silent = 0
+        seen.silent, seen.answered_ms = 0, at_ms
         if seen.is_down:
             seen.is_down = False
             hop_state.down(hop, 0)
@@ -72,14 +80,14 @@ class HopWatch:
 
     def _silent(self, hop: str, seen: _Hop, at_ms: int) -> None:
         seen.silent += 1
-        if seen.silent >= _SILENT_TRIES:
+        if seen.silent >= _SILENT_TRIES and at_ms - seen.answered_ms >= _ANSWERED_MS:
             seen.is_down = True
             hop_state.down(hop, at_ms + _DOWN_MS)
 
     def _refused(self, hop: str, seen: _Hop, target: str, at_ms: int, retry_after_s: int | None) -> None:
         seen.refused.add(target)
         seen.in_a_row.add(target)
-        if len(seen.in_a_row) >= _TARGETS:
+        if len(seen.in_a_row) >= max(_TARGETS, seen.answers_before // _FEW_OF):
             asked_ms = _UNSTATED_PAUSE_MS if retry_after_s is None else retry_after_s * 1000
             if hop_state.pause(hop, at_ms + min(asked_ms, self._longest_ms)):
                 KSR.xhttp_prom.counter_inc_l0("next_hop_pauses_total", 1)

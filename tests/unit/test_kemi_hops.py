@@ -44,11 +44,13 @@ def watch(modules: dict[str, ModuleType]) -> Any:
     return modules["hop_watch"].HopWatch(60.0)
 
 
-def answers(watch: Any, *codes: int, hop: str = "aaaa", retry_after_s: int | None = None) -> None:
+def answers(
+    watch: Any, *codes: int, hop: str = "aaaa", retry_after_s: int | None = None, at_ms: int = NOW
+) -> None:
     """Answers for a user each, one millisecond apart."""
     for n, code in enumerate(codes):
         local = code == 0
-        watch.answered(hop, f"user{n}", code or 408, NOW + n, local=local, retry_after_s=retry_after_s)
+        watch.answered(hop, f"user{n}", code or 408, at_ms + n, local=local, retry_after_s=retry_after_s)
 
 
 def state(modules: dict[str, ModuleType], hop: str = "aaaa") -> Any:
@@ -87,12 +89,34 @@ def test_503s_among_other_answers_slow_the_hop_only_when_they_are_many(modules: 
 def test_a_hop_that_is_silent_three_times_in_a_row_is_down_until_it_says_something(
     modules: Any, watch: Any
 ) -> None:
-    answers(watch, 0, 0, 200, 0, 0)
+    answers(watch, 0, 0, 200)
+    later_ms = NOW + 2_002
+    answers(watch, 0, 0, at_ms=later_ms)
     assert state(modules).down_until_ms == 0
-    answers(watch, 0)
-    assert state(modules).down_until_ms == NOW + 30_000
-    answers(watch, 404)
+    answers(watch, 0, at_ms=later_ms)
+    assert state(modules).down_until_ms == later_ms + 30_000
+    answers(watch, 404, at_ms=later_ms)
     assert state(modules).down_until_ms == 0
+
+
+def test_silent_devices_behind_a_hop_that_answers_do_not_make_it_count_as_down(
+    modules: Any, watch: Any
+) -> None:
+    """Timeouts come in bunches: what was sent in the same moment ends in the same moment."""
+    for n in range(10):
+        answers(watch, 200, *[0] * 50, at_ms=NOW + n * 1_000)
+        assert state(modules).down_until_ms == 0
+
+
+def test_where_many_are_answered_a_few_503_in_a_row_do_not_pause_the_hop(modules: Any, watch: Any) -> None:
+    answers(watch, *[200] * 200)
+    answers(watch, 503, 503, 503, *[200] * 197, retry_after_s=7, at_ms=NOW + 1_000)
+    assert state(modules).paused_until_ms == 0
+
+    answers(watch, *[503] * 19, retry_after_s=7, at_ms=NOW + 2_000)
+    assert state(modules).paused_until_ms == 0
+    answers(watch, *[503] * 20, retry_after_s=7, at_ms=NOW + 2_000)
+    assert state(modules).paused_until_ms == NOW + 2_019 + 7_000
 
 
 def hops(modules: Any, **keys: Any) -> Any:
