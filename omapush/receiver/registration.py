@@ -224,13 +224,12 @@ class Registration:
         """
         Have the bindings removed that this device left when it was killed or lost its network.
 
-        They have its instance and another URI. Where the registrar writes our URI otherwise than we do,
-        nobody can tell them from ours, and they stay until their time.
+        They have its instance and its user part, and another host or port. Where the registrar writes our URI
+        otherwise than we do, nobody can tell them from ours, and they stay until their time.
         """
-        if own.uri == self._agent.contact_uri:
-            instance = own.param("+sip.instance")
-            left = [one.uri for one in found if one.param("+sip.instance") == instance and one.uri != own.uri]
-            self._contacts = [*(left if instance else ()), own.uri][-_MOST_FORMER - 1 :]
+        if own.uri == self._agent.contact_uri and own.param("+sip.instance"):
+            left = [one.uri for one in found if one.uri != own.uri and _was_ours(one, own)]
+            self._contacts = [*left, own.uri][-_MOST_FORMER - 1 :]
 
     def _own_contact(self, found: list[NameAddr]) -> NameAddr | None:
         """Ours among all of the user: both URI and instance fit, else either of them."""
@@ -270,6 +269,12 @@ class Registration:
             else:
                 failures = 0
                 wait_s = refresh_in(self.granted_s)
+
+
+def _was_ours(one: NameAddr, own: NameAddr) -> bool:
+    """A flow of its own (`reg-id`) belongs to another client of the device, for we use none (RFC 5626)."""
+    same = one.param("+sip.instance") == own.param("+sip.instance") and one.param("reg-id") is None
+    return same and one.uri.partition("@")[0] == own.uri.partition("@")[0]
 
 
 def refresh_in(granted_s: int) -> float:

@@ -201,7 +201,12 @@ class Settings:
     credentials: Credentials = Credentials()
     listen: Listen = Listen()
     instance: str = ""
-    "Device identity, `urn:uuid:...`; empty: a new one each start."
+    """
+    Device identity, `urn:uuid:...`; empty: a new one each start.
+
+    One that stays the same lets the device remove what it left at the registrar when it was killed. No other
+    SIP client of the user may have it.
+    """
     expires_s: int = 600_000
     "Registration lifetime to ask for (TS 24.229 5.1.1.2)."
     register: bool = True

@@ -65,10 +65,13 @@ def test_what_the_device_left_behind_is_removed_by_its_instance(rewrites: bool) 
         if one.method != "REGISTER" or len(one.all("Contact")) > 1:
             return grant(one)
         own = one.header("Contact").replace(">;", ";ob>;", 1) if rewrites else one.header("Contact")
-        left = (
-            f'<{mine}>;+sip.instance="<{instance}>";expires=9, <{others}>;+sip.instance="<urn:x>";expires=9'
-        )
-        return Says(200, "OK", {"Contact": f"{own}, {left}"})
+        of_device = f'+sip.instance="<{instance}>";expires=9'
+        kept = [
+            f"<sip:phone@192.0.2.7>;{of_device}",
+            f"<{others}>;{of_device};reg-id=1",
+            f'<{others};x>;+sip.instance="<urn:another>";expires=9',
+        ]
+        return Says(200, "OK", {"Contact": ", ".join((own, f"<{mine}>;{of_device}", *kept))})
 
     with registered(policy, instance=instance) as (peer, device):
         asked = [one.all("Contact")[1:] for one in requests(peer, "REGISTER")]
