@@ -130,3 +130,51 @@ def test_a_url_for_results_that_cannot_be_one_refuses_the_push(
 
     assert answer.code == "2000"
     assert b"ppg-notify-requested-to" in answer.raw_xml
+
+
+def submission(push_id: str, fields: bytes) -> bytes:
+    """A push by JSON, as it is on the wire."""
+    content = (
+        f'{{"push_id": "{push_id}", "to": ["{ALICE}"], "application": "mms.ua", '
+        '"content_type": "text/plain", "content": "hi"}'
+    ).encode()
+    head = b"POST /v1/pushes HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + fields
+    return (
+        head
+        + b"Authorization: Basic "
+        + CREDENTIALS
+        + b"\r\nContent-Length: %d\r\n\r\n" % len(content)
+        + content
+    )
+
+
+def test_a_client_that_offers_another_protocol_pushes_in_this_one(front: Stack, push_id: str) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+    with connected(front) as connection:
+        connection.sendall(submission(f"{push_id}.1", offer))
+        connection.sendall(
+            submission(f"{push_id}.2", offer) + submission(f"{push_id}.3", b"Connection: close\r\n")
+        )
+        said = heard(connection)
+
+    assert said.count(b"HTTP/1.1 201 Created") == 3
+    assert all(f'"push_id":"{push_id}.{number}"'.encode() in said for number in (1, 2, 3))
+
+
+def test_a_push_is_answered_though_what_follows_it_is_no_request(front: Stack, push_id: str) -> None:
+    """Its 400 in the place of that answer would say that nothing is stored."""
+    with connected(front) as connection:
+        connection.sendall(submission(push_id, b"") + b"NONSENSE\r\n\r\n")
+        said = heard(connection)
+
+    assert said.startswith(b"HTTP/1.1 201 Created")
+    assert b" 400 " not in said
+
+
+def test_who_is_told_behind_the_body_has_told_nothing(front: Stack) -> None:
+    head = b"POST /v1/pushes HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    trailer = b"0\r\nAuthorization: Basic " + CREDENTIALS + b"\r\n\r\n"
+    with connected(front) as connection:
+        connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n" + trailer)
+
+        assert heard(connection).startswith(b"HTTP/1.1 401 ")

@@ -100,6 +100,21 @@ def test_the_place_of_a_push_leads_to_it_whatever_its_name_is(json_api: httpx.Cl
     assert json_api.get(answer.headers["Location"]).json()["push_id"] == name
 
 
+def test_head_says_whether_a_push_is_known_and_the_connection_goes_on(
+    json_api: httpx.Client, push_id: str
+) -> None:
+    json_api.post("/v1/pushes", json=body(push_id))
+    place = f"/v1/pushes/{push_id}"
+
+    headed, got = json_api.head(place), json_api.get(place)
+
+    assert (headed.status_code, headed.content) == (200, b"")
+    assert headed.headers["Content-Type"] == got.headers["Content-Type"]
+    assert int(headed.headers["Content-Length"]) > 100
+    assert json_api.head(f"{place}-unknown").status_code == 404
+    assert json_api.get(place).json()["push_id"] == push_id
+
+
 def test_the_event_log_comes_when_it_is_asked_for(
     json_api: httpx.Client, core: SipPeer, push_id: str
 ) -> None:
