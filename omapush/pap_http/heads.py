@@ -1,4 +1,4 @@
-"""HEAD wherever GET is (RFC 9110 9.3.2): the same answer without its content."""
+"""HEAD wherever GET is (RFC 9110 9.3.2), the same answer without its content; and OPTIONS."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ _ALLOW: Final = b"allow"
 def may_be_asked(raw_path: bytes) -> bool:
     """Tell whether a path, as it was sent, is one of those whose routes know GET alone."""
     return raw_path.startswith(_BELOW)
+
+
+async def tell_of_all(send: Any) -> None:
+    """Answer OPTIONS for the server as a whole (RFC 9110 9.3.7)."""
+    allow = [(b"allow", b"DELETE, GET, HEAD, OPTIONS, POST, PUT")]
+    await send({"type": "http.response.start", "status": 204, "headers": allow})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def as_get(scope: Any, send: Any, allow: str) -> tuple[Any, Any]:

@@ -36,6 +36,9 @@ class EscapedPaths(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
+        if raw == b"*" and scope["method"] == "OPTIONS":
+            await heads.tell_of_all(careful(scope, send))
+            return
         if raw.startswith(_PREFIX):
             scope["path"] = raw.decode("latin-1")
         if scope["type"] == "http":

@@ -133,7 +133,9 @@ def _fault(request: Request[Any, Any, Any], error: HTTPException) -> Fault:
         return Fault("body", json_words.told(error.detail, None))
     if error.status_code == 405:
         allow = (error.headers or {}).get("allow", "")
-        methods = heads.with_head(allow) if heads.may_be_asked(request.scope["raw_path"]) else allow
+        methods = (
+            heads.with_head(allow) if heads.may_be_asked(request.scope.get("raw_path") or b"") else allow
+        )
         return Fault("", f"possible here: {methods}")
     return Fault("", "there is no such path" if error.status_code == 404 else error.detail)
 

@@ -23,8 +23,16 @@ _ONCE: Final = (b"host", b"transfer-encoding", b"content-type", b"authorization"
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
 )
+# absolute-form without a path, and its query                                      RFC 9112 3.2.2
+_NO_PATH: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*://[^/?#]+)((?:[?#].*)?)", re.DOTALL)
 _CONNECT: Final = b"CONNECT"
 _OF_UPGRADE: Final = frozenset({b"upgrade", b"http2-settings"})
+
+
+def _with_path(target: bytes) -> bytes:
+    """A target in absolute form whose path is empty, with the path that this means (RFC 9110 4.2.3)."""
+    found = _NO_PATH.fullmatch(target)
+    return target if found is None else found[1] + b"/" + found[2]
 
 
 @lru_cache(maxsize=256)
@@ -82,6 +90,8 @@ class StrictConnection(SheddingConnection):
     def on_headers_complete(self) -> None:
         """Refuse what is wrong, and begin to answer the rest."""
         self.is_headed = True
+        if self.url[:1] != b"/":
+            self.url = _with_path(self.url)
         wrong = self._wrong()
         if wrong is not None:
             self.refuse(*wrong)

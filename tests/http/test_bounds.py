@@ -148,6 +148,15 @@ def submission(push_id: str, fields: bytes) -> bytes:
     )
 
 
+def test_the_server_as_a_whole_tells_its_methods(front: Stack) -> None:
+    with connected(front) as connection:
+        connection.sendall(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        said = heard(connection)
+
+    assert said.startswith(b"HTTP/1.1 204 ")
+    assert b"allow: DELETE, GET, HEAD, OPTIONS, POST, PUT\r\n" in said
+
+
 def test_a_client_that_offers_another_protocol_pushes_in_this_one(front: Stack, push_id: str) -> None:
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
     with connected(front) as connection:

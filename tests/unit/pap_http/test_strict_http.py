@@ -69,6 +69,21 @@ def test_every_form_of_a_host_is_taken(host: bytes) -> None:
     assert statuses(let_in(GET.replace(b"Host: a", b"Host: " + host))) == [202]
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"http://a", "/"),
+        (b"HTTP://a:80?x=/y", "/"),
+        (b"http://a/b", "/b"),
+        (b"http://a//b", "//b"),
+        (b"https://[::1]?x", "/"),
+        (b"/?x=http://a", "/"),
+    ],
+)
+def test_a_target_may_be_a_whole_url(target: bytes, path: str) -> None:
+    assert [seen for seen, _ in let_in(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n").seen] == [path]
+
+
 def test_an_earlier_version_needs_no_host() -> None:
     peer = let_in(b"GET /a HTTP/1.0\r\n\r\n")
 
