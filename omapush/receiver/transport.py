@@ -195,7 +195,7 @@ class StreamTransport(Transport):
         self._connections: set[_Connection] = set()
         self._by_peer: dict[Address, _Connection] = {}
         self._answering: set[asyncio.Task[None]] = set()
-        self._opening = asyncio.Lock()
+        self._opening: dict[Address, asyncio.Task[_Connection]] = {}
         self._closing = False
 
     async def start(self, first_hop: Address) -> None:
@@ -252,7 +252,7 @@ class StreamTransport(Transport):
 
     async def close(self) -> None:
         self._closing = True
-        for task in tuple(self._answering):
+        for task in (*self._answering, *self._opening.values()):
             task.cancel()
         if self._server:
             self._server.close()
@@ -262,24 +262,41 @@ class StreamTransport(Transport):
             await self._server.wait_closed()
 
     async def _connection(self, to: Address) -> _Connection:
-        async with self._opening:
-            known = self._by_peer.get(to)
-            if known and not known.transport.is_closing():
-                return known
-            loop = asyncio.get_running_loop()
-            name = (self._server_name or to[0]) if self._client else None
-            try:
-                async with asyncio.timeout(_CONNECT_S):
-                    _, opened = await loop.create_connection(
-                        lambda: _Connection(self, to),
-                        *to,
-                        ssl=self._client,
-                        server_hostname=name,
-                        local_addr=(self.local[0], 0),
-                    )
-            except (OSError, TimeoutError, ssl.SSLError) as error:
-                raise TransportFailed(f"{self.name} to {to[0]}:{to[1]}: {error or 'timed out'}") from error
-            return opened
+        """The one that is there, or one that is opened for all who wait for it; nobody waits for others."""
+        known = self._by_peer.get(to)
+        if known and not known.transport.is_closing():
+            return known
+        opening = self._opening.get(to)
+        if opening is None:
+            opening = self._opening[to] = asyncio.get_running_loop().create_task(self._opened(to))
+            opening.add_done_callback(lambda task: self._no_longer_opening(to, task))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if opening.cancelled():
+                raise TransportFailed(f"{self.name} to {to[0]}:{to[1]}: closed meanwhile") from None
+            raise
+
+    async def _opened(self, to: Address) -> _Connection:
+        loop = asyncio.get_running_loop()
+        name = (self._server_name or to[0]) if self._client else None
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self, to),
+                    *to,
+                    ssl=self._client,
+                    server_hostname=name,
+                    local_addr=(self.local[0], 0),
+                )
+        except (OSError, TimeoutError, ssl.SSLError) as error:
+            raise TransportFailed(f"{self.name} to {to[0]}:{to[1]}: {error or 'timed out'}") from error
+        return connection
+
+    def _no_longer_opening(self, to: Address, task: asyncio.Task[_Connection]) -> None:
+        del self._opening[to]
+        if not task.cancelled():
+            task.exception()  # those who wait have it; there may be none any more
 
     def opened(self, connection: _Connection) -> None:
         """Keep a connection, of whichever side, until it is closed."""

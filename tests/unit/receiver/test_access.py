@@ -16,7 +16,7 @@ from omapush.receiver import (
     Timers,
     TransportFailed,
 )
-from omapush.receiver.transport import UdpTransport
+from omapush.receiver.transport import StreamTransport, UdpTransport
 from tests.fakes.sip_text import SipText
 from tests.harness.ports import free_port
 from tests.harness.sip_peer import SipPeer
@@ -247,6 +247,31 @@ def test_for_files_it_connects_itself() -> None:
         sender = on.sender()
         assert sender.invite(on.file(setup="actpass")).status == 200
         assert "setup:active" in sender.lines[0].attributes
+
+
+# ---- connections that are opened ---------------------------------------------------------------------------
+
+
+def test_a_connection_is_opened_once_for_all_who_wait_and_nobody_waits_for_another() -> None:
+    async def scenario() -> None:
+        transport = StreamTransport("127.0.0.1", 0, lambda _data, _source: None, listens=False)
+        with socket.socket() as full:  # its queue holds one connection, which is there; others hang
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            with socket.create_connection(full.getsockname()):
+                hanging = [asyncio.create_task(transport.send(b"x", full.getsockname())) for _ in range(5)]
+                async with core() as (made, port):
+                    to = ("127.0.0.1", port)
+                    await asyncio.gather(*(transport.send(message(n, "TCP"), to) for n in range(3)))
+                    await until(lambda: len(made.requests) == 3)
+                    assert len(made.writers) == 1
+                assert not any(one.done() for one in hanging)
+                await transport.close()
+                ends = await asyncio.gather(*hanging, return_exceptions=True)
+                assert [str(end) for end in ends] == [str(ends[0])] * 5
+                assert isinstance(ends[0], TransportFailed)
+
+    asyncio.run(scenario())
 
 
 # ---- connections that break --------------------------------------------------------------------------------
