@@ -1,1 +1,4 @@
-"""What Redis remembers: keys from keys.py, bytes from codec.py, changes are calls of schema/functions."""
+"""
+Everything that is stored in Redis: names of keys in keys.py, bytes in codec.py, changes by the functions of
+schema/functions.
+"""

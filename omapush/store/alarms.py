@@ -1,4 +1,4 @@
-"""Alarms: what stands, what was raised and cleared, and which notifier keeps them."""
+"""Alarms: those that are active, those that were raised and cleared, and which notifier keeps them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from omapush.store.client import Call, Store, ask_all, call
 from omapush.store.codec import BrokenRecord
 
 MOST_CHANGES: Final = 1_000
-"Changes that the history keeps."
+"Largest number of changes in the history."
 
 
 def standing(store: Store, now_ms: int) -> list[Alarm]:
     """
-    Return the alarms that stand, the worst first; one round trip.
+    Return the active alarms, the most severe first; one round trip.
 
-    What nobody could store is among them: that Redis is away, or that no notifier keeps alarms.
+    Conditions that prevent alarms from being stored are among them: Redis is away, or no notifier keeps
+    alarms.
     """
     try:
         keeper, found = ask_all(store, "alarms", [("GET", keys.ALARM_KEEPER), ("HVALS", keys.ALARM_STANDING)])
@@ -35,7 +36,7 @@ def standing(store: Store, now_ms: int) -> list[Alarm]:
 
 
 def _unwatched(store: Store, now_ms: int) -> Alarm:
-    """Nobody looks, or nobody could store what he saw: then that is what is wrong."""
+    """The alarm for the case that no notifier checks, or that none could store what it found."""
     try:
         redis_state.require_writes(store)
     except StoreUnavailable as error:
@@ -50,7 +51,7 @@ def _readable(data: bytes) -> Alarm | None:
 
 
 def history(store: Store, most: int = MOST_CHANGES) -> list[AlarmChange]:
-    """Return what was raised and cleared, the latest first."""
+    """Return the alarms that were raised and cleared, the latest first."""
     found = ask_all(store, "alarm history", [("ZRANGE", keys.ALARM_HISTORY, 0, most - 1, "REV")])[0]
     return [codec.alarm_change(data) for data in found]
 
@@ -71,7 +72,7 @@ def stored(store: Store) -> list[Alarm]:
 
 
 def change(store: Store, who: str, changes: Sequence[AlarmChange], now_standing: Iterable[Alarm]) -> bool:
-    """Store what has changed and what stands; False: `who` is not the keeper any more."""
+    """Store the changes and the active alarms; False: `who` is not the keeper any more."""
     args: list[Any] = [who, MOST_CHANGES, len(changes)]
     for one in changes:
         args += (one.at_ms, codec.encode(one))
@@ -89,12 +90,12 @@ def _field(alarm: Alarm) -> str:
 
 
 def report(store: Store, seen: NodeSeen) -> None:
-    """Tell what a notifier sees of its node."""
+    """Store what a notifier sees of its node."""
     ask_all(store, "report node", [("HSET", keys.ALARM_NODES, seen.node, codec.encode(seen))])
 
 
 def nodes(store: Store, now_ms: int) -> list[NodeSeen]:
-    """Return what all nodes told last; who is silent for too long is forgotten."""
+    """Return what all nodes have stored last; a node that is silent for too long is forgotten."""
     flat = ask_all(store, "nodes", [("HGETALL", keys.ALARM_NODES)])[0]
     rows = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
     found: list[NodeSeen] = []
@@ -115,6 +116,6 @@ def nodes(store: Store, now_ms: int) -> list[NodeSeen]:
 
 
 def leave(store: Store, who: str, node: str) -> None:
-    """Forget a node whose notifier ends by itself, and let another keep the alarms at once."""
+    """Forget a node whose notifier is stopped, and let another notifier keep the alarms at once."""
     names = [keys.ALARM_KEEPER, keys.ALARM_NODES]
     call(store, Call("omapush_leave_alarms", names, [who, node]))

@@ -16,14 +16,14 @@ from redis.exceptions import ResponseError
 from omapush.store.client import Command, Store, ask_all, store_errors
 
 Octets = bytes | bytearray
-"A value; one that has come is changed no more."
+"A value; once it is complete it is not changed any more."
 Answer = Octets | ResponseError | None
 LONGEST_VALUE: Final = 67_108_864
 _SPARE: Final = 512
-"Octets that are read behind a value: the line break after it, and the line before the next one."
+"Octets to read after a value: its line break, and the line before the next value."
 _LONGEST_LINE: Final = 4_096
 _AT_ONCE: Final = 1_048_576
-"Octets that are taken from a socket before others get their turn."
+"Largest number of octets to read from one socket before others get their turn."
 _MOST_TO_WAIT_FOR: Final = 262_144
 _BREAK: Final = b"\r\n"
 
@@ -37,31 +37,31 @@ class Answers:
 
     def __init__(self) -> None:
         self.ready: deque[Answer] = deque()
-        "Those that are whole, in their order; an error is in the place of its answer."
+        "The complete answers, in their order; an error stands in the place of its answer."
         self._spare = memoryview(bytearray(_SPARE))
         self._held = b""
-        "What came and is no whole line, or no whole line break behind a value."
+        "Octets that are not a complete line yet, or not a complete line break after a value."
         self._value: bytearray | None = None
         self._left = memoryview(b"")
-        "The part of the value that has not come."
+        "Where the rest of the current value belongs."
 
     @property
     def between(self) -> bool:
-        """Whether no answer has begun that has not ended."""
+        """Whether no answer is incomplete."""
         return self._value is None and not self._held
 
     @property
     def missing(self) -> int:
-        """Octets of the value that has begun that have not come."""
+        """Number of octets that are missing in the current value."""
         return len(self._left)
 
     def places(self) -> list[memoryview]:
-        """Return where the next octets belong, in this order; never nothing."""
+        """Return where the next octets belong, in this order; never an empty list."""
         return [self._left, self._spare] if self._left else [self._spare]
 
     def took(self, number: int) -> None:
         """
-        Take note that so many octets are in their places.
+        Note that this number of octets was put into their places.
 
         Raises:
             ConnectionLost: these are no answers of such commands.
@@ -111,9 +111,10 @@ class Answers:
 
 def read_all(store: Store, doing: str, commands: Sequence[Command]) -> list[Octets | None]:
     """
-    Return the answers of commands that each give a string or nothing, sent in one go.
+    Return the answers of commands that each return a string or nothing, sent in one go.
 
-    The client library's parser copies what it gets several times: it takes ten times as long for a megabyte.
+    The parser of the client library copies what it gets several times, and so takes ten times as long for a
+    megabyte.
 
     Raises:
         StoreUnavailable: no answer, or Redis says that it can't serve now.
@@ -148,14 +149,14 @@ def without_errors(doing: str, found: Sequence[Answer]) -> list[Octets | None]:
 
 class Channel:
     """
-    A connection that is asked for large values and read without waiting, by who can wait for many sockets.
+    A connection for large values that is read without blocking, for a caller that can wait for many sockets.
 
-    After an error it is of no further use but to be closed.
+    After an error it can only be closed.
     """
 
     def __init__(self, store: Store) -> None:
         """
-        Connect, which may block; not for a Cluster, whose servers have a connection each.
+        Connect, which may block. Not for a Cluster, where each server needs a connection of its own.
 
         Raises:
             StoreUnavailable: nobody takes it.
@@ -174,7 +175,7 @@ class Channel:
 
     def ask(self, doing: str, commands: Sequence[Command]) -> None:
         """
-        Ask for values; their answers come behind those to what was asked before.
+        Ask for values; their answers come after those to earlier questions.
 
         Raises:
             StoreUnavailable: the connection takes nothing.
@@ -184,7 +185,7 @@ class Channel:
 
     def receive(self, doing: str) -> list[Answer]:
         """
-        Return the answers that are whole by what has come, maybe none; may have left some in the socket.
+        Return the answers that are complete now, maybe none; there may be more octets in the socket.
 
         Raises:
             StoreUnavailable: the connection has ended, or it brings no answers of such commands.
@@ -211,14 +212,14 @@ class Channel:
         return found
 
     def _wake_at(self, octets: int) -> None:
-        """Have the socket be readable when so many octets are there, which will come: each look costs."""
+        """Make the socket readable only when this number of octets has arrived, since each look costs."""
         octets = min(max(octets, 1), _MOST_TO_WAIT_FOR)
         if octets != self._low_water and not isinstance(self._sock, ssl.SSLSocket):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
             self._low_water = octets
 
     def close(self) -> None:
-        """Close the connection: answers may still be on their way in it."""
+        """Close the connection, because answers may still be on their way in it."""
         self._connection.disconnect()  # type: ignore[no-untyped-call]
         self._pool.release(self._connection)
 
@@ -228,7 +229,10 @@ def _packed(commands: Sequence[Command]) -> bytes:
 
 
 def _exchange(connection: AbstractConnection, packed: bytes, number: int) -> list[Answer]:
-    """Answers, an error in the place of its answer; whatever is raised, no answer is left in the socket."""
+    """
+    Read all answers, with an error in the place of its answer; whatever is raised, no answer is left in the
+    socket.
+    """
     try:
         connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
         answers = Answers()

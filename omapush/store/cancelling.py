@@ -1,4 +1,7 @@
-"""A push taken back by its initiator: out of the outbox first, then its results (docs/adr/0021)."""
+"""
+A push that its initiator cancels: first its deliveries leave the outbox, then the results are stored
+(docs/adr/0021).
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ def cancel(
     store: Store, known: Known, indexes: Sequence[int], *, now_ms: int, retention_s: int
 ) -> dict[int, bool]:
     """
-    Take a push back for some of its recipients; True: it is never delivered there, False: too late.
+    Cancel a push for some of its recipients. True: it is never delivered there; False: it is too late.
 
-    What is at a sender is too late, and is not sent again. Asked again, the answer is the same. A crash in
-    between is mended by the sweeper; nothing was answered then.
+    For a delivery that is at a sender it is too late, but it is not sent again. Repeating the call gives the
+    same answer. If the process dies in between, the sweeper finishes the work; the initiator has no answer
+    then.
     """
     ref = known.push.ref
     answer = {index: known.results[index].state == "cancelled" for index in indexes}
@@ -60,9 +64,10 @@ def cancel(
 
 def repair(store: Store, *, now_ms: int, retention_s: int) -> int:
     """
-    Finish what a dead process left, and what came back from a sender; returns how many results that gave.
+    Finish cancels that a dead process left, and end deliveries that came back from a sender; returns how many
+    results this gave.
 
-    For the sweeper, which may meet work under way: each step is done once, whoever does it.
+    For the sweeper, which may meet work that is under way: each step is done once, whoever does it.
     """
     _end_stopped(store)
     untold = withdrawals.untold(store)
@@ -82,7 +87,7 @@ def repair(store: Store, *, now_ms: int, retention_s: int) -> int:
 
 
 def _end_stopped(store: Store) -> None:
-    """What has come back from its sender is not sent again, unless a relay has it."""
+    """A cancelled delivery that has come back from its sender is not sent again, unless a relay has it."""
     stopped = withdrawals.stopped(store)
     if not stopped:
         return

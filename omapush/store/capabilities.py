@@ -1,4 +1,4 @@
-"""What is known of users' devices: facts merged into one record for each user, one winner."""
+"""Capabilities of users' devices: facts merged into one record for each user; one writer wins."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ _TRIES = 32
 
 
 def read(store: Store, aor: str) -> Capabilities | None:
-    """Return what is known of the devices of an address of record, or None."""
+    """Return the capabilities of the devices of an address of record, or None."""
     return read_all(store, [aor])[0]
 
 
 def read_all(store: Store, aors: Sequence[str]) -> list[Capabilities | None]:
-    """Return what is known of many users' devices, in one go; a broken record counts as none."""
+    """Return the capabilities of many users, in one go; None for a broken record."""
     return [readable(data) for data in _read_bytes(store, aors)]
 
 
 Rule = Callable[[Capabilities | None], Capabilities | None]
-"The record after something; None: it stays as it is. Called again when another writer was faster."
+"""
+A rule: returns the new record, or None if it stays as it is. It is called again when another writer was
+faster.
+"""
 
 
 def learn(store: Store, facts: Mapping[str, Iterable[Facts]], now_ms: int) -> None:
     """
-    Merge facts, by address of record, into what is known; each record atomically.
+    Merge facts, by address of record, into the records; each record atomically.
 
     Raises:
         TryLater: a record was changed by others so often that the merge never got through.

@@ -44,16 +44,16 @@ _NOT_NOW = (
     "TRYAGAIN",
     "max number of clients",
 )
-"How Redis begins an error that says: not now."
+"Beginnings of errors by which Redis says that it cannot serve now."
 _SAYS_NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
-"The same as the client library tells it, which cuts off that beginning."
+"The same in the words of the client library, which removes these beginnings."
 _NAME = re.compile(r"(#!lua name=|register_function\('|function_name = ')(omapush_[a-z_]+)")
 _USES = re.compile(r"^-- uses ([a-z]+\.lua)$", re.MULTILINE)
-"How a library says where a file goes in that it shares with others."
+"Line in a Lua library in whose place a shared file is inserted."
 
 
 class StoreRefused(PushError):
-    """Redis does not understand what we ask: a defect of ours, or a Redis that is no Redis 7."""
+    """Redis does not understand the question: a defect of ours, or a server that is not Redis 7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ class Store:
     db: redis.Redis
     layout: Layout
     ring: KeyRing = NO_KEYS
-    "What contents are sealed with."
+    "Keys that content is encrypted with."
     cluster: Cluster | None = None
-    "The same as `db` where it is a Cluster."
+    "The same object as `db`, if it is a Cluster."
     replica_wait_ms: int = 0
-    "How long what is to be safe waits for a replica to have it, too."
+    "How long a call that has to be safe waits until a replica has the change."
 
 
 Command = tuple[str | int | float | bytes, ...]
@@ -101,14 +101,14 @@ def libraries() -> dict[str, str]:
     """
     Return our Redis function libraries: name -> code.
 
-    All names carry a digest of the code, so that two releases may work on one Redis side by side and none
-    ever calls a function of the other.
+    All names end with a digest of the code, so that two releases may use one Redis, and neither ever calls a
+    function of the other.
     """
     return dict(_LIBRARIES)
 
 
 def release() -> str:
-    """Return what the names of our functions end with: another in each release that changes one."""
+    """Return the ending of the names of our functions; it differs in each release that changes a function."""
     return _DIGEST
 
 
@@ -124,12 +124,14 @@ _LIBRARIES, _DIGEST = _read_libraries()
 
 
 def servers(store: Store) -> list[redis.Redis]:
-    """Return what there is to ask about servers: the one that we use, of a Cluster each master."""
+    """Return a client of each server that we use: of the only one, or of each master of a Cluster."""
     return [store.db] if store.cluster is None else store.cluster.masters()
 
 
 def load_functions(store: Store) -> None:
-    """Load schema/functions into Redis, of a Cluster into each master; what is there already stays."""
+    """
+    Load schema/functions into Redis, in a Cluster into each master; functions that are there already stay.
+    """
     with store_errors("load functions"):
         for code in _LIBRARIES.values():
             store.db.function_load(code, replace=True)
@@ -174,7 +176,7 @@ def ask_and_call(
 
 @contextmanager
 def store_errors(doing: str) -> Iterator[None]:
-    """Turn what the client library raises into errors of ours that say what was being done."""
+    """Turn errors of the client library into errors of ours that say what was being done."""
     try:
         yield
     except _SAYS_NOT_NOW as error:
@@ -191,7 +193,7 @@ def _words(one: Call) -> Command:
 
 
 def _execute(store: Store, commands: Sequence[Command], wait_ms: int) -> list[Any]:
-    """Return the answers; functions are loaded where they are not known."""
+    """Return the answers; functions are loaded if Redis does not know them."""
     answers = _round_trip(store, commands, wait_ms)
     if any(_is_unknown_function(answer) for answer in answers):
         load_functions(store)

@@ -34,11 +34,11 @@ Words = tuple[str | int | float | bytes, ...]
 
 _WITHOUT_KEY: Final = frozenset(("DBSIZE", "FLUSHALL", "FLUSHDB", "INFO", "KEYS", "PING", "SCAN", "TIME"))
 _ROUNDS: Final = 4
-"Times that a command is sent: first, after a redirection, after a lost connection, and once more."
+"How often a command is sent at most: first, after a redirection, after a lost connection, and once more."
 _AGAIN_S: Final = 0.02
-"Pause after TRYAGAIN: some keys of the call are still on their way to another node."
+"Pause after TRYAGAIN, which means that some keys of the call are still moving to another node."
 _LOOK_AGAIN_S: Final = 0.2
-"The layout of the Cluster is not asked for more often by one process."
+"Shortest time between two questions of one process for the layout of the Cluster."
 
 
 class _Sent(NamedTuple):
@@ -46,12 +46,12 @@ class _Sent(NamedTuple):
 
     node: ClusterNode
     own: list[int]
-    "Which commands of all."
+    "Places of these commands among all commands of the call."
     pool: ConnectionPool
     connection: Any
-    "Or the error that there is in its place."
+    "The answers, or errors in their places."
     more: int = 0
-    "Answers behind those of the commands, which nobody needs."
+    "Number of answers after those of the commands, which nobody needs."
 
 
 class Cluster(redis.Redis):
@@ -64,9 +64,11 @@ class Cluster(redis.Redis):
         self._lock = threading.Lock()
         self._looked_s = 0.0
         self._guests: dict[tuple[str, int], ClusterNode] = {}
-        "Nodes that we were sent to and that serve no slot yet."
+        "Nodes that a redirection named and that serve no slot yet."
         self._failed = ""
-        "Node that did not answer in time: the layout is asked for, elsewhere, before anything else is sent."
+        """
+        Node that did not answer in time: before anything else is sent, another node is asked for the layout.
+        """
 
     @property
     def library(self) -> RedisCluster:
@@ -87,13 +89,15 @@ class Cluster(redis.Redis):
     # As one server ----------------------------------------------------------------------------------
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Return the answer of one command; one that has no key goes where the library sends it."""
+        """
+        Return the answer of one command. A command without a key goes where the client library sends it.
+        """
         if " " in args[0] or args[0] in _WITHOUT_KEY:
             return self.library.execute_command(*args, **options)  # type: ignore[no-untyped-call]
         return _parsed(self, self.exchange([args])[0], args, options)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
-        """Return a pipeline whose commands may have different slots; it is no transaction."""
+        """Return a pipeline whose commands may have different slots; it is not a transaction."""
         return _Pipeline(self)
 
     def scan_iter(self, *args: Any, **options: Any) -> Iterator[Any]:
@@ -143,7 +147,7 @@ class Cluster(redis.Redis):
         *,
         is_last: bool,
     ) -> list[int]:
-        """Send commands and note their answers; return those that have to be sent again."""
+        """Send commands and store their answers; return those that have to be sent again."""
         by_node: dict[str, tuple[ClusterNode, list[int]]] = {}
         for index in wanted:
             node = self._node_of(commands[index])
@@ -171,7 +175,7 @@ class Cluster(redis.Redis):
             raise RedisConnectionError(str(error)) from error
 
     def _send(self, node: ClusterNode, own: list[int], commands: Sequence[Words]) -> _Sent:
-        """Send to one node; where that failed, its error stands for the connection."""
+        """Send to one node; if that fails, the error takes the place of the connection."""
         packed = b"".join(hiredis.pack_command(words) for words in commands)  # type: ignore[arg-type]
         pool: ConnectionPool = self.library.get_redis_connection(node).connection_pool
         connection: Any = None
@@ -186,7 +190,7 @@ class Cluster(redis.Redis):
         return _Sent(node, own, pool, connection, len(commands) - len(own))
 
     def _read(self, sent: _Sent) -> dict[int, Any]:
-        """Return the answers of one node; where they end, the error that they ended with."""
+        """Return the answers of one node; after the last answer, the error that ended them."""
         connection = sent.connection
         if isinstance(connection, Exception):
             self._lost(sent.node, connection)
@@ -211,7 +215,10 @@ class Cluster(redis.Redis):
     # What an answer asks for ------------------------------------------------------------------------
 
     def _is_again(self, index: int, words: Words, answers: list[Any]) -> bool:
-        """Tell whether a command has to be sent again; one that is to be asked elsewhere just now is."""
+        """
+        Tell whether a command has to be sent again; if it was redirected with ASK, ask the other node at
+        once.
+        """
         match answer := answers[index]:
             case MovedError():
                 self.library.nodes_manager.move_slot(answer)
@@ -231,7 +238,7 @@ class Cluster(redis.Redis):
                 return False
 
     def _asked(self, answer: AskError, words: Words) -> Any:
-        """Ask the node to which a key is just moving, once: the slot is still the other's."""
+        """Ask the node to which a key is moving, once: the slot still belongs to the other node."""
         node = self.library.nodes_manager.get_node(host=answer.host, port=answer.port)
         if node is None:  # it serves no slot yet, so no layout has it
             place = (answer.host, answer.port)
@@ -247,7 +254,7 @@ class Cluster(redis.Redis):
             self._look(node.name)
 
     def _look(self, failed: str) -> None:
-        """Ask for the layout again, the failed node last; what is known stays when nobody tells."""
+        """Ask for the layout again, the failed node last; if nobody answers, the known layout stays."""
         now = time.monotonic()
         if now - self._looked_s < _LOOK_AGAIN_S:
             return
@@ -259,7 +266,7 @@ class Cluster(redis.Redis):
 
 
 class _Pipeline(Pipeline):
-    """Collects commands as the library's own does, and sends each to its master."""
+    """Collects commands like the pipeline of the client library, and sends each to its master."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster.connection_pool, cluster.response_callbacks, False, None)
@@ -274,7 +281,7 @@ class _Pipeline(Pipeline):
 
 
 def _parsed(client: redis.Redis, answer: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Return an answer as the library gives it; raises it when it is an error."""
+    """Return an answer as the client library does; raise it if it is an error."""
     if isinstance(answer, Exception):
         raise answer
     options.pop("keys", None)

@@ -24,10 +24,10 @@ class Moved(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What is to become of a session."""
+    """The change that a rule makes to a session."""
 
     session: Session | None
-    "None: it is forgotten."
+    "The new record; None: the session is deleted."
     moved: tuple[Moved, ...] = ()
 
 
@@ -36,11 +36,14 @@ class Changed(NamedTuple):
 
     session: Session
     gone: tuple[str, ...]
-    "Tickets to be moved that had left the outbox: cancelled, or expired meanwhile."
+    "Tickets that were to be moved and had left the outbox: cancelled, or expired meanwhile."
 
 
 Rule = Callable[[Session | None], Change | None]
-"The session after something; None: it stays as it is. Called again when another writer was faster."
+"""
+A rule: returns the change, or None if the session stays as it is. It is called again when another writer was
+faster.
+"""
 
 
 def read_all(store: Store, ids: Sequence[str]) -> list[Session | None]:
@@ -49,14 +52,16 @@ def read_all(store: Store, ids: Sequence[str]) -> list[Session | None]:
 
 
 def live_of(store: Store, aor: str, application: str) -> str:
-    """Return the id of the session that carries pushes of an application to a user; empty: none does."""
+    """Return the id of the session that carries pushes of an application to a user; empty: there is none."""
     name = keys.session_part(store.layout.user_shard(aor), "live")
     found = ask_all(store, "live session", [("HGET", name, place_of(aor, application))])[0]
     return found.decode() if found else ""
 
 
 def carriers(store: Store, tickets: Sequence[str]) -> dict[str, str]:
-    """Return the id of the session that carries each of these deliveries, or did last; most have none."""
+    """
+    Return the id of the session that carries each of these deliveries, or carried it last; most have none.
+    """
     by_shard: dict[int, list[str]] = {}
     for ticket in tickets:
         by_shard.setdefault(store.layout.ticket_shard(ticket), []).append(ticket)
@@ -74,7 +79,7 @@ def carriers(store: Store, tickets: Sequence[str]) -> dict[str, str]:
 
 
 def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list[str]:
-    """Return ids of sessions that something has to be done about now, up to `most` of each shard."""
+    """Return ids of sessions that are due, up to `most` of each shard."""
     answers = ask_all(
         store,
         "due sessions",
@@ -87,14 +92,14 @@ def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list
 
 
 def discard(store: Store, session_id: str, place: str = "") -> None:
-    """Take away what points to a session without a readable record; `place`: as `place_of` says."""
+    """Remove all references to a session without a readable record; `place`: as `place_of` says."""
     was = _read_bytes(store, [session_id])[0]
     if _former(was) is None:
         call_all(store, [_call(store, session_id, [session_id, was or b"", b"", 0, place, "0"])])
 
 
 def begin(store: Store, session: Session) -> bool:
-    """Store a new session; False when another carries pushes of the application to the user."""
+    """Store a new session. False: another session carries pushes of the application to the user."""
     answer = call_all(store, [_placing(store, session.id, b"", None, Change(session))])[0]
     return bool(answer[0] == _REPLACED)
 
@@ -111,7 +116,7 @@ def change(store: Store, session_id: str, rule: Rule) -> Changed | None:
 
 def change_all(store: Store, rules: Mapping[str, Rule]) -> dict[str, Changed]:
     """
-    Change sessions, each atomically by its rule; returns those that are others now.
+    Change sessions, each atomically by its rule; returns those that have changed.
 
     Raises:
         TryLater: others changed one so often that the rule never got through.
@@ -190,7 +195,7 @@ def _withdrawn(tickets: set[str], why: str, now_ms: int, old: Session | None) ->
 
 
 def arrived(store: Store, tickets: Sequence[str]) -> set[str]:
-    """Return those of these deliveries that devices have taken whole; their results may not be stored yet."""
+    """Return the deliveries that devices have received completely; their results may not be stored yet."""
     carrying = carriers(store, tickets)
     ids = list(dict.fromkeys(carrying.values()))
     taken = {
@@ -205,7 +210,7 @@ def arrived(store: Store, tickets: Sequence[str]) -> set[str]:
 
 
 def open_sessions(store: Store) -> int:
-    """Return how many sessions carry something."""
+    """Return how many open sessions there are."""
     numbers = range(store.layout.user_shards)
     lengths = ask_all(
         store, "open sessions", (("HLEN", keys.session_part(number, "live")) for number in numbers)
@@ -214,7 +219,7 @@ def open_sessions(store: Store) -> int:
 
 
 def _placing(store: Store, session_id: str, was: bytes, old: Session | None, change: Change) -> Call:
-    """All that a change does, as one call; what is forgotten takes its places along."""
+    """The whole change as one call; a session that is deleted takes its entries in other structures along."""
     new = change.session
     shown = new or old
     place = place_of(shown.aor, shown.application) if shown else ""

@@ -13,7 +13,7 @@ from omapush.store import codec, keys
 from omapush.store.client import Call, Store, ask_all, call_all, store_errors
 
 KEPT_AFTER_END_MS: Final = 3_600_000
-"How long a subscription whose last NOTIFY could never be sent is kept."
+"How long a subscription is kept whose last NOTIFY could never be sent."
 _TRIES: Final = 64
 _PAGE: Final = 500
 
@@ -24,9 +24,9 @@ class Placed(NamedTuple, Generic[_T]):
     """What a rule makes of one subscription."""
 
     new: Subscription | None
-    "To be stored; None: deleted. The same as before: nothing happens."
+    "The new record; None: it is deleted; the same as before: nothing happens."
     owed_ms: int | None
-    "In how many ms a NOTIFY is owed; None: none is, by this."
+    "In how many ms a NOTIFY is owed; None: this change owes none."
     answer: _T
 
 
@@ -42,7 +42,7 @@ class Begun(NamedTuple):
 
 
 class Due(NamedTuple):
-    """Subscriptions about which there is something to do now."""
+    """Subscriptions that are due now."""
 
     owed: list[str]
     "Ids to which a NOTIFY is owed."
@@ -100,7 +100,7 @@ class _Change(NamedTuple):
 
 
 def _place(store: Store, changes: Sequence[_Change]) -> list[str]:
-    """Return the ids of changes that lost."""
+    """Return the ids of changes that lost against another writer."""
     by_shard: dict[int, list[_Change]] = {}
     for change_ in changes:
         by_shard.setdefault(store.layout.target_shard(change_.id), []).append(change_)
@@ -169,7 +169,10 @@ def begin_notifies(store: Store, ids: Sequence[str], *, transaction_ms: int) -> 
 
 
 def end_notifies(store: Store, ended: Iterable[tuple[str, int]]) -> None:
-    """Note that NOTIFYs with these (id, CSeq) have their final answer; an older one changes nothing."""
+    """
+    Note that NOTIFYs with these (id, CSeq) have their final answer; the answer to an earlier NOTIFY changes
+    nothing.
+    """
     by_shard: dict[int, list[str | int]] = {}
     for name, cseq in ended:
         by_shard.setdefault(store.layout.target_shard(name), []).extend((name, cseq))
@@ -187,7 +190,7 @@ def end_notifies(store: Store, ended: Iterable[tuple[str, int]]) -> None:
 
 
 def remove_all(store: Store, ids: Iterable[str]) -> None:
-    """Delete subscriptions with all that is kept about them."""
+    """Delete subscriptions and everything that is stored about them."""
     change_all(store, dict.fromkeys(ids, _removed))
 
 
@@ -196,7 +199,9 @@ def _removed(_old: Subscription | None) -> Placed[None]:
 
 
 def due(store: Store, shards: Sequence[int], *, most: int) -> Due:
-    """Return up to `most` of each kind from each shard; a NOTIFY whose process died is owed anew by this."""
+    """
+    Return up to `most` of each kind from each shard. A NOTIFY whose process has died becomes owed again.
+    """
     parts = ("owed", "flight", "expiry")
     answers = call_all(
         store,
@@ -219,17 +224,17 @@ def due(store: Store, shards: Sequence[int], *, most: int) -> Due:
 
 
 class Lookup(NamedTuple):
-    """A search for subscriptions of users, of each to one application."""
+    """A search for subscriptions of users, each to one application."""
 
     calls: list[Call]
     indexes: dict[str, dict[str, None]]
-    "Which users are looked for in which list, in the order of the calls."
+    "The users to look for in each list, in the order of the calls."
     places: list[tuple[str, str]]
-    "List and user of each that was asked for."
+    "List and user of each question."
 
 
 def lookup(store: Store, wanted: Sequence[tuple[str, str]]) -> Lookup:
-    """Return what has to be called to find them, for each (address of record, application)."""
+    """Return the search for each (address of record, application)."""
     indexes: dict[str, dict[str, None]] = {}
     places: list[tuple[str, str]] = []
     for aor, application in wanted:
@@ -242,7 +247,7 @@ def lookup(store: Store, wanted: Sequence[tuple[str, str]]) -> Lookup:
 
 
 def found_by(store: Store, asked: Lookup, answers: Sequence[Any]) -> list[tuple[Subscription, ...]]:
-    """Return, in the order that was asked for, what the calls have found; for most users nothing."""
+    """Return what the calls have found, in the order of the questions; for most users nothing."""
     found: dict[tuple[str, str], list[str]] = {}
     for (index, names), answer in zip(asked.indexes.items(), answers, strict=True):
         for name, ids in zip(names, answer, strict=False):  # no list at all: none of them has one
@@ -268,7 +273,7 @@ def of_user(store: Store, aor: str) -> list[Subscription]:
 
 
 def of_application(store: Store, application: str) -> Iterator[Subscription]:
-    """Yield the subscriptions to an application, page by page; those that come meanwhile may be missed."""
+    """Yield the subscriptions to an application, page by page; those that begin meanwhile may be missed."""
     for number in range(store.layout.user_shards):
         yield from _pages(store, keys.subscriptions_of(number, CONTENT, application))
 

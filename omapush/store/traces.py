@@ -1,4 +1,4 @@
-"""What operators have traced, and the SIP messages that were kept of it."""
+"""What operators want traced, and the SIP messages that were kept."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Switch(NamedTuple):
     name: str
     "`share`, `push:REF` or `user:AOR`."
     value: str
-    "Of the share: the percentage; else empty."
+    "The percentage, if it is the share; otherwise empty."
     until_ms: int
-    "When it goes off by itself."
+    "When it is switched off by itself."
 
 
 def push_switch(ref: str) -> str:
@@ -38,7 +38,7 @@ def user_switch(aor: str) -> str:
 
 def switch_on(store: Store, name: str, *, until_ms: int, now_ms: int, value: str = "") -> None:
     """
-    Have something traced until then.
+    Trace something until then.
 
     Raises:
         PushRefused: as much as possible is traced already.
@@ -50,12 +50,12 @@ def switch_on(store: Store, name: str, *, until_ms: int, now_ms: int, value: str
 
 
 def switch_off(store: Store, names: Iterable[str]) -> int:
-    """Have things not traced any more; returns how many of them were."""
+    """Stop tracing things; returns how many of them were traced."""
     return sum(ask_all(store, "trace off", (("HDEL", keys.TRACING, name) for name in names)))
 
 
 def switches(store: Store, now_ms: int) -> list[Switch]:
-    """Return what is on, in order of name; what has run out is forgotten."""
+    """Return what is traced, in order of name; expired entries are deleted."""
     with store_errors("tracing"):
         found: Any = store.db.hgetall(keys.TRACING)
     known = [_switch(name.decode(), text.decode()) for name, text in found.items()]
@@ -70,7 +70,9 @@ def _switch(name: str, text: str) -> Switch:
 
 
 def wanted(store: Store, now_ms: int, *, share: float) -> Switches:
-    """Return all that is on as the rules take it; `share` counts while no operator said another."""
+    """
+    Return all that is traced as the rules need it; `share` is used unless an operator has set another one.
+    """
     known = switches(store, now_ms)
     shares = [float(one.value) for one in known if one.name == SHARE]
     return Switches(
@@ -81,7 +83,7 @@ def wanted(store: Store, now_ms: int, *, share: float) -> Switches:
 
 
 def keep(store: Store, messages: Iterable[tuple[str, Kept]], *, most: int, keep_s: int) -> None:
-    """Keep messages, each with the push it belongs to; of each push the `most` newest."""
+    """Store messages, each with the push it belongs to; the `most` newest of each push are kept."""
     with store_errors("keep trace"):
         pipe = store.db.pipeline(transaction=False)
         for ref, one in messages:
@@ -93,7 +95,7 @@ def keep(store: Store, messages: Iterable[tuple[str, Kept]], *, most: int, keep_
 
 
 def read(store: Store, ref: str) -> list[Kept]:
-    """Return what is kept of a push, in order of time."""
+    """Return the messages of a push, in order of time."""
     with store_errors("read trace"):
         entries: Any = store.db.xrange(keys.trace(store.layout.push_shard(ref), ref))
     return in_order(
@@ -103,7 +105,7 @@ def read(store: Store, ref: str) -> list[Kept]:
 
 
 def forget(store: Store, ref: str, recipient: int) -> int:
-    """Forget what is kept of one recipient of a push; returns how many messages that were."""
+    """Delete the messages of one recipient of a push; returns how many there were."""
     with store_errors("read trace"):
         name = keys.trace(store.layout.push_shard(ref), ref)
         entries: Any = store.db.xrange(name)

@@ -11,8 +11,8 @@ def wait_ms(store: Store, delivery: Delivery, *, rate: float, burst: int) -> int
     """
     Return how long a delivery waits for its turn among those of its application to its user; 0: it may leave.
 
-    `rate` a minute, and `burst` at once after a quiet time. Whoever asks for the same delivery gets the same
-    turn, in whatever process; the turn is its own until ten minutes after it.
+    `rate` is per minute, and `burst` how many may leave at once after a quiet time. Asking again for the same
+    delivery gives the same turn, in whatever process; the turn is kept until ten minutes after it.
     """
     number = store.layout.user_shard(delivery.aor)
     name = keys.turns(number, target(delivery.aor), delivery.application)

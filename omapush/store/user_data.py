@@ -1,8 +1,8 @@
 """
-All that Redis holds of one user, found and erased (docs/privacy.md).
+Everything that Redis holds about one user, to be exported and erased (docs/privacy.md).
 
-Each step is bounded and may be repeated: an erasure that was cut off is finished by the next. Nothing here is
-on the way of a push; it looks at every push there is, a page at a time.
+Each step is limited in size and may be repeated: an erasure that was interrupted is finished by the next one.
+None of this is on the way of a push; it looks at all pushes, a page at a time.
 """
 
 from __future__ import annotations
@@ -32,23 +32,26 @@ from omapush.store.client import Call, Store, ask_all, call, store_errors
 from omapush.store.event_log import Line
 
 _SCANNED: Final = 1_000
-"Names that Redis looks at in one step of a scan."
+"Number of names that Redis looks at in one step of a scan."
 _BY_TARGET: Final = ("cap", "refer", "session", "turns", "watch", "hosted-seen", "user-pushes")
-"Keys of a user shard whose names go on with the target."
+"Keys of a user shard whose names continue with the target."
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user by all names that are known to be the same."""
+    """One user, with all names that are known to mean the same."""
 
     identities: tuple[str, ...]
-    "Addresses of record: the one asked for, the sip identity of a tel one, and tel identities of a sip one."
+    """
+    Addresses of record: the one that was asked for, the sip identity of a tel identity, and tel identities of
+    a sip identity.
+    """
     aliases: tuple[str, ...] = ()
-    "Those of them that Redis has an alias of."
+    "Those of them for which Redis has an alias."
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names under which they queue."""
+        """Names of their queues in the outbox."""
         return tuple(target(aor) for aor in self.identities)
 
 
@@ -62,9 +65,9 @@ class Part:
     result: Result
     is_final: bool
     is_owed: bool
-    "The initiator has not been told the result yet."
+    "The initiator has not been notified of the result yet."
     lines: tuple[Line, ...] = field(default=(), repr=False)
-    "What the event log says of it."
+    "Its lines of the event log."
 
 
 def known_as(store: Store, aor: str) -> User:
@@ -87,7 +90,7 @@ def _names(store: Store, pattern: str) -> Iterator[str]:
 
 
 def keys_by_target(store: Store, user: User) -> list[str]:
-    """Return the names of keys that are one user's alone: capabilities, watches, sessions and the like."""
+    """Return the names of keys that belong to this user only: capabilities, watches, sessions and so on."""
     found: list[str] = []
     for aor, name in zip(user.identities, user.targets, strict=True):
         shard = store.layout.user_shard(aor)
@@ -98,7 +101,7 @@ def keys_by_target(store: Store, user: User) -> list[str]:
 
 
 def is_live(store: Store, names: Sequence[str]) -> list[bool]:
-    """Tell for each key whether it belongs to something under way: it has no end yet."""
+    """Tell for each key whether it belongs to something under way, which has not ended yet."""
     return [int(ttl) == -1 for ttl in ask_all(store, "is live", (("TTL", name) for name in names))]
 
 
@@ -108,7 +111,7 @@ def delete(store: Store, names: Iterable[str]) -> int:
 
 
 def deliveries(store: Store, user: User) -> dict[str, Delivery | None]:
-    """Return what waits for the user, by ticket; None for what cannot be read."""
+    """Return the deliveries that wait for the user, by ticket; None for records that cannot be read."""
     tickets = [
         place
         for aor, name in zip(user.identities, user.targets, strict=True)
@@ -124,7 +127,7 @@ def _fields(store: Store, key: str, pattern: str) -> list[str]:
 
 
 def forget_keys(store: Store, user: User) -> int:
-    """Forget which of the user's pushes with a replace key is the newest."""
+    """Forget which push with a replace key is the newest for the user."""
     gone = 0
     for aor, name in zip(user.identities, user.targets, strict=True):
         shard = store.layout.user_shard(aor)
@@ -145,12 +148,12 @@ def in_lists(store: Store, user: User) -> list[tuple[str, str, str]]:
 
 
 def leave_list(store: Store, initiator: str, name: str, member: str) -> None:
-    """Take the user out of a distribution list."""
+    """Remove the user from a distribution list."""
     ask_all(store, "leave list", [("ZREM", keys.list_members(initiator, name), member)])
 
 
 def forget_watches(store: Store, user: User) -> None:
-    """Forget that there is something to be done about watches of the user."""
+    """Forget that watches of the user are due."""
     for aor in user.identities:
         key = keys.watches_due(store.layout.user_shard(aor))
         with store_errors("watches due"):
@@ -168,7 +171,7 @@ def _literal(text: str) -> str:
 
 
 def parts(store: Store, user: User) -> Iterator[Part]:
-    """Give the user's part of every push that Redis remembers, with its lines of the event log."""
+    """Yield the user's part of every push that Redis remembers, with its lines of the event log."""
     ours = set(user.identities)
     for name in _names(store, "push:{p*"):
         ref = name.rpartition(":")[2]
@@ -183,7 +186,7 @@ def parts(store: Store, user: User) -> Iterator[Part]:
 
 
 def _meant(recipient: Recipient) -> str:
-    """Whom a recipient is: one that was refused, such as a second address of a user, has no identity."""
+    """The identity of a recipient; one that was refused, such as a second address of a user, has none."""
     if recipient.aor:
         return recipient.aor
     try:
@@ -208,7 +211,7 @@ def _part(store: Store, push: Push, page: push_pages.Page, offset: int) -> Part:
 
 
 def erase_part(store: Store, part: Part) -> bool:
-    """Leave of a recipient only that there was one, its state and code; False: its result is not final."""
+    """Reduce a recipient to state and code; False: its result is not final."""
     ref, index = part.push.ref, part.index
     shard = store.layout.push_shard(ref)
     blank = codec.encode(Recipient("erased", "")), codec.encode(part.result._replace(desc="erased"))
@@ -232,7 +235,7 @@ def mentions(store: Store, user: User) -> Iterator[tuple[str, Line]]:
 
 
 def erase_mention(store: Store, ref: str, line: Line) -> None:
-    """Take the text out of one line of an event log."""
+    """Remove the text of one line of an event log."""
     shard = store.layout.push_shard(ref)
     names = [keys.push(shard, ref), keys.push_log(shard, ref)]
     call(store, Call("omapush_erase_recipient", names, ["", "", "", *_blank(line)]))
@@ -255,7 +258,7 @@ def hosted(store: Store, user: User) -> Iterator[tuple[str, HostedPush]]:
 
 
 def erase_hosted(store: Store, key: str, push: HostedPush) -> None:
-    """Forget a push that waits for a back end."""
+    """Delete a push that waits for a back end."""
     parts = {
         part: key.replace("hosted-push", f"hosted-{part}", 1) for part in ("state", "due", "open", "failed")
     }
@@ -288,7 +291,7 @@ def streamed(store: Store, user: User) -> Iterator[tuple[str, str]]:
 
 
 def erase_streamed(store: Store, stream: str, entry: str) -> None:
-    """Take an entry out of a stream."""
+    """Remove an entry from a stream."""
     ask_all(store, "erase entry", [("XDEL", stream, entry)])
 
 

@@ -1,4 +1,7 @@
-"""What senders look at of users, in one trip: registration, capabilities, subscriptions, who goes first."""
+"""
+What senders read about users in one trip: registration, capabilities, subscriptions, and whether a delivery
+gives way.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ class User(NamedTuple):
     registration: Registration | None
     capabilities: Capabilities | None
     subscriptions: tuple[Subscription, ...] = ()
-    "To the application that was named, those that have run out among them."
+    "Subscriptions to the application, including those that have expired."
     problem: str = ""
-    "Why the registration cannot be read; empty: it can, or there is none."
+    "Why the registration cannot be read; empty if it can, or if there is none."
     gives_way: bool = False
-    "What was held for the user before the delivery was accepted has been made ready meanwhile."
+    "Deliveries that were accepted earlier and were held have been made ready meanwhile."
 
 
 def read_all(store: Store, wanted: Sequence[tuple[str, str]], tickets: Sequence[str] = ()) -> list[User]:
     """
     Return what is stored for each (address of record, application), in their order and in one go.
 
-    `tickets`: of the deliveries to them, for which it is asked whether they give way; none or one for each.
+    `tickets`: the deliveries to them, to find out whether they give way; none, or one for each.
     """
     by_shard: dict[int, dict[str, None]] = {}
     for aor, _ in wanted:

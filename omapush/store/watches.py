@@ -1,4 +1,6 @@
-"""Our own subscriptions: each record changed together with the time it is due; and what cores do."""
+"""
+Our own subscriptions: each record is changed together with its due time; and what was learnt about cores.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,18 @@ from omapush.store import codec, keys
 from omapush.store.client import Call, Store, ask_all, call_all, store_errors
 
 KEPT_AFTER_END_MS = 86_400_000
-"How long a watch outlives its subscription: what it last met stays to be seen."
+"How long a watch is kept after its subscription, so that its last state can be shown."
 CORE_KEPT_S = 86_400
-"How long what was learnt about a core is believed without being seen again."
+"How long knowledge about a core is used without being confirmed."
 
 
 class Stored(NamedTuple):
     """A watch as it is in Redis."""
 
     watch: Watch | None
-    "None: absent, or not readable and as good as absent."
+    "None: absent, or unreadable, which is treated in the same way."
     data: bytes
-    "What a change must find still there; empty when absent."
+    "The bytes that a change has to find unchanged; empty if absent."
 
 
 class Change(NamedTuple):
@@ -33,12 +35,12 @@ class Change(NamedTuple):
 
 
 def want(store: Store, aors: Iterable[str], now_ms: int, package: Package = REG) -> None:
-    """Note users that may have to be watched; those that are due at some time already stay as they are."""
+    """Note users that may have to be watched; users with a due time keep it."""
     _mark(store, aors, now_ms, package, only_new=True)
 
 
 def hurry(store: Store, aors: Iterable[str], now_ms: int, package: Package = REG) -> None:
-    """Make the watches of users due now: something contradicts what is known."""
+    """Make the watches of users due now, because something contradicts the record."""
     _mark(store, aors, now_ms, package, only_new=False)
 
 
@@ -57,7 +59,7 @@ def _mark(store: Store, aors: Iterable[str], now_ms: int, package: Package, *, o
 
 
 def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list[Subject]:
-    """Return watches that have something to be done now, up to `most` of each shard."""
+    """Return watches that are due now, up to `most` of each shard."""
     answers = ask_all(
         store,
         "due watches",
@@ -89,7 +91,7 @@ def read_all(store: Store, places: Sequence[Place]) -> list[Stored]:
 
 
 def replace(store: Store, changes: Sequence[Change]) -> list[bool]:
-    """Replace watches, each with its time in the same step; False where somebody was faster."""
+    """Replace watches, each together with its due time; False if another writer was faster."""
     by_shard: dict[int, list[int]] = {}
     for index, change in enumerate(changes):
         by_shard.setdefault(store.layout.user_shard(change.watch.aor), []).append(index)
@@ -125,7 +127,7 @@ def _key(store: Store, place: Place) -> str:
 
 
 def _stored(data: bytes | None) -> Stored:
-    """A broken record counts as none: its dialog is refused, and a new one is begun."""
+    """Treat a broken record as absent: its dialog is refused, and a new one is begun."""
     try:
         return Stored(None if data is None else codec.watch(data), data or b"")
     except codec.BrokenRecord:
@@ -133,7 +135,7 @@ def _stored(data: bytes | None) -> Stored:
 
 
 def cores(store: Store, s_cscfs: Iterable[str]) -> dict[str, Core]:
-    """Return what was learnt about S-CSCFs, by URI."""
+    """Return the knowledge about S-CSCFs, by URI."""
     uris = list(dict.fromkeys(s_cscfs))
     with store_errors("read cores"):
         pipe = store.db.pipeline(transaction=False)
@@ -147,7 +149,7 @@ def cores(store: Store, s_cscfs: Iterable[str]) -> dict[str, Core]:
 
 
 def remember_core(store: Store, s_cscf: str, core: Core) -> None:
-    """Remember what was learnt about an S-CSCF; what `core` leaves open stays as it is."""
+    """Store knowledge about an S-CSCF; fields that `core` leaves open stay as they are."""
     if core == Core():
         return
     with store_errors("remember core"):

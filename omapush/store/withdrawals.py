@@ -1,4 +1,4 @@
-"""Deliveries taken back out of the outbox of their user: cancelled, or replaced by others."""
+"""Deliveries that are taken out of the outbox again: cancelled, or replaced by others."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _MOST: Final = 500
 
 
 class Found(IntEnum):
-    """Where a delivery was that is to be taken back."""
+    """Where a delivery was when it was to be taken out."""
 
     WAITING = 1
-    "It is out, and will not be sent."
+    "It was taken out, and will not be sent."
     AT_A_SENDER = 0
-    "It is sent, or has just been; it will not be sent again."
+    "A sender has it: it is being sent or was just sent, and is not sent again."
     NOT_THERE = -1
-    "It has its result, or never was there."
+    "It has its result, or was never in the outbox."
     DONE_BEFORE = 2
-    "The one that replaces it is there already."
+    "The delivery that replaces it is in the outbox already."
 
 
 class Replacement(NamedTuple):
@@ -57,8 +57,9 @@ def cancel(store: Store, tickets: Sequence[str], why: str, *, stop: bool = True)
     """
     Take deliveries out of the outbox, wherever they wait, and keep a late hand-over from bringing them back.
 
-    What is at a sender stays; with `stop` it is not sent again after that.
-    What is out is untold until `told`: whoever finds it there later tells its push (docs/adr/0021).
+    A delivery that is at a sender stays; with `stop` it is not sent again after that. A delivery that was
+    taken out is noted as untold until `told` is called; whoever finds the note later stores the result in its
+    push (docs/adr/0021).
     """
     answers = _call(store, "omapush_cancel", [why, int(stop)], [(place, (place,)) for place in tickets])
     return {place: Found(answer) for place, answer in answers.items()}
@@ -68,8 +69,8 @@ def replace(store: Store, replacements: Sequence[Replacement], *, for_all: bool,
     """
     Put deliveries into the outbox in place of others, each in one step; returns where the old ones were.
 
-    Without `for_all` only those come that replace a waiting one. An old one that is at a sender is not sent
-    again when its replacement comes.
+    Without `for_all`, only those are put in whose old delivery was waiting. An old delivery that is at a
+    sender is not sent again if its replacement is put in.
     """
     rows = [(ticket(one.new), _row(store, one)) for one in replacements]
     answers = _call(store, "omapush_replace_deliveries", [why, 1 if for_all else 0], rows)
@@ -86,15 +87,15 @@ class Newest(NamedTuple):
     """One delivery with a replace key."""
 
     field: str
-    "Of what it is the newest: see `collapse_field`."
+    "What it is the newest of: see `collapse_field`."
     order_us: int
     why: str
-    "What older ones are told."
+    "Text for the results of older deliveries."
     new: Delivery
 
 
 def newest(store: Store, fields: Sequence[str]) -> list[str]:
-    """Return the tickets of the newest deliveries with these replace keys; empty where none is noted."""
+    """Return the tickets of the newest deliveries with these replace keys; empty if there is none."""
     shards = map(store.layout.target_shard, fields)
     commands = (
         ("HGET", keys.outbox(number, "newest"), field) for number, field in zip(shards, fields, strict=True)
@@ -142,12 +143,15 @@ def _newest_row(store: Store, row: Newest, noted: str, stays: Collection[str]) -
 
 
 def end_stopped(store: Store, tickets: Sequence[str]) -> None:
-    """Take out what was cancelled at a sender and waits for another try; what is still there stays."""
+    """
+    Take out deliveries that were cancelled while at a sender and wait for another attempt; what is still at a
+    sender stays.
+    """
     _call(store, "omapush_end_stopped", [], [(place, (place,)) for place in tickets])
 
 
 def go_on(store: Store, tickets: Iterable[str]) -> None:
-    """Let deliveries be that were cancelled at a sender after all."""
+    """Undo the cancel of deliveries that were at a sender."""
     ask_all(
         store,
         "go on",
@@ -163,14 +167,14 @@ def stopped(store: Store) -> list[str]:
 
 
 def untold(store: Store) -> dict[str, str]:
-    """Return the deliveries that are out and whose push may not know yet, each with why."""
+    """Return the deliveries that were taken out and whose push may not know it yet, each with the reason."""
     shards = range(store.layout.user_shards)
     answers = ask_all(store, "untold", (("HGETALL", keys.outbox(number, "untold")) for number in shards))
     return {place.decode(): why.decode() for found in answers for place, why in found.items()}
 
 
 def told(store: Store, tickets: Iterable[str]) -> None:
-    """Note that pushes know of these."""
+    """Note that the pushes of these deliveries know it."""
     ask_all(
         store,
         "told",
