@@ -57,8 +57,8 @@ class Access:
         self._proxy = proxy
         self._listen = listen
         self._receive = receive
-        self.first_hop: Address = ("", 0)
-        "The proxy, once its name is resolved."
+        self.hops: tuple[Address, ...] = ()
+        "Of the proxy, once its name is resolved; the first one is used."
         self.transport: Transport
         self._stream: StreamTransport | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -77,17 +77,29 @@ class Access:
             BadConfiguration: an address to listen on that nobody could be told.
         """
         port = self._proxy.port or DEFAULT_PORT[self.scheme]
-        self.first_hop = await _resolved(self._proxy.host.strip("[]"), port)
-        host = host or self._listen.host or _address_towards(self.first_hop)
+        found = await _resolved(self._proxy.host.strip("[]"), port)
+        host = host or self._listen.host or _address_towards(found[0])
+        self.hops = tuple(one for one in found if (":" in one[0]) == (":" in host)) or found
         if host in ("0.0.0.0", "::"):  # noqa: S104 - refused, for a Contact has to name a place
             raise BadConfiguration("listen", f"peers need an address to reach, not {host}")
         if self.scheme == "udp":
             await self._start_udp(host)
         else:
             self.transport = self._stream_at(host)
-            await self.transport.start(self.first_hop)
+            await self._start_stream()
         if self._listen.behind_nat:
             self._keeping = asyncio.create_task(self._kept_alive())
+
+    async def _start_stream(self) -> None:
+        for left in reversed(range(len(self.hops))):
+            try:
+                await self.transport.start(self.first_hop)
+            except TransportFailed:
+                if not left:
+                    raise
+                self.use_next_hop()
+            else:
+                return
 
     async def _start_udp(self, host: str) -> None:
         for left in reversed(range(_PORT_TRIES)):
@@ -123,6 +135,15 @@ class Access:
             listens=listens,
             is_flow=not listens,
         )
+
+    @property
+    def first_hop(self) -> Address:
+        """The address of the proxy that requests go to."""
+        return self.hops[0]
+
+    def use_next_hop(self) -> None:
+        """Have requests go to the proxy's next address: the one before does not answer (RFC 3263 4.3)."""
+        self.hops = (*self.hops[1:], self.hops[0])
 
     async def ready(self) -> None:
         """Have a way for requests to us before a Contact is written; raises TransportFailed."""
@@ -179,13 +200,13 @@ class Access:
             await self.transport.keep_alive(self.first_hop)
 
 
-async def _resolved(host: str, port: int) -> Address:
+async def _resolved(host: str, port: int) -> tuple[Address, ...]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise TransportFailed(f"proxy {host}: {error.strerror}") from error
-    return str(found[0][4][0]), port
+    return tuple(dict.fromkeys((str(one[4][0]), port) for one in found))
 
 
 def _address_towards(peer: Address) -> str:

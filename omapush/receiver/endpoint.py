@@ -186,6 +186,15 @@ class Endpoint:
             self._media = MediaEndpoint(settings, self.local[0])
         return self._media
 
+    @property
+    def proxy_addresses(self) -> int:
+        """How many addresses the proxy's name has."""
+        return len(self._access.hops)
+
+    def use_next_proxy(self) -> None:
+        """Have requests to the proxy go to its next address."""
+        self._access.use_next_hop()
+
     async def ready(self) -> None:
         """Have a way for requests to us before a Contact is written; raises TransportFailed."""
         await self._access.ready()
@@ -351,7 +360,7 @@ class Endpoint:
         return source.address[0], core.via.port or DEFAULT_PORT.get(core.via.transport.lower(), 5060)
 
     def _is_trusted(self, host: str) -> bool:
-        if any(host == one.first_hop[0] for one in (self._access, *self._former)):
+        if any(host == hop[0] for one in (self._access, *self._former) for hop in one.hops):
             return True
         address = ipaddress.ip_address(host.partition("%")[0])
         return any(address in network for network in self._trusted)

@@ -18,6 +18,8 @@ from omapush.protocol.sip_core import seconds
 from omapush.protocol.sip_message import SipMessage
 from omapush.receiver.agent import Agent
 from omapush.receiver.dialog import Dialog
+from omapush.receiver.transactions import NoAnswer
+from omapush.receiver.transport import TransportFailed
 
 _MOST_423: Final = 2
 _MOST_FORMER: Final = 4
@@ -158,10 +160,6 @@ class Registration:
         if self._dialog is None:
             self._dialog = Dialog(agent, agent.uri)
         uri = f"sip:{agent.home}"
-        try:
-            await agent.endpoint.ready()
-        except PushError as error:
-            raise RegistrationFailed(0, str(error)) from error
 
         def headers() -> list[tuple[str, str]]:
             return [
@@ -173,10 +171,16 @@ class Registration:
                 *agent.authenticator.first(agent.home, uri),
             ]
 
-        try:
-            response = await self._dialog.request("REGISTER", headers, target=uri)
-        except PushError as error:
-            raise RegistrationFailed(0, str(error)) from error
+        for left in reversed(range(agent.endpoint.proxy_addresses if expires_s else 1)):
+            try:
+                await agent.endpoint.ready()
+                response = await self._dialog.request("REGISTER", headers, target=uri)
+                break
+            except PushError as error:
+                if not left or not isinstance(error, NoAnswer | TransportFailed):
+                    raise RegistrationFailed(0, str(error)) from error
+                log.get().warning("proxy_without_answer", uri=agent.uri, reason=str(error))
+                agent.endpoint.use_next_proxy()
         if response.status == 200:
             del self._contacts[:-1]
         return response

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -247,6 +248,32 @@ def test_for_files_it_connects_itself() -> None:
         sender = on.sender()
         assert sender.invite(on.file(setup="actpass")).status == 200
         assert "setup:active" in sender.lines[0].attributes
+
+
+# ---- a proxy with several addresses ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("listen", [Listen(), NAT])
+def test_the_next_address_of_the_proxy_is_used_when_one_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, transport: str, listen: Listen
+) -> None:
+    async def scenario(peer: SipPeer) -> list[str]:
+        async with core(port=peer.port) as (made, port):
+
+            async def resolved(_host: str, _port: int) -> tuple[tuple[str, int], ...]:
+                return ("::1", port), ("127.0.0.9", port), ("127.0.0.1", port)
+
+            monkeypatch.setattr("omapush.receiver.access._resolved", resolved)
+            proxy = f"sip:pcscf.home1.example:{port};transport={transport}"
+            place = replace(listen, host="127.0.0.1")
+            timers = Timers(t1_s=0.01)
+            async with Receiver(ALICE, proxy, {"mms.ua": print}, timers=timers, listen=place) as device:
+                await device.refresh()
+            return [one.header("Expires") for one in (*made.requests, *requests(peer, "REGISTER"))]
+
+    with SipPeer(free_port(), policy=grant) as peer:
+        assert asyncio.run(scenario(peer)) == ["600000", "600000", "0"]
 
 
 # ---- connections that are opened ---------------------------------------------------------------------------
