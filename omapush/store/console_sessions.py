@@ -1,4 +1,4 @@
-"""Who is logged in to the console: by a random token, of which Redis knows a digest only."""
+"""Log-ins to the console, each with a random token of which Redis has only a digest."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Session(NamedTuple):
 
     operator: str
     csrf: str
-    "What every form of this session has to carry."
+    "Token that every form of this session has to contain."
 
 
 def begin(store: Store, operator: str, lifetime_s: int) -> str:
-    """Store a new session; returns its token, which nobody else can tell."""
+    """Store a new session; returns its token, which cannot be derived from what Redis stores."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     key = keys.console_session(_digest(token))
     fields = ("operator", operator, "csrf", secrets.token_urlsafe(_TOKEN_BYTES))
@@ -30,7 +30,7 @@ def begin(store: Store, operator: str, lifetime_s: int) -> str:
 
 
 def read(store: Store, token: str) -> Session | None:
-    """Return the session of a token, or None when there is none or its time is over."""
+    """Return the session of a token, or None if there is none or its time is over."""
     key = keys.console_session(_digest(token))
     found: list[Any] = ask_all(store, "read session", [("HMGET", key, "operator", "csrf")])[0]
     if None in found:

@@ -1,4 +1,4 @@
-"""Everything of one user, shown or erased; an erasure may be cut off and begun again."""
+"""Everything about one user, exported or erased; an erasure may be interrupted and begun again."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ WHY: Final = "cancelled: the user's data was erased"
 
 
 class Erased(NamedTuple):
-    """What became of one kind of data."""
+    """The outcome for one kind of data."""
 
     what: str
     erased: int
     left: int = 0
-    "What is still under way; the next run erases it."
+    "Entries that are still under way; the next run erases them."
 
 
 def everything(store: Store, user: User) -> dict[str, Any]:
@@ -76,7 +76,10 @@ def _shown(part: Part) -> dict[str, Any]:
 
 
 def erase(store: Store, user: User, *, now_ms: int, retention_s: int) -> Iterator[Erased]:
-    """Erase kind after kind, giving what became of each; the order lets a cut-off run be begun again."""
+    """
+    Erase one kind after the other, yielding the outcome of each; an interrupted run can be begun again
+    because of their order.
+    """
     memberships = user_data.in_lists(store, user)
     for membership in memberships:
         user_data.leave_list(store, *membership)
@@ -100,7 +103,7 @@ def erase(store: Store, user: User, *, now_ms: int, retention_s: int) -> Iterato
 
 
 def _waiting(store: Store, user: User, now_ms: int, retention_s: int) -> Erased:
-    """Cancel what waits; what is at a sender has to be answered first."""
+    """Cancel what waits; a delivery that is at a sender has to be answered first."""
     tickets = list(user_data.deliveries(store, user))
     found = withdrawals.cancel(store, tickets, WHY)
     out = [place for place in tickets if found[place] is not Found.AT_A_SENDER]
@@ -131,7 +134,7 @@ def _hosted(store: Store, user: User) -> Erased:
 
 
 def _pushes(store: Store, user: User) -> Erased:
-    """A result that the initiator has not been told yet is told first."""
+    """Leave a result that the initiator has not been notified of: it is notified first."""
     erased = left = 0
     for part in user_data.parts(store, user):
         if part.is_final and not part.is_owed and user_data.erase_part(store, part):

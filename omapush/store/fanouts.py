@@ -1,4 +1,7 @@
-"""Pushes to all subscribers of an application: registered in each user shard, expanded there, told back."""
+"""
+Pushes to all subscribers of an application: registered in each user shard, expanded there, counted in the
+push.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,20 @@ class Job(NamedTuple):
     backlog: int
     "Its deliveries in the shard's outbox."
     ready: int
-    "Deliveries of all pushes that are next in the shard's outbox."
+    "Deliveries of all pushes that are ready in the shard's outbox."
 
 
 class Reach(NamedTuple):
-    """How far a push to subscribers is, besides its results."""
+    """Progress of a push to subscribers, besides its results."""
 
     subscribed: int
-    "Subscriptions to its application now."
+    "Number of subscriptions to its application now."
     made: int
     "Deliveries made so far."
 
 
 def reach(store: Store, known: Known) -> Reach | None:
-    """Return how far a push is; None when it names its recipients."""
+    """Return the progress of a push; None if it names its recipients."""
     counted = known.subscribers
     if counted is None:
         return None
@@ -54,9 +57,9 @@ def _jobs(number: int) -> list[str]:
 
 def register(store: Store, fan_outs: Iterable[tuple[FanOut, FanOutState]]) -> None:
     """
-    Make all user shards carry out pushes, each from the state that its push is in.
+    Register pushes as jobs in all user shards, each in the state that its push is in.
 
-    A shard that does so already, or is done with it, is left alone.
+    A shard that has the job already, or has finished it, is left alone.
     """
     call_all(
         store,
@@ -99,7 +102,7 @@ def steer(store: Store, ref: str, state: FanOutState, event: Event) -> str | Non
 
 
 def jobs(store: Store, numbers: Sequence[int]) -> list[Job]:
-    """Return what these user shards have to carry out."""
+    """Return the jobs of these user shards."""
     with store_errors("fan-outs"):
         pipe = store.db.pipeline(transaction=False)
         for number in numbers:
@@ -120,14 +123,14 @@ def jobs(store: Store, numbers: Sequence[int]) -> list[Job]:
 
 
 def read(store: Store, job: Job) -> FanOut | None:
-    """Return what a job is about; None when it is not registered yet, only its state is."""
+    """Return the push of a job; None if only its state has been registered yet."""
     with store_errors("read fan-out"):
         data: Any = store.db.hget(keys.fan_outs(job.shard, "fanout"), job.ref)
     return None if data is None else sealing.fan_out(store.ring, data)
 
 
 def expand(store: Store, job: Job, page: Page) -> bool:
-    """Put one page into the outbox, once; False when the job was steered or is further by now."""
+    """Put one page into the outbox, once; False if the job was paused, aborted or is further by now."""
     parts = ("delivery", "busy", "ready", "waiting", "expiry", "later", "withdrawn", "backlog")
     names = [keys.outbox(job.shard, part) for part in parts]
     args: list[Any] = [job.ref, str(job.progress), str(page.progress)]
@@ -147,9 +150,9 @@ def withdraw(store: Store, job: Job, *, transaction_ms: int) -> list[str]:
 
 def close(store: Store, job: Job, *, retention_s: int) -> None:
     """
-    Tell the push how many deliveries this shard made in all, then forget the job. Each is done once.
+    Store in the push how many deliveries this shard made in all, then delete the job. Each is done once.
 
-    Only for a job that is over, with nothing of it in the outbox.
+    Only for a job that makes no more deliveries and has none in the outbox.
     """
     number = store.layout.push_shard(job.ref)
     names = [keys.push(number, job.ref), keys.push_log(number, job.ref), keys.push_counted(number, job.ref)]

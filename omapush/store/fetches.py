@@ -1,4 +1,4 @@
-"""Fetches of contents by links: what each recipient has of it, and whose fetch is still waited for."""
+"""Fetches of content by links: how much each recipient has got, and whose fetch is still awaited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omapush.store.client import Call, Store, ask_all, call, call_all
 
 
 class Awaited(NamedTuple):
-    """One recipient who took a link."""
+    """One recipient who has accepted a link."""
 
     ref: str
     recipient: int
@@ -23,7 +23,7 @@ class Awaited(NamedTuple):
 
 
 class Due(NamedTuple):
-    """One recipient whose fetch is not waited for any longer."""
+    """One recipient whose fetch is no longer awaited."""
 
     ref: str
     recipient: int
@@ -33,7 +33,7 @@ class Due(NamedTuple):
 
 
 class Served(NamedTuple):
-    """All that the content server has to know of a push and of one of its recipients."""
+    """Everything that the content server needs about a push and one of its recipients."""
 
     push: Push
     secret: bytes
@@ -50,8 +50,8 @@ def wait_for(store: Store, awaited: Sequence[Awaited]) -> list[bool | None]:
     """
     Note that the final result of recipients waits for their fetch.
 
-    True for each who has fetched already, quicker than its SIP answer was stored; None when its result is
-    final or the push forgotten. Twice is as good as once.
+    True: the recipient has fetched already, before its SIP answer was stored. None: its result is final, or
+    the push is forgotten. Calling it twice does no harm.
     """
     batches: dict[int, tuple[list[str], list[Any], list[int]]] = {}
     for place, one in enumerate(awaited):
@@ -73,9 +73,10 @@ def note(
     store: Store, ref: str, recipient: int, served: range, size: int, *, event: Event, complete: Event
 ) -> Progress:
     """
-    Note that the recipient was given these bytes of the content, of which there are `size`.
+    Note that these bytes of the content, which has `size` bytes, were served to the recipient.
 
-    `complete` goes into the event log in place of `event` when it has all of them for the first time.
+    `complete` is written into the event log instead of `event` when the recipient has all of them for the
+    first time.
     """
     number = store.layout.push_shard(ref)
     answer: int = call(
@@ -90,7 +91,7 @@ def note(
 
 
 def served(store: Store, ref: str, recipient: int) -> Served | None:
-    """Return what a link's push says; None when it is forgotten or never had links."""
+    """Return what the push of a link says; None if it is forgotten or never had links."""
     number = store.layout.push_shard(ref)
     names = ("record", "secret", f"r{recipient}", f"f{recipient}")
     ((record, secret, result, final),) = ask_all(store, "served", [("HMGET", keys.push(number, ref), *names)])
@@ -101,7 +102,7 @@ def served(store: Store, ref: str, recipient: int) -> Served | None:
 
 
 def due(store: Store, now_ms: int, *, most: int = 200) -> list[Due]:
-    """Return recipients whose links have run out while their fetch was waited for."""
+    """Return recipients whose links have expired while their fetch was awaited."""
     shards = range(store.layout.push_shards)
     commands = [
         ("ZRANGE", keys.fetches(number), "-inf", now_ms, "BYSCORE", "LIMIT", 0, most) for number in shards
@@ -124,7 +125,7 @@ def due(store: Store, now_ms: int, *, most: int = 200) -> list[Due]:
 
 
 def close(store: Store, recipients: Iterable[tuple[str, int]]) -> None:
-    """Wait no longer for these, each given as (ref, recipient index): their results are final."""
+    """Stop waiting for these, each given as (ref, recipient index): their results are final."""
     commands = (
         ("ZREM", keys.fetches(store.layout.push_shard(ref)), f"{ref}.{index}") for ref, index in recipients
     )

@@ -46,7 +46,9 @@ def store(db: Store, ended: Sequence[Ended], *, retention_s: int) -> None:
 
 
 def _with_subscribers(db: Store, ended: Sequence[Ended]) -> Sequence[Ended]:
-    """Name the user in what is said of a failed delivery to a subscriber: nothing else of it is kept."""
+    """
+    Add the user to the text about a failed delivery to a subscriber, since nothing else about it is kept.
+    """
     failed = [one for one in ended if one.outcome.retry_at_ms is None and one.outcome.state != "delivered"]
     if not failed:
         return ended

@@ -1,4 +1,4 @@
-"""Wrong passwords, counted for all nodes together, and where each account usually comes in from."""
+"""Wrong passwords, counted for all nodes together, and the usual addresses of each account."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omapush.store.client import Store, ask_all
 
 
 def failed(store: Store, counters: Sequence[Counter]) -> list[int]:
-    """Count one more failure of each; returns how many each has now."""
+    """Count one more failure for each; returns the new numbers."""
     names = [keys.guesses(one.kind, one.value) for one in counters]
     counted = [("INCR", name) for name in names]
     answers = ask_all(store, "guesses", [*counted, *(("EXPIRE", name, FORGOTTEN_S) for name in names)])
@@ -18,23 +18,23 @@ def failed(store: Store, counters: Sequence[Counter]) -> list[int]:
 
 
 def forget(store: Store, counters: Sequence[Counter]) -> None:
-    """Begin anew with what has come in rightly."""
+    """Reset the counts after a right password."""
     ask_all(store, "guesses", [("DEL", keys.guesses(one.kind, one.value)) for one in counters])
 
 
 def is_usual(store: Store, name: str, source: str, now_ms: int) -> bool:
-    """Tell whether an account has come in from here of late."""
+    """Tell whether an account has logged in from here recently."""
     seen_ms = ask_all(store, "usual", [("ZSCORE", keys.usual(name), source)])[0]
     return seen_ms is not None and now_ms - float(seen_ms) < USUAL_S * 1000
 
 
 def usual_of(store: Store, name: str) -> list[str]:
-    """Return the addresses that an account has come in from of late."""
+    """Return the addresses that an account has logged in from recently."""
     return [source.decode() for source in ask_all(store, "usual", [("ZRANGE", keys.usual(name), 0, -1)])[0]]
 
 
 def remember(store: Store, name: str, source: str, now_ms: int) -> None:
-    """Note that an account has come in from here."""
+    """Note that an account has logged in from here."""
     key = keys.usual(name)
     ask_all(
         store,

@@ -1,5 +1,6 @@
 """
-From the push to its users' outboxes: deliveries of a new push, what a dead process left, and replacements.
+From the push to the outboxes of its users: deliveries of a new push, what a dead process left, and
+replacements.
 
 Everything here may be repeated by any process at any time; what is in an outbox already stays as it is.
 """
@@ -29,7 +30,7 @@ from omapush.store.pushes import Stored, Submission
 from omapush.store.withdrawals import Found, Replacement
 
 _MOST: Final = 500
-"Replacements carried out in one go."
+"Largest number of replacements in one call."
 
 
 class _Old(NamedTuple):
@@ -41,7 +42,7 @@ class _Old(NamedTuple):
 
     @property
     def may_wait(self) -> bool:
-        """A relay that said 202 has the push: it is open, but nothing of it waits in the outbox."""
+        """A push that a relay has accepted with 202 is pending, but has nothing in the outbox."""
         return self.result.state == PENDING and not replacing.is_at_a_relay(self.result)
 
 
@@ -63,7 +64,7 @@ def fresh(store: Store, submissions: Sequence[Submission], *, now_ms: int, reten
 
 
 def left(store: Store, ref: str, *, now_ms: int, retention_s: int) -> None:
-    """Hand over a push that is in Redis, as far as it has no results."""
+    """Hand over a push that is in Redis, for the recipients without a result."""
     push = fixed_part(store, ref)
     if push is not None:
         pages = push_pages.read_all(store, ref)
@@ -83,14 +84,14 @@ def left(store: Store, ref: str, *, now_ms: int, retention_s: int) -> None:
 
 
 def fixed_part(store: Store, ref: str) -> Push | None:
-    """Return what never changes of a push; None when it is not known (any more)."""
+    """Return the part of a push that never changes; None if the push is not known."""
     name = keys.push(store.layout.push_shard(ref), ref)
     record = ask_all(store, "push", [("HGET", name, "record")])[0]
     return None if record is None else codec.push(record)
 
 
 def withdrawn(ref: str, index: int, last: Result, why: str, now_ms: int) -> Stored:
-    """Return the result of a delivery that was taken back, on top of what its last try said."""
+    """Return the result of a cancelled delivery, based on the result of its last attempt."""
     result = replacing.taken_back(last, why, now_ms)
     return Stored(ref, index, result, final=True, event=Event(now_ms, index, "final", why))
 
@@ -136,9 +137,11 @@ def _replace_some(
     retention_s: int,
 ) -> None:
     """
-    Carry replacements out, then tell the old push who is out and the new one who does not get it.
+    Carry out replacements, then store the results: in the old push for those who do not get it any more, in
+    the new push for those who do not get that one.
 
-    What was not in the outbox, and has no result, was on its way there; it is kept out, and so replaced, too.
+    A delivery that was not in the outbox and has no result was on its way there; it is kept out, and so
+    counts as replaced.
     """
     why = replacing.replaced_by(push)
     replaced = [old.get(one.aor) for one in deliveries]
@@ -185,10 +188,10 @@ def _too_late(new: Delivery, now_ms: int, *, is_under_way: bool) -> Stored:
 
 def _withdraw_for_finished(store: Store, push: Push, *, now_ms: int, retention_s: int) -> None:
     """
-    Take back what is replaced for recipients of the new push that have their result already.
+    Cancel what is replaced for recipients of the new push that have their result already.
 
-    That may be one who was cancelled before the replacement was carried out. Who does not get the new push
-    because it came too late keeps the old one.
+    That may be a recipient who was cancelled before the replacement was carried out. A recipient who does not
+    get the new push because it came too late keeps the old one.
     """
     new = pushes.read(store, push.ref)
     if new is None:

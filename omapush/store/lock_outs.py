@@ -1,4 +1,4 @@
-"""Lock-outs as all nodes see them: what is locked, and what an operator has lifted."""
+"""Lock-outs for all nodes: who is locked out, and which lock-outs an operator has lifted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from omapush.store import keys
 from omapush.store.client import Store, ask_all
 
 _MOST: Final = 10_000
-"Of what is locked; that which ends first goes for one more."
+"Largest number of lock-outs that are stored; a further one replaces the one that ends first."
 _KEPT_S: Final = LONGEST_LOCK_S + 60
-"Nothing that was locked before a lift lasts longer after it."
+"How long a lift is kept: no lock-out from before it lasts longer."
 _KINDS: Final = get_args(Kind)
 
 
 def note(store: Store, locked: Sequence[tuple[Counter, int]]) -> None:
-    """Note what is locked until when, in ms."""
+    """Store lock-outs with their ends, in ms."""
     key = keys.LOCK_OUTS
     places = [word for counter, until_ms in locked for word in (until_ms, _member(counter))]
     commands = [("ZADD", key, *places), ("ZREMRANGEBYRANK", key, 0, -_MOST - 1), ("EXPIRE", key, _KEPT_S)]
@@ -25,7 +25,7 @@ def note(store: Store, locked: Sequence[tuple[Counter, int]]) -> None:
 
 
 def standing(store: Store, now_ms: int) -> list[LockOut]:
-    """Return what is locked now, what lasts longest last; those that are over are forgotten."""
+    """Return the current lock-outs, the one that lasts longest last; those that are over are deleted."""
     key = keys.LOCK_OUTS
     commands: list[tuple[str | int, ...]] = [
         ("ZREMRANGEBYSCORE", key, "-inf", now_ms),
@@ -41,7 +41,7 @@ def standing(store: Store, now_ms: int) -> list[LockOut]:
 
 
 def lift(store: Store, counters: Sequence[Counter], now_ms: int) -> None:
-    """Have these begin anew, in all processes: each looks before it refuses somebody, once a second."""
+    """Lift these lock-outs in all processes; each process looks once a second before it refuses somebody."""
     key = keys.LIFTED
     members = [_member(one) for one in counters]
     commands: list[tuple[str | int, ...]] = [
@@ -55,7 +55,7 @@ def lift(store: Store, counters: Sequence[Counter], now_ms: int) -> None:
 
 
 def lifted(store: Store) -> dict[Counter, int]:
-    """Return what was lifted of late, with when in ms."""
+    """Return the lock-outs that were lifted recently, with the time in ms."""
     return _counters(ask_all(store, "lifted lock-outs", [("ZRANGE", keys.LIFTED, 0, -1, "WITHSCORES")])[0])
 
 
@@ -64,7 +64,7 @@ def _member(counter: Counter) -> str:
 
 
 def _counters(found: Sequence[tuple[bytes, float]]) -> dict[Counter, int]:
-    """Read members with their scores; a kind that another release counts is not ours to tell."""
+    """Read members with their scores, leaving out kinds that only another release knows."""
     counters: dict[Counter, int] = {}
     for member, score in found:
         kind, _, value = member.decode().partition(" ")

@@ -1,4 +1,4 @@
-"""One look at user shards: what there is to do there now, of every kind."""
+"""One look at user shards: whether there is anything to do there now, of every kind."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from omapush.store.client import Call, Store, ask_all, call_all
 
 
 class Look(NamedTuple):
-    """Numbers of the shards, of those looked at, in which there is something to do, by what it is."""
+    """Numbers of those shards in which there is something to do, by kind."""
 
     ready: tuple[int, ...] = ()
     "Deliveries that may be taken."
     later: tuple[int, ...] = ()
-    "Deliveries that wait for a time which has come."
+    "Deliveries whose time has come."
     subscriptions: tuple[int, ...] = ()
     "NOTIFYs without content that are owed or lost, or subscriptions that have run out."
     watches: tuple[int, ...] = ()
@@ -24,7 +24,7 @@ class Look(NamedTuple):
     sessions: tuple[int, ...] = ()
     "Sessions that are due."
     fan_outs: tuple[int, ...] = ()
-    "Pushes to all subscribers that are not done there."
+    "Pushes to all subscribers that the shard has not finished."
 
 
 NOTHING: Final = Look()
@@ -34,7 +34,7 @@ def look(store: Store, numbers: Sequence[int], now_ms: int) -> Look:
     """
     Return what there is to do in these shards; one trip to Redis.
 
-    `now_ms`: by the clock of the nodes, by which watches and sessions are due.
+    `now_ms`: time by the clock of the nodes, which decides whether watches and sessions are due.
     """
     found: list[int] = call_all(store, (Call("omapush_look", _keys(number), [now_ms]) for number in numbers))
     if not any(found):
@@ -48,7 +48,7 @@ def look(store: Store, numbers: Sequence[int], now_ms: int) -> Look:
 
 
 def ready(store: Store, numbers: Sequence[int]) -> Look:
-    """Return in which of these shards deliveries may be taken, and nothing else: what is asked most often."""
+    """Return the shards in which deliveries may be taken, and nothing else: this is asked most often."""
     answers = ask_all(store, "ready", (("EXISTS", keys.outbox(number, "ready")) for number in numbers))
     if not any(answers):
         return NOTHING

@@ -1,4 +1,4 @@
-"""Media workers: how they show that they live, and how they hear of sessions that concern them."""
+"""Media workers: their signs of life, and the sessions that they are told about."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from omapush.store import codec, keys
 from omapush.store.client import Store, ask_all
 
 _UNHEARD_S: Final = 60
-"What a worker does not hear in this time it will not: it is dead, or was told again."
+"How long a word to a worker is kept: after that the worker is dead, or has been told again."
 _MOST_HEARD: Final = 1_000
 
 
 def announce(store: Store, worker: MediaWorker, lease_ms: int) -> None:
-    """Show that a worker lives; unless it says so again within `lease_ms`, it counts as dead."""
+    """Store a sign of life of a worker; without another one within `lease_ms`, it counts as dead."""
     commands = [
         ("SET", keys.msrp_worker(worker.name), codec.encode(worker), "PX", lease_ms),
         ("SADD", keys.MSRP_WORKERS, worker.name),
@@ -24,7 +24,7 @@ def announce(store: Store, worker: MediaWorker, lease_ms: int) -> None:
 
 
 def retire(store: Store, name: str) -> None:
-    """Forget a worker that ends by itself."""
+    """Delete the entry of a worker that is stopped."""
     commands = [
         ("DEL", keys.msrp_worker(name)),
         ("SREM", keys.MSRP_WORKERS, name),
@@ -34,7 +34,7 @@ def retire(store: Store, name: str) -> None:
 
 
 def live(store: Store) -> list[MediaWorker]:
-    """Return the workers that live, of all nodes; two round trips."""
+    """Return the live workers of all nodes; two round trips."""
     names = [name.decode() for name in ask_all(store, "media workers", [("SMEMBERS", keys.MSRP_WORKERS)])[0]]
     found = ask_all(store, "media workers", [("GET", keys.msrp_worker(name)) for name in names])
     gone = [name for name, data in zip(names, found, strict=True) if data is None]
@@ -44,7 +44,7 @@ def live(store: Store) -> list[MediaWorker]:
 
 
 def living(store: Store, names: Iterable[str]) -> set[str]:
-    """Return which of these workers live; one round trip."""
+    """Return those of these workers that are alive; one round trip."""
     asked = sorted(set(names))
     found = ask_all(store, "live media workers", [("EXISTS", keys.msrp_worker(name)) for name in asked])
     return {name for name, lives in zip(asked, found, strict=True) if lives}
@@ -52,9 +52,9 @@ def living(store: Store, names: Iterable[str]) -> set[str]:
 
 def tell(store: Store, worker: str, session_ids: Sequence[str]) -> None:
     """
-    Have a worker look at sessions: something is to be begun, or to be stopped.
+    Tell a worker to look at sessions, because something has to be begun or stopped.
 
-    Nothing but the ids is told, so telling twice does no harm; tell again what may not have been heard.
+    Only the ids are told, so telling them twice does no harm. Tell again what the worker may not have heard.
     """
     if session_ids:
         name = keys.msrp_told(worker)
@@ -63,9 +63,9 @@ def tell(store: Store, worker: str, session_ids: Sequence[str]) -> None:
 
 def heard(store: Store, worker: str, wait_s: float) -> list[str]:
     """
-    Return ids of sessions that this worker is to look at, in the order they were told.
+    Return ids of sessions that this worker has been told to look at, in order.
 
-    Blocks up to `wait_s` when there is none; that has to be less than `redis.timeout_ms`.
+    Blocks up to `wait_s` if there is none; this has to be less than `redis.timeout_ms`.
     """
     name = keys.msrp_told(worker)
     first = ask_all(store, "hear of sessions", [("BLPOP", name, wait_s)])[0]

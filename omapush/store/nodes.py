@@ -1,4 +1,4 @@
-"""The processes of all nodes, and what operators order a node to do; no push asks for either."""
+"""The processes of all nodes, and the orders of operators to nodes; pushes need neither."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from omapush.store import client, codec, keys
 from omapush.store.client import Store, ask_all, store_errors
 
 LEASE_MS: Final = 5_000
-"A process that gave no sign of life for so long counts as gone."
+"After this time without a sign of life, a process counts as gone."
 
 
 def look(store: Store, node: str) -> tuple[Orders, int]:
-    """Return the orders to a node, and what Redis' clock says, in ms; of a Cluster, one master's clock."""
+    """
+    Return the orders to a node, and the time by the clock of Redis, in ms; in a Cluster, by the clock of one
+    master.
+    """
     fields = ask_all(store, "orders", [("HGETALL", keys.orders(node))])[0]
     with store_errors("time"):
         servers = client.servers(store)
@@ -28,7 +31,7 @@ def look(store: Store, node: str) -> tuple[Orders, int]:
 
 
 def announce(store: Store, sign: Sign) -> None:
-    """Show that a process lives; unless it says so again within `LEASE_MS`, it counts as gone."""
+    """Store a sign of life of a process; without another one within `LEASE_MS`, it counts as gone."""
     commands = [
         ("SET", keys.process(sign.name), codec.encode(sign), "PX", LEASE_MS),
         ("SADD", keys.PROCESSES, sign.name),
@@ -37,12 +40,12 @@ def announce(store: Store, sign: Sign) -> None:
 
 
 def retire(store: Store, name: str) -> None:
-    """Forget a process that ends by itself."""
+    """Delete the entry of a process that is stopped."""
     ask_all(store, "retire process", [("DEL", keys.process(name)), ("SREM", keys.PROCESSES, name)])
 
 
 def live(store: Store) -> list[Sign]:
-    """Return the processes that live, of all nodes; two round trips."""
+    """Return the live processes of all nodes; two round trips."""
     names = [name.decode() for name in ask_all(store, "processes", [("SMEMBERS", keys.PROCESSES)])[0]]
     found = ask_all(store, "processes", [("GET", keys.process(name)) for name in names])
     gone = [name for name, data in zip(names, found, strict=True) if data is None]
@@ -52,20 +55,22 @@ def live(store: Store) -> list[Sign]:
 
 
 def drain(store: Store, node: str, now_ms: int) -> None:
-    """Have a node end its work and take none; it stays so over restarts, until `undrain`."""
+    """Order a node to finish its work and take none; this survives restarts, until `undrain`."""
     ask_all(store, "drain", [("HSETNX", keys.orders(node), "drain_ms", now_ms)])
 
 
 def undrain(store: Store, node: str) -> None:
-    """Have a node serve again."""
+    """Order a node to serve again."""
     ask_all(store, "undrain", [("HDEL", keys.orders(node), "drain_ms")])
 
 
 def set_log_level(store: Store, node: str, level: str, until_ms: int) -> None:
-    """Have the processes of a node log at that level until then; an empty one: as they are configured."""
+    """
+    Order the processes of a node to log at this level until then; an empty level means the configured one.
+    """
     ask_all(store, "log level", [("HSET", keys.orders(node), "log_level", level, "log_until_ms", until_ms)])
 
 
 def order_reload(store: Store, node: str, name: str, phase: str) -> None:
-    """Have the processes of a node `check` their files, or `take` what they found right."""
+    """Order the processes of a node to `check` their files, or to `take` what they have checked."""
     ask_all(store, "reload", [("HSET", keys.orders(node), "reload", name, "phase", phase)])

@@ -1,4 +1,4 @@
-"""The outbox of each user shard: what waits, what is at a sender, what tries again later."""
+"""The outbox of each user shard: what waits, what is at a sender, what is tried again later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omapush.store import codec, keys, sealing
 from omapush.store.client import Call, Store, call_all, store_errors
 
 _LARGEST_ROUND_TRIP = 125_000
-"Bytes of deliveries handed over in one go."
+"Largest number of bytes of deliveries in one call."
 
 
 class Owner(NamedTuple):
@@ -27,10 +27,10 @@ class Owner(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What one of several subscriptions of a user answered to a push, or that a way of it was refused."""
+    """The answer of one subscription of a user to a push, or the refusal of one method."""
 
     name: str
-    "Id of the subscription, or the way (`Method`)."
+    "Id of the subscription, or the method (`Method`)."
     sip_code: int
 
 
@@ -42,9 +42,9 @@ class Taken(Struct, frozen=True, gc=False):
     attempt: int
     "Counts from 1."
     told: tuple[Told, ...] = ()
-    "What subscriptions of the user answered to it already."
+    "Answers of subscriptions of the user to it so far."
     session: str = ""
-    "Id of the session that carries it, or did last; mostly none."
+    "Id of the session that carries it, or carried it last; usually there is none."
 
 
 class Unreadable(NamedTuple):
@@ -53,7 +53,7 @@ class Unreadable(NamedTuple):
     ticket: str
     problem: str
     is_sealed: bool = False
-    "Its content may be read yet, once the key is there: it can wait."
+    "Its content can be read once the key is there, so it can wait."
 
 
 class Finished(Struct, frozen=True, gc=False):
@@ -67,15 +67,15 @@ class Finished(Struct, frozen=True, gc=False):
 
 
 class Hold(NamedTuple):
-    """One delivery without a device to go to."""
+    """One delivery for which there is no device now."""
 
     ticket: str
     again_ms: int
-    "When to look again though nothing woke it."
+    "When to check it again, even if nothing has woken it."
 
 
 class Depth(NamedTuple):
-    """How many deliveries are where."""
+    """Numbers of deliveries by where they are."""
 
     all: int
     ready: int
@@ -83,9 +83,9 @@ class Depth(NamedTuple):
     "Behind a busy target."
     taken: int
     later: int
-    "Tries again at a time that is set."
+    "Those that have a time for their next attempt."
     held: int = 0
-    "Waits for its user's registration to change; one that a sender looks at again counts here, too."
+    """Those that wait for a change of their user's registration, also while a sender checks them again."""
 
 
 @lru_cache(maxsize=4_096)  # the same few for every batch
@@ -196,9 +196,9 @@ def _told(text: bytes) -> tuple[Told, ...]:
 
 def choose_again(store: Store, again: Iterable[tuple[str, Told | None]]) -> None:
     """
-    Make tickets ready again at once, so that their method is chosen anew; that is no try.
+    Make tickets ready again at once, so that their method is chosen again; this does not count as an attempt.
 
-    What a subscription answered is remembered until the delivery is finished, or tried again as a whole.
+    The answer of a subscription is remembered until the delivery is finished, or tried again as a whole.
     """
     batches: dict[int, list[str]] = {}
     for place, told in again:
@@ -212,7 +212,7 @@ def choose_again(store: Store, again: Iterable[tuple[str, Told | None]]) -> None
 
 
 def complete(store: Store, finished: Iterable[Finished]) -> None:
-    """End tries: their targets are free, final deliveries are gone, others wait for their next try."""
+    """End attempts: targets become free, final deliveries are removed, others wait for their next attempt."""
     batches: dict[int, list[Any]] = {}
     for one in finished:
         batch = batches.setdefault(store.layout.ticket_shard(one.ticket), [])
@@ -248,9 +248,9 @@ def hold(store: Store, holds: Sequence[Hold]) -> list[bool]:
 
 def wake_targets(store: Store, aors: Iterable[str], *, only_tried: bool = False) -> int:
     """
-    Queue at once what is held for these users, whose registrations changed; returns how many.
+    Make ready what is held for users whose registrations have changed; returns how many.
 
-    `only_tried`: they registered anew and nothing else changed, so it is time for what found the device away.
+    `only_tried`: the user has only registered again, so only what found the device away is made ready.
     """
     batches: dict[int, list[str]] = {}
     for aor in aors:
@@ -267,7 +267,7 @@ def wake_targets(store: Store, aors: Iterable[str], *, only_tried: bool = False)
 
 
 def wake(store: Store, numbers: Iterable[int] | None = None, *, most: int = 1_000) -> int:
-    """Queue the deliveries whose next try is due, of all shards or of these; returns how many."""
+    """Make ready deliveries whose next attempt is due, of all shards or of these; returns how many."""
     shards = range(store.layout.user_shards) if numbers is None else numbers
     answers = call_all(
         store,
@@ -297,7 +297,7 @@ def _readable(store: Store, data: bytes) -> Delivery | None:
 
 
 def give_way(store: Store, tickets: Iterable[str]) -> None:
-    """Put tickets that were taken behind earlier ones of the same target; that is no try."""
+    """Put taken tickets behind earlier ones of the same target; this is no attempt."""
     parts = ("taken", "busy", "ready", "waiting", "late")
     call_all(
         store,
@@ -310,7 +310,8 @@ def give_way(store: Store, tickets: Iterable[str]) -> None:
 
 def put_off(store: Store, waits: Iterable[tuple[str, int]]) -> None:
     """
-    Give back tickets that could not be sent yet; each is ready again after so many ms, as the same try.
+    Give back tickets that could not be sent yet. Each is ready again after its number of ms, as the same
+    attempt.
 
     Nothing to the same target overtakes them.
     """
@@ -325,9 +326,9 @@ def put_off(store: Store, waits: Iterable[tuple[str, int]]) -> None:
 
 def overdue(store: Store, *, since_ms: int = 0, most: int = 500) -> list[str]:
     """
-    Return tickets whose sender never told a result, at least for `since_ms` too long.
+    Return tickets whose sender has not reported a result, at least `since_ms` after they were due.
 
-    Their process is taken as dead.
+    Its process is assumed to be dead.
     """
     shards = range(store.layout.user_shards)
     answers = call_all(
@@ -338,9 +339,10 @@ def overdue(store: Store, *, since_ms: int = 0, most: int = 500) -> list[str]:
 
 def expire(store: Store, *, transaction_ms: int, most: int = 500) -> dict[str, bool]:
     """
-    Take tickets that wait past their deliver-before, each with whether it was held; the caller ends them.
+    Take tickets whose deliver-before has passed, each with whether it was held; the caller ends them.
 
-    What is at a sender is left to its answer. A ticket that the caller forgets comes back as a lost one.
+    A ticket that is at a sender is left to its answer. A ticket that the caller forgets comes back as a lost
+    one.
     """
     answers = call_all(
         store,
@@ -353,7 +355,7 @@ def expire(store: Store, *, transaction_ms: int, most: int = 500) -> dict[str, b
 
 
 def told_of(store: Store, tickets: Sequence[str]) -> list[tuple[Told, ...]]:
-    """Return what subscriptions of their users answered to these deliveries so far; mostly nothing."""
+    """Return the answers of subscriptions to these deliveries so far; usually there are none."""
     with store_errors("told of"):
         pipe = store.db.pipeline(transaction=False)
         for place in tickets:
@@ -382,7 +384,7 @@ def _by_shard(store: Store, tickets: Iterable[str]) -> dict[int, list[str]]:
 
 
 def depth(store: Store) -> Depth:
-    """Return how many deliveries are where, over all shards."""
+    """Return the numbers over all shards."""
     with store_errors("outbox depth"):
         pipe = store.db.pipeline(transaction=False)
         for number in range(store.layout.user_shards):

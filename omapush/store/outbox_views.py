@@ -1,4 +1,4 @@
-"""Looks into the outbox: where deliveries are, who owns a shard, what is held before what."""
+"""Questions about the outbox: where deliveries are, who owns a shard, what is held before what."""
 
 from __future__ import annotations
 

@@ -27,24 +27,24 @@ class Submission(NamedTuple):
     push: Push
     recipients: tuple[Recipient, ...]
     results: tuple[Result, ...]
-    "Where each recipient starts: pending, or final at once."
+    "First result of each recipient: pending, or final at once."
     content: bytes
     "Empty when it was uploaded."
     event: Event
     upload: str = ""
     "Name of content that was uploaded (store/contents.py)."
     fingerprint: bytes = b""
-    "What tells a repeat from another push (push/fingerprint.py)."
+    "Fingerprint that tells a repeat from another push (push/fingerprint.py)."
     id_kept_ms: int = 0
-    "How long after acceptance its push-id stays taken though it is forgotten."
+    "How long after acceptance its push-id counts as used, even if the push is forgotten."
     retention_s: int = 86_400
-    "How long it is remembered when all its recipients are final from the start."
+    "How long it is remembered if all its recipients are final from the start."
     log_s: int | None = None
-    "How long its event log is kept after its end; None: as long as itself."
+    "How long its event log is kept after its end; None: as long as the push."
 
 
 class Stored(Struct, frozen=True, gc=False):
-    """One try's result, to be stored."""
+    """The result of one attempt, to be stored."""
 
     ref: str
     recipient: int
@@ -52,11 +52,11 @@ class Stored(Struct, frozen=True, gc=False):
     final: bool
     event: Event
     carried: str = ""
-    "What its event data record has besides (`push/event_record.py`)."
+    "What else its event data record contains (`push/event_record.py`)."
 
 
 class Known(NamedTuple):
-    """All that is remembered about one push."""
+    """Everything that is stored about one push."""
 
     push: Push
     recipients: tuple[Recipient, ...]
@@ -66,7 +66,7 @@ class Known(NamedTuple):
     subscribers: counted.Counted | None = None
     "For a push to subscribers, which has no recipients."
     by_state: dict[str, int] | None = None
-    "For a push with many recipients: how many are in each state, when not all of them are here."
+    "For a push with many recipients: number in each state, if not all of them are in `recipients`."
 
 
 def _push_keys(store: Store, ref: str) -> tuple[str, str]:
@@ -76,10 +76,10 @@ def _push_keys(store: Store, ref: str) -> tuple[str, str]:
 
 def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool | None]:
     """
-    Store new pushes; False for each whose push-id the initiator has used before (2007).
+    Store new pushes. False: the initiator has used the push-id before (2007); None: its uploaded content has
+    expired.
 
-    None for one whose uploaded content has run out meanwhile. What is stored here is handed over to the
-    outbox afterwards, or by the sweeper after a crash.
+    Pushes that are stored here are handed over to the outbox afterwards, or by the sweeper after a crash.
     """
     answers = call_all(store, (_accept(store, one) for one in submissions), is_safe=True)
     return [None if answer < 0 else answer == 1 for answer in answers]
@@ -87,9 +87,9 @@ def accept_all(store: Store, submissions: Sequence[Submission]) -> list[bool | N
 
 def accept_large(store: Store, submission: Submission) -> bool | None:
     """
-    Do the same for one push with many recipients, in many small steps of which only the last one counts.
+    Store one push with many recipients in small steps, of which only the last one makes it visible.
 
-    None also when the first steps have run out meanwhile.
+    Returns as `accept_all`; None also if the first steps have expired meanwhile.
     """
     staged = push_pages.stage(store, submission.push.ref, submission.recipients, submission.results)
     fields = [*_head(store, submission), "open", len(submission.results) - len(staged.final)]
@@ -151,7 +151,7 @@ def _accepting(
 
 
 def _states(submission: Submission) -> str:
-    """How many recipients there are, and how many start in each state that is final."""
+    """Number of recipients, and of those that start in each final state."""
     final = Counter(result.state for result in submission.results if result.state != PENDING)
     return " ".join([str(len(submission.results)), *(f"{state} {number}" for state, number in final.items())])
 
@@ -160,7 +160,7 @@ def handed_over(store: Store, handed: Iterable[Push | str]) -> None:
     """
     Note that all deliveries of these pushes are in the outbox.
 
-    Of a push that is traced it is noted as well that its spans are to be made.
+    For a push that is traced, also note that its spans have to be made.
     """
     with store_errors("handed over"):
         pipe = store.db.pipeline(transaction=False)
@@ -190,7 +190,7 @@ def not_handed_over(store: Store, before_ms: int, *, most: int = 200) -> list[st
 
 
 def open_deliveries(store: Store, ref: str) -> Iterator[Delivery]:
-    """Give the deliveries of a push whose recipients have no final result; none when it is unknown."""
+    """Yield the deliveries of a push whose recipients have no final result; none if the push is unknown."""
     with store_errors("open deliveries"):
         found: Any = store.db.hmget(_push_keys(store, ref)[0], ("record", "body", "count"))
     record, body, count = found
@@ -231,9 +231,9 @@ def delivery_of(push: Push, index: int, recipient: Recipient, content: bytes) ->
 
 def open_fan_out(store: Store, ref: str) -> tuple[FanOut, FanOutState] | None:
     """
-    Return what the user shards have to know of a push to subscribers, and its state.
+    Return what the user shards have to know about a push to subscribers, and its state.
 
-    None when it is no such push, is unknown, or all shards are done with it.
+    None if it is not such a push, is unknown, or all shards have finished it.
     """
     with store_errors("open fan-out"):
         names = ("record", "body", "shards", "state")
@@ -316,9 +316,10 @@ def are_final(store: Store, deliveries: Sequence[tuple[str, int]]) -> list[bool]
 
 def read(store: Store, ref: str, *, most: int | None = None, events: bool = True) -> Known | None:
     """
-    Return what is remembered about a push, or None.
+    Return what is stored about a push, or None.
 
-    Of its recipients the first `most`, of its events as many: all when `most` is None, none without `events`.
+    Returns at most the first `most` recipients and as many events; all of them if `most` is None, and no
+    events without `events`.
     """
     with store_errors("read push"):
         found: Any = store.db.hmget(_push_keys(store, ref)[0], ("record", "count", "n:pending"))

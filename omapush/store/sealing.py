@@ -28,7 +28,7 @@ from omapush.store.codec import BrokenRecord
 
 KEY_BYTES: Final = 32
 _MARK: Final = b"\x8fsealed1"
-"Begins sealed bytes."
+"Beginning of encrypted bytes."
 _NAME: Final = 4
 _NONCE: Final = 12
 _HEAD: Final = len(_MARK) + _NAME + _NONCE
@@ -36,18 +36,18 @@ _Octets = TypeVar("_Octets", bound=bytes | bytearray)
 
 
 class NotOpened(BrokenRecord):
-    """Sealed content cannot be read now: its key is not in the ring, or it was changed."""
+    """Encrypted content cannot be read now: its key is not in the ring, or the content was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Keys by which contents are sealed and opened; an empty ring leaves them as they are."""
+    """Keys that encrypt and decrypt content; with an empty ring content is not encrypted."""
 
     keys: tuple[bytes, ...] = field(default=(), repr=False)
-    "The first one seals; all open."
+    "The first one encrypts; all of them decrypt."
 
     def seal(self, subject: str, content: bytes) -> bytes:
-        """Return the content as Redis may have it; `subject`: to what it belongs."""
+        """Return the content as it is stored in Redis; `subject`: what it belongs to."""
         if not self.keys:
             return content
         nonce = secrets.token_bytes(_NONCE)
@@ -56,7 +56,7 @@ class KeyRing:
 
     def open(self, subject: str, data: _Octets) -> _Octets | bytes:
         """
-        Return the content; what was stored before there were keys comes back as it is.
+        Return the content; content that was stored without encryption is returned as it is.
 
         Raises:
             NotOpened: no key of the ring opens it.
@@ -77,7 +77,7 @@ NO_KEYS: Final = KeyRing()
 
 
 def delivery_record(ring: KeyRing, delivery: Delivery) -> bytes:
-    """Return a delivery as Redis has it."""
+    """Return a delivery as it is stored in Redis."""
     if ring.keys:  # without any there is nothing to copy: every push comes by here
         delivery = delivery._replace(content=ring.seal(delivery.ref, delivery.content))
     return codec.encode(delivery)
@@ -98,7 +98,7 @@ def delivery(ring: KeyRing, record: bytes) -> Delivery:
 
 
 def fan_out_record(ring: KeyRing, fan_out: FanOut) -> bytes:
-    """Return a push to subscribers as a user shard has it."""
+    """Return a push to subscribers as it is stored in a user shard."""
     one = fan_out.template
     return codec.encode(fan_out._replace(template=one._replace(content=ring.seal(one.ref, one.content))))
 
@@ -111,7 +111,7 @@ def fan_out(ring: KeyRing, record: bytes) -> FanOut:
 
 
 def hosted_record(ring: KeyRing, push: HostedPush) -> bytes:
-    """Return a push for an application behind this server as Redis has it."""
+    """Return a push for an application behind this server as it is stored in Redis."""
     return codec.encode(push._replace(content=ring.seal(push.id, push.content)))
 
 
