@@ -1,1 +1,1 @@
-"""Who did what, as a record that cannot be changed without it showing."""
+"""The record of who did what; it cannot be changed without the change being visible."""

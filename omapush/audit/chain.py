@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from omapush.errors import shortened
 
 BEGINNING: Final = "0" * 64
-"Stands before the first entry."
+"The hash before the first entry."
 LONGEST_WORD: Final = 512
 _FIELDS: Final = ("seq", "at", "who", "from", "did", "what", "result", "more", "prev")
 
@@ -49,14 +49,14 @@ class Link(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What checking a chain came to."""
+    """The result of checking a chain."""
 
     head: Link
-    "The last sound entry."
+    "The last correct entry."
     entries: int = 0
-    "How many are sound, from the first on."
+    "Number of correct entries, from the first on."
     broken: str = ""
-    "Which line breaks the chain, and how; empty: none does."
+    "Which line breaks the chain, and how; empty: none."
 
 
 def line(entry: Entry, after: Link, key: bytes = b"") -> tuple[bytes, Link]:
@@ -77,7 +77,7 @@ def line(entry: Entry, after: Link, key: bytes = b"") -> tuple[bytes, Link]:
 
 
 def link_of(text: bytes) -> Link | None:
-    """Return the link that a line ends with; None when it is no whole line of ours."""
+    """Return the link that a line ends with; None if it is not a complete line of ours."""
     fields = _read(text)
     if fields is None or not text.endswith(b"\n"):
         return None
@@ -85,15 +85,15 @@ def link_of(text: bytes) -> Link | None:
 
 
 def entry_of(text: bytes) -> Mapping[str, Any] | None:
-    """Return the fields of a line; None when it is none of ours."""
+    """Return the fields of a line; None if it is not one of ours."""
     return _read(text)
 
 
 def verify(lines: Iterable[bytes], key: bytes = b"", *, begun_earlier: bool = False) -> Verdict:
     """
-    Return how far the chain holds; `lines` are all of it, oldest first.
+    Return how far the chain is correct; `lines` are all of it, oldest first.
 
-    `begun_earlier`: its beginning is archived elsewhere, so that what the first line follows is not checked.
+    `begun_earlier`: its beginning is archived elsewhere, so the link of the first line is not checked.
     """
     link, sound = Link(), 0
     for number, text in enumerate(lines, 1):

@@ -67,7 +67,7 @@ class Journal:
         return link
 
     def _file_for(self, at: str, last: Sequence[Path]) -> Path:
-        """The file of the day; never one before the last, should the clock have been set back."""
+        """The file of the day; never one before the last file, in case the clock was set back."""
         file = self._folder / f"audit-{at[:10]}.jsonl"
         return max(file, last[0]) if last else file
 
@@ -110,7 +110,7 @@ class Journal:
             os.close(handle)
 
     def problem(self) -> str:
-        """Return why the next entry could not be written, as far as looking shows; empty: it could."""
+        """Return why the next entry could not be written, as far as this can be seen; empty: it could."""
         folder = self._folder if self._folder.exists() else self._folder.parent
         if not os.access(folder, os.W_OK | os.X_OK):
             return f"{folder}: cannot be written"
@@ -136,7 +136,7 @@ class Journal:
 
     def verify(self, *, begun_earlier: bool = False) -> Verdict:
         """
-        Return how far the record in the folder holds; see `chain.verify`.
+        Return how far the record in the folder is correct; see `chain.verify`.
 
         Raises:
             AuditUnavailable: a file cannot be read.

@@ -1,1 +1,1 @@
-"""How a running process is steered: drain, log level, reload; and how it shows itself meanwhile."""
+"""How a running process is controlled: drain, log level, reload; and how it shows its state."""

@@ -35,30 +35,30 @@ from omapush.store.client import Store
 
 EVERY_S: Final = 0.5
 _REST_S: Final = 2.0
-"After Redis did not answer."
+"Wait after Redis did not answer."
 _ANNOUNCE_MS: Final = 1_500
-"A sign of life comes so often when nothing has changed."
+"Time between signs of life when nothing has changed."
 _MOST_CHANGES: Final = 200
-"Changed keys that a process names; more are left out of what is shown, not of what is taken."
+"Largest number of changed keys that a process reports; more are applied, but not reported."
 
 
 class Part(Protocol):
-    """What can be steered in a process."""
+    """What an operator can control in a process."""
 
     def busy(self) -> str:
-        """Return what it still has to end when it takes nothing new; empty: nothing."""
+        """Return what it still has to finish when it takes nothing new; empty: nothing."""
 
     def drain(self, is_on: bool) -> None:
-        """Take nothing new, or take again; told once for each change."""
+        """Take nothing new, or take work again; called once for each change."""
 
     def log_at(self, level: str) -> None:
         """Write lines of the log from that level on."""
 
     def take(self, config: Config) -> None:
-        """Go on with another configuration; what needs a restart stays as it is."""
+        """Use another configuration from now on; keys that need a restart stay as they are."""
 
     def taking(self) -> str:
-        """Return what of the process does not go on with it yet; empty: nothing."""
+        """Return which parts of the process still use the former configuration; empty: none."""
 
 
 class Agent:
@@ -76,9 +76,9 @@ class Agent:
         self._level: str = config.log.level
         self._ahead_ms = 0
         self._checked: Config | None = None
-        "What a reload found right and was not told to take yet."
+        "The configuration that a reload has checked and was not told to use yet."
         self._answer = ("", "", "")
-        "The reload that was answered last, what was done about it, why it was refused."
+        "The last reload that was answered, what was done, and why it was refused."
         self._changes: tuple[Change, ...] = ()
         self._shown: Sign | None = None
         self._tables = keys.digests(config)
@@ -96,7 +96,7 @@ class Agent:
         return orders
 
     def carry_out(self, orders: Orders) -> None:
-        """Do what the orders say that was not done yet."""
+        """Carry out the orders that were not carried out yet."""
         if bool(orders.drain_ms) != bool(self._orders.drain_ms):
             self._part.drain(bool(orders.drain_ms))
             if orders.drain_ms:
@@ -117,7 +117,7 @@ class Agent:
 
     def announce(self) -> None:
         """
-        Show what this process is in, when that is another than was shown or it is time for a sign of life.
+        Store the state of this process, if it has changed or a sign of life is due.
 
         Raises:
             StoreUnavailable: Redis is away.
@@ -134,7 +134,7 @@ class Agent:
         self._shown = sign
 
     def retire(self) -> None:
-        """Forget this process, which ends by itself; Redis being away does not matter."""
+        """Delete the entry of this process, which is stopped; it does not matter if Redis is away."""
         try:
             nodes.retire(self._store, self._name)
         except PushError:
@@ -168,7 +168,7 @@ class Agent:
     # Reload --------------------------------------------------------------------------------------
 
     def _answered(self) -> tuple[str, str]:
-        """The reload and the phase that need no answer any more."""
+        """The reload and the phase that have been answered."""
         name, phase, _ = self._answer
         return name, {CHECKED: CHECK, TAKING: TAKE, TAKEN: TAKE}.get(phase, self._orders.phase)
 
@@ -205,7 +205,7 @@ class Agent:
 
 
 async def follow(agent: Agent) -> None:
-    """Do so for as long as an asyncio process runs; Redis is asked in a thread."""
+    """Follow the orders as long as an asyncio process runs; Redis is asked in a thread."""
     while True:
         try:
             agent.carry_out(await asyncio.to_thread(agent.read))

@@ -28,7 +28,7 @@ class SipState(NamedTuple):
 
 
 async def exposition(config: Config) -> bytes:
-    """Return Kamailio's metrics in Prometheus text format; empty when it does not give them."""
+    """Return Kamailio's metrics in Prometheus text format; empty if it does not return them."""
     return await told(config, "/metrics")
 
 
@@ -47,7 +47,7 @@ async def told(config: Config, path: str) -> bytes:
 
 
 def read(text: str) -> SipState:
-    """Return what metrics in text format say; what they do not say is as unknown."""
+    """Return the facts in metrics in text format; what is missing there is unknown."""
     plain: dict[str, float] = {}
     until: dict[tuple[str, str], int] = {}
     for name, hop, value in _SAMPLE.findall(text):
@@ -64,5 +64,5 @@ def read(text: str) -> SipState:
 
 
 def rounds(text: str) -> dict[str, str]:
-    """Return when senders, completers and their like went round last, by process, as the metrics say it."""
+    """Return when each sender, completer and so on was last seen working, by process."""
     return dict(_ROUND.findall(text))

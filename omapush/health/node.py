@@ -21,7 +21,7 @@ _RECORD_LATE_MS = 60_000
 
 
 def limits_of(config: Config) -> Limits:
-    """Return where trouble begins."""
+    """Return the limits beyond which something is wrong."""
     alarms = config.alarms
     return Limits(
         waiting_ms=int(alarms.waiting_s * 1000),
@@ -35,7 +35,7 @@ def limits_of(config: Config) -> Limits:
 
 
 async def look(config: Config, *, clock_offset_ms: int, failing: Sequence[Failing]) -> NodeSeen:
-    """Return what is to be seen now; takes as long as the slowest answer, two seconds at most."""
+    """Return the state of the node now; takes as long as the slowest answer, at most two seconds."""
     sip_problem, api_problem, metrics = await asyncio.gather(
         problem_of_kamailio(config), _problem_of_api(config), kamailio.exposition(config)
     )

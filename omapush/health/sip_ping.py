@@ -1,4 +1,4 @@
-"""Does the SIP side answer? Asked by an OPTIONS as anybody may send it."""
+"""Whether the SIP side answers an OPTIONS, as any peer may send it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contents that are brought into memory while their devices are still being asked to take them."""
+"""Content that is read into memory while its devices are still being asked to accept it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omapush.msrp_agent.content import PIECES_AT_ONCE, ContentAway, Library
 from omapush.store.contents import PIECE
 
 _SHARE: Final = 2
-"Contents of offers get one part in so many of what a worker keeps: the rest is for what is being sent."
+"Offers get one part in this many of what a worker keeps; the rest is for content that is being sent."
 
 
 class Part(NamedTuple):
@@ -54,11 +54,11 @@ class Ahead:
 
     @property
     def sessions(self) -> set[str]:
-        """Ids of the sessions whose answer is waited for, as far as their contents had room."""
+        """Ids of the sessions whose answer is awaited, as far as there was room for their content."""
         return {one for wanted in self._wanted.values() for one in wanted.sessions}
 
     def offered(self, session_id: str, parts: Iterable[Part]) -> None:
-        """Bring what a session offers, and no more what it offered before."""
+        """Read what a session offers now, and no longer what it offered before."""
         parts = list(parts)
         for ref in self._wanted.keys() - {part.ref for part in parts}:
             self._leave(ref, session_id)
@@ -102,7 +102,7 @@ class Ahead:
             self._reading = None
 
     async def _bring(self, ref: str) -> None:
-        """Read a content piece by piece for as long as anybody waits for it."""
+        """Read a content piece by piece, as long as anybody waits for it."""
         pieces = self._wanted[ref].pieces
         for first in range(pieces.start, pieces.stop, PIECES_AT_ONCE):
             if ref not in self._wanted:

@@ -21,7 +21,7 @@ from omapush.store import sessions
 from omapush.store.client import Store
 
 _AGAIN_S: Final = 1.0
-"Wait before a result is stored again that the store did not take."
+"Wait before storing a result is tried again."
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Carrier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, settings: Msrp) -> None:
-        """Begin streams as these settings say, from the next one on."""
+        """Use these settings from the next stream on."""
         self._settings = settings
         self._library.resize(settings.kept_bytes, settings.idle_s)
         self._hub.take(settings)
@@ -65,7 +65,7 @@ class Carrier:
 
     async def look(self, session_ids: Iterable[str]) -> None:
         """
-        Read sessions, and do what their records ask for.
+        Read sessions, and do what their records say.
 
         Raises:
             StoreUnavailable: nothing was read.
@@ -122,7 +122,7 @@ class Carrier:
         await self._report(session_id, stream, ended, began)
 
     async def _report(self, session_id: str, stream: Stream, ended: Ended, began: float) -> None:
-        """Store how a transfer ended, however long that takes: nobody else knows it."""
+        """Store how a transfer ended, however long that takes, because nobody else knows it."""
         log.get().info(
             "msrp_stream_ended",
             session=session_id,
@@ -155,7 +155,7 @@ class Carrier:
         self._hub.remove(transfer.end)
 
     async def stop(self, patience_s: float, why: str) -> None:
-        """Let transfers end for so long; stop what is left, and wait until all results are stored."""
+        """Give transfers this time to end, stop the rest, and wait until all results are stored."""
         self._ahead.close()
         await self._end(patience_s, why)
         self._source.close()
@@ -171,7 +171,7 @@ class Carrier:
 
 
 def _part(stream: Stream) -> Part:
-    """What of its content a stream offers."""
+    """The part of its content that a stream offers."""
     return Part(
         ticket_delivery(stream.ticket)[0], stream.start - 1, (stream.stop or stream.size) - stream.start + 1
     )

@@ -11,23 +11,23 @@ from omapush.protocol.msrp import Body, End, Request, Response
 from omapush.protocol.msrp_reader import MsrpReader
 
 _MOST_DISCARDED: Final = 1_048_576
-"Octets of content that a device may send us, who takes none, before the connection is cut."
+"Octets of content that a device may send, although we accept none, before the connection is closed."
 _MOST_BACKLOG: Final = 8_388_608
-"Octets that may wait to be sent: a chunk waits for `is_writable`, so behind one only answers can pile up."
+"Octets that may wait to be sent. A chunk waits for `is_writable`, so only answers can pile up behind one."
 
 
 class Owner(Protocol):
-    """Who is told what happens on a connection."""
+    """The listener for events of a connection."""
 
     def opened(self, connection: MsrpConnection) -> None: ...
 
     def closed(self, connection: MsrpConnection) -> None: ...
 
     def writable(self, connection: MsrpConnection) -> None:
-        """What was written has left; more may be written."""
+        """Everything was sent; more may be written."""
 
     def asked(self, connection: MsrpConnection, request: Request) -> None:
-        """A request has come to its end."""
+        """A request is complete."""
 
     def answered(self, connection: MsrpConnection, response: Response) -> None: ...
 
@@ -61,7 +61,7 @@ class MsrpConnection(asyncio.Protocol):
         return f"{address[0]}:{address[1]}" if address else ""
 
     def write(self, *pieces: bytes | bytearray) -> None:
-        """Write what belongs together; more only while `is_writable`."""
+        """Write octets that belong together; more only while `is_writable`."""
         if self._transport is None or not self.is_open:
             return
         if self._transport.get_write_buffer_size() > _MOST_BACKLOG:
@@ -73,11 +73,11 @@ class MsrpConnection(asyncio.Protocol):
 
     @property
     def gone(self) -> int:
-        """Octets of them that the network has taken."""
+        """Octets that the network has taken."""
         return self.written - (self._transport.get_write_buffer_size() if self._transport else 0)
 
     def close(self) -> None:
-        """Close it once all that was written has left."""
+        """Close it once everything was sent."""
         self.is_open = self.is_writable = False  # nobody may begin to use it meanwhile
         if self._transport is not None:
             self._transport.close()

@@ -1,4 +1,4 @@
-"""Our ends of MSRP sessions, the connections that carry them, and which of them belong together."""
+"""Our ends of MSRP sessions, the connections that they use, and which of them belong together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omapush.protocol.msrp_uri import MsrpUri, UriKey
 
 _MOST_PARKED: Final = 1_000
 _SPARE_CONNECTIONS: Final = 100
-"Connections above the number of streams; what comes then is closed."
+"Number of connections beyond the number of streams; further ones are closed."
 
 
 class CannotConnect(Exception):
@@ -34,21 +34,21 @@ class SessionEnd:
     now: Callable[[], float]
     connection: MsrpConnection | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    "Something happened that whoever sends should look at."
+    "Something happened that the sender should look at."
     written: int = 0
     "Octets of the connection up to the end of what was last written here."
     fingerprints: Fingerprints = ()
-    "Certificates that the device has named, of which it has to show one when it connects; empty: none."
+    "Certificates that the device has named; when it connects it has to show one of them; empty: none."
     refusal: str = ""
-    "Why a connection was not taken for it; empty: none came."
+    "Why a connection was refused for it; empty: none came."
 
     @property
     def is_writable(self) -> bool:
-        """A connection carries it, and takes more."""
+        """It has a connection that accepts more."""
         return self.connection is not None and self.connection.is_writable
 
     def write(self, *pieces: bytes | bytearray) -> None:
-        """Write to the connection that carries it, if there is one."""
+        """Write to its connection, if there is one."""
         if self.connection is not None and any(pieces):
             self.connection.write(*pieces)
             self.written = self.connection.written
@@ -60,7 +60,7 @@ class SessionEnd:
 
 
 class Hub:
-    """All connections of a worker; nothing here waits but `connect`."""
+    """All connections of a worker; only `connect` waits."""
 
     def __init__(self, settings: Msrp) -> None:
         self._settings = settings
@@ -74,25 +74,25 @@ class Hub:
         self._parked: dict[UriKey, tuple[MsrpConnection, Request]] = {}
 
     def take(self, settings: Msrp) -> None:
-        """Make connections as these settings say, from the next one on."""
+        """Use these settings from the next connection on."""
         self._settings = settings
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Number of open connections."""
         return len(self._users)
 
     # Ends -----------------------------------------------------------------------------------------
 
     def add(self, end: SessionEnd) -> None:
-        """Carry this session from now on; a device that has connected for it already is bound."""
+        """Add a session; a device that has connected for it already is bound to it."""
         self._ends[end.uri.key] = end
         parked = self._parked.pop(end.uri.key, None)
         if parked is not None and parked[0].is_open:
             self._bind(end, *parked)
 
     def remove(self, end: SessionEnd) -> None:
-        """Carry it no more; its connection is closed when no other session uses it."""
+        """Remove a session; its connection is closed if no other session uses it."""
         if self._ends.get(end.uri.key) is end:
             del self._ends[end.uri.key]
         connection = end.connection
@@ -156,14 +156,14 @@ class Hub:
         return self._contexts[is_named]
 
     def close(self) -> None:
-        """Close all connections once what was written has left."""
+        """Close all connections once everything was sent."""
         for connection in tuple(self._users):
             connection.close()
 
     # What happens on connections --------------------------------------------------------------------
 
     def opened(self, connection: MsrpConnection) -> None:
-        """Wait for it to be used; it is closed when nobody does."""
+        """Wait until it is used; it is closed if nobody does."""
         if len(self._users) >= self._settings.streams + _SPARE_CONNECTIONS:
             connection.abort()
             return
@@ -180,12 +180,12 @@ class Hub:
                 del self._made[where]
 
     def writable(self, connection: MsrpConnection) -> None:
-        """Let all that it carries go on."""
+        """Wake all its sessions."""
         for end in self._users.get(connection, ()):
             end.changed.set()
 
     def answered(self, connection: MsrpConnection, response: Response) -> None:
-        """Give an answer to the session it names, or else to the one that waits for it."""
+        """Pass an answer to the session that it names, or to the one that waits for it."""
         end = self._ends.get(response.to_path[0].key)
         known = () if end is None else (end,)
         for one in known or self._users.get(connection, ()):
@@ -194,7 +194,7 @@ class Hub:
                 return
 
     def asked(self, connection: MsrpConnection, request: Request) -> None:
-        """Take a request of a device: it binds a session, reports, or is refused."""
+        """Handle a request of a device: it binds a session, is a report, or is refused."""
         end = self._ends.get(request.to_path[0].key) if len(request.to_path) == 1 else None
         if request.method == REPORT:
             if end is not None and end.connection is connection and not request.problem:

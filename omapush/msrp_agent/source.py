@@ -1,4 +1,6 @@
-"""Content out of Redis by the event loop itself: a few connections for all streams of a worker, no thread."""
+"""
+Content read from Redis by the event loop itself: a few connections for all streams of a worker, no thread.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,11 @@ one connection Redis and the worker would wait for each other.
 
 
 class _Asked(NamedTuple):
-    """A question whose answers have not all come."""
+    """A question with missing answers."""
 
     waiting: asyncio.Future[list[Answer]]
     number: int
-    "How many answers it gets."
+    "Number of answers that it gets."
     found: list[Answer]
 
 
@@ -60,7 +62,7 @@ class Source:
         return await asyncio.to_thread(contents.pieces, self._store, ref, first, count)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         for line in self._lines:
             line.close()
 
@@ -131,7 +133,7 @@ class _Line:
                     asked.waiting.set_result(asked.found)
 
     def _look(self) -> None:
-        """Give the connection up when what was asked for does not come; look again while there is any."""
+        """Close the connection when answers do not come; look again while there are questions."""
         self._watch = None
         if not self._asked:
             return
@@ -142,7 +144,7 @@ class _Line:
             self._watch = asyncio.get_running_loop().call_later(left, self._look)
 
     def _give_up(self, why: str) -> None:
-        """Close the connection; all who wait are told."""
+        """Close the connection; everybody who waits gets an error."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._channel.close()
@@ -153,7 +155,7 @@ class _Line:
         self._asked.clear()
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -1,4 +1,4 @@
-"""POST to initiators, at addresses that were judged and no others; nothing is followed."""
+"""POST to initiators, only at addresses that were checked; redirections are not followed."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from omapush.notifier.reachable import Judged
 
 _KEPT_S: Final = 4.0
-"A connection without an exchange for so long is closed: many servers do it after 5."
+"A connection that is not used for this time is closed: many servers close it after 5 s."
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Posted(NamedTuple):
-    """What came back."""
+    """The answer."""
 
     status: int
     content_type: str
     body: bytes
-    "As far as it was read: one byte more than wanted when there was more."
+    "The part that was read: one byte more than wanted if there was more."
     retry_after: str = ""
-    "As the header of that name says."
+    "The header of that name."
 
 
 class Broken(Exception):
-    """No connection, none that TLS trusts, or no whole answer; or a URL or header that nobody can send."""
+    """
+    There was no connection, TLS did not trust the server, the answer was not complete, or the request cannot
+    be sent.
+    """
 
 
 class _JudgedOnly(AbstractResolver):
-    """Gives connections the address that was judged, and no other."""
+    """A resolver that returns the address that was checked, and no other."""
 
     def __init__(self, judged: Judged) -> None:
         self._judged = judged
@@ -50,14 +53,14 @@ class _JudgedOnly(AbstractResolver):
         return [found]
 
     async def close(self) -> None:
-        """Nothing is kept here."""
+        """There is nothing to close."""
 
 
 class Poster:
     """The connections of one event loop; to be entered and left there."""
 
     def __init__(self, judged: Judged, largest: int) -> None:
-        """`largest`: bytes wanted of an answer."""
+        """`largest`: largest number of bytes to read of an answer."""
         self._judged = judged
         self._largest = largest
 

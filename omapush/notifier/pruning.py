@@ -1,4 +1,4 @@
-"""Lists of initiators' own pushes lose those that are forgotten."""
+"""Removes forgotten pushes from the lists of initiators' pushes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from omapush.store.own_pushes import Pruner
 
 _EVERY_S: Final = 10.0
 _NEXT_S: Final = 0.2
-"Between two parts of one round, so that nothing of a round keeps Redis for long."
+"Pause between two parts of a round, so that a round does not block Redis for long."
 
 
 class Pruning:
-    """Looks at the lists of the initiators of the configuration, again and again; any node may."""
+    """Checks the lists of the initiators in the configuration, again and again; any node may do so."""
 
     def __init__(self, config: Config, store: Store) -> None:
         self._kept_ms = max(config.delivery.retention_s, config.delivery.push_id_s) * 1000

@@ -1,4 +1,4 @@
-"""Results of deliveries, taken into account for the initiators whose outstanding deliveries are limited."""
+"""Takes results into account for initiators with a limit of outstanding deliveries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REST_S: Final = 1.0
 
 
 class QuotaSweep:
-    """Looks again and again; any number of nodes may."""
+    """Does so again and again; any number of nodes may."""
 
     def __init__(self, config: Config, store: Store) -> None:
         self._store = store

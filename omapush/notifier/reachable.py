@@ -21,7 +21,7 @@ from omapush.errors import PushError
 from omapush.push.public_address import is_public
 
 _KNOWN_S: Final = 1.0
-"An address that was judged is gone to for so long without another look-up."
+"How long an address that was checked is used without another look-up."
 _MOST_KNOWN: Final = 1_024
 _LOOKERS: Final = ThreadPoolExecutor(max_workers=64, thread_name_prefix="names")
 """
@@ -31,7 +31,7 @@ event loop has for it, of one initiator whose DNS is gone, would be all there ar
 
 
 class NotReachable(PushError):
-    """A host without an address, or with one that is not to be reached."""
+    """A host without an address, or with one that is not allowed."""
 
 
 class Judged:
@@ -48,7 +48,7 @@ class Judged:
         "Look-ups under way: who needs the same waits for the same, however long a name server takes."
 
     async def address_of(self, host: str, port: int) -> str:
-        """Return an address of `host`, and raise, as `judged` does."""
+        """Return an address of `host`; errors as for `judged`."""
         known = self._known.get((host, port))
         if known is not None and clock.monotonic() < known[0]:
             return known[1]
@@ -73,7 +73,7 @@ class Judged:
 
 
 async def address_of(target: httpx.URL, allow: Callable[[str], bool] = is_public) -> str:
-    """Return one address of the host of `target`, and raise, as `judged` does."""
+    """Return one address of the host of `target`; errors as for `judged`."""
     return await judged(target.host, target.port or (443 if target.scheme == "https" else 80), allow)
 
 
@@ -85,7 +85,7 @@ async def look_up(host: str, port: int) -> list[Any]:
 
 async def judged(host: str, port: int, allow: Callable[[str], bool]) -> str:
     """
-    Return one address of `host`; when any of them is not allowed, none is.
+    Return one address of `host`, if all of them are allowed.
 
     Raises:
         NotReachable: `allow` does not take an address: by default loopback, link-local, private and others.

@@ -1,4 +1,4 @@
-"""Files of event data records: one that is written, and closed ones that never change any more."""
+"""Files of event data records: the current one, and closed ones that never change again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omapush.errors import PushError
 _OPEN: Final = "results.jsonl"
 _CLOSED: Final = "results-*.jsonl"
 _TAIL: Final = 4_194_304
-"Bytes at the end of the open file that are looked at when it is opened again."
+"Number of bytes at the end of the open file that are read when it is opened again."
 
 
 class NotWritten(PushError):
@@ -22,7 +22,7 @@ class NotWritten(PushError):
 
 
 class RecordFiles:
-    """The files of one folder; one process of a machine has them at a time."""
+    """The files of one folder; only one process of a machine uses them at a time."""
 
     def __init__(self, folder: Path, *, rotate_bytes: int, rotate_s: int, keep_files: int) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class RecordFiles:
 
     def take(self) -> bool:
         """
-        Become the one who writes here; False: another process of this machine does.
+        Become the process that writes here; False: another process of this machine does.
 
         Raises:
             NotWritten: the folder cannot be made or opened.
@@ -106,7 +106,7 @@ class RecordFiles:
             raise NotWritten(f"{self._folder / _OPEN}: {error.strerror}") from error
 
     def close(self) -> None:
-        """Leave the files to another process."""
+        """Release the files for another process."""
         self._close_file()
         if self._lock >= 0:
             os.close(self._lock)
@@ -121,7 +121,7 @@ class RecordFiles:
             self._file = -1
 
     def _rotate(self) -> None:
-        """Close the file when it is full or old; never an empty one."""
+        """Close the file if it is full or old, unless it is empty."""
         if self._file < 0 or not self._size():
             return
         now_ms = clock.now_ms()

@@ -27,7 +27,7 @@ _IDLE_S: Final = 0.5
 _REST_S: Final = 2.0
 _LEASE_MS: Final = 20_000
 _MOST: Final = 500
-"Of each push shard in one go."
+"Largest number from each push shard in one go."
 
 
 class Recorder:

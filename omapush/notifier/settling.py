@@ -1,4 +1,4 @@
-"""What came of notifications, noted in Redis: those that end while one trip is under way share the next."""
+"""Stores the outcome of notifications in Redis: those that end while one trip is under way share the next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omapush.store.client import Store
 from omapush.store.owed import Settlement
 
 _MOST: Final = 256
-"Noted in one trip."
+"Largest number in one trip."
 
 
 class Settling:
@@ -23,7 +23,7 @@ class Settling:
 
     async def settle(self, settlement: Settlement) -> None:
         """
-        Return when it is noted.
+        Return when the outcome is stored.
 
         Raises:
             PushError: whether it is noted is not known; it may be told again.

@@ -1,4 +1,4 @@
-"""Who may be told now: a bounded number of exchanges, at most half of them with one host."""
+"""Slots for exchanges: a limited number at the same time, at most half of them with one host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 MOST_HELD: Final = 4_096
-"Results borrowed at once, most of them waiting for a slot; one host may have half."
+"Largest number of results that are borrowed, most of them waiting for a slot; one host may have half."
 
 
 def host_of(url: str) -> str:
@@ -31,11 +31,11 @@ class Slots:
         self._held: Counter[str] = Counter()
 
     def room(self) -> int:
-        """Return how many more may be held."""
+        """Return how many more results may be held."""
         return MOST_HELD - self._held.total()
 
     def hold(self, host: str) -> bool:
-        """Take one in, to be given back with let_go(); False when the host has as many as it may."""
+        """Hold a result, until let_go(); False if the host has as many as it may."""
         if self._held[host] >= MOST_HELD // 2:
             return False
         self._held[host] += 1
@@ -43,7 +43,7 @@ class Slots:
         return True
 
     def let_go(self, host: str) -> None:
-        """Forget one that was held."""
+        """Let a result go that was held."""
         self._held[host] -= 1
         if self._held[host] <= 0:
             del self._held[host], self._of_host[host]

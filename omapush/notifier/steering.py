@@ -1,4 +1,4 @@
-"""The notifier as an operator steers it: it works in rounds, each with the configuration of its begin."""
+"""How an operator controls the notifier: it works in rounds, each with the configuration of its beginning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from omapush import log
 from omapush.config import Config
 
 Work = Callable[[Config, asyncio.Event], Awaitable[None]]
-"Works until the event is set, and ends what it has begun."
+"Works until the event is set, then finishes what it has begun."
 
 
 class NotifierSteering:
@@ -43,12 +43,12 @@ class NotifierSteering:
                 self._is_working = False
 
     def end(self) -> None:
-        """Have the round end, and begin no other."""
+        """End the round, and begin no other."""
         self._is_ended = True
         self._wake()
 
     def busy(self) -> str:
-        """Tell whether results are still being told."""
+        """Tell whether notifications are still under way."""
         return "results being told to initiators and back ends" if self._is_working else ""
 
     def drain(self, is_on: bool) -> None:
@@ -66,7 +66,7 @@ class NotifierSteering:
         self._wake()
 
     def taking(self) -> str:
-        """Tell whether the round with the configuration before is still ending."""
+        """Tell whether the round with the former configuration is still ending."""
         behind = self._is_working and self._working_with is not self._config
         return "the round before is ending" if behind else ""
 

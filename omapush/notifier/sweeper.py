@@ -1,5 +1,5 @@
 """
-What a crash left half done is finished here, and what is due later is queued.
+Finishes what a crash left half done, and makes ready what is due.
 
 Every step may be repeated by any node at any time: each is one atomic call that does nothing twice.
 """
@@ -22,9 +22,9 @@ from omapush.store.finish import Ended
 from omapush.store.outbox import Finished, Told
 
 HAND_OVER_LATE_MS = 5_000
-"A push that is not noted as handed over after so long lost its api process."
+"After this time, a push that is not noted as handed over has lost its api process."
 MOST_REPEATS = 5
-"A delivery whose process died so often is not sent again: it may be what kills it."
+"After so many deaths of its process, a delivery is not sent again: it may be the cause."
 _EVERY_S = 0.2
 _REST_S = 1.0
 
@@ -71,7 +71,7 @@ class Sweeper:
         cancelling.repair(self._store, now_ms=clock.now_ms(), retention_s=self._retention_s)
 
     def _expire(self) -> None:
-        """End what waits past its deliver-before, also while no sender is there to look at it."""
+        """End what waits past its deliver-before, even if no sender looks at it."""
         tickets = outbox.expire(self._store, transaction_ms=self._transaction_ms)
         if not tickets:
             return
@@ -90,7 +90,7 @@ class Sweeper:
             self._swept.labels("expired").inc(len(ended))
 
     def _end_links(self) -> None:
-        """End what a device has as a link and did not fetch in time; a fetch that was noted last counts."""
+        """End links that were not fetched in time; a fetch that was noted in the last moment counts."""
         now_ms = clock.now_ms()
         due = fetches.due(self._store, now_ms)
         if not due:
@@ -113,7 +113,7 @@ class Sweeper:
         fetches.close(self._store, [(one.ref, one.recipient) for one in due])
 
     def _hand_over_left(self) -> None:
-        """Queue them; one that a defect of ours keeps out must not keep out those behind it."""
+        """Hand them over; one that fails because of a defect must not block those behind it."""
         late = pushes.not_handed_over(self._store, clock.now_ms() - HAND_OVER_LATE_MS)
         problem: Exception | None = None
         for ref in late:
@@ -169,12 +169,12 @@ class Sweeper:
 
 
 def _delivered(ticket: str, told: Sequence[Told], now_ms: int) -> Ended | None:
-    """The end of what was on its way through several subscriptions of its user, one of which took it."""
+    """The result of a push to several subscriptions of its user, one of which has accepted it."""
     verdict = delivered_in_some([one.sip_code for one in told])
     return None if verdict is None else Ended(ticket, verdict, "NOTIFY", 200, 1, now_ms, verdict.desc)
 
 
 def _ended(ticket: str, last: Result, now_ms: int, *, held: bool) -> Ended:
-    """The end of what waited too long, on top of what its last try said."""
+    """The result of what waited too long, based on the result of its last attempt."""
     verdict = expired(last.sip_code, held=held)
     return Ended(ticket, verdict, last.method, last.sip_code, last.attempts, now_ms, verdict.desc)

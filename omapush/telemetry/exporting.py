@@ -36,7 +36,7 @@ _NS: Final = 1_000
 
 
 class SpanExport:
-    """The way out of one process."""
+    """The export of one process."""
 
     def __init__(self, endpoint: str, process: str) -> None:
         # It would say on its own, and at length, what we say below.
@@ -50,12 +50,12 @@ class SpanExport:
         )
 
     def add(self, spans: Iterable[Span]) -> None:
-        """Have spans sent soon."""
+        """Send spans soon."""
         for span in spans:
             self._batches.on_end(self._readable(span))
 
     def close(self) -> None:
-        """Send what waits, as far as the collector takes it within three seconds."""
+        """Send what waits, as far as the collector accepts it within three seconds."""
         ending = threading.Thread(target=self._batches.shutdown, daemon=True)
         ending.start()
         ending.join(_CLOSE_S)

@@ -1,4 +1,4 @@
-"""The way out for spans, where a collector is configured; else its library is not even loaded."""
+"""The export of spans, if a collector is configured; otherwise its library is not even loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def span_export(settings: Trace, process: str) -> SpanExport | None:
-    """Return where the spans of a process go; None: nowhere."""
+    """Return the export of the spans of a process; None: there is none."""
     if not settings.otlp:
         return None
     from omapush.telemetry.exporting import SpanExport  # half a second and 20 MB

@@ -1,4 +1,4 @@
-"""What operators want traced, as a process that makes spans knows it: looked up each second."""
+"""What operators want traced, as a process that makes spans knows it; looked up every second."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Wishes:
 
     def __init__(self, settings: Trace, store: Store) -> None:
         self.share = settings.share
-        "Percentage that counts while no operator says another."
+        "Percentage that is used unless an operator has set another one."
         self._is_needed = bool(settings.otlp)
         self._store = store
         self.switches = Switches()
-        "As of the last look; nothing without a collector."
+        "Result of the last look; nothing without a collector."
 
     async def watch(self) -> None:
         """Look again and again; Redis being away leaves it as it was."""

@@ -1,1 +1,1 @@
-"""What the command and the console both tell of pushes and users, in the same words."""
+"""What the command and the console both show of pushes and users, in the same words."""

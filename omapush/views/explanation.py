@@ -1,4 +1,4 @@
-"""Where each recipient of a push stands and what happens next, in plain words."""
+"""The state of each recipient of a push and what happens next, in plain words."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Standing(NamedTuple):
 
 
 def standings(config: Config, store: Store, known: Known, now_ms: int, first: int = 0) -> list[Standing]:
-    """Return how all recipients that are here stand; `first` is the number of the first."""
+    """Return the state of all recipients that are here; `first` is the number of the first."""
     return [
         _standing(config, store, known, index, recipient, result, now_ms)
         for index, (recipient, result) in enumerate(zip(known.recipients, known.results, strict=True), first)

@@ -1,4 +1,4 @@
-"""The event log of one push as steps between those who take part in it."""
+"""The event log of one push as steps between the participants."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def in_order(events: Iterable[Event]) -> list[Event]:
 
 
 def steps(events: Sequence[Event]) -> Iterator[Step]:
-    """Give for each event where it goes on the ladder; a result without a request before it has no arrow."""
+    """Yield the line of each event on the ladder; a result without a request before it has no arrow."""
     under_way: set[int] = set()
     for event in events:
         match event.name:

@@ -13,13 +13,13 @@ from omapush.store.own_pushes import Place, Summary
 PushListState = Literal["running", "paused", "aborted", "finished"]
 FOREVER_MS: Final = 2**52
 _AT_ONCE: Final = 200
-"Pushes read in one go."
+"Number of pushes read in one go."
 LOOKED_AT: Final = 2_000
-"Pushes, and recipients, that one search looks at for those that are asked for."
+"Largest number of pushes, and of recipients, that one search looks at."
 
 
 class Wanted(NamedTuple):
-    """Which pushes are asked for; empty values ask for all."""
+    """The filters of a search; empty values mean all."""
 
     state: PushListState | None = None
     application: str = ""
@@ -33,13 +33,16 @@ class Found(NamedTuple):
 
     pushes: list[Summary]
     further: Place | None
-    "Where to go on; None: there is nothing more."
+    "Where the next page begins; None: there is nothing more."
 
 
 def search(
     store: Store, initiators: Sequence[str], wanted: Wanted, before: Place | None, limit: int
 ) -> Found:
-    """Return one page of these initiators' pushes; fewer than `limit` where much was looked at for little."""
+    """
+    Return one page of these initiators' pushes; it has fewer than `limit` if most of what was looked at did
+    not fit.
+    """
     users = _users(store, wanted.recipient)
     listed = [user_pushes.number(store, one) for one in users]
     # Or the user's pushes are from before there were lists of users; of two full lists each ends elsewhere.
@@ -57,7 +60,9 @@ def search(
 
 
 def _users(store: Store, recipient: str) -> tuple[str, ...]:
-    """The names under which pushes to a user are known: of a telephone number its sip identity, too."""
+    """
+    The identities under which pushes to a user are stored: for a telephone number its sip identity, too.
+    """
     return (
         tuple(dict.fromkeys((recipient, registrations.sip_identity(store, recipient)))) if recipient else ()
     )
@@ -71,7 +76,7 @@ def _in_lists(
     limit: int,
     users: Sequence[str],
 ) -> Found:
-    """Find them in the lists of the user that they are to be for, all of whom are there."""
+    """Find them in the lists of the user, which contain all of them."""
     pages = [
         user_pushes.page(store, one, before=before, since_ms=wanted.since_ms, until_ms=wanted.until_ms)
         for one in users
