@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from omapush.config import Api
 from omapush.pap_http.connection import bounded
-from omapush.pap_http.stalled import Stalled
+from omapush.pap_http.stalled import Sent, Stalled, sent
+from tests.harness.authority import TestCa
 
 LARGE = 8_000_000
 "More than the buffers of both ends of a loopback connection hold."
@@ -40,14 +44,14 @@ class Watched(Stalled):
         self.transports.append(transport)
 
 
-async def waiting(transport: asyncio.Transport) -> int:
-    """Bytes that wait to be sent once nothing more leaves."""
+async def waiting(transport: asyncio.Transport) -> Sent:
+    """What was sent once nothing more is taken."""
     async with asyncio.timeout(10):
-        before = -1
-        while (now := transport.get_write_buffer_size()) != before or not now:
+        before = Sent(-1, False)
+        while (now := sent(transport)) != before or not now.waits:
             before = now
-            await asyncio.sleep(0.02)
-    return before
+            await asyncio.sleep(0.05)
+    return now
 
 
 async def taken(client: socket.socket, most: int) -> int:
@@ -84,7 +88,7 @@ def test_an_answer_that_is_not_taken_ends_its_connection_and_one_that_is_does_no
                 if reads:
                     assert await taken(client, PIECE) >= PIECE
                     async with asyncio.timeout(10):
-                        while stalled.transports[0].get_write_buffer_size() >= left:
+                        while sent(stalled.transports[0]).taken <= left.taken:
                             await taken(client, PIECE)
                 stalled.look(31.0)
                 stalled.look(59.0)
@@ -93,17 +97,55 @@ def test_an_answer_that_is_not_taken_ends_its_connection_and_one_that_is_does_no
     assert asyncio.run(inside()) is not reads
 
 
+def test_by_tls_it_is_seen_too(tmp_path: Path) -> None:
+    """The event loop of the api says that nothing waits there: it is below TLS."""
+    issued = TestCa(tmp_path).issue("127.0.0.1")
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(issued.certificate, issued.private_key)
+    client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_side.check_hostname, client_side.verify_mode = False, ssl.CERT_NONE
+    stalled = Watched()
+
+    class Writing(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            stalled.enter(transport)
+            transport.write(b"x" * LARGE)
+
+    def connected(address: Any) -> ssl.SSLSocket:
+        client = client_side.wrap_socket(socket.create_connection(address, timeout=10))
+        assert client.recv(1)
+        return client
+
+    async def inside() -> bool:
+        server = await asyncio.get_running_loop().create_server(Writing, "127.0.0.1", 0, ssl=server_side)
+        client = await asyncio.to_thread(connected, server.sockets[0].getsockname())
+        try:
+            await waiting(stalled.transports[0])
+            stalled.look(0.0)
+            stalled.look(31.0)
+            return stalled.transports[0].is_closing()
+        finally:
+            client.close()
+            server.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(inside())
+
+
 def test_what_has_nothing_to_send_may_be_idle() -> None:
     class Idle(asyncio.Transport):
-        def get_write_buffer_size(self) -> int:
-            return 0
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return ours if name == "socket" else default
 
         def abort(self) -> None:
             raise AssertionError("ended")
 
-    stalled, idle = Stalled(15.0), Idle()
-    stalled.enter(idle)
-    for now in range(0, 100, 5):
-        stalled.look(now)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stalled, idle = Stalled(15.0), Idle()
+        stalled.enter(idle)
+        for now in range(0, 100, 5):
+            stalled.look(now)
+    stalled.look(200.0)
     stalled.leave(idle)
     stalled.leave(idle)
