@@ -48,7 +48,9 @@ def hosted(
         audit_note.note(settings, "retry-hosted", application)
         _retry(db, application, as_json=as_json)
         return
-    left = [name for name in hosted_leftovers.unserved(db, settings.hosted) if store.everything(db, name)]
+    left = [
+        name for name in hosted_leftovers.unserved(db, settings.hosted) if hosted_leftovers.number(db, name)
+    ]
     names = [application] if application else [*settings.hosted, *sorted(left)]
     now_ms = clock.now_ms()
     found = {name: store.everything(db, name) for name in names}

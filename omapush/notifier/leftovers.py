@@ -18,7 +18,7 @@ from omapush.store.client import Store
 
 _EVERY_S: Final = 10.0
 _GONE_AFTER_MS: Final = 60_000
-"So long no node's notifier has told of serving it: nodes change their configurations one after the other."
+"So long no notifier tells of serving it while this one looks: nodes change their configurations in turn."
 
 
 class Leftovers:
@@ -28,6 +28,8 @@ class Leftovers:
         self._store = store
         self._served = [ari for ari, one in config.hosted.items() if not one.is_stream]
         self._kept_ms = config.delivery.retention_s * 1000
+        self._seen: dict[str, tuple[int, int]] = {}
+        "Until when each application was served, and since when that has not changed, ms."
         self._told: set[str] = set()
         "Applications that the log has been told of."
 
@@ -44,7 +46,10 @@ class Leftovers:
         """Note what is served here, and see to what is served nowhere."""
         hosted_leftovers.serve(self._store, self._served, now_ms)
         for application, served_ms in hosted_leftovers.unserved(self._store, self._served).items():
-            if now_ms - served_ms >= _GONE_AFTER_MS:
+            known_ms, since_ms = self._seen.get(application, (-1, now_ms))
+            if known_ms != served_ms:  # after a long stop of all nodes others may only just be starting
+                self._seen[application] = (served_ms, now_ms)
+            elif now_ms - since_ms >= _GONE_AFTER_MS:
                 self._see_to(application, served_ms + self._kept_ms, now_ms)
 
     def _see_to(self, application: str, until_ms: int, now_ms: int) -> None:

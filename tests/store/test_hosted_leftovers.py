@@ -39,7 +39,9 @@ def left(store: Store) -> Leftovers:
     failed = pushed(call_id="d@psa")
     place(store, failed)
     settle(store, failed, REFUSED)
-    return node(store)
+    without = node(store)
+    without.look(NOW_MS)
+    return without
 
 
 def test_they_are_kept_and_the_log_says_once_how_many_and_until_when(store: Store, left: Leftovers) -> None:
@@ -59,7 +61,11 @@ def test_when_the_table_comes_back_they_go_on(store: Store, left: Leftovers) -> 
     left.look(NOW_MS + MINUTE_MS)
     node(store, "http://127.0.0.1:1/").look(NOW_MS + KEPT_MS - 1)
 
-    assert looked(node(store), NOW_MS + KEPT_MS + MINUTE_MS) == [("hosted_left", 2)]
+    assert looked(left, NOW_MS + KEPT_MS) == []
+    assert looked(left, NOW_MS + KEPT_MS + MINUTE_MS) == []
+    other = node(store)
+    assert looked(other, NOW_MS + KEPT_MS) == []
+    assert looked(other, NOW_MS + KEPT_MS + MINUTE_MS) == [("hosted_left", 2)]
     assert len(borrow(store, NOW_MS + KEPT_MS)) == 1
 
 
@@ -70,6 +76,19 @@ def test_in_the_end_they_are_forgotten_together_and_the_log_says_how_many(
     assert looked(left, NOW_MS + KEPT_MS) == []
 
     assert {name.decode().partition(":")[0] for name in store.db.scan_iter()} == {"hosted-seen"}
+
+
+def test_after_a_long_stop_of_all_nodes_the_first_that_starts_forgets_nothing_at_once(
+    store: Store, left: Leftovers
+) -> None:
+    """Another may have the table, and be starting just now."""
+    late_ms = NOW_MS + 10 * KEPT_MS
+    first = node(store)
+    assert looked(first, late_ms) == []
+    node(store, "http://127.0.0.1:1/").look(late_ms + 1)
+
+    assert looked(first, late_ms + MINUTE_MS) == []
+    assert len(hosted.everything(store, APP)) == 2
 
 
 def test_a_node_without_the_table_does_nothing_while_another_has_it(store: Store, left: Leftovers) -> None:
@@ -86,12 +105,16 @@ def test_a_table_that_says_stream_now_is_none_for_what_waits_for_a_back_end(
 ) -> None:
     place(store, pushed(call_id="e@psa"), to_stream=True)
 
-    assert looked(node(store, "stream"), NOW_MS + KEPT_MS) == [("hosted_forgotten", 2)]
+    streaming = node(store, "stream")
+    assert looked(streaming, NOW_MS) == []
+    assert looked(streaming, NOW_MS + KEPT_MS) == [("hosted_forgotten", 2)]
     assert hosted.streamed(store, APP) == 1
 
 
 def test_of_an_application_without_pushes_nothing_is_said_or_kept(store: Store) -> None:
     node(store, "http://127.0.0.1:1/").look(NOW_MS)
+    without = node(store)
 
-    assert looked(node(store), NOW_MS + MINUTE_MS) == []
+    assert looked(without, NOW_MS) == []
+    assert looked(without, NOW_MS + MINUTE_MS) == []
     assert list(store.db.scan_iter()) == []
