@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from omapush.notifier import answer, webhook
 from omapush.notifier.answer import Answer
 from omapush.notifier.calls import Call
 from omapush.notifier.metrics import NotifierMetrics
+from omapush.notifier.parked import Lent, Parked
 from omapush.notifier.posting import Broken, Poster
 from omapush.notifier.reachable import NotReachable
 from omapush.notifier.settling import Settling
@@ -69,6 +70,7 @@ class Notifications:
         self._export = export
         self._metrics = metrics
         self._slots = Slots(config.notify.concurrency)
+        self._parked = Parked()
         self._tasks: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
         self._failing: dict[str, tuple[Failing, float]] = {}
@@ -90,7 +92,8 @@ class Notifications:
         while not stop.is_set():
             try:
                 await self._settle_left()
-                rest_s = 0.0 if await self._borrow(stop) else _IDLE_S
+                taken = await self._take_parked(stop) + await self._borrow(stop)
+                rest_s = 0.0 if taken else _IDLE_S
             except PushError as error:
                 log.get().warning("store_trouble", problem=str(error), action="trying again")
                 rest_s = _REST_S
@@ -100,7 +103,7 @@ class Notifications:
             await asyncio.wait(self._tasks, timeout=self._settings.timeout_s)
 
     async def _borrow(self, stop: asyncio.Event) -> int:
-        """Take what is due and return how much that was; what its host has no room for comes back later."""
+        """Take what is due and return how much that was; what its host has no room for waits until it has."""
         most = min(self._settings.concurrency, self._slots.room()) // self._store.layout.push_shards
         if self._slots.room() <= 0:
             return 0
@@ -112,16 +115,37 @@ class Notifications:
             lease_ms=self._lease_ms,
             most=max(1, most),
         )
+        self._begin(due, now_ms, stop)
+        return len(due)
+
+    async def _take_parked(self, stop: asyncio.Event) -> int:
+        """Take what is ours already and has room now; return how much that was."""
+        now_ms = clock.now_ms()
+        lent = self._parked.take(
+            self._slots.room_of, self._settings.concurrency, lasting_ms=now_ms + _SETTLE_MS // 2
+        )
+        if not lent:
+            return 0
+        due = await asyncio.to_thread(
+            owed.borrow_again, self._store, dict(lent), to_ms=now_ms + self._lease_ms
+        )
+        self._begin(due, now_ms, stop)
+        return len(lent)
+
+    def _begin(
+        self, due: Sequence[tuple[str, Due | BrokenRecord | None]], borrowed_ms: int, stop: asyncio.Event
+    ) -> None:
         for member, one in due:
             if isinstance(one, BrokenRecord):
                 log.get().error("result_records_broken", member=member, problem=str(one))
                 continue
             host = "" if one is None else host_of(one.push.notify_url)
             if self._slots.hold(host):
-                task = asyncio.create_task(self._when_free(member, one, host, now_ms, stop))
+                task = asyncio.create_task(self._when_free(member, one, host, borrowed_ms, stop))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-        return len(due)
+            else:
+                self._parked.put(host, Lent(member, borrowed_ms + self._lease_ms))
 
     async def _when_free(
         self, member: str, due: Due | None, host: str, borrowed_ms: int, stop: asyncio.Event

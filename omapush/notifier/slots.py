@@ -34,6 +34,10 @@ class Slots:
         """Return how many more results may be held."""
         return MOST_HELD - self._held.total()
 
+    def room_of(self, host: str) -> int:
+        """Return how many more of a host may be held."""
+        return min(self.room(), MOST_HELD // 2 - self._held[host])
+
     def hold(self, host: str) -> bool:
         """Hold a result, until let_go(); False if the host has as many as it may."""
         if self._held[host] >= MOST_HELD // 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from omapush.push.values import Event, Push, Recipient, Result
@@ -38,8 +38,11 @@ def borrow_due(
             for number in range(store.layout.push_shards)
         ),
     )
-    members = [member.decode() for answer in answers for member in answer]
-    with store_errors("borrow due"):
+    return _read(store, [member.decode() for answer in answers for member in answer])
+
+
+def _read(store: Store, members: Sequence[str]) -> list[tuple[str, Due | BrokenRecord | None]]:
+    with store_errors("results that are owed"):
         pipe = store.db.pipeline(transaction=False)
         for member in members:
             ref, index = split_member(member)
@@ -69,9 +72,30 @@ def borrow_on(store: Store, member: str, *, until_ms: int, to_ms: int) -> bool:
 
     False when it is ours no more: somebody borrowed it after its time, or has settled it.
     """
-    number = store.layout.push_shard(split_member(member)[0])
-    answer = call(store, Call("omapush_borrow_on", [keys.notify(number)], [member, until_ms, to_ms]))
-    return bool(answer)
+    call_on = Call("omapush_borrow_on", [_notify_of(store, member)], [member, until_ms, to_ms])
+    return bool(call(store, call_on))
+
+
+def _notify_of(store: Store, member: str) -> str:
+    return keys.notify(store.layout.push_shard(split_member(member)[0]))
+
+
+def borrow_again(
+    store: Store, lent: Mapping[str, int], *, to_ms: int
+) -> list[tuple[str, Due | BrokenRecord | None]]:
+    """
+    Have results that are lent to us until the times in `lent`, by name, lent until `to_ms`.
+
+    Answers as borrow_due; those that are ours no more are left out.
+    """
+    answers = call_all(
+        store,
+        (
+            Call("omapush_borrow_on", [_notify_of(store, member)], [member, until_ms, to_ms])
+            for member, until_ms in lent.items()
+        ),
+    )
+    return _read(store, [member for member, is_ours in zip(lent, answers, strict=True) if is_ours])
 
 
 class Settlement(NamedTuple):

@@ -127,6 +127,26 @@ def test_results_and_notes_for_a_forgotten_push_leave_nothing_behind(store: Stor
     assert store.db.dbsize() == 0
 
 
+def test_what_is_still_lent_to_us_is_lent_again_and_for_longer(store: Store, make: Make) -> None:
+    ours, others, told, gone = (make.submission() for _ in range(4))
+    pushes.accept_all(store, [ours, others, told, gone])
+    for one in (ours, others, told, gone):
+        finish(store, one.push.ref)
+    lent = dict(owed.borrow_due(store, now_ms=NOW_MS, lease_ms=50, most=10))
+    until = {f"{one.push.ref}.0": NOW_MS + 50 for one in (ours, others, told, gone)}
+    until[f"{others.push.ref}.0"] -= 1  # as who had it lent before another did
+    settled = owed.Settlement(f"{told.push.ref}.0", 0, Event(NOW_MS, 0, "notified", ""))
+    owed.settle_all(store, [settled])
+    store.db.delete(push_key(store, gone.push.ref))
+
+    again = dict(owed.borrow_again(store, until, to_ms=NOW_MS + 500))
+
+    name = f"{ours.push.ref}.0"
+    assert again == {name: lent[name], f"{gone.push.ref}.0": None}
+    due = {member for member, _ in owed.borrow_due(store, now_ms=NOW_MS + 499, lease_ms=1, most=10)}
+    assert due == {f"{others.push.ref}.0"}
+
+
 def test_a_result_whose_push_cannot_be_read_is_lent_with_the_reason(store: Store, make: Make) -> None:
     one, whole = make.submission(), make.submission()
     pushes.accept_all(store, [one, whole])

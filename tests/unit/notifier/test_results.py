@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import structlog
 
 from omapush import clock, config
 from omapush.config import Config
-from omapush.notifier import answer, reachable
+from omapush.notifier import answer, reachable, slots
 from omapush.notifier.metrics import NotifierMetrics
 from omapush.notifier.posting import Poster
 from omapush.notifier.reachable import Judged
@@ -36,10 +36,18 @@ class FakeRedis:
         self.settled: list[Settlement] = []
         self.renewed: list[str] = []
         self.taken_by_others: set[str] = set()
+        self.known: dict[str, Due | BrokenRecord] = {}
 
     def borrow_due(self, _store: Store, **_: int) -> list[tuple[str, Due | BrokenRecord]]:
         taken, self.owed = self.owed, []
+        self.known.update(taken)
         return taken
+
+    def borrow_again(
+        self, _store: Store, lent: Mapping[str, int], *, to_ms: int
+    ) -> list[tuple[str, Due | BrokenRecord]]:
+        assert all(clock.now_ms() < until_ms < to_ms for until_ms in lent.values())
+        return [(member, self.known[member]) for member in lent if member not in self.taken_by_others]
 
     def borrow_on(self, _store: Store, member: str, *, until_ms: int, to_ms: int) -> bool:
         assert clock.now_ms() < until_ms < to_ms
@@ -103,6 +111,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[tuple[str, Due]]
         redis = FakeRedis(owed)
         monkeypatch.setattr(owed_results, "borrow_due", redis.borrow_due)
         monkeypatch.setattr(owed_results, "borrow_on", redis.borrow_on)
+        monkeypatch.setattr(owed_results, "borrow_again", redis.borrow_again)
         monkeypatch.setattr(owed_results, "settle_all", redis.settle_all)
         return redis
 
@@ -207,6 +216,30 @@ def test_an_initiator_that_never_answers_leaves_slots_to_the_others(fake: Fake) 
     redis = fake([])
     asyncio.run(run())
     assert sorted(redis.named("notified")) == [f"fast.{n}" for n in range(5)]
+
+
+def test_what_a_host_has_no_room_for_is_told_as_soon_as_it_has(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came back when its lease was over, after twenty seconds."""
+
+    async def quick(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"</pap>")
+        writer.write(OK)
+
+    async def run() -> None:
+        server, url = await served(quick)
+        async with server:
+            redis.owed += [(f"r.{n}", due(url)) for n in range(50)]
+            await told(redis, lambda: len(redis.named("notified")) == 49)
+
+    monkeypatch.setattr(slots, "MOST_HELD", 8)
+    redis = fake([])
+    redis.taken_by_others = {"r.40"}
+    began = clock.monotonic()
+    asyncio.run(run())
+    assert sorted(redis.named("notified")) == sorted(f"r.{n}" for n in range(50) if n != 40)
+    assert clock.monotonic() - began < 15, "not by their leases"
 
 
 def test_what_waited_long_for_a_slot_is_told_in_its_turn_while_it_is_still_ours(fake: Fake) -> None:

@@ -97,7 +97,7 @@ def failing_after(retry_s: float, refused: int) -> list[Failing]:
 
     redis = FakeRedis([])
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("borrow_due", "borrow_on", "settle_all"):
+        for name in ("borrow_due", "borrow_again", "borrow_on", "settle_all"):
             patch.setattr(owed_results, name, getattr(redis, name))
         return asyncio.run(run())
 
