@@ -244,11 +244,9 @@ def _running(folder: Path) -> Iterator[Stack]:
 
 
 def _deliver(stack: Stack, folder: Path, console: Console) -> int:
-    as_uri = f"sip:{stack.sip[0]}:{stack.sip[1]}"
     print("starting the stand-in S-CSCF and the device ...", flush=True)
-    core = Scscf(folder / "scscf", as_uri=as_uri, port=stack.core_port, criteria=["WITH_ISC_SUBSCRIBE"])
     with (
-        core as scscf,
+        Scscf.of(stack, folder / "scscf", "WITH_ISC_SUBSCRIBE") as scscf,
         receiver_in_thread(
             ALICE,
             scscf.uri,

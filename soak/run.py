@@ -114,7 +114,7 @@ def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], N
     stack = Stack(folder / "stack", SETTINGS, PARTS)
     with ExitStack() as running:
         running.enter_context(stack)
-        scscf = running.enter_context(_core(folder, stack))
+        scscf = running.enter_context(Scscf.of(stack, folder / "scscf", "WITH_ISC_SUBSCRIBE"))
         devices = running.enter_context(_devices(folder, scscf, wish.receivers))
         provider = running.enter_context(Provider(stack.http, Mix(wish.receivers)))
         _wait_for_devices(devices, wish.receivers)
@@ -149,12 +149,6 @@ def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], N
             devices=told_by(devices),
             delivered=sum(number for name, number in kept.states.items() if name.endswith(" delivered")),
         )
-
-
-def _core(folder: Path, stack: Stack) -> Scscf:
-    (folder / "scscf").mkdir(parents=True, exist_ok=True)
-    as_uri = f"sip:127.0.0.1:{stack.sip[1]}"
-    return Scscf(folder / "scscf", as_uri=as_uri, port=stack.core_port, criteria=["WITH_ISC_SUBSCRIBE"])
 
 
 def _devices(folder: Path, scscf: Scscf, count: int) -> Process:

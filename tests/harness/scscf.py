@@ -7,6 +7,7 @@ from typing import Self
 from tests.harness.ports import free_port
 from tests.harness.processes import Process
 from tests.harness.sip_ping import answers_options
+from tests.harness.stack import Stack
 
 CONFIGURATION = Path(__file__).parent.parent / "fakes" / "scscf.cfg"
 
@@ -43,6 +44,13 @@ class Scscf(Process):
             ],
             log=folder / "scscf.log",
         )
+
+    @classmethod
+    def of(cls, stack: Stack, folder: Path, *criteria: str) -> Self:
+        """The core of a stack: its next hop, with the stack as application server."""
+        folder.mkdir(parents=True, exist_ok=True)
+        host, port = stack.sip
+        return cls(folder, as_uri=f"sip:{host}:{port}", port=stack.core_port, criteria=criteria)
 
     def start(self) -> Self:
         super().start()

@@ -1,7 +1,5 @@
 """What the configuration does of itself, with the stand-in S-CSCF: users who register are watched."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,13 +19,6 @@ pytestmark = [pytest.mark.req("PSA-REG-2", "SIPPUSH-PSA-S-004"), pytest.mark.tim
 ALICE = "sip:alice@home1.example"
 BY_DEFAULT: Settings = {"registration": {"watch": RegistrationSection().watch}}
 BOTH = ("mms.ua", "ulp.ua")
-
-
-@contextmanager
-def core(stack: Stack, folder: Path, *criteria: str) -> Iterator[Scscf]:
-    as_uri = f"sip:{stack.sip[0]}:{stack.sip[1]}"
-    with Scscf(folder / "scscf", as_uri=as_uri, port=stack.core_port, criteria=criteria) as scscf:
-        yield scscf
 
 
 def watch_of(stack: Stack) -> Watch | None:
@@ -67,7 +58,10 @@ def leaves_in_silence(handset: HandsetThread) -> None:
 @pytest.mark.req("PRA-REG-6")
 def test_by_default_the_reg_event_tells_what_no_register_does(make_stack: MakeStack, tmp_path: Path) -> None:
     stack = make_stack(BY_DEFAULT, ("redis", "sip"))
-    with core(stack, tmp_path) as scscf, handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone:
+    with (
+        Scscf.of(stack, tmp_path / "scscf") as scscf,
+        handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone,
+    ):
         reg_event_told(stack, 0, 1, BOTH)
         begun = watch_of(stack)
         with handset_in_thread(ALICE, scscf.address, apps=("x.ua",)):
@@ -96,7 +90,10 @@ def test_by_default_the_reg_event_tells_what_no_register_does(make_stack: MakeSt
 def test_after_a_restart_of_everything_the_same_dialog_goes_on(make_stack: MakeStack, tmp_path: Path) -> None:
     """Nothing is subscribed twice, and what happens meanwhile or later is told."""
     stack = make_stack(BY_DEFAULT, ("redis", "sip"))
-    with core(stack, tmp_path) as scscf, handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone:
+    with (
+        Scscf.of(stack, tmp_path / "scscf") as scscf,
+        handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone,
+    ):
         reg_event_told(stack, 0, 1, BOTH)
         before = watch_of(stack)
         stack.kill("sip")
@@ -121,7 +118,10 @@ def test_an_s_cscf_that_forgot_everything_is_subscribed_to_anew(
 ) -> None:
     """A push that finds nobody makes us ask; 481, then 480, stand until the next REGISTER."""
     stack = make_stack({**BY_DEFAULT, 'application."mms.ua"': {"retry": {"attempts": 1}}}, ("redis", "sip"))
-    with core(stack, tmp_path) as scscf, handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone:
+    with (
+        Scscf.of(stack, tmp_path / "scscf") as scscf,
+        handset_in_thread(ALICE, scscf.address, apps=BOTH) as phone,
+    ):
         reg_event_told(stack, 0, 1, BOTH)
         before = watch_of(stack)
         scscf.stop()
@@ -147,7 +147,7 @@ def test_an_s_cscf_that_wants_the_user_asserted_is_watched_all_the_same(
     """As Kamailio's own S-CSCF, whose policy knows the user and not the AS."""
     stack = make_stack(BY_DEFAULT, ("redis", "sip"))
     with (
-        core(stack, tmp_path, "WITH_REG_FOR_USER_ONLY") as scscf,
+        Scscf.of(stack, tmp_path / "scscf", "WITH_REG_FOR_USER_ONLY") as scscf,
         handset_in_thread(ALICE, scscf.address, apps=BOTH),
     ):
         reg_event_told(stack, 0, 1, BOTH)

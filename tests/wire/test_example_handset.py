@@ -45,8 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def scscf(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scscf]:
-    folder, as_uri = tmp_path_factory.mktemp("scscf"), f"sip:127.0.0.1:{stack.sip[1]}"
-    with Scscf(folder, as_uri=as_uri, port=stack.core_port, criteria=["WITH_ISC_SUBSCRIBE"]) as running:
+    with Scscf.of(stack, tmp_path_factory.mktemp("scscf"), "WITH_ISC_SUBSCRIBE") as running:
         yield running
 
 

@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,9 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def scscf(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scscf]:
     """A core with filter criteria for SUBSCRIBE, as the first form of Refer-To needs them."""
-    folder: Path = tmp_path_factory.mktemp("scscf")
-    as_uri = f"sip:127.0.0.1:{stack.sip[1]}"
-    with Scscf(folder, as_uri=as_uri, port=stack.core_port, criteria=["WITH_ISC_SUBSCRIBE"]) as running:
+    with Scscf.of(stack, tmp_path_factory.mktemp("scscf"), "WITH_ISC_SUBSCRIBE") as running:
         yield running
 
 

@@ -57,8 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def scscf(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scscf]:
-    as_uri = f"sip:127.0.0.1:{stack.sip[1]}"
-    with Scscf(tmp_path_factory.mktemp("scscf"), as_uri=as_uri, port=stack.core_port) as running:
+    with Scscf.of(stack, tmp_path_factory.mktemp("scscf")) as running:
         yield running
 
 
@@ -235,8 +234,7 @@ def test_content_travels_over_tls_where_the_sender_says_so(make_stack: MakeStack
     stack = make_stack(
         {**SETTINGS, "msrp": {**SETTINGS["msrp"], **tls}}, ("redis", "sip", "notifier", "msrp")
     )
-    core = Scscf(tmp_path / "core", as_uri=f"sip:127.0.0.1:{stack.sip[1]}", port=stack.core_port)
-    with core as scscf:
+    with Scscf.of(stack, tmp_path / "core") as scscf:
         (tmp_path / "own").mkdir()
         certificate(tmp_path / "own")
         own = Sessions(
