@@ -27,6 +27,7 @@ _HALF: Final = re.compile(
 )
 "One of the two escapes that a character above U+FFFF takes, without the other."
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LARGE: Final = 1_048_576
 _PAIRS: Final = json.JSONDecoder(object_pairs_hook=list)
 
 
@@ -99,6 +100,9 @@ def _refuse_twice(written: bytes, above: str) -> None:
 
 
 def _refuse_second(written: bytes, above: str) -> None:
+    """Raise for the second of two equal names; what is large is not read for which it is."""
+    if len(written) > _LARGE:
+        raise _refused(above.rstrip(".") or "data", "has a name twice")
     seen: set[str] = set()
     for name, _ in _PAIRS.decode(written.decode()):
         if name in seen:

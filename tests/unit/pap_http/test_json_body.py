@@ -66,6 +66,12 @@ def test_a_name_that_comes_twice_is_refused(written: str, name: str) -> None:
     assert refused(with_member(written)) == (name, "comes twice")
 
 
+def test_in_a_large_body_it_is_said_without_the_name() -> None:
+    large = "x" * 2_000_000
+    assert refused(with_member(f'"content": "{large}"')) == ("data", "has a name twice")
+    assert decoded(with_member(f'"push_id": "{large}"').encode(), NewPush).push_id == large
+
+
 def test_the_same_holds_for_other_bodies() -> None:
     assert refused('{"add": [], "add": []}', MemberChange) == ("add", "comes twice")
 

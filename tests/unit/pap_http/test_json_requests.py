@@ -102,6 +102,14 @@ def test_a_filter_that_says_nothing_clear_is_refused(query: str, field: str, pro
     assert refused("GET", f"/v1/pushes?{query}", 400) == (field, problem)
 
 
+def test_of_a_large_body_with_a_name_twice_the_body_is_named() -> None:
+    content = f'{json.dumps(NEW)[:-1]}, "content": "{"x" * 1_100_000}"}}'
+    headers = {"Content-Type": "application/json"}
+
+    told = refused("POST", "/v1/pushes", 400, content=content, headers=headers)
+    assert told == ("body", "has a name twice")
+
+
 def test_the_root_of_the_interface_speaks_json_too() -> None:
     assert refused("GET", "/v1", 404) == ("", "there is no such path")
 
