@@ -26,9 +26,7 @@ _PATH = re.compile(
 _ROOT_FILE = re.compile(r"[\w-]+\.(?:md|toml|cfg|txt)|Makefile|Procfile|LICENSE")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 _COMMAND = re.compile(r"(?:^|bin/)omapush (?:--config \S+ )?([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
-_SETTING = re.compile(
-    r"(?:sip|core|api|redis|delivery|notify|registration|capabilities|routing|log)\.[a-z_]+"
-)
+_SETTING = re.compile(r"([a-z_]+)\.(?!md$|py$|toml$)[a-z_]+")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -100,9 +98,28 @@ def test_what_the_readme_calls_still_to_come_is_not_there() -> None:
     assert all(f"`omapush {' '.join(words)}`" in README for words in NOT_YET)
 
 
+@cache
+def settings() -> frozenset[str]:
+    """Every configuration key with its table, such as "sip.listen"."""
+    return frozenset(
+        f"{key.table.strip('[]').removesuffix('.NAME')}.{key.name}" for key in configuration.all_keys()
+    )
+
+
+def unknown_settings(document: Path) -> set[str]:
+    """What a document writes like a key of one of our tables, and is none."""
+    tables = {name.partition(".")[0] for name in settings()}
+    written = (_SETTING.fullmatch(span) for span in markdown.spans(document.read_text()))
+    return {found[0] for found in written if found and found[1] in tables} - settings()
+
+
 @each_document
 def test_every_configuration_key_that_a_document_names_is_there(document: Path) -> None:
-    known = {f"{key.table.strip('[]')}.{key.name}" for key in configuration.all_keys()}
-    named = set(filter(_SETTING.fullmatch, markdown.spans(document.read_text())))
+    assert unknown_settings(document) == set()
 
-    assert named - known == set()
+
+def test_every_configuration_key_that_a_scenario_names_is_there() -> None:
+    found = sorted((ROOT / "tests").glob("*-scenarios/*/README.md"))
+
+    assert len(found) > 50
+    assert {path.parent.name: keys for path in found if (keys := unknown_settings(path))} == {}
