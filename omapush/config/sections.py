@@ -201,7 +201,8 @@ class Notify(Section, frozen=True):
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 256
     """
     Number of notifications that may be under way at the same time, at most half of them to one host. An
-    initiator that answers in 100 ms is told 1,280 results a second with 256.
+    initiator that answers in 100 ms is told 1,280 results a second with 256. A host gets 16 at once at
+    first, more the longer it answers, and half as many after each failure.
     """
     targets: Literal["any", "public"] = "public"
     """

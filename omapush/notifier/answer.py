@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from omapush.errors import PushError, shortened
@@ -22,6 +23,8 @@ class Answer(NamedTuple):
     "What it had against a notification that counts as told all the same."
     after_s: int = 0
     "Not before so long it wants to be asked again; 0: it does not say."
+    is_well: bool = True
+    "False: it did not answer, or said that it has too much to do."
 
 
 def read(status: int, content_type: str, body: bytes, after_s: int = 0) -> Answer:
@@ -33,7 +36,8 @@ def read(status: int, content_type: str, body: bytes, after_s: int = 0) -> Answe
     what its Retry-After says.
     """
     if not 200 <= status < 300:
-        return Answer(f"HTTP {status}", after_s=after_s)
+        is_well = status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS
+        return Answer(f"HTTP {status}", after_s=after_s, is_well=is_well)
     if not body or "xml" not in content_type.lower():
         return Answer("")
     if len(body) > LARGEST:

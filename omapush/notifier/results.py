@@ -24,7 +24,7 @@ from omapush.notifier.parked import Lent, Parked
 from omapush.notifier.posting import Broken, Poster
 from omapush.notifier.reachable import NotReachable
 from omapush.notifier.settling import Settling
-from omapush.notifier.slots import Slots, host_of
+from omapush.notifier.slots import Slots, Turn, host_of
 from omapush.protocol import pap_values as pap
 from omapush.protocol import retry_after
 from omapush.protocol.pap_writer import write
@@ -152,9 +152,9 @@ class Notifications:
     ) -> None:
         """Tell one result when a slot is free, unless it is ours no more."""
         try:
-            async with self._slots.exchange(host):
+            async with self._slots.exchange(host) as turn:
                 if not stop.is_set() and await self._is_ours(member, borrowed_ms):
-                    await self._tell(member, due)
+                    await self._tell(member, due, turn)
         finally:
             self._slots.let_go(host)
 
@@ -177,7 +177,7 @@ class Notifications:
             log.get().warning("store_trouble", problem=str(error), action="trying again")
             return False
 
-    async def _tell(self, member: str, due: Due | None) -> None:
+    async def _tell(self, member: str, due: Due | None, turn: Turn) -> None:
         index = owed.split_member(member)[1]
         if due is None:
             self._tries.pop(member, None)
@@ -185,7 +185,9 @@ class Notifications:
             await self._settle(Settlement(member, 0, gone))
             return
         call = self._call(due, index)
+        began = clock.monotonic()
         said = await self._exchange(member, due, call)
+        turn.is_answered, turn.took_s = said.is_well, clock.monotonic() - began
         call.ended(said.refusal)
         self._note(due.push.initiator, said.refusal)
         now_ms = clock.now_ms()
@@ -277,11 +279,11 @@ class Notifications:
             async with asyncio.timeout(self._settings.timeout_s):
                 return await self._post(member, due, call)
         except TimeoutError:
-            return Answer(f"no whole answer within {self._settings.timeout_s:g} s")
+            return Answer(f"no whole answer within {self._settings.timeout_s:g} s", is_well=False)
         except Broken as error:
-            return Answer(str(error))
+            return Answer(str(error), is_well=False)
         except (OSError, ValueError, NotReachable) as error:
-            return Answer(f"{type(error).__name__}: {error}")
+            return Answer(f"{type(error).__name__}: {error}", is_well=False)
         except Exception as error:  # noqa: BLE001 - one result must not end the task that others wait behind
             log.get().exception("notification_crashed", push_id=due.push.push_id)
             return Answer(f"{type(error).__name__}: {error}")

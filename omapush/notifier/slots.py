@@ -1,4 +1,4 @@
-"""Slots for exchanges: a limited number at the same time, at most half of them with one host."""
+"""Slots for exchanges: a limited number at the same time, with one host at most half, as many as it takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
+
+from omapush.notifier.gate import Gate
 
 MOST_HELD: Final = 4_096
 "Largest number of results that are borrowed, most of them waiting for a slot; one host may have half."
@@ -21,13 +23,23 @@ def host_of(url: str) -> str:
         return url
 
 
+class Turn:
+    """One exchange, for whoever carries it out."""
+
+    def __init__(self) -> None:
+        self.is_answered = True
+        "False: there was no answer, or one that says that the host has too much to do."
+        self.took_s = 0.0
+        "How long the host took to answer; 0: nobody told."
+
+
 class Slots:
     """Slots for exchanges, shared out so that hosts that answer slowly leave room for the others."""
 
     def __init__(self, number: int) -> None:
         self._share = max(1, number // 2)
         self._all = asyncio.Semaphore(number)
-        self._of_host: dict[str, asyncio.Semaphore] = {}
+        self._of_host: dict[str, Gate] = {}
         self._held: Counter[str] = Counter()
 
     def room(self) -> int:
@@ -43,7 +55,7 @@ class Slots:
         if self._held[host] >= MOST_HELD // 2:
             return False
         self._held[host] += 1
-        self._of_host.setdefault(host, asyncio.Semaphore(self._share))
+        self._of_host.setdefault(host, Gate(self._share))
         return True
 
     def let_go(self, host: str) -> None:
@@ -53,7 +65,15 @@ class Slots:
             del self._held[host], self._of_host[host]
 
     @asynccontextmanager
-    async def exchange(self, host: str) -> AsyncIterator[None]:
+    async def exchange(self, host: str) -> AsyncIterator[Turn]:
         """Wait for a slot of the host and one of all, and have both inside the block."""
-        async with self._of_host[host], self._all:
-            yield
+        gate, turn = self._of_host[host], Turn()
+        entered = await gate.enter()
+        try:
+            async with self._all:
+                yield turn
+        except BaseException:
+            turn.is_answered = False
+            raise
+        finally:
+            gate.leave(entered, is_answered=turn.is_answered, took_s=turn.took_s)

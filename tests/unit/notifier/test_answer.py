@@ -21,9 +21,11 @@ def test_any_2xx_without_a_word_is_taken(status: int) -> None:
     assert read(status, "text/plain", b"thanks") == Answer("")
 
 
-@pytest.mark.parametrize("status", [199, 300, 302, 404, 500])
+@pytest.mark.parametrize("status", [199, 300, 302, 404, 429, 500, 503])
 def test_any_other_status_is_a_refusal_whatever_the_body_says(status: int) -> None:
-    assert read(status, XML, response("1000")) == Answer(f"HTTP {status}")
+    said = read(status, XML, response("1000"))
+    assert said.refusal == f"HTTP {status}"
+    assert said.is_well is (status not in {429, 500, 503})
 
 
 @pytest.mark.parametrize(
