@@ -27,9 +27,9 @@ class Gate:
     Lets exchanges with one host begin, in the order in which they come.
 
     When as many have been answered as there is room for, there is room for one more, up to `most`; but not
-    while one is under way that takes many times as long as the quickest. Each that fails or took so long halves
-    what there is room for. For then a queue of the host is full: a connection that does not fit into it is
-    tried again by TCP after a second.
+    while one is under way that takes many times as long as the quickest. Each that fails or took so long
+    halves what there is room for. For then a queue of the host is full: a connection that finds no place in
+    it is tried again by TCP after a second.
     """
 
     def __init__(self, most: int) -> None:

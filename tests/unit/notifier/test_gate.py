@@ -96,7 +96,7 @@ def test_no_more_begin_than_there_is_room_for_and_in_their_order(host: Host) -> 
             gate.leave(tasks[place].result(), is_answered=True)
             assert await begun(tasks) == list(range(17))
         gate.leave(tasks[14].result(), is_answered=True)
-        assert await begun(tasks) == list(range(18))
+        assert await begun(tasks) == list(range(19)), "eight answers more: there is room for nine"
         await ended(tasks)
 
     asyncio.run(run())
@@ -107,9 +107,7 @@ def test_who_goes_away_while_it_waits_or_just_got_its_turn_takes_no_place(host: 
         gate = Gate(2)
         tasks = await entered(gate, 4)
         tasks[2].cancel()
-        gate.leave(
-            tasks[0].result(), is_answered=True
-        )  # the turn of the third, who is gone: the fourth has it
+        gate.leave(tasks[0].result(), is_answered=True)  # the third is gone: the turn of the fourth
         tasks[3].cancel()
         await asyncio.gather(*tasks[2:], return_exceptions=True)
         gate.leave(tasks[1].result(), is_answered=True)
