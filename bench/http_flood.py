@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 from bench import pap_load
@@ -51,6 +52,10 @@ REQUESTS: Final = {"pap": pap_load.request, "json": of_json}
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _Ended(Exception):
+    """The server ended a connection before it answered anything."""
 
 
 class Flood:
@@ -89,17 +94,33 @@ class Flood:
         """Send one, by a connection that is there unless the server has ended it meanwhile."""
         self.told["sent"] += 1
         try:
-            if free is None or free[0].at_eof():
-                free = await asyncio.open_connection("127.0.0.1", self._port)
-            reader, writer = free
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-            self.told[meaning(head + await reader.readexactly(length))] += 1
-            self._free.put_nowait(free)
-        except (OSError, asyncio.IncompleteReadError):
+            if free is not None and not free[0].at_eof():
+                with suppress(_Ended):
+                    return await self._answered(free, request)
+            # The same push again, with its push-id: it was idle too long, and ended while this was sent.
+            await self._answered(await asyncio.open_connection("127.0.0.1", self._port), request)
+        except (OSError, asyncio.IncompleteReadError, _Ended) as error:
+            print(f"no answer: {error!r}", file=sys.stderr)
             self.told["other"] += 1
             self._free.put_nowait(None)
+
+    async def _answered(self, connection: Connection, request: bytes) -> None:
+        reader, writer = connection
+        writer.write(request)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except ConnectionResetError as error:
+            raise _Ended from error
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise
+            raise _Ended from error
+        length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        answer = head + await reader.readexactly(length)
+        self.told[said := meaning(answer)] += 1
+        if said == "other":
+            print(f"answered {answer!r}", file=sys.stderr)
+        self._free.put_nowait(connection)
 
     async def _tell(self) -> None:
         while True:

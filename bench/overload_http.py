@@ -56,10 +56,13 @@ class HttpFlood:
         self.process.wait_until(lambda: "begins" in self.process.log_text(), _READY_S, "prepared requests")
 
     def told(self) -> Told:
-        """Return what it said last."""
+        """Return the numbers that it told last; other lines are about answers that nobody expects."""
         whole = self.process.log_text().rpartition("\n")[0]
-        words = whole.rpartition("\n")[2].split()
-        return Told(*map(int, words)) if len(words) == len(Told._fields) else Told(0, 0, 0, 0)
+        for line in reversed(whole.splitlines()):
+            words = line.split()
+            if len(words) == len(Told._fields) and all(word.isdigit() for word in words):
+                return Told(*map(int, words))
+        return Told(0, 0, 0, 0)
 
     def refused(self) -> int:
         """Return how many were told 503."""
