@@ -122,27 +122,28 @@ def measure(front: Front) -> Callable[[Path, int], Figure]:
 
 
 def _round(front: Front, folder: Path) -> tuple[float, dict[str, float], Carried]:
+    """Each part has a product of its own: what was too much leaves requests behind that nobody answers."""
+    before = _peak(front, folder / "before", front.first)
     product, load = cores.halves()
-    with _started(front, folder / "peak", product, load) as stack:
-        before = _peak(front, folder / "peak", stack, front.first)
-    # Another one: tries that were too much leave requests behind that nobody answers.
-    with _started(front, folder, product, load) as stack:
-        calm = _cost(front, folder, stack, before * 0.9)
-        with front.flood(folder, stack, before * TIMES) as flood:
+    with _started(front, folder / "flood", product, load) as stack:
+        calm = _cost(front, folder / "flood", stack, before * 0.9)
+        with front.flood(folder / "flood", stack, before * TIMES) as flood:
             time.sleep(SETTLING_S)
             carried = _carried(front, stack, flood, before)
         _recover(front, stack)
-        after = _peak(front, folder, stack, before * _AGAIN_FROM)
-        print(f"{front.name}: the peak was {before:,.0f} before and is {after:,.0f} after that", flush=True)
-        return (before + after) / 2, calm, carried
+    after = _peak(front, folder / "after", before * _AGAIN_FROM)
+    print(f"{front.name}: the peak was {before:,.0f} before and is {after:,.0f} after that", flush=True)
+    return (before + after) / 2, calm, carried
 
 
-def _peak(front: Front, folder: Path, stack: Stack, first: float) -> float:
+def _peak(front: Front, folder: Path, first: float) -> float:
     """The highest rate without loss; tried from lower ones on when the first is too much."""
-    for _ in range(_MOST_LOWER):
-        if found := front.peak(folder, stack, first):
-            return found
-        first *= _AGAIN_FROM
+    product, load = cores.halves()
+    with _started(front, folder, product, load) as stack:
+        for _ in range(_MOST_LOWER):
+            if found := front.peak(folder, stack, first):
+                return found
+            first *= _AGAIN_FROM
     raise RuntimeError(f"{front.name}: not even {first:,.0f} a second: what else is the machine at?")
 
 
