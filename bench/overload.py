@@ -33,7 +33,8 @@ _AGAIN_FROM: Final = 0.8
 _MOST_LOWER: Final = 4
 _LEAST_ANSWERED: Final = 0.9
 "Part of what is asked meanwhile that has to be answered, each kind by itself."
-_ASKED_EVERY_S: Final = 0.05
+_ASKED_EVERY_S: Final = 0.25
+"Many times as often as supervisors do, and no load of its own, which the peak has not."
 WITHIN_S: Final = 2.0
 "An answer that comes later is none."
 _LONGEST_RECOVERY_S: Final = 10.0
