@@ -31,6 +31,7 @@ LATE: Final = -1
 _LOST: Final = -2
 "The same of a request that nobody answered."
 _MOVING_S: Final = 1.0
+"After the end of a request."
 _SILENT_S: Final = 2.0
 "Without any answer to what was sent meanwhile."
 _PROBES: Final = 4

@@ -59,13 +59,19 @@ def test_kill_9_of_kamailio_during_the_transfer_loses_nothing(mortal: Device) ->
     assert len(mortal.all("INVITE")) == 1
 
 
-def test_kill_9_before_the_answer_has_the_push_invited_again(mortal: Device) -> None:
+def killed_before_the_answer(mortal: Device) -> str:
+    """Return a push whose first INVITE has no answer when Kamailio dies; the next one is answered."""
     mortal.answers = [None]
     ref = push(mortal, TWICE)
     assert mortal.invite
     mortal.stack.kill("sip")
     mortal.answers = [TAKES]
     mortal.stack.start("sip")
+    return ref
+
+
+def test_kill_9_before_the_answer_has_the_push_invited_again(mortal: Device) -> None:
+    ref = killed_before_the_answer(mortal)
 
     mortal.wait("INVITE", 2)
     mortal.until("open", "agreed")
@@ -89,12 +95,7 @@ def test_an_answer_that_is_repeated_to_a_new_kamailio_is_acknowledged_again(mort
 
 
 def test_an_answer_to_an_invite_that_died_with_its_kamailio_is_ended_at_once(mortal: Device) -> None:
-    mortal.answers = [None]
-    ref = push(mortal, TWICE)
-    assert mortal.invite
-    mortal.stack.kill("sip")
-    mortal.answers = [TAKES]
-    mortal.stack.start("sip")
+    ref = killed_before_the_answer(mortal)
     again = mortal.wait("INVITE", 2)[1]
     first_tag, mortal.tag = mortal.tag, "late"
     mortal.says(mortal.invite, mortal.takes(mortal.invite))
