@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import device_facts
 import holding
@@ -33,8 +34,8 @@ from omapush.push.outcome import Outcome
 from omapush.push.page_mode import Profile, accept_contact_of, compose
 from omapush.push.referral import look_again_ms
 from omapush.push.refused_method import RefusedMethod
-from omapush.push.values import Result, ticket_delivery
-from omapush.store import finish, outbox, pushes
+from omapush.push.values import ticket_delivery
+from omapush.store import finish, outbox
 from omapush.store.client import Store
 from omapush.store.looks import Look
 from omapush.store.outbox import Owner, Taken, Unreadable
@@ -123,6 +124,7 @@ class Dispatcher:
             return
         batch = Batch(self._store, self._delivery.retention_s)
         notifies: list[Chosen] = []
+        limited: list[Chosen] = []
         carried = self._inviter.carried(taken)
         with Salvo(self._outgoing, batch) as salvo:
             for one, known in zip(taken, self._knowledge.of(taken, clock.now_ms()), strict=True):
@@ -130,24 +132,50 @@ class Dispatcher:
                     batch.give_way(one)
                     continue
                 chosen = self._decide(one, known, carried.get(one.ticket), batch)
-                if chosen is not None and chosen.choice.method == "NOTIFY":
-                    notifies.append(chosen)
+                if chosen is not None and self._limits.concern(one):
+                    limited.append(chosen)
                 elif chosen is not None:
-                    self._message(chosen, batch, salvo)
+                    self._go(chosen, batch, salvo, notifies)
+            for chosen in self._in_turn(limited, batch):
+                self._go(chosen, batch, salvo, notifies)
         self._notifier.notify_all(notifies, batch)
         self._outgoing.flush()
         batch.store()
 
+    def _in_turn(self, limited: Sequence[Chosen], batch: Batch) -> list[Chosen]:
+        """Return those whose turn at their user it is; the others are held. All ask Redis together."""
+        now_ms = clock.now_ms()
+        waits = self._limits.wait([one.taken for one in limited], now_ms)
+        for (one, known, _), choice in zip(limited, waits, strict=True):
+            if choice is not None:
+                batch.hold(self._held(one, known, choice, now_ms)._replace(on_change=False))
+        return [one for one, choice in zip(limited, waits, strict=True) if choice is None]
+
+    def _go(self, chosen: Chosen, batch: Batch, salvo: Salvo, notifies: list[Chosen]) -> None:
+        """Let a delivery leave by the method that was chosen; NOTIFYs leave together, later."""
+        one, known, choice = chosen
+        match choice.method:
+            case "NOTIFY":
+                notifies.append(chosen)
+            case "INVITE":
+                self._inviter.begin(one, known, choice, self._profile(one, known), batch)
+            case _:
+                self._message(chosen, batch, salvo)
+
+    def _profile(self, one: Taken, known: Known) -> Profile:
+        of_application = self._settings.profile(one.delivery.application, one.delivery.initiator)
+        return device_facts.fitted(of_application, known.facts)
+
     # The decision --------------------------------------------------------------------------------
 
     def _decide(self, one: Taken, known: Known, carrying: Carrying | None, batch: Batch) -> Chosen | None:
-        """Return what is chosen to go by MESSAGE or NOTIFY, for the caller to send; None: it is done with."""
+        """Return what is chosen to leave now, for the caller to send; None: it is done with."""
         delivery, now_ms = one.delivery, clock.now_ms()
-        if one.attempt > 1 and (last := self._last(one)) is not None:
-            if last.sip_code == _AT_A_RELAY:
-                batch.end(self._expired(one, now_ms, held=False))
+        if known.last is not None:
+            if known.last.sip_code == _AT_A_RELAY:
+                batch.end(self._expired(one, known, now_ms, held=False))
                 return None
-            if outcome.is_path_failure(last.sip_code):
+            if outcome.is_path_failure(known.last.sip_code):
                 known = replace(known, path_failures=one.attempt - 1)
         refused = refused_method.of_told(one.told) if one.told else ()
         if carrying is not None:
@@ -158,11 +186,8 @@ class Dispatcher:
             told = {each.name for each in one.told}
             left = tuple(sub for sub in known.subscriptions if sub.id not in told)
             known = replace(known, subscriptions=left)
-        profile = device_facts.fitted(
-            self._settings.profile(delivery.application, delivery.initiator), known.facts
-        )
         try:
-            choice = self._choose(one, known, profile, refused, now_ms)
+            choice = self._choose(one, known, self._profile(one, known), refused, now_ms)
         except TryLater:
             raise
         except PushError as error:  # of this delivery alone
@@ -173,7 +198,7 @@ class Dispatcher:
         if one.told and is_all_told(one, choice, is_late=is_late):
             batch.end(self._notifier.all_told(one, now_ms))
         elif is_late:
-            batch.end(self._expired(one, now_ms, held=choice.hold))
+            batch.end(self._expired(one, known, now_ms, held=choice.hold))
         elif choice.outcome is not None:
             code, method = (choice.refused.sip_code, choice.refused.method) if choice.refused else (0, "")
             batch.end(self._outgoing.end(one, choice.outcome, now_ms, sip_code=code, method=method))
@@ -183,10 +208,6 @@ class Dispatcher:
             batch.hold(self._held(one, known, waits, now_ms)._replace(on_change=False))
         elif choice.method == "REFER":
             self._refer(one, known, choice, batch)
-        elif (waits := self._limits.waits(one, now_ms)) is not None:
-            batch.hold(self._held(one, known, waits, now_ms)._replace(on_change=False))
-        elif choice.method == "INVITE":
-            self._inviter.begin(one, known, choice, profile, batch)
         else:
             return Chosen(one, known, choice)
         return None
@@ -275,13 +296,8 @@ class Dispatcher:
         again_ms = min(choice.until_ms or check_ms, one.delivery.deliver_before_ms)
         return holding.Held(one.ticket, one.delivery, known.record, now_ms, again_ms, choice.why)
 
-    def _last(self, one: Taken) -> Result | None:
-        """What its last try came to."""
-        return pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
-
-    def _expired(self, one: Taken, now_ms: int, *, held: bool) -> finish.Ended:
+    def _expired(self, one: Taken, known: Known, now_ms: int, *, held: bool) -> finish.Ended:
         """Deliver-before passed while it waited: for its first try, for its next, or after a relay's 202."""
-        last = pushes.result_of(self._store, one.delivery.ref, one.delivery.recipient)
-        verdict = outcome.expired(last.sip_code if last is not None else 0, held=held)
-        ended = self._outgoing.end(one, verdict, now_ms, sip_code=last.sip_code if last is not None else 0)
-        return replace(ended, attempt=one.attempt - 1, method=last.method if last is not None else "")
+        code, method = (known.last.sip_code, known.last.method) if known.last is not None else (0, "")
+        ended = self._outgoing.end(one, outcome.expired(code, held=held), now_ms, sip_code=code)
+        return replace(ended, attempt=one.attempt - 1, method=method)

@@ -13,14 +13,14 @@ from omapush.push.capabilities import Facts
 from omapush.push.referral import Referral, referral_id
 from omapush.push.registration import Registration
 from omapush.push.subscription import Subscription, live
-from omapush.push.values import Delivery
-from omapush.store import referrals, users
+from omapush.push.values import Delivery, Result
+from omapush.store import pushes, referrals, users
 from omapush.store.client import Store
 from omapush.store.outbox import Taken
 
 
 class Known(Struct, frozen=True, gc=False):
-    """What is known of one delivery's user."""
+    """What is known of one delivery, and of its user."""
 
     record: Registration | None
     facts: tuple[Facts, ...]
@@ -31,6 +31,8 @@ class Known(Struct, frozen=True, gc=False):
     "So many tries of the delivery found nobody at its next hop."
     gives_way: bool = False
     "Earlier pushes to the user, held so far, are ready: they go first."
+    last: Result | None = None
+    "What its last try came to; None: this is its first, or its push is forgotten."
 
 
 class Knowledge:
@@ -51,6 +53,7 @@ class Knowledge:
                 _tell_broken(delivery.aor, user.problem)
         facts = self._device_facts.of([user.capabilities for user in stored], now_ms)
         asked = self._referrals(deliveries)
+        lasts = self._lasts(batch)
         return [
             Known(
                 user.registration,
@@ -58,9 +61,18 @@ class Knowledge:
                 live(user.subscriptions, now_ms),
                 referral,
                 gives_way=user.gives_way,
+                last=lasts.get(one.ticket),
             )
-            for user, of_devices, referral in zip(stored, facts, asked, strict=True)
+            for one, user, of_devices, referral in zip(batch, stored, facts, asked, strict=True)
         ]
+
+    def _lasts(self, batch: Sequence[Taken]) -> dict[str, Result | None]:
+        """By ticket; mostly all are first tries, and then nothing is read."""
+        tried = [one for one in batch if one.attempt > 1]
+        if not tried:
+            return {}
+        found = pushes.results_of(self._store, [(one.delivery.ref, one.delivery.recipient) for one in tried])
+        return {one.ticket: result for one, result in zip(tried, found, strict=True)}
 
     def _referrals(self, deliveries: Sequence[Delivery]) -> list[Referral | None]:
         """Read only where a REFER may be sent."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from settings import Settings
 
 from omapush.push.method_choice import Choice
 from omapush.store import turns
 from omapush.store.client import Store
 from omapush.store.outbox import Taken
+from omapush.store.turns import Asking
 
 
 class RecipientLimits:
@@ -19,15 +22,24 @@ class RecipientLimits:
             name: profile for name, profile in settings.config.application.items() if profile.recipient_rate
         }
 
-    def waits(self, one: Taken, now_ms: int) -> Choice | None:
-        """Return that a push has to wait for its turn at its user; None: it may leave, as repetitions may."""
-        profile = self._profiles.get(one.delivery.application)
-        if profile is None or one.attempt > 1:
-            return None
-        wait_ms = turns.wait_ms(
-            self._store, one.delivery, rate=profile.recipient_rate, burst=profile.recipient_burst
-        )
-        if wait_ms == 0:
-            return None
-        why = f"limit of {profile.recipient_rate:g} pushes a minute of this application to one user"
-        return Choice(None, why, hold=True, until_ms=now_ms + wait_ms)
+    def concern(self, one: Taken) -> bool:
+        """Tell whether a push needs a turn at its user before it leaves; repetitions had theirs."""
+        return one.attempt == 1 and one.delivery.application in self._profiles
+
+    def wait(self, limited: Sequence[Taken], now_ms: int) -> list[Choice | None]:
+        """Return for each of these pushes that it has to wait for its turn; None: it may leave."""
+        asking = [self._asking(one) for one in limited]
+        waits_ms = turns.waits_ms(self._store, asking)
+        return [
+            _waits(one, now_ms + wait_ms) if wait_ms else None
+            for one, wait_ms in zip(asking, waits_ms, strict=True)
+        ]
+
+    def _asking(self, one: Taken) -> Asking:
+        profile = self._profiles[one.delivery.application]
+        return Asking(one.delivery, profile.recipient_rate, profile.recipient_burst)
+
+
+def _waits(one: Asking, until_ms: int) -> Choice:
+    why = f"limit of {one.rate:g} pushes a minute of this application to one user"
+    return Choice(None, why, hold=True, until_ms=until_ms)

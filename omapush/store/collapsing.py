@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from omapush.push import replacing
@@ -18,37 +17,47 @@ _MOST: Final = 200
 
 
 def hand_over(
-    store: Store, push: Push, deliveries: Iterable[Delivery], *, now_ms: int, retention_s: int
+    store: Store, addressed: Iterable[tuple[Push, Iterable[Delivery]]], *, now_ms: int, retention_s: int
 ) -> None:
     """
-    Put the deliveries of a push with a replace key into their outboxes; older ones that wait are cancelled.
+    Put the deliveries of pushes with a replace key into their outboxes; older ones that wait are cancelled.
 
     May be repeated, and come late: the newest by acceptance stays, in whatever order they come. What is out
     and not told to its push, because this process dies in between, the sweeper tells it.
     """
-    rest = iter(deliveries)
-    while batch := list(islice(rest, _MOST)):
-        _some(store, push, batch, now_ms=now_ms, retention_s=retention_s)
+    rows: dict[str, Newest] = {}
+    for push, deliveries in addressed:
+        why = replacing.replaced_by(push)
+        for one in deliveries:
+            field = collapse_field(push, one.aor)
+            if len(rows) == _MOST or field in rows:  # of two with the same key the first goes first
+                _some(store, list(rows.values()), now_ms=now_ms, retention_s=retention_s)
+                rows = {}
+            rows[field] = Newest(field, push.order_us, why, one)
+    if rows:
+        _some(store, list(rows.values()), now_ms=now_ms, retention_s=retention_s)
 
 
-def _some(store: Store, push: Push, batch: list[Delivery], *, now_ms: int, retention_s: int) -> None:
-    why = replacing.replaced_by(push)
-    rows = [Newest(collapse_field(push, one.aor), push.order_us, why, one) for one in batch]
-    noted = [place for place in withdrawals.newest(store, [row.field for row in rows]) if place]
-    last = pushes.results_of(store, [ticket_delivery(place) for place in noted])
+def _some(store: Store, rows: Sequence[Newest], *, now_ms: int, retention_s: int) -> None:
+    noted = withdrawals.newest(store, [row.field for row in rows])
+    known = [place for place in noted if place]
+    last = pushes.results_of(store, [ticket_delivery(place) for place in known])
     relayed = {
         place
-        for place, was in zip(noted, last, strict=True)
+        for place, was in zip(known, last, strict=True)
         if was is not None and replacing.is_at_a_relay(was)
     }
-    out = [place for place in withdrawals.collapse(store, rows, relayed) if place]
+    stays = [place if place in relayed else "" for place in noted]
+    found = withdrawals.collapse(store, rows, stays)
+    out = {place: row.why for place, row in zip(found, rows, strict=True) if place}
     if not out:
         return
-    sessions.abort(store, out, why, now_ms)
+    for place in sessions.carriers(store, list(out)):
+        sessions.abort(store, [place], out[place], now_ms)
     results = pushes.results_of(store, [ticket_delivery(place) for place in out])
     gone = [
         _cancelled(place, replacing.taken_back(was, why, now_ms), why, now_ms)
-        for place, was in zip(out, results, strict=True)
+        for (place, why), was in zip(out.items(), results, strict=True)
         if was is not None
     ]
     if gone:

@@ -48,18 +48,21 @@ class _Old(NamedTuple):
 
 def fresh(store: Store, submissions: Sequence[Submission], *, now_ms: int, retention_s: int) -> None:
     """Hand over pushes that have just been accepted by this process."""
-    user_pushes.enter(store, ((one.push, one.recipients) for one in submissions), retention_s=retention_s)
+    addressed = ((one.push, one.recipients) for one in submissions)
+    lists = user_pushes.enter_most(store, addressed, retention_s=retention_s)
     ordinary = [one for one in submissions if not one.push.replaces and not one.push.replace_key]
-    outbox.hand_over(store, (delivery for one in ordinary for delivery in _deliveries(one)))
+    outbox.hand_over(store, (delivery for one in ordinary for delivery in _deliveries(one)), first=lists)
     fanouts.register(
         store,
         ((pushes.fan_out_of(one.push, one.content), "running") for one in ordinary if one.push.subscribers),
     )
+    keyed = [one for one in submissions if one.push.replace_key and not one.push.replaces]
+    collapsing.hand_over(
+        store, ((one.push, _deliveries(one)) for one in keyed), now_ms=now_ms, retention_s=retention_s
+    )
     for one in submissions:
         if one.push.replaces:
             _replace(store, one.push, _deliveries(one), now_ms=now_ms, retention_s=retention_s)
-        elif one.push.replace_key:
-            collapsing.hand_over(store, one.push, _deliveries(one), now_ms=now_ms, retention_s=retention_s)
     pushes.handed_over(store, (one.push for one in submissions))
 
 
@@ -75,7 +78,7 @@ def left(store: Store, ref: str, *, now_ms: int, retention_s: int) -> None:
         _replace(store, push, deliveries, now_ms=now_ms, retention_s=retention_s)
         _withdraw_for_finished(store, push, now_ms=now_ms, retention_s=retention_s)
     elif push is not None and push.replace_key:
-        collapsing.hand_over(store, push, deliveries, now_ms=now_ms, retention_s=retention_s)
+        collapsing.hand_over(store, [(push, deliveries)], now_ms=now_ms, retention_s=retention_s)
     else:
         outbox.hand_over(store, deliveries)
         fan_out = pushes.open_fan_out(store, ref)
@@ -118,7 +121,7 @@ def _replace(
 
 def _old(store: Store, push: Push) -> dict[str, _Old]:
     """What is replaced, by address of record."""
-    known = pushes.read(store, push.replaces)
+    known = pushes.read(store, push.replaces, events=False)
     if known is None:
         return {}
     return {
@@ -193,7 +196,7 @@ def _withdraw_for_finished(store: Store, push: Push, *, now_ms: int, retention_s
     That may be a recipient who was cancelled before the replacement was carried out. A recipient who does not
     get the new push because it came too late keeps the old one.
     """
-    new = pushes.read(store, push.ref)
+    new = pushes.read(store, push.ref, events=False)
     if new is None:
         return
     old = _old(store, push)

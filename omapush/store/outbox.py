@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -93,11 +93,12 @@ def _names(number: int, *parts: str) -> tuple[str, ...]:
     return tuple(keys.outbox(number, part) for part in parts)
 
 
-def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:
+def hand_over(store: Store, deliveries: Iterable[Delivery], *, first: Iterable[Call] = ()) -> None:
     """
     Put deliveries into their users' outboxes; what is there already stays as it is.
 
     Many go in several round trips of bounded size, so that none of them keeps Redis from others for long.
+    `first`: calls that go before them, in the same trip as the first of them.
     """
     batches: dict[int, list[Any]] = {}
     size = 0
@@ -107,16 +108,14 @@ def hand_over(store: Store, deliveries: Iterable[Delivery]) -> None:
         batch += (place, record, delivery.deliver_before_ms, delivery.deliver_after_ms)
         size += len(record)
         if size > _LARGEST_ROUND_TRIP:
-            _hand_over(store, batches)
-            batches, size = {}, 0
-    _hand_over(store, batches)
+            call_all(store, [*first, *_handing_over(batches)])
+            first, batches, size = (), {}, 0
+    call_all(store, [*first, *_handing_over(batches)])
 
 
-def _hand_over(store: Store, batches: dict[int, list[Any]]) -> None:
+def _handing_over(batches: dict[int, list[Any]]) -> Iterator[Call]:
     parts = ("delivery", "busy", "ready", "waiting", "expiry", "later", "withdrawn")
-    call_all(
-        store, (Call("omapush_hand_over", _names(number, *parts), args) for number, args in batches.items())
-    )
+    return (Call("omapush_hand_over", _names(number, *parts), args) for number, args in batches.items())
 
 
 def claim(

@@ -37,13 +37,20 @@ class _Entry(NamedTuple):
 
 def enter(store: Store, addressed: Iterable[tuple[Push, Iterable[Recipient]]], *, retention_s: int) -> None:
     """Enter pushes in the lists of their recipients; those that SIP reaches nowhere have none."""
+    call_all(store, enter_most(store, addressed, retention_s=retention_s))
+
+
+def enter_most(
+    store: Store, addressed: Iterable[tuple[Push, Iterable[Recipient]]], *, retention_s: int
+) -> list[Call]:
+    """Do the same for all but the last of them; return the calls for those, for the caller's next trip."""
     batch: list[_Entry] = []
     for entry in _entries(addressed, retention_s):
-        batch.append(entry)
         if len(batch) == _AT_ONCE:
-            _enter(store, batch)
+            call_all(store, _entering(store, batch))
             batch = []
-    _enter(store, batch)
+        batch.append(entry)
+    return _entering(store, batch)
 
 
 def _entries(addressed: Iterable[tuple[Push, Iterable[Recipient]]], retention_s: int) -> Iterator[_Entry]:
@@ -54,16 +61,14 @@ def _entries(addressed: Iterable[tuple[Push, Iterable[Recipient]]], retention_s:
                 yield _Entry(recipient.aor, push.ref, push.accepted_ms, until_ms)
 
 
-def _enter(store: Store, batch: list[_Entry]) -> None:
-    if not batch:
-        return
+def _entering(store: Store, batch: list[_Entry]) -> list[Call]:
     shards: dict[int, tuple[list[str], list[Any]]] = {}
     for aor, *rest in batch:
         number = store.layout.user_shard(aor)
         names, args = shards.setdefault(number, ([], []))
         names.append(keys.user_pushes(number, target(aor)))
         args += rest
-    call_all(store, (Call("omapush_enter_pushes", names, args) for names, args in shards.values()))
+    return [Call("omapush_enter_pushes", names, args) for names, args in shards.values()]
 
 
 def number(store: Store, aor: str) -> int:

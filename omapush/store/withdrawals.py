@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
@@ -104,14 +104,14 @@ def newest(store: Store, fields: Sequence[str]) -> list[str]:
     return ["" if value is None else value.decode().split(" ", 2)[1] for value in found]
 
 
-def collapse(store: Store, rows: Sequence[Newest], stays: Collection[str]) -> list[str]:
+def collapse(store: Store, rows: Sequence[Newest], stays: Sequence[str]) -> list[str]:
     """
     Put deliveries into the outbox, each in place of the older one with its replace key, in one step.
 
-    Returns for each the ticket that is out, or an empty text. What is at a sender is not sent again. Tickets
-    in `stays` are left as they are. One that comes after a newer one is kept out and told by the sweeper.
+    Returns for each the ticket that is out, or an empty text. What is at a sender is not sent again. `stays`
+    has for each the ticket that is left as it is, or an empty text. One that comes after a newer one is kept
+    out and told by the sweeper.
     """
-    noted = newest(store, [row.field for row in rows])
     by_shard: dict[int, list[int]] = {}
     for index, row in enumerate(rows):
         by_shard.setdefault(store.layout.target_shard(row.field), []).append(index)
@@ -122,7 +122,7 @@ def collapse(store: Store, rows: Sequence[Newest], stays: Collection[str]) -> li
             Call(
                 "omapush_collapse",
                 [keys.outbox(number, part) for part in (*_PARTS, "newest", "aging")],
-                [word for index in found for word in _newest_row(store, rows[index], noted[index], stays)],
+                [word for index in found for word in _newest_row(store, rows[index], stays[index])],
             )
             for number, found in batches
         ),
@@ -134,10 +134,10 @@ def collapse(store: Store, rows: Sequence[Newest], stays: Collection[str]) -> li
     return out
 
 
-def _newest_row(store: Store, row: Newest, noted: str, stays: Collection[str]) -> tuple[Any, ...]:
+def _newest_row(store: Store, row: Newest, stays: str) -> tuple[Any, ...]:
     new = row.new
     return (
-        *(row.field, f"{row.order_us:016d}", row.why, noted if noted in stays else ""),
+        *(row.field, f"{row.order_us:016d}", row.why, stays),
         *(ticket(new), sealing.delivery_record(store.ring, new), new.deliver_before_ms, new.deliver_after_ms),
     )
 

@@ -149,7 +149,7 @@ def test_a_death_before_the_push_is_told_is_mended(store: Store, make: Make) -> 
         withdrawals.Newest(collapse_field(new.push, A), new.push.order_us, "replaced", delivery)
         for delivery in pushes.open_deliveries(store, new.push.ref)
     ]
-    withdrawals.collapse(store, rows, ())  # and nothing more: the process is gone
+    withdrawals.collapse(store, rows, [""] * len(rows))  # and nothing more: the process is gone
     assert states(store, old) == ["pending"]
 
     cancelling.repair(store, now_ms=clock.now_ms(), retention_s=KEEP_S)

@@ -4,13 +4,14 @@ from typing import cast
 
 from omapush.store import turns
 from omapush.store.client import Store
+from omapush.store.turns import Asking
 from tests.store.conftest import Make
 
 ALICE, BOB = "sip:alice@home1.example", "sip:bob@home1.example"
 
 
 def waits(store: Store, make: Make, number: int, aor: str = ALICE, *, burst: int = 2) -> list[int]:
-    return [turns.wait_ms(store, make.delivery(aor), rate=60, burst=burst) for _ in range(number)]
+    return turns.waits_ms(store, [Asking(make.delivery(aor), 60, burst) for _ in range(number)])
 
 
 def test_the_burst_may_leave_and_the_rest_has_turns_one_after_the_other(store: Store, make: Make) -> None:
@@ -25,15 +26,16 @@ def test_another_user_and_another_application_have_turns_of_their_own(store: Sto
     other = make.delivery(ALICE)._replace(application="ulp.ua")
 
     assert waits(store, make, 1, BOB) == [0]
-    assert turns.wait_ms(store, other, rate=60, burst=1) == 0
+    assert turns.waits_ms(store, [Asking(other, 60, 1)]) == [0]
 
 
 def test_asking_again_gives_the_same_turn(store: Store, other_store: Store, make: Make) -> None:
     waits(store, make, 3)
-    late = make.delivery(ALICE)
-    first = turns.wait_ms(store, late, rate=60, burst=2)
+    late = [Asking(make.delivery(ALICE), 60, 2)]
+    [first] = turns.waits_ms(store, late)
+    [again] = turns.waits_ms(other_store, late)
 
-    assert first - 500 < turns.wait_ms(other_store, late, rate=60, burst=2) <= first
+    assert first - 500 < again <= first
     assert waits(store, make, 1)[0] > first
 
 

@@ -9,15 +9,20 @@ import pytest
 
 from omapush.config import parse
 from omapush.pap_http import app
+from tests.harness.ports import free_port
 
 
 def asked(
     *requests: tuple[str, str], address: str = "127.0.0.1", **api: list[str] | str
 ) -> list[httpx.Response]:
-    """The answers to (method, path) from an address, of an api whose Redis is not there."""
+    """The answers to (method, path) from an address, of an api whose Redis and Kamailio are not there."""
+    nobody: dict[str, dict[str, object]] = {
+        "redis": {"url": "unix:///nowhere/redis.sock"},
+        "sip": {"listen": [f"udp:127.0.0.1:{free_port()}"]},
+    }
 
     async def ask() -> list[httpx.Response]:
-        config = parse({"redis": {"url": "unix:///nowhere/redis.sock"}, "api": api}, "omapush.toml")
+        config = parse({**nobody, "api": api}, "omapush.toml")
         transport = httpx.ASGITransport(app.create(config), client=(address, 50_000))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
             return [await client.request(*one) for one in requests]
