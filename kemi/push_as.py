@@ -59,6 +59,8 @@ from omapush.push.inbound import (
 )
 
 DONE = 1
+_REPEATED = 0
+"What t_check_trans says of a request whose transaction is there, and has been answered again if it can be."
 _SANITY_MESSAGE = 16487
 """
 Checks of the sanity module for every request: start line, Via, required headers, CSeq.
@@ -130,14 +132,13 @@ class PushAs:
             self._look()
             if not ksr_reader.is_trusted(self._settings) and KSR.pike.pike_check_req() < 0:
                 return DONE  # a flood from an address outside the trust domain: not worth an answer
+            if KSR.tm.t_check_trans() == _REPEATED:
+                return DONE  # its first copy was taken: not to be shed
             if (refusal := self._shed()) is not None:
                 ksr_writer.apply(refusal, record_route=self._record_route)
                 return DONE
             if KSR.sanity.sanity_check(_SANITY_MESSAGE, 1) < 0:
                 ksr_writer.refuse_malformed()
-                return DONE
-            if KSR.tmx.t_precheck_trans() > 0:
-                KSR.tm.t_check_trans()  # a repetition: answered again, or still at work
                 return DONE
             onward = route_set.leads_onward(self._settings)
             if onward and ksr_reader.is_trusted(self._settings):
@@ -168,7 +169,7 @@ class PushAs:
             return None
         if not overload.sheds(registering.queue()):
             return None
-        if KSR.tmx.t_precheck_trans() > 0 or ksr_reader.has_several_routes():
+        if ksr_reader.has_several_routes():
             return None
         return suspended.refusal(registering.REGISTERS)
 

@@ -39,7 +39,7 @@ def ksr(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     """Kamailio as it is with a relayed request of a trusted peer in hand."""
     fake = MagicMock(name="KSR")
     fake.sanity.sanity_check.return_value = 1
-    fake.tmx.t_precheck_trans.return_value = -1
+    fake.tm.t_check_trans.return_value = -1
     fake.rr.loose_route.return_value = 1
     fake.maxfwd.process_maxfwd.return_value = 1
     fake.tm.t_relay.return_value = 1

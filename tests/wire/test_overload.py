@@ -173,6 +173,52 @@ def test_what_kamailio_has_let_in_is_not_shed_by_python_as_well(make_stack: Make
         )
 
 
+def shut_the_door(stack: Stack) -> None:
+    """Let no REGISTER and no SUBSCRIBE in, natively and in Python."""
+    for queue in ("registers0", "subscribes"):
+        tell_workers(stack, "sets", queue, "0.0000 4000000000.000")
+    for part in ("shed_lets_in0", "subscribes_let_in"):
+        tell_workers(stack, "seti", part, "0")
+    for until in ("shed_until", "subscribes_until"):
+        tell_workers(stack, "seti", until, "2000000000")
+
+
+def test_what_was_taken_is_not_shed_when_it_is_repeated_but_answered_again(make_stack: MakeStack) -> None:
+    """RFC 3261 17.2.2: a repetition gets the answer of its transaction, whatever is let in by then."""
+    stack = make_stack(SOON, ("redis", "sip"))
+    with SipPeer() as peer:
+        assert peer.ask(register("sip:known@home1.example", peer), stack.sip).status == 200
+        taken = [register(f"sip:taken{n}@home1.example", peer) for n in range(5)]
+        device = Subscriber(stack, peer, "sip:taken-device@home1.example")
+        taken.append(device.subscribe(expires="600", accept="*/*", **wants("news.ua")))
+        assert [peer.ask(raw, stack.sip).status for raw in taken] == [200] * len(taken)
+        shut_the_door(stack)
+        for raw in taken:
+            again = [peer.ask(raw, stack.sip) for _ in range(3)]
+            assert {(one.status, one.header("To")) for one in again} == {(200, again[0].header("To"))}
+        late = Subscriber(stack, peer, "sip:late-device@home1.example")
+        assert late.ask(accept="*/*", **wants("news.ua")).status == 503
+        assert peer.ask(register("sip:late@home1.example", peer), stack.sip).status == 503
+
+
+def test_what_waits_to_be_stored_is_not_shed_when_it_is_repeated(make_stack: MakeStack) -> None:
+    stack = make_stack(SOON, ("redis", "sip"))
+    with SipPeer() as peer:
+        assert peer.ask(register("sip:known@home1.example", peer), stack.sip).status == 200
+        waiting = [register(f"sip:waiting{n}@home1.example", peer) for n in range(5)]
+        calls = {SipText.parse(raw).header("Call-ID") for raw in waiting}
+        stack.db.client_pause(1_000)
+        for raw in waiting:
+            peer.send(raw, stack.sip)
+        assert answers_options(stack.sip)  # what came before has been looked at
+        shut_the_door(stack)
+        for raw in waiting * 3:
+            peer.send(raw, stack.sip)
+        wait_until(lambda: calls <= set(answers(peer)), 10, "all are answered")
+        said = [one.status for one in peer.responses if one.header("Call-ID") in calls and one.status >= 200]
+        assert set(said) == {200}
+
+
 def shed(stack: Stack, queue: str) -> int:
     """What Kamailio says it has refused."""
     text = httpx.get(f"http://127.0.0.1:{stack.sip[1]}/metrics", timeout=20, trust_env=False).text
