@@ -26,7 +26,7 @@ from redis.exceptions import (
 
 from omapush.config import RedisSection
 from omapush.errors import PushError, StoreUnavailable
-from omapush.store.cluster import Cluster
+from omapush.store.cluster import Cluster, NotKept
 from omapush.store.connecting import client_of, is_replaced
 from omapush.store.keys import Layout
 from omapush.store.sealing import NO_KEYS, KeyRing, read_ring
@@ -237,12 +237,27 @@ def _round_trip(store: Store, commands: Sequence[Command], wait_ms: int = 0) -> 
             lambda: _exchange(connection, packed, len(asked)),
             lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
         )
-        if wait_ms and not answers[-1] and is_replaced(pool, connection):
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise redis.ConnectionError("another server is the master now")
+        if wait_ms:
+            _confirm(answers[-1], pool, connection)
         return answers[: len(commands)]
     finally:
         pool.release(connection)
+
+
+def _confirm(number: Any, pool: redis.ConnectionPool, connection: AbstractConnection) -> None:
+    """
+    Look at the answer to WAIT.
+
+    Raises:
+        NotKept: the server became a replica meanwhile (UNBLOCKED); or no replica has what was stored, and
+            another server is, or is about to be, the master.
+    """
+    if isinstance(number, ResponseError):
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise NotKept(str(number)) from number
+    if not number and is_replaced(pool, connection):
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise NotKept("another server is the master now")
 
 
 def _exchange(connection: AbstractConnection, packed: bytes, number: int) -> list[Any]:

@@ -30,7 +30,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-Words = tuple[str | int | float | bytes, ...]
+Key = str | int | float | bytes
+Words = tuple[Key, ...]
 
 _WITHOUT_KEY: Final = frozenset(("DBSIZE", "FLUSHALL", "FLUSHDB", "INFO", "KEYS", "PING", "SCAN", "TIME"))
 _ROUNDS: Final = 4
@@ -39,6 +40,10 @@ _AGAIN_S: Final = 0.02
 "Pause after TRYAGAIN, which means that some keys of the call are still moving to another node."
 _LOOK_AGAIN_S: Final = 0.2
 "Shortest time between two questions of one process for the layout of the Cluster."
+
+
+class NotKept(RedisError):
+    """No replica has what was stored, and the server that took it is, or may be, the master no more."""
 
 
 class _Sent(NamedTuple):
@@ -50,8 +55,8 @@ class _Sent(NamedTuple):
     pool: ConnectionPool
     connection: Any
     "The answers, or errors in their places."
-    more: int = 0
-    "Number of answers after those of the commands, which nobody needs."
+    key: Key = b""
+    "If WAIT follows the commands: the key of one of them."
 
 
 class Cluster(redis.Redis):
@@ -152,9 +157,8 @@ class Cluster(redis.Redis):
         for index in wanted:
             node = self._node_of(commands[index])
             by_node.setdefault(node.name, (node, []))[1].append(index)
-        waits: list[Words] = [("WAIT", 1, wait_ms)] if wait_ms else []
         sent = [
-            self._send(node, own, [*(commands[one] for one in own), *waits]) for node, own in by_node.values()
+            self._send(node, own, [commands[one] for one in own], wait_ms) for node, own in by_node.values()
         ]
         again: list[int] = []
         for one in sent:
@@ -166,17 +170,17 @@ class Cluster(redis.Redis):
     def _node_of(self, words: Words) -> ClusterNode:
         if words[0] in _WITHOUT_KEY:
             return self.library.get_random_primary_node()  # whichever: the answer is that of any
-        key = words[3] if words[0] == "FCALL" else words[1]
-        packed = key if isinstance(key, bytes) else str(key).encode()
+        packed = _packed(_key_of(words))
         try:
             return self.library.nodes_manager.get_node_from_slot(key_slot(packed))
         except RedisClusterException as error:
             self._look("")
             raise RedisConnectionError(str(error)) from error
 
-    def _send(self, node: ClusterNode, own: list[int], commands: Sequence[Words]) -> _Sent:
+    def _send(self, node: ClusterNode, own: list[int], commands: Sequence[Words], wait_ms: int = 0) -> _Sent:
         """Send to one node; if that fails, the error takes the place of the connection."""
-        packed = b"".join(hiredis.pack_command(words) for words in commands)  # type: ignore[arg-type]
+        waits: list[Words] = [("WAIT", 1, wait_ms)] if wait_ms else []
+        packed = b"".join(hiredis.pack_command(words) for words in (*commands, *waits))  # type: ignore[arg-type]
         pool: ConnectionPool = self.library.get_redis_connection(node).connection_pool
         connection: Any = None
         try:
@@ -187,10 +191,13 @@ class Cluster(redis.Redis):
                 connection.disconnect()
                 pool.release(connection)
             return _Sent(node, own, pool, error)
-        return _Sent(node, own, pool, connection, len(commands) - len(own))
+        return _Sent(node, own, pool, connection, _key_of(commands[0]) if wait_ms else b"")
 
     def _read(self, sent: _Sent) -> dict[int, Any]:
-        """Return the answers of one node; after the last answer, the error that ended them."""
+        """
+        Return the answers of one node; after the last answer, the error that ended them. What had to be kept
+        by a replica, and may not be, is answered by an error.
+        """
         connection = sent.connection
         if isinstance(connection, Exception):
             self._lost(sent.node, connection)
@@ -202,15 +209,43 @@ class Cluster(redis.Redis):
                     found[index] = connection.read_response()
                 except ResponseError as error:
                     found[index] = error
-            for _ in range(sent.more):
-                connection.read_response()
+            if sent.key:
+                self._confirm(sent.node, sent.key, connection)
         except (RedisError, OSError) as error:
             connection.disconnect()
             self._lost(sent.node, error)
-            found |= {index: error for index in sent.own if index not in found}
+            stays = {index: answer for index, answer in found.items() if _is_kept(answer, sent)}
+            found = dict.fromkeys(sent.own, error) | stays
         finally:
             sent.pool.release(connection)
         return found
+
+    # What a replica has -----------------------------------------------------------------------------
+
+    def _confirm(self, node: ClusterNode, key: Key, connection: Any) -> None:
+        """
+        Read the answer to WAIT.
+
+        A master that stood still while it was replaced takes what comes until it hears of it, moments later.
+
+        Raises:
+            NotKept: the node became a replica meanwhile; or no replica has what was stored, and one of them
+                is the master now.
+        """
+        try:
+            number = connection.read_response()
+        except ResponseError as error:  # UNBLOCKED: it is a replica now
+            raise NotKept(str(error)) from error
+        if not number and self._is_replaced(node, key):
+            raise NotKept("another server is the master now")
+
+    def _is_replaced(self, node: ClusterNode, key: Key) -> bool:
+        """Tell whether one of the replicas of a node serves this key now: the others send us to the node."""
+        client, slot = self._client, key_slot(_packed(key))
+        known = client.nodes_manager.slots_cache.get(slot, []) if client is not None else []
+        others = [one for one in known if one.name != node.name]
+        answers = [self._read(self._send(other, [0], [("EXISTS", key)]))[0] for other in others]
+        return any(not isinstance(answer, Exception) for answer in answers)
 
     # What an answer asks for ------------------------------------------------------------------------
 
@@ -278,6 +313,19 @@ class _Pipeline(Pipeline):
         answers = self._cluster.exchange([args for args, _ in collected])
         pairs = zip(answers, collected, strict=True)
         return [_parsed(self._cluster, answer, args, options) for answer, (args, options) in pairs]
+
+
+def _key_of(words: Words) -> Key:
+    return words[3] if words[0] == "FCALL" else words[1]
+
+
+def _packed(key: Key) -> bytes:
+    return key if isinstance(key, bytes) else str(key).encode()
+
+
+def _is_kept(answer: object, sent: _Sent) -> bool:
+    """Tell whether an answer stays if a later one is missing: not if a replica had to have the change."""
+    return isinstance(answer, Exception) or not sent.key
 
 
 def _parsed(client: redis.Redis, answer: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:

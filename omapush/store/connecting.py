@@ -16,7 +16,6 @@ from redis.sentinel import (
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
-from redis.utils import str_if_bytes
 
 from omapush.config import RedisSection
 from omapush.store.cluster import Cluster
@@ -75,18 +74,19 @@ def client_of(settings: RedisSection, timeout_s: float) -> tuple[redis.Redis, Cl
 
 def is_replaced(pool: redis.ConnectionPool, connection: AbstractConnection) -> bool:
     """
-    Tell whether any Sentinel names another master than the server of this connection.
+    Tell whether any Sentinel names another master than the server of this connection, or is replacing it.
 
     For when no replica has what was stored: a master that stood still while it was replaced thinks for some
-    ten seconds more that it is the master, and what it takes then is lost.
+    ten seconds more that it is the master, and what it takes then is lost. The replica is promoted a second
+    or two before the first Sentinel names it.
     """
     if not isinstance(pool, SentinelConnectionPool):
         return False
     ours = (connection.host, connection.port)  # type: ignore[attr-defined]
     for sentinel in pool.sentinel_manager.sentinels:
         with suppress(redis.RedisError, OSError):
-            named: Any = sentinel.sentinel_get_master_addr_by_name(pool.service_name)
-            if named and (str_if_bytes(named[0]), named[1]) != ours:
+            seen: Any = sentinel.sentinel_master(pool.service_name)
+            if (seen["ip"], seen["port"]) != ours or "failover_in_progress" in seen["flags"].split(","):
                 return True
     return False
 

@@ -12,7 +12,8 @@
 -- and hosted-seen, one string for each push that came: '' or the verdict its sender got; by the sender's own name
 -- for a push: the id.
 
--- Store a push, unless it came before or too many wait.
+-- Store a push, unless it came before or too many wait. What tells that it came is written again, as it is: WAIT looks
+-- at the last write of its own connection alone, and the push may have come by another one.
 -- KEYS push, due, open, stream, seen by request, seen by name (the same key: it has none)
 -- ARGV id, now ms, remembered ms, most, record ('' for the stream), open ('' when nobody waits), stream field ...
 -- Answers {status, id, verdict, waits}: new, seen (the id of the first, what its sender got, 1 when it still waits)
@@ -22,11 +23,13 @@ local function place_hosted(keys, args)
   local id, now, remembered_ms, most, record, opening = unpack(args)
   local verdict = redis.call('GET', seen_request)
   if verdict then
+    redis.call('SET', seen_request, verdict, 'KEEPTTL')
     return {'seen', id, verdict, redis.call('HEXISTS', open, id)}
   end
   if seen_name ~= seen_request then
     local first = redis.call('GET', seen_name)
     if first then
+      redis.call('SET', seen_name, first, 'KEEPTTL')
       return {'seen', first, '', redis.call('HEXISTS', open, first)}
     end
   end

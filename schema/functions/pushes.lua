@@ -70,9 +70,15 @@ local function end_at_once(push, log, content, now_ms, retention_s, owed)
   end
 end
 
--- A push-id is taken while its push is known, and for some time after it was accepted.
+-- A push-id is taken while its push is known, and for some time after it was accepted. A push that is known is written
+-- again, as it is: WAIT looks at the last write of its own connection alone, and is to wait for the push as well when
+-- this is a repeat by another one.
 local function is_taken(push, own, ref, now_ms, kept_ms)
   if redis.call('EXISTS', push) == 1 then
+    local count = redis.call('HGET', push, 'count')
+    if count then
+      redis.call('HSET', push, 'count', count)
+    end
     return true
   end
   local accepted_ms = kept_ms ~= '0' and redis.call('ZSCORE', own, ref)

@@ -73,6 +73,19 @@ class Servers(ABC):
         """The index of the replica that has what a master has."""
 
     @abstractmethod
+    def client(self, index: int) -> Any:
+        """One of the data servers, for the operator."""
+
+    def unblock(self, index: int) -> bool:
+        """Do to all who wait for a replica what a server does when it becomes one; whether anybody waited."""
+        operator = self.client(index)
+        connections = operator.client_list()
+        waiting = [one["id"] for one in connections if one["cmd"] == "wait" and "b" in one["flags"]]
+        for number in waiting:
+            operator.client_unblock(number, error=True)
+        return bool(waiting)
+
+    @abstractmethod
     def is_whole(self) -> bool:
         """Whether each master serves, and has a replica that has what it has."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,12 @@ def other_store(redis_only: Stack, store: Store) -> Iterator[Store]:
     second = client.connect(redis_only.config.redis)
     yield second
     second.db.close()
+
+
+def writes(store: Store) -> int:
+    """The number of changes that Redis has made."""
+    found: Any = store.db.info("persistence")
+    return int(found["rdb_changes_since_last_save"])
 
 
 @dataclass

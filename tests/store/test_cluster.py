@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 
+import msgspec
 import pytest
 from redis.crc import key_slot
 
@@ -31,6 +36,7 @@ from omapush.store import (
     registrations,
 )
 from omapush.store.client import Store
+from omapush.store.pushes import Submission
 from tests.harness.redis_servers import RedisCluster
 from tests.harness.stack import Stack
 from tests.harness.wait import wait_until
@@ -67,6 +73,15 @@ def users_of(stack: Stack, shard: int) -> Iterator[str]:
         aor = f"sip:u{number}@home1.example"
         if stack.store.layout.user_shard(aor) == shard:
             yield aor
+
+
+def slot_of(store: Store, submission: Submission) -> int:
+    """The slot in which a push is stored."""
+    return int(key_slot(push_key(store, submission).encode()))
+
+
+def push_key(store: Store, submission: Submission) -> str:
+    return keys.push(store.layout.push_shard(submission.push.ref), submission.push.ref)
 
 
 def queued(store: Store, shard: int) -> int:
@@ -195,6 +210,48 @@ def test_a_slot_on_its_way_and_moved_to_a_new_master_is_followed(
     again = stack.submit(next(users))
     assert queued(store, shard) == before + 1
     assert {stack.known(ref).results[0].state for ref in (known, again)} == {"pending"}
+
+
+@pytest.mark.timeout(60)
+def test_a_push_whose_master_is_demoted_while_it_waits_for_a_replica_is_not_taken(
+    cluster: RedisCluster, stack: Stack, make: Make
+) -> None:
+    own = client.connect(msgspec.structs.replace(stack.config.redis, timeout_ms=8_000))
+    store, submission = replace(own, replica_wait_ms=7_000), make.submission()
+    master = cluster.owner_of(slot_of(store, submission))
+    replica = cluster.nodes[cluster.replica_of(master)]
+    replica.signal_group(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as beside:
+            accepted = beside.submit(pushes.accept_all, store, [submission])
+            wait_until(lambda: cluster.unblock(master), 10, "somebody who waits for a replica")
+            with pytest.raises(StoreUnavailable):
+                accepted.result(timeout=25)
+    finally:
+        replica.signal_group(signal.SIGCONT)
+        own.db.close()
+    wait_until(lambda: cluster.is_well(cluster.replica_of(master)), 20, "the replica is back")
+
+
+@pytest.mark.timeout(60)
+def test_a_master_that_was_replaced_while_it_stood_still_takes_nothing_more(
+    cluster: RedisCluster, store: Store, make: Make
+) -> None:
+    """It wakes with the layout of before, and so does its client: nothing that only it has counts."""
+    store = replace(store, replica_wait_ms=10)  # it is over before the woken master hears that it is none
+    first, second = make.submission(), make.submission()
+    pushes.accept_all(store, [first])  # it has a connection, and the layout as it is
+    old = cluster.owner_of(slot_of(store, second))
+    new = cluster.replica_of(old)
+    cluster.nodes[old].signal_group(signal.SIGSTOP)
+    try:
+        wait_until(lambda: cluster.is_master(new), 30, "the replica takes over")
+    finally:
+        cluster.nodes[old].signal_group(signal.SIGCONT)
+    with suppress(StoreUnavailable):
+        pushes.accept_all(store, [second])
+        assert cluster.client(new).exists(push_key(store, second))
+    wait_until(lambda: cluster.is_well(old), 20, "the old master follows the new one")
 
 
 @pytest.mark.timeout(60)

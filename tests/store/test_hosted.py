@@ -9,7 +9,7 @@ from omapush.push.hosted import HostedPush, HostedState
 from omapush.store import hosted, keys
 from omapush.store.client import Store
 from omapush.store.hosted import Placed, Placing
-from tests.store.conftest import NOW_MS
+from tests.store.conftest import NOW_MS, writes
 from tests.unit.push.test_hosted import pushed
 
 APP = "mms.ua"
@@ -50,6 +50,17 @@ def test_a_push_is_stored_once_and_lent_to_one_at_a_time(store: Store, other_sto
     assert borrow(store) == [push]
     assert borrow(other_store) == []
     assert borrow(other_store, NOW_MS + 1_000) == [push]
+
+
+def test_a_repeat_writes_so_that_it_waits_for_what_came_before_it(store: Store) -> None:
+    """As for pushes: WAIT looks at the last write of its own connection alone."""
+    first = pushed(push_id="p")
+    place(store, first)
+    for again in (first, pushed(push_id="p", call_id="d@psa")):
+        before = writes(store)
+        assert place(store, again).status == "seen"
+        assert writes(store) > before
+    assert all(0 < store.db.pttl(name) <= 60_000 for name in store.db.scan_iter("hosted-seen*"))
 
 
 @pytest.mark.req("PROP-CTRL-4")

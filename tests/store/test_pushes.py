@@ -8,7 +8,7 @@ from omapush.store.client import Store
 from omapush.store.codec import BrokenRecord
 from omapush.store.pushes import Stored, Submission
 from tests.harness.messagepack import named, unpacked
-from tests.store.conftest import NOW_MS, Make
+from tests.store.conftest import NOW_MS, Make, writes
 
 KEEP_S = 1_000
 
@@ -67,6 +67,20 @@ def test_what_is_not_noted_as_handed_over_is_found_by_the_sweeper(store: Store, 
     assert [one.aor for one in pushes.open_deliveries(store, left.push.ref)] == ["sip:b@home1.example"]
     assert next(pushes.open_deliveries(store, left.push.ref)).content == b"abc"
     assert list(pushes.open_deliveries(store, "0" * 20)) == []
+
+
+def test_a_repeat_writes_so_that_it_waits_for_what_came_before_it(store: Store, make: Make) -> None:
+    """
+    WAIT looks at the last write of its own connection alone (Redis from 7.2, Valkey): the first submission
+    may have come by another one, and its answer be lost with a master that no replica followed.
+    """
+    one = make.submission()
+    pushes.accept_all(store, [one])
+    before = writes(store)
+
+    assert pushes.accept_all(store, [one]) == [False]
+    assert writes(store) > before
+    assert known(store, one.push.ref).recipients == one.recipients
 
 
 def test_a_recipient_that_was_final_at_once_is_never_delivered_to(store: Store, make: Make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -27,16 +28,37 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         yield running
 
 
+def connected(watched: Watched, *, timeout_ms: int = 200) -> Store:
+    return client.connect(
+        RedisSection(
+            url=watched.settings["url"],
+            sentinel_password_file=watched.settings["sentinel_password_file"],
+            timeout_ms=timeout_ms,
+        )
+    )
+
+
 @pytest.fixture
 def store(watched: Watched) -> Iterator[Store]:
-    settings = RedisSection(
-        url=watched.settings["url"],
-        sentinel_password_file=watched.settings["sentinel_password_file"],
-        timeout_ms=200,
-    )
-    own = client.connect(settings)
+    own = connected(watched)
     client.ask_all(own, "prepare", [("SET", "one", "1"), ("SET", "other", "2")])
     yield own
+    own.db.close()
+
+
+@pytest.fixture
+def other_store(watched: Watched) -> Iterator[Store]:
+    """One with a connection of its own."""
+    own = connected(watched)
+    yield own
+    own.db.close()
+
+
+@pytest.fixture
+def patient_store(watched: Watched) -> Iterator[Store]:
+    """One that waits for a replica for longer than a test lasts."""
+    own = connected(watched, timeout_ms=30_000)
+    yield replace(own, replica_wait_ms=20_000)
     own.db.close()
 
 
@@ -80,26 +102,50 @@ def test_the_client_library_by_itself_does_the_same(watched: Watched, store: Sto
     assert found == [b"2"]
 
 
-@pytest.mark.timeout(60)
-def test_a_master_that_was_replaced_while_it_stood_still_takes_nothing_more(
-    watched: Watched, store: Store, make: Make
+def test_a_push_whose_master_is_demoted_while_it_waits_for_a_replica_is_not_taken(
+    watched: Watched, patient_store: Store, make: Make
 ) -> None:
-    """It thinks that it is the master until the Sentinels tell it otherwise, ten seconds later."""
+    client.load_functions(patient_store)
+    master = watched.master()
+    watched.nodes[watched.replica_of(master)].signal_group(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as beside:
+            accepted = beside.submit(pushes.accept_all, patient_store, [make.submission()])
+            wait_until(lambda: watched.unblock(master), 10, "somebody who waits for a replica")
+            with pytest.raises(StoreUnavailable):
+                accepted.result(timeout=20)
+    finally:
+        watched.nodes[watched.replica_of(master)].signal_group(signal.SIGCONT)
+    wait_until(watched.is_whole, 30, "the replica is back")
+
+
+@pytest.mark.timeout(90)
+def test_a_master_that_was_replaced_while_it_stood_still_takes_nothing_more(
+    watched: Watched, store: Store, other_store: Store, make: Make
+) -> None:
+    """
+    From the moment in which the replica is promoted, which Sentinels tell a second or two later, until they
+    tell the old master, ten seconds later: so long it thinks that it is the master.
+    """
     old = watched.master()
-    new, submission = watched.replica_of(old), make.submission()
+    new, early, late = watched.replica_of(old), make.submission(), make.submission()
     client.load_functions(store)
-    store = replace(store, replica_wait_ms=50)
+    client.load_functions(other_store)
+    store, other_store = replace(store, replica_wait_ms=50), replace(other_store, replica_wait_ms=50)
     watched.nodes[old].signal_group(signal.SIGSTOP)
     try:
-        wait_until(lambda: watched.master() == new and watched.is_master(new), 30, "the replica takes over")
+        wait_until(lambda: watched.is_master(new), 30, "the replica takes over")
     finally:
         watched.nodes[old].signal_group(signal.SIGCONT)
 
     with pytest.raises(StoreUnavailable):
-        pushes.accept_all(store, [submission])
+        pushes.accept_all(other_store, [early])
+    wait_until(lambda: watched.master() == new, 30, "Sentinels that name it")
+    with pytest.raises(StoreUnavailable):
+        pushes.accept_all(store, [late])
 
     assert watched.is_master(old), "it knows already: nothing is proven"
-    assert pushes.accept_all(store, [submission]) == [True]
-    assert pushes.read(store, submission.push.ref) is not None
-    name = keys.push(store.layout.push_shard(submission.push.ref), submission.push.ref)
+    assert pushes.accept_all(store, [late]) == [True]
+    assert pushes.read(store, late.push.ref) is not None
+    name = keys.push(store.layout.push_shard(late.push.ref), late.push.ref)
     assert watched.client(new).exists(name)
