@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,36 +86,52 @@ def play(lab: Stack, scscf: SipPeer, raw: bytes) -> SipText:
     return scscf.ask(raw, lab.sip)
 
 
-def subscribes(scscf: SipPeer, count: int) -> list[SipText]:
-    """Our SUBSCRIBEs so far, once there are so many."""
+class Recorded:
+    """
+    A policy that answers SUBSCRIBEs as the S-CSCF did, one after the other; the last for all that follow.
 
-    def found() -> list[SipText]:
-        return [one for one in scscf.requests if one.method == "SUBSCRIBE"]
+    One of a test before may come late or be repeated until now. Its watch is gone, so it takes none of them.
+    """
 
-    wait_until(lambda: len(found()) >= count, 10, lambda: f"{count} SUBSCRIBEs, there are {len(found())}")
-    return found()
+    def __init__(self, lab: Stack, answers_left: list[SipText]) -> None:
+        self._lab = lab
+        self._left = list(answers_left)
+        self._given: dict[str, SipText] = {}
+        self.asked: list[SipText] = []
+        "Each SUBSCRIBE that got one of the answers, once."
 
-
-def answering(recorded: list[SipText]) -> Callable[[SipText], Says]:
-    """Answer SUBSCRIBEs as the S-CSCF did, one after the other; the last for all that follow."""
-    left = list(recorded)
-    given: dict[str, SipText] = {}
-
-    def policy(request: SipText) -> Says:
+    def __call__(self, request: SipText) -> Says:
         if request.method != "SUBSCRIBE":
             return OK
-        if request.branch not in given:  # one that is repeated gets the same again
-            given[request.branch] = left.pop(0) if len(left) > 1 else left[0]
-        said = given[request.branch]
+        if request.branch not in self._given:  # one that is repeated gets the same again
+            if not _is_of_a_watch(self._lab, request):
+                return Says(481)
+            self._given[request.branch] = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+            self.asked.append(request)
+        said = self._given[request.branch]
         headers = {name: said.header(name) for name in ("Expires", "Contact") if said.header(name)}
         return Says(said.status, said.start_line.split(" ", 2)[2], headers)
 
-    return policy
+
+def _is_of_a_watch(lab: Stack, subscribe: SipText) -> bool:
+    """A watch is stored before its SUBSCRIBE leaves."""
+    known = watches.read(lab.store, subscribe.header("To").partition(">")[0].lstrip("<"))
+    return known is not None and known.dialog.call_id == subscribe.header("Call-ID")
+
+
+def subscribes(scscf: SipPeer, count: int) -> list[SipText]:
+    """SUBSCRIBEs that were answered as recorded, once there are so many."""
+    recorded = scscf.policy
+    assert isinstance(recorded, Recorded)
+    wait_until(
+        lambda: len(recorded.asked) >= count, 10, lambda: f"{count} SUBSCRIBEs, not {len(recorded.asked)}"
+    )
+    return list(recorded.asked)
 
 
 def watched(lab: Stack, scscf: SipPeer, number: int, aor: str = ALICE) -> SipText:
     """The user of capture `number` is watched as it shows: SUBSCRIBE, its answer, the first NOTIFY."""
-    scscf.policy = answering(answers(number, "SUBSCRIBE"))
+    scscf.policy = Recorded(lab, answers(number, "SUBSCRIBE"))
     watches.want(lab.store, [aor], 1)
     sent = subscribe_of(lab, scscf, aor)
     (notify,) = to_us(number, "NOTIFY")
@@ -379,7 +395,7 @@ def test_a_missing_push_tag_is_a_withdrawal_once_the_core_was_seen_with_one(
 def test_a_core_that_knows_only_the_user_is_subscribed_to_as_the_user(lab: Stack, scscf: SipPeer) -> None:
     """capture 24: 403 to our own identity; capture 25: 200 to the user's, remembered for the next user."""
     (refused,), (granted,) = answers(24, "SUBSCRIBE"), answers(25, "SUBSCRIBE")
-    scscf.policy = answering([refused, granted])
+    scscf.policy = Recorded(lab, [refused, granted])
     registered_as(lab, scscf, 1)
     one, other = subscribes(scscf, 2)
     assert one.header("P-Asserted-Identity") == frames(24)[0].sip.header("P-Asserted-Identity")
