@@ -35,7 +35,6 @@ from omapush.store import client, finish, outbox
 RESULTS = "results"
 _MOST_RESULTS = 256
 _REST_S = 0.25
-_LONGEST_RETRY_AFTER_S = 86_400
 _TAKEN = 200
 "The answer of a device that has the push: nothing else about it has to be looked at."
 
@@ -148,12 +147,12 @@ class ResultCompleter:
             answered.sip_code,
             answered.at_ms,
             local=answered.local,
-            retry_after_s=_seconds(answered.retry_after),
+            retry_after_s=answered.retry_after_s,
         )
         if answered.sip_code == _TAKEN and sent.notify is None and not sent.fetch:
             batch.ended.append(self._ended(sent, answered, outcome.DELIVERED))
             return
-        if answered.sip_code in LEARNING_CODES and not answered.local:
+        if answered.sip_code in LEARNING_CODES and not answered.local and not answered.is_for_a_time:
             batch.refusals.append(learning.Refused(sent.ticket, answered, sent.way))
         if sent.notify is not None:
             batch.notifies.append(in_subscriptions.AnsweredNotify(sent, sent.notify, answered))
@@ -182,7 +181,7 @@ class ResultCompleter:
             answered.sip_code,
             answered.reason,
             answered.local,
-            _seconds(answered.retry_after),
+            answered.retry_after_s,
             answered.warning,
         )
         return outcome.judge(
@@ -220,11 +219,3 @@ class ResultCompleter:
             said,
             str(carried),
         )
-
-
-def _seconds(retry_after: str) -> int | None:
-    """Read Retry-After (RFC 3261 20.33); its comment and parameters do not matter here."""
-    if not retry_after:
-        return None
-    digits = retry_after.split(";")[0].split("(")[0].strip()
-    return min(int(digits), _LONGEST_RETRY_AFTER_S) if digits.isascii() and digits.isdigit() else None

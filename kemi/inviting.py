@@ -87,6 +87,8 @@ class Inviter:
 
     def _is_refused(self, one: Taken, ending: Ending) -> bool:
         """Whether the device refuses sessions, or this file in one, and there is another way."""
+        if ending.by == "sip" and outcome.is_for_a_time(ending.code, ending.retry_after_s or None):
+            return False
         is_refused = refused_method.is_refused(ending.code, in_session=ending.by == "msrp")
         rules = self._settings.rules(one.delivery.application)
         return is_refused and not ending.local and has_another(one.delivery, "INVITE", rules)

@@ -22,7 +22,9 @@ class WayRefused(NamedTuple):
 
 def is_way_refused(sent: Sent, answered: Answered) -> bool:
     """Tell whether the answer refuses the way, and there is another one."""
-    return sent.another and not answered.local and is_refused(answered.sip_code)
+    if answered.local or answered.is_for_a_time:
+        return False
+    return sent.another and is_refused(answered.sip_code)
 
 
 def note(db: Store, refused: Sequence[WayRefused]) -> None:

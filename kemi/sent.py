@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from omapush.push.outcome import is_for_a_time
 from omapush.push.values import TARGET_LENGTH, Method
 
 LONGEST_WORD: Final = 1_000
@@ -24,6 +25,7 @@ _NUMBERS: Final = struct.Struct(">BHQBHQB")
 _MOST_ATTEMPTS: Final = 255
 "A push that waits for its user may be tried more often; no plan counts so far."
 _IN_SUBSCRIPTION: Final = struct.Struct(">8sI")
+_LONGEST_RETRY_AFTER_S: Final = 86_400
 _UNCONFIRMED: Final = 1
 _OTHERS: Final = 2
 _FETCH: Final = 4
@@ -127,6 +129,19 @@ class Answered(Struct, frozen=True, gc=False):
     accept: str = ""
     "What a refusal says it would take instead."
     accept_encoding: str = ""
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """Seconds of Retry-After (RFC 3261 20.33); its comment and parameters do not matter here."""
+        if not self.retry_after:
+            return None
+        digits = self.retry_after.split(";")[0].split("(")[0].strip()
+        return min(int(digits), _LONGEST_RETRY_AFTER_S) if digits.isascii() and digits.isdigit() else None
+
+    @property
+    def is_for_a_time(self) -> bool:
+        """It is too large now, and will not be later: nothing to be learnt, no reason for another method."""
+        return is_for_a_time(self.sip_code, self.retry_after_s)
 
     def pack(self) -> str:
         """Return it as text; peers' words cannot break the format."""

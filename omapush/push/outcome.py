@@ -80,6 +80,7 @@ _TOO_LARGE = Row("undeliverable", "5029", "no", "too large for the device or a h
 _NOT_POSSIBLE = Row("undeliverable", "3007", "no", "the delivery method is not possible there")
 _OVERLOADED = Row("undeliverable", "4001", "overload", "the core or the device is overloaded or away")
 _UNSENT = Row("undeliverable", "4001", "path", "the next hop cannot be reached")
+_FULL = Row("undeliverable", "5029", "overload", "too large for the device or a hop at this time")
 _FORBIDDEN = Row("aborted", "5027", "no", "refused, cause not told")
 _CHALLENGED = Row("undeliverable", "3000", "no", "the core asks us for credentials")
 _LOOPED = Row("undeliverable", "4000", "failed", "the core leads it in a circle")
@@ -124,12 +125,13 @@ TABLE: Final[dict[int, Row]] = {
     513: _TOO_LARGE,
     600: Row("undeliverable", "5028", "busy", "busy everywhere"),
     603: _NO_CAUSE,
-    604: _NOT_FOUND,
+    604: _FORBIDDEN,
     606: _WRONG_TYPE,
 }
 """
 SIP status code -> row. A code that is not here counts as the x00 of its class (RFC 3261 8.1.3.2).
 
+604 is in one row with 403 in the draft's Appendix Q, which wins over what PAP might say of it.
 A 487 is somebody else's, such as of a proxy whose timer C has run out: what we cancel never comes to this.
 """
 
@@ -160,16 +162,24 @@ def row_of(reply: Reply) -> Row:
     """
     Return the row for a reply.
 
-    500 with Retry-After means short of resources (Appendix Q row 5), a 503 of our own that nothing left.
+    500 with Retry-After means short of resources (Appendix Q row 5), 413 with it that this will pass, a 503
+    of our own that nothing left.
     """
     if reply.transfer:
         return TRANSFERS.get(reply.sip_code, _BROKEN_OFF)
     if reply.sip_code == 500 and reply.retry_after_s is not None:
         return _SHORT_OF_RESOURCES
+    if is_for_a_time(reply.sip_code, reply.retry_after_s):
+        return _FULL
     if reply.sip_code == 503 and reply.local:
         return _UNSENT
     row = TABLE.get(reply.sip_code)
     return row if row is not None else _CLASSES.get(reply.sip_code // 100, _CLASSES[5])
+
+
+def is_for_a_time(sip_code: int, retry_after_s: int | None) -> bool:
+    """Tell whether too large is so for a time only, so that the same is sent again (RFC 3261 21.4.11)."""
+    return sip_code == 413 and retry_after_s is not None
 
 
 def is_path_failure(sip_code: int) -> bool:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from omapush import log
 from omapush.protocol import content_coding, external_body
 from omapush.protocol.feature_tags import PUSH_TAG
 from omapush.protocol.sip_uri import SipUri, loose
@@ -30,6 +31,18 @@ Tell = Callable[[str, Mapping[str, object]], None]
 
 def _nobody(_event: str, _fields: Mapping[str, object]) -> None:
     return
+
+
+def not_failing(listener: Tell) -> Tell:
+    """Return a listener whose exceptions are logged: what it is told of goes on, whatever it makes of it."""
+
+    def tell(event: str, fields: Mapping[str, object]) -> None:
+        try:
+            listener(event, fields)
+        except Exception:  # noqa: BLE001 - the program's own, and no reason to lose the registration
+            log.get().exception("listener_failed", told=event)
+
+    return tell
 
 
 class Agent:

@@ -136,7 +136,7 @@ class Files:
             folder = self._settings.folder
             if folder is None:
                 folder = self._temporary = Path(tempfile.mkdtemp(prefix="omapush-receiver-"))
-            self._shelf = Shelf(folder, most_partial=self._settings.partial_files)
+            self._shelf = Shelf(Path(folder), most_partial=self._settings.partial_files)
         return self._shelf
 
     def play(self) -> Play:

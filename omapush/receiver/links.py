@@ -178,7 +178,7 @@ class Links:
 
     def _folder(self) -> Path:
         if self._settings.folder is not None:
-            return self._settings.folder
+            return Path(self._settings.folder)
         if self._temporary is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="omapush-links-"))
         return self._temporary

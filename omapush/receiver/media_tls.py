@@ -48,7 +48,7 @@ class MediaTls:
         return context
 
 
-def _server(certificate: Path) -> ssl.SSLContext:
+def _server(certificate: Path | str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate)

@@ -44,7 +44,7 @@ class FileMemory:
     process at a time can use a file; several receivers of that process may share it.
     """
 
-    def __init__(self, path: Path, *, most: int = 10_000, sync: bool = True) -> None:
+    def __init__(self, path: Path | str, *, most: int = 10_000, sync: bool = True) -> None:
         """
         `sync`: `add` returns when the disk has it, which also outlasts a power cut.
 
@@ -53,13 +53,13 @@ class FileMemory:
         """
         if most < 1:
             raise BadConfiguration("most", f"at least one name is needed, not {most}")
-        self.path = path
+        self.path = Path(path)
         self._most = most
         self._sync = sync
         self._busy = threading.Lock()
         self._names: dict[str, None] = {}
         try:
-            self._file = _opened(path)
+            self._file = _opened(self.path)
             self._load()
         except OSError as error:
             raise BadConfiguration("memory", f"{path}: {error.strerror}") from None

@@ -13,7 +13,7 @@ from omapush.errors import BadConfiguration, MalformedSip, PushError
 from omapush.protocol.feature_sets import FeatureSet
 from omapush.protocol.name_addr import parse_one
 from omapush.protocol.sip_core import Core
-from omapush.receiver.agent import Agent, Tell
+from omapush.receiver.agent import Agent, Tell, not_failing
 from omapush.receiver.delivery import Delivery, respond
 from omapush.receiver.device_policy import DevicePolicy
 from omapush.receiver.endpoint import Endpoint, Request
@@ -50,7 +50,7 @@ class Receiver:
         **settings: Any,
     ) -> None:
         """
-        `settings` are the fields of `Settings`; `on_event` is told of what happens, by name and fields.
+        `settings` are the fields of `Settings`; `on_event(name, fields)` is told of what happens.
 
         Raises:
             MalformedSip, BadConfiguration: a value that cannot work.
@@ -68,7 +68,7 @@ class Receiver:
         }
         self.agent = Agent(self.settings, self.endpoint, tuple(self.applications))
         if on_event is not None:
-            self.agent.tell = on_event
+            self.agent.tell = not_failing(on_event)
         self.delivery = Delivery(self.agent, self.applications)
         self._registration = Registration(self.agent, self._on_registered, self._on_lost)
         self._publication = Publication(self.agent, self._accept_by_application())

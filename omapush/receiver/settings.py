@@ -135,14 +135,14 @@ class Sessions:
     "Client side, for `msrps` where we connect; None: the system's trust store."
     tls_server: ssl.SSLContext | None = None
     "With a certificate: `msrps` is taken by listening. Without one it is only taken by connecting."
-    certificate: Path | None = None
+    certificate: Path | str | None = None
     """
     PEM file with our certificate and its key, which answers name by its fingerprint: it may sign itself
     (RFC 4975 14.4). Shown to senders, whoever connects; in the place of `tls_server`.
     """
     connect: bool = False
     "Connect to the sender where it leaves that open, as a device behind a NAT has to."
-    folder: Path | None = None
+    folder: Path | str | None = None
     "Where files are kept; None: in a temporary folder that goes when the device stops."
     in_memory_bytes: int = 65_536
     "Content up to so many octets is handed over as bytes, larger content as a path."
@@ -174,7 +174,7 @@ class Links:
     "Largest content; a larger one is refused with 413, or given up when its size was not told."
     in_memory_bytes: int = 65_536
     "Content up to so many octets is handed over as bytes, larger content as a path."
-    folder: Path | None = None
+    folder: Path | str | None = None
     "Where files are kept; None: in a temporary folder that goes when the device stops."
     at_once: int = 4
     "Contents fetched at a time."

@@ -8,10 +8,13 @@ from itertools import count
 
 import pytest
 
+from omapush.push.values import Method
+from omapush.store import capabilities
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import OK, Policy, Says, SipPeer
 from tests.harness.stack import PARTS, Settings, Stack
 from tests.harness.subscriber import Subscriber, wants
+from tests.harness.wait import wait_until
 from tests.wire.test_links import get, submit, url_of
 
 SETTINGS: Settings = {
@@ -85,6 +88,23 @@ def test_a_message_that_is_refused_is_followed_by_a_link_and_the_next_push_is_on
     assert stack.result(later).state == "delivered"
     assert ways(core, aor) == ["MESSAGE", "link", "link"]
     assert "as told by answer" in told(stack, later)
+
+
+@pytest.mark.req("PROP-CAP-5")
+@pytest.mark.parametrize("by", ["MESSAGE", "INVITE"])
+def test_what_is_too_large_for_a_time_is_sent_again_and_not_learnt(
+    stack: Stack, core: SipPeer, aor: str, by: Method
+) -> None:
+    """RFC 3261 21.4.11: 413 with Retry-After."""
+    core.policy = lambda _: Says(413, "Full", {"Retry-After": "1"})
+    content = b"hello" if by == "MESSAGE" else LARGE
+    ref = submit(stack, aor, content, application="all.ua")
+
+    wait_until(lambda: len(ways(core, aor)) >= 2, 10, "the second try")
+    assert ways(core, aor)[:2] == [by, by]
+    wait_until(lambda: "try 2" in told(stack, ref), 10, "the second try in the event log")
+    assert "the next method is tried" not in told(stack, ref)
+    assert capabilities.read(stack.store, aor) is None
 
 
 @pytest.mark.parametrize("code", NO_MESSAGE)

@@ -60,7 +60,8 @@ def verdict(
         (503, "undeliverable", "4001", 4),
         (603, "aborted", "5026", 2),
         (403, "aborted", "5027", 1),
-        (604, "undeliverable", "2003", 1),
+        (604, "aborted", "5027", 1),
+        (413, "undeliverable", "5029", 1),
         (408, "timeout", "5028", 4),
         (415, "aborted", "5030", 1),
         (481, "undeliverable", "5027", 1),
@@ -79,6 +80,14 @@ def test_each_row_of_appendix_q_has_its_state_code_and_number_of_tries(
 def test_a_500_with_retry_after_is_short_of_resources() -> None:
     assert verdict(500, attempt=4, retry_after_s=1).code == "5029"
     assert verdict(500, attempt=4).code == "5026"
+
+
+def test_a_413_with_retry_after_is_for_a_time() -> None:
+    """RFC 3261 21.4.11."""
+    first = verdict(413, retry_after_s=30)
+
+    assert (first.retry_at_ms, first.state) == (NOW + 30_000, "pending")
+    assert in_short(verdict(413, attempt=4, retry_after_s=30)) == (None, "undeliverable", "5029")
 
 
 def test_a_202_is_enough_only_when_no_confirmation_was_asked() -> None:
