@@ -123,11 +123,13 @@ def kamailio_environment(config: Config) -> dict[str, str]:
     Return the environment in which Kamailio's embedded interpreter finds our code and its libraries.
 
     Kamailio's Python sees neither a virtual environment nor the repository by itself, and it reads the
-    configuration again.
+    configuration again. It would look for its own standard library beside the first `python3` of PATH, which
+    may be another build of the same version: Kamailio did not start then.
     """
     path = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
     return {
         **os.environ,
+        "PYTHONHOME": sys.base_prefix,
         "PYTHONPATH": path,
         "OMAPUSH_CONFIG": str(Path(config.path).resolve()) if Path(config.path).exists() else "",
     }

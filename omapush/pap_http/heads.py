@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_BELOW: Final = (b"/v1/", b"/schema", b"/metrics", b"/device-documents/")
-"Where routes know GET alone. Other paths answer HEAD by themselves, or stream what has no end."
+_BELOW: Final = (b"/v1/", b"/schema", b"/metrics", b"/device-documents/", b"/console")
+"Where routes know GET alone. Other paths answer HEAD by themselves."
+_ENDLESS: Final = b"/console/events"
+"What is streamed has no end, and so no answer to HEAD."
 _ALLOW: Final = b"allow"
 
 
 def may_be_asked(raw_path: bytes) -> bool:
     """Tell whether a path, as it was sent, is one of those whose routes know GET alone."""
-    return raw_path.startswith(_BELOW)
+    return raw_path.startswith(_BELOW) and not raw_path.startswith(_ENDLESS)
 
 
 async def tell_of_all(send: Any) -> None:

@@ -33,6 +33,9 @@ _PROLOG_BYTES: Final = 4_096
 "Of a body, in which a DOCTYPE is looked for."
 _USUAL_VERSION: Final = "2.1"
 "That of an answer to a document that names none."
+_NO_REQUEST: Final = (
+    "a gateway is asked by push-message, cancel-message, statusquery-message or ccq-message, by nothing else"
+)
 _LONG_ANSWER: Final = 500
 "Addresses from which on a document counts as long to write."
 
@@ -88,9 +91,8 @@ class PapService:
                 response = await asyncio.to_thread(self._known.cancel, account, cancel)
             case pap.CcqMessage() as ccq:
                 return await self._query(account, ccq, document.version)
-            case other:
-                problem = MalformedPap(type(other).__name__, "is no request to a gateway")
-                return _bad_message(problem, document.version)
+            case _:
+                return _bad_message(MalformedPap("pap", _NO_REQUEST), document.version)
         body = await self._written(response, document.version)
         operation = type(document.operation).__name__
         return PapAnswer(body, operation, _code(response), push_id=getattr(document.operation, "push_id", ""))

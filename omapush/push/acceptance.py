@@ -27,6 +27,8 @@ PUSH_VERSION: Final = 1
 LONGEST_PUSH_ID: Final = 256
 LONGEST_REPLACE_KEY: Final = 64
 LIST_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_LONGEST_TYPES: Final = 200
+"Characters of an application's content types that a refusal names."
 _LONGEST_HEADER: Final = 256
 _MOST_HEADERS: Final = 64
 _LONGEST_HEADERS: Final = 8_192
@@ -278,7 +280,9 @@ def _check_content(offer: Offer, rules: ContentRules) -> None:
     if _is_unfit(offer.content_type):
         raise NotTaken("2000", "content_type", "too long, or has control characters")
     if rules.content_types and not matches(essence, rules.content_types):
-        raise NotPossible("2006", "content_type", f"content type {essence} is not taken by this application")
+        taken = shortened(", ".join(rules.content_types), _LONGEST_TYPES)
+        said = f"{essence} is not taken by {shortened(offer.application)}, which takes {taken}"
+        raise NotPossible("2006", "content_type", said)
     if len(offer.content) > rules.max_bytes:
         raise ContentTooLarge(
             f"content has {len(offer.content)} bytes, the application's limit is {rules.max_bytes}"

@@ -50,7 +50,7 @@ def test_options_tells_the_methods_of_a_path(path: str, known: bool) -> None:
     assert "OPTIONS" in answer.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/v1/unknown", "/schema", "/v1/pushes?state=wrong"])
+@pytest.mark.parametrize("path", ["/v1/unknown", "/schema", "/v1/pushes?state=wrong", "/console/log-in"])
 def test_head_is_answered_as_get_without_the_content(path: str) -> None:
     """RFC 9110 9.3.2: whoever checks that a push is there need not read it."""
     got, headed = asked("GET", path), asked("HEAD", path)

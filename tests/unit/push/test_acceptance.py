@@ -150,6 +150,8 @@ def test_content_is_checked_against_its_application() -> None:
     accepted(rules=narrow)
     accepted(content_type="IMAGE/PNG", rules=narrow)
     assert refused(content_type="audio/basic", rules=narrow) == ("2006", "content_type")
+    with pytest.raises(NotTaken, match=r"audio/basic is not taken by .*, which takes text/plain, image/\*"):
+        accepted(content_type="audio/basic", rules=narrow)
     assert refused(content=b"hello!", rules=narrow) == ("2001", "content")
 
 

@@ -314,7 +314,7 @@ def test_who_waits_for_approval_is_told_so_and_gets_nothing() -> None:
     assert kept.state == "pending"
 
 
-@pytest.mark.req("PSA-NOT-3", "PSA-NOT-5")
+@pytest.mark.req("PSA-NOT-3", "PSA-NOT-5", "PROP-X-5")
 def test_content_goes_in_the_dialog_with_its_number_and_charging_vector() -> None:
     sub = begun(CONTENT._replace(charging_vector='icid-value="ic 1";orig-ioi="Type 3other.example"'))
 
