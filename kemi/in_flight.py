@@ -22,6 +22,8 @@ import KSR
 from omapush import clock
 
 _TABLE: Final = "window"
+_RATED_S: Final = 0.5
+"How long it is counted how many end."
 _SLOT_MS: Final = 500
 "What was sent in this slot of time or the one before is young: for half a second to a second."
 _SLOTS: Final = 4
@@ -113,6 +115,9 @@ class Count:
         self._answered_at = -math.inf
         self._asked_at = 0.0
         "When the first was sent after the last answer; 0: none was."
+        self._rated_at, self._rated = now, self._ended
+        self.ended_per_s = math.inf
+        "How many ended each second of late; infinite before that can be told."
         self._slot = self._slot_before = _Slot(name, _slot_of(clock.now_ms()))
         self.resize(size, longest_s, allowance)
 
@@ -138,6 +143,9 @@ class Count:
             self._ended, self._moved_at = ended, now
         elif now - self._moved_at > self._longest_s:
             self._sent, self._moved_at = ended, now
+        if now - self._rated_at >= _RATED_S:
+            self.ended_per_s = (ended - self._rated) / (now - self._rated_at)
+            self._rated_at, self._rated = now, ended
         answered = ended - _read(_lost_name(self._name))
         if answered > self._answered:
             self._answered, self._answered_at, self._asked_at = answered, now, 0.0

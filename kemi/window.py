@@ -13,17 +13,16 @@ from functools import lru_cache
 from hashlib import blake2s
 
 import in_flight
+from coming_back import ComingBack
 from in_flight import Count
 
 from omapush.protocol.sip_uri import host_and_port
 
-_BUSY_WAIT_MS = 100
-"Wait for a hop that is full but answers."
-_SILENT_WAIT_MS = 5_000
-"Wait for a hop that is full and silent: its transactions end only after half a minute."
 _TRY_OTHERS_S = 0.05
 _OTHERS = 16
-"Deliveries taken while the only hop in use is full."
+"Deliveries taken while the only hop in use is full, and takes as many as make looking further a waste."
+_FAST_PER_S = 500
+"A hop that ends so many requests of this sender a second."
 
 
 @lru_cache(maxsize=1024)
@@ -48,6 +47,7 @@ class Window:
         self._allowance = allowance
         self._all = Count(f"{sender}", size, longest_s, allowance)
         self._hops: dict[str, Count] = {}
+        self._coming_back = ComingBack()
         self._tried_others_at = 0.0
 
     def resize(self, size: int, hop_size: int, longest_s: float, allowance: int) -> None:
@@ -62,19 +62,26 @@ class Window:
         Return how many deliveries are worth taking.
 
         Most cores have one S-CSCF: what is taken beyond its room would only be put off again. So while one
-        hop alone is in use, its room counts; when it has none, a few are still tried now and then, for they
-        may be for another.
+        hop alone is in use, its room counts. When it has none, what is behind may still be for another: a few
+        are tried now and then, and all there are while the hop takes little or nothing. What is for the hop
+        is then put off, and how often that happens is bounded (`wait_ms`).
         """
         self._all.look(now)
         for hop in [hop for hop, count in self._hops.items() if self._is_idle(count, now)]:
             del self._hops[hop]
+            self._coming_back.forget(hop)
         if len(self._hops) > 1:
             return self._all.free
-        room = next((count.free for count in self._hops.values()), self._hop_size)
-        if room <= 0 and now - self._tried_others_at > _TRY_OTHERS_S:
+        count = next(iter(self._hops.values()), None)
+        room = self._hop_size if count is None else count.free
+        if room > 0:
+            return min(self._all.free, room)
+        if count is not None and count.ended_per_s < _FAST_PER_S:
+            return self._all.free
+        if now - self._tried_others_at > _TRY_OTHERS_S:
             self._tried_others_at = now
             return min(self._all.free, _OTHERS)
-        return min(self._all.free, max(room, 0))
+        return 0
 
     @staticmethod
     def _is_idle(count: Count, now: float) -> bool:
@@ -95,7 +102,7 @@ class Window:
         count = self._hops.get(hop)
         if count is None or count.has_room(size):
             return 0
-        return _BUSY_WAIT_MS if count.is_moving(now) else _SILENT_WAIT_MS
+        return self._coming_back.wait_ms(hop, now * 1000, count.ended_per_s, is_moving=count.is_moving(now))
 
     def sent(self, hop: str, number: int = 1) -> None:
         """Note that a request is sent; -1: it could not be."""

@@ -24,11 +24,11 @@ def window(monkeypatch: pytest.MonkeyPatch, ended: dict[str, int]) -> Iterator[M
     fake.htable.sht_get.side_effect = lambda _, name: ended.get(name)
     fake.htable.sht_seti.side_effect = lambda _, name, number: ended.update({name: number})
     monkeypatch.setitem(sys.modules, "KSR", fake)
-    for name in ("window", "in_flight"):
+    for name in ("window", "in_flight", "coming_back"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield importlib.import_module("window")
-    for name in ("window", "in_flight"):
-        sys.modules.pop(name)
+    for name in ("window", "in_flight", "coming_back"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,22 @@ def test_a_silent_hop_keeps_to_its_window_while_another_has_room_for_its_silent_
     assert not both.has_room("dead")
     assert both.has_room("live")
     assert both.in_flight == 35
+
+
+@pytest.mark.parametrize(("taken", "is_enough"), [(0, False), (20, False), (2_000, True)])
+def test_behind_a_full_hop_that_takes_little_all_is_tried_for_it_may_be_for_another(
+    window: ModuleType, monkeypatch: pytest.MonkeyPatch, taken: int, is_enough: bool
+) -> None:
+    at = [1_000.0]
+    monkeypatch.setattr("omapush.clock.monotonic", lambda: at[0])
+    monkeypatch.setattr("omapush.clock.now_ms", lambda: int(at[0] * 1000))
+    alone = window.Window(0, 100, 50, 40.0, 0)
+    alone.sent("full", 50)
+    assert alone.free(at[0]) == 16, "nothing is known about the hop, so a few are tried"
+    assert alone.free(at[0]) == 0
+
+    window.add_ended({(0, "full", window.in_flight.LATE): taken})
+    alone.sent("full", taken)
+    at[0] += 1.0
+    assert alone.free(at[0]) == (16 if is_enough else 50)
+    assert alone.free(at[0]) == (0 if is_enough else 50)

@@ -12,6 +12,7 @@ from tests.harness.wait import wait_until
 from tests.wire.requests import register
 
 WINDOW = 10
+MANY = 4_000
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,23 @@ def test_a_silent_next_hop_leaves_room_for_the_others(make_stack: MakeStack) -> 
         assert {result.state for result in stack.finished(stuck, deadline_s=30).results} == {"delivered"}
         assert {result.attempts for result in stack.known(stuck).results} == {1}
         assert len(silent.requests) == len(silent_users)
+
+
+def test_thousands_that_wait_for_a_silent_next_hop_do_not_stand_before_the_others(
+    make_stack: MakeStack,
+) -> None:
+    """They came back faster than a few now and then could be looked at, and nobody else had a turn."""
+    aor = "sip:behind-many@home1.example"
+    sizes = {"senders": 1, "window": 2 * WINDOW, "window_per_hop": WINDOW}
+    stack = make_stack({"sip": sizes}, ("redis", "sip"))
+    with SipPeer(stack.core_port, policy=lambda _: None), SipPeer() as other:
+        assert other.ask(register(aor, other), stack.sip).status == 200
+        for part in range(0, MANY, 1_000):
+            stack.submit([f"sip:many{i}@home1.example" for i in range(part, part + 1_000)])
+
+        def all_wait() -> bool:
+            depth = outbox.depth(stack.store)
+            return depth.ready == 0 and depth.later >= MANY - WINDOW
+
+        wait_until(all_wait, 30, lambda: f"nothing that is ready: {outbox.depth(stack.store)}")
+        assert stack.result(stack.submit(aor)).state == "delivered"
