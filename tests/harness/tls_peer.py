@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.fakes.sip_text import SipText, reply
 from tests.harness.authority import Issued
+from tests.harness.sip_stream import SipStream
 from tests.harness.wait import wait_until
 
 Address = tuple[str, int]
@@ -34,37 +35,11 @@ def ask(raw: bytes, to: Address, context: ssl.SSLContext) -> SipText:
         context.wrap_socket(plain) as secured,
     ):
         secured.sendall(raw)
-        reader = _Reader(secured)
+        reader = SipStream(secured)
         while (answer := reader.next()) is not None:
             if answer.status >= 200:
                 return answer
         raise ConnectionResetError("closed without a final answer")
-
-
-class _Reader:
-    """Messages of a stream, by their Content-Length."""
-
-    def __init__(self, stream: ssl.SSLSocket) -> None:
-        self._stream = stream
-        self._rest = b""
-
-    def next(self) -> SipText | None:
-        """The next message; None at the end of the stream."""
-        while (end := self._rest.find(b"\r\n\r\n")) < 0:
-            if not self._more():
-                return None
-        length = int(SipText.parse(self._rest[: end + 4]).header("Content-Length") or 0)
-        while len(self._rest) < end + 4 + length:
-            if not self._more():
-                return None
-        message = SipText.parse(self._rest[: end + 4 + length])
-        self._rest = self._rest[end + 4 + length :].lstrip(b"\r\n")
-        return message
-
-    def _more(self) -> bool:
-        data = self._stream.recv(65_536)
-        self._rest += data
-        return bool(data)
 
 
 class TlsPeer:
@@ -82,6 +57,9 @@ class TlsPeer:
         "Common name of the other side's certificate, and what it sent."
         self.refused: list[str] = []
         "Handshakes that failed, and why."
+        self.greets = threading.Event()
+        "Unset: connections are accepted, and wait for their handshake."
+        self.greets.set()
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
@@ -116,6 +94,7 @@ class TlsPeer:
 
     def _serve(self, plain: socket.socket) -> None:
         plain.settimeout(_TIMEOUT_S)
+        self.greets.wait(_TIMEOUT_S)
         try:
             with self._context.wrap_socket(plain, server_side=True) as secured:
                 secured.settimeout(0.2)
@@ -124,7 +103,7 @@ class TlsPeer:
             self.refused.append(str(error))
 
     def _answer(self, secured: ssl.SSLSocket) -> None:
-        reader = _Reader(secured)
+        reader = SipStream(secured)
         certificate = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
         (common_name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         name = str(common_name.value)
