@@ -235,17 +235,36 @@ def test_a_node_is_drained_and_serves_again(page: Page, console: Console, front:
     expect(page.locator("header .chip")).to_have_text("serving")
 
 
+LANES_CUT = """
+() => [...document.querySelectorAll(".ladder .lanes text")].filter(name => {
+  const own = name.getBoundingClientRect(), all = name.ownerSVGElement.getBoundingClientRect()
+  return own.left < all.left - 1 || own.right > all.right + 1
+}).map(name => name.textContent)
+"""
+"Names above a ladder that do not fit into the picture, which a phone cuts at its edge."
+
+
+def test_the_names_above_a_ladder_fit_on_a_phone(new_page: Any, console: Console, front: Stack) -> None:
+    page = new_page(**PHONE)
+    enter(page, console, "vera")
+    page.goto(f"/console/push?ref={front.submit('sip:frank@home1.example', app='held.ua')}")
+    expect(page.locator(".ladder .lanes")).to_be_visible()
+
+    assert page.evaluate(LANES_CUT) == []
+
+
 @pytest.mark.parametrize(
     ("name", "options", "sections"),
     [
         ("dark", {"color_scheme": "dark"}, ("/",)),
         ("phone", PHONE, ("/pushes",)),
+        pytest.param("day", {}, SECTIONS, marks=pytest.mark.long),
         pytest.param("dark", {"color_scheme": "dark"}, SECTIONS, marks=pytest.mark.long),
         pytest.param("phone", PHONE, SECTIONS, marks=pytest.mark.long),
     ],
-    ids=["dark", "phone", "all dark", "all on a phone"],
+    ids=["dark", "phone", "all by day", "all dark", "all on a phone"],
 )
-def test_every_page_is_made_for_the_night_and_for_a_phone(
+def test_every_page_is_made_for_the_day_the_night_and_a_phone(
     new_page: Any,
     console: Console,
     front: Stack,
