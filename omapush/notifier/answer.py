@@ -27,6 +27,11 @@ class Answer(NamedTuple):
     "False: it did not answer, or said that it has too much to do."
 
 
+def is_well(status: int) -> bool:
+    """Tell whether a host that answers so is not overloaded, as far as its status says."""
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS
+
+
 def read(status: int, content_type: str, body: bytes, after_s: int = 0) -> Answer:
     """
     Return what an HTTP answer means.
@@ -36,8 +41,7 @@ def read(status: int, content_type: str, body: bytes, after_s: int = 0) -> Answe
     what its Retry-After says.
     """
     if not 200 <= status < 300:
-        is_well = status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS
-        return Answer(f"HTTP {status}", after_s=after_s, is_well=is_well)
+        return Answer(f"HTTP {status}", after_s=after_s, is_well=is_well(status))
     if not body or "xml" not in content_type.lower():
         return Answer("")
     if len(body) > LARGEST:

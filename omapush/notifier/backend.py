@@ -20,8 +20,9 @@ import httpx
 from omapush import clock, log
 from omapush.config import Config, Hosted
 from omapush.errors import PushError
+from omapush.notifier import answer
 from omapush.notifier.calls import Call
-from omapush.notifier.slots import Slots, host_of
+from omapush.notifier.slots import Slots, Turn, host_of
 from omapush.protocol import retry_after
 from omapush.protocol.trace_context import TraceContext
 from omapush.push import backend_answer, spans
@@ -121,21 +122,23 @@ class Backends:
     ) -> None:
         """Tell one push, unless no slot was free in time: the lease must outlast the exchange."""
         try:
-            async with self._slots.exchange(host):
+            async with self._slots.exchange(host) as turn:
                 if not stop.is_set() and clock.now_ms() - borrowed_ms <= terms.timeout_s * 1000:
-                    await self._tell(due, terms)
+                    await self._tell(due, terms, turn)
         finally:
             self._slots.let_go(host)
             self._held[due.push.application] -= 1
 
-    async def _tell(self, due: Due, terms: Hosted) -> None:
+    async def _tell(self, due: Due, terms: Hosted, turn: Turn) -> None:
         push = due.push
         tries = due.state.tries + 1
         if 0 < push.valid_until_ms <= clock.now_ms():
             verdict = Verdict("refused", 480, "expired before the back end took it")
         else:
             call = self._call(push, tries)
-            verdict = await self._exchange(push, terms, tries, call)
+            began = clock.monotonic()
+            verdict = await self._exchange(push, terms, tries, call, turn)
+            turn.took_s = clock.monotonic() - began
             call.ended("" if verdict.kind == "taken" else verdict.text)
         now_ms = clock.now_ms()
         retry = terms.retry
@@ -164,8 +167,11 @@ class Backends:
         about: spans.Attributes = {"omapush.hosted.id": push.id, "omapush.application": push.application}
         return Call(self._export, context, "push to back end", {**about, "omapush.attempts": attempt})
 
-    async def _exchange(self, push: HostedPush, terms: Hosted, attempt: int, call: Call) -> Verdict:
+    async def _exchange(
+        self, push: HostedPush, terms: Hosted, attempt: int, call: Call, turn: Turn
+    ) -> Verdict:
         """Return what the back end says; whatever goes wrong means that it did not take the push."""
+        turn.is_answered = False
         try:
             async with (
                 asyncio.timeout(terms.timeout_s),
@@ -176,6 +182,7 @@ class Backends:
                     headers=headers_of(push, attempt, call.headers),
                 ) as response,
             ):
+                turn.is_answered = answer.is_well(response.status_code)
                 asked = response.headers.get("retry-after", "")
                 after_s = retry_after.delay_s(asked, clock.now_ms() / 1000)
                 return backend_answer.judge(response.status_code, after_s)
