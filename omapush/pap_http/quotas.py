@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from omapush import clock, log
@@ -20,6 +20,11 @@ from omapush.store.pushes import Submission
 
 _CATCH_UP_EVERY_S: Final = 0.05
 "Who is at its limit of outstanding deliveries may be out of date: looked at no more often than that."
+_MOST: Final = 256
+"Submissions that are asked about in one trip."
+
+_Waiting = tuple[Admission, asyncio.Future[Reached | None]]
+"What is asked about, and what the answer is put into."
 
 
 class Quotas:
@@ -30,6 +35,8 @@ class Quotas:
         self._metrics = metrics
         self._limits = limits.limits_of(config)
         self._caught_up_at = 0.0
+        self._waiting: list[_Waiting] = []
+        self._running: asyncio.Task[None] | None = None
 
     def take(self, config: Config) -> None:
         """Ask about the limits of another configuration; what was counted stays."""
@@ -51,21 +58,41 @@ class Quotas:
         if deliveries == 0:
             return None
         wanted = Admission(initiator, own, deliveries, outstanding)
-        reached = await asyncio.to_thread(self._admit, wanted)
+        reached = await self._asked(wanted)
         if reached is not None:
             self._metrics.limited.labels(initiator, reached.limit).inc()
             raise refusal(reached, deliveries, own)
         return wanted
 
-    def _admit(self, wanted: Admission) -> Reached | None:
-        reached = limits.admit(self._store, wanted)
-        if reached is None or reached.limit != "outstanding":
-            return reached
-        if clock.monotonic() - self._caught_up_at < _CATCH_UP_EVERY_S:
-            return reached
+    async def _asked(self, wanted: Admission) -> Reached | None:
+        """Ask Redis: those that come while one trip is under way share the next."""
+        answer: asyncio.Future[Reached | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((wanted, answer))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._work())
+        return await answer
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            try:
+                found = await asyncio.to_thread(self._admit, [wanted for wanted, _ in batch])
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, or would wait for ever
+                _tell([(answer, error) for _, answer in batch])
+            else:
+                _tell([(answer, reached) for (_, answer), reached in zip(batch, found, strict=True)])
+
+    def _admit(self, wanted: Sequence[Admission]) -> list[Reached | None]:
+        found = limits.admit_all(self._store, wanted)
+        late = [place for place, one in enumerate(found) if one is not None and one.limit == "outstanding"]
+        if not late or clock.monotonic() - self._caught_up_at < _CATCH_UP_EVERY_S:
+            return found
         self._caught_up_at = clock.monotonic()
-        limits.catch_up(self._store, [wanted.initiator])
-        return limits.admit(self._store, wanted)
+        limits.catch_up(self._store, list(dict.fromkeys(wanted[place].initiator for place in late)))
+        again = limits.admit_all(self._store, [wanted[place] for place in late])
+        for place, one in zip(late, again, strict=True):
+            found[place] = one
+        return found
 
     async def give_back(self, admission: Admission | None) -> None:
         """Take back what was counted of a push that certainly was not stored."""
@@ -83,3 +110,13 @@ class Quotas:
         ]
         if marked:
             limits.mark(self._store, marked)
+
+
+def _tell(answers: Iterable[tuple[asyncio.Future[Reached | None], Reached | Exception | None]]) -> None:
+    for answer, told in answers:
+        if answer.done():  # whoever waited has gone
+            continue
+        if isinstance(told, Exception):
+            answer.set_exception(told)
+        else:
+            answer.set_result(told)

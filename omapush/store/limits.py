@@ -48,22 +48,21 @@ def limits_of(config: Config) -> dict[str, InitiatorLimits]:
 
 def admit(store: Store, wanted: Admission) -> Reached | None:
     """Let a submission in; or return the limit that it would go beyond, and count nothing."""
-    limits = wanted.limits
-    answer: Any = call(
-        store,
-        Call(
-            "omapush_admit",
-            [keys.limits(wanted.initiator)],
-            [
-                wanted.deliveries,
-                wanted.outstanding,
-                limits.interval_us,
-                limits.burst,
-                limits.outstanding,
-                limits.daily,
-            ],
-        ),
-    )
+    return admit_all(store, [wanted])[0]
+
+
+def admit_all(store: Store, wanted: Iterable[Admission]) -> list[Reached | None]:
+    """Do the same for many, in their order and in one trip."""
+    return [_reached(answer) for answer in call_all(store, (_admitting(one) for one in wanted))]
+
+
+def _admitting(wanted: Admission) -> Call:
+    limits, numbers = wanted.limits, [wanted.deliveries, wanted.outstanding]
+    numbers += [limits.interval_us, limits.burst, limits.outstanding, limits.daily]
+    return Call("omapush_admit", [keys.limits(wanted.initiator)], numbers)
+
+
+def _reached(answer: Sequence[Any]) -> Reached | None:
     if not answer:
         return None
     name, wait_ms = answer
