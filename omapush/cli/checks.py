@@ -16,7 +16,6 @@ import httpx
 from omapush import clock
 from omapush.cli import api_client, launch, processes, redis_words
 from omapush.config import Config
-from omapush.errors import PushError
 from omapush.pap_http import probes
 from omapush.store import client, msrp_workers, outbox, outbox_views, pushes
 from omapush.store.client import Store, store_errors
@@ -24,12 +23,11 @@ from omapush.store.client import Store, store_errors
 State = Literal["ok", "wrong", "warning", "skipped"]
 
 OLDEST_KAMAILIO: Final = (5, 6)
-_REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "AuthenticationError", "NoPermission", "invalid username")
+_REFUSED: Final = ("NOAUTH", "WRONGPASS", "AuthenticationError", "invalid username")
 "How Redis, or its client library, says that a password or its absence is wrong."
 _LARGEST_CLOCK_OFFSET_MS: Final = 500
 _OVERDUE_MS: Final = 30_000
 "Work that the notifier does within seconds while it runs."
-_UNPACKED: Final = "a push takes 400 bytes more, and when many wait Redis a tenth more of a processor"
 _ANSWER_WITHIN_S: Final = 5.0
 _KAMCMD_WITHIN_S: Final = 10
 
@@ -178,27 +176,6 @@ def redis(config: Config, store: Store) -> Finding:
         finding = f"{config.redis.shown}: {problem}"
         return found_wrong("redis", finding, effect, redis_words.action(problem))
     return found_ok("redis", config.redis.shown)
-
-
-def redis_settings(store: Store) -> Iterator[Finding]:
-    """Check what Redis must be set to so that nothing accepted is lost, and what makes pushes cheap."""
-    wanted = (
-        ("appendonly", "yes", "what was accepted is lost when Redis restarts"),
-        ("maxmemory-policy", "noeviction", "Redis may throw away pushes and registrations when it is full"),
-        *((name, right, _UNPACKED) for name, right in launch.PACKED_HASHES.items()),
-    )
-    for name, right, effect in wanted:
-        try:
-            with store_errors(name):
-                values = {str(one.config_get(name).get(name, "")) for one in client.servers(store)}
-        except PushError as error:
-            yield skipped(name, f"Redis does not tell: {error}")
-            continue
-        found = ", ".join(sorted(values))
-        if found == right:
-            yield found_ok(name, found)
-        else:
-            yield found_wrong(name, found, effect, f"redis-cli config set {name} {right}, and in redis.conf")
 
 
 def functions(store: Store) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +17,12 @@ from omapush.cli import (
     launch,
     processes,
     redis_checks,
+    redis_words,
     terminal,
 )
 from omapush.cli.checks import Finding
 from omapush.config import Config
+from omapush.errors import PushError
 from omapush.store import client, nodes
 from omapush.store.client import Store
 
@@ -75,6 +77,8 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
     store = client.connect(config.redis)
     redis, sip, api = checks.redis(config, store), checks.sip(config), checks.api(config)
     if all(finding.state == "wrong" for finding in (redis, sip, api)):
+        if redis_words.answers(redis.cause) or not config.redis.url.startswith("unix:"):
+            yield redis
         yield _nothing_runs(launch.PACKAGED)
         yield from checks.ports(config)
         return
@@ -106,10 +110,22 @@ def _nothing_runs(is_node: bool) -> Finding:
 
 
 def _with_redis(config: Config, store: Store) -> Iterator[Finding]:
-    yield from redis_checks.itself(store)
-    yield from checks.redis_settings(store)
-    yield checks.functions(store)
-    yield checks.clocks(store)
+    """Where Redis does not let one of them look, the others do all the same."""
+    looks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "redis itself": lambda: redis_checks.itself(store),
+        "redis settings": lambda: redis_checks.settings(store),
+        "functions": lambda: [checks.functions(store)],
+        "clock": lambda: [checks.clocks(store)],
+        "processes": lambda: _of_nodes(config, store),
+    }
+    for name, look_at in looks.items():
+        try:
+            yield from look_at()
+        except PushError as error:
+            yield checks.skipped(name, f"Redis does not tell: {error}")
+
+
+def _of_nodes(config: Config, store: Store) -> Iterator[Finding]:
     signs = nodes.live(store)
     yield from core_checks.processes(config, signs)
     yield core_checks.node_clocks(signs)

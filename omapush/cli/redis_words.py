@@ -6,6 +6,12 @@ from typing import Final
 
 from omapush.cli import launch
 
+_RIGHTS: Final = "its user lacks a right: docs/security.md has the line that its ACL file needs"
+_CONNECTIONS: Final = "it has no connection left: raise maxclients; CLIENT LIST says who has them"
+_ITS_CERTIFICATE: Final = (
+    "its certificate is not trusted: renew it, or name its CA in redis.trusted_certificates"
+)
+_OUR_CERTIFICATE: Final = "it may not take our certificate: see redis.certificate, and the log of Redis"
 _ACTIONS: Final = (
     ("OutOfMemory", "it is full: raise maxmemory, or find out what waits (omapush doctor, omapush nodes)"),
     ("ReadOnly", "it is a replica: name the master in redis.url, or its Sentinels"),
@@ -14,8 +20,15 @@ _ACTIONS: Final = (
     ("MasterDown", "it is a replica without its master: bring that back"),
     ("BusyLoading", "it is reading its file: wait"),
     ("ClusterDown", "the Cluster lacks a master: bring one back for its slots"),
+    ("NoPermission", _RIGHTS),
+    ("The user executing the script", _RIGHTS),
+    ("unknown command", "a command was taken out of its configuration (rename-command): give it back"),
+    ("max number of clients", _CONNECTIONS),
+    ("CERTIFICATE_VERIFY_FAILED", _ITS_CERTIFICATE),
+    ("_ALERT_", _OUR_CERTIFICATE),
+    ("EOF occurred in violation of protocol", _OUR_CERTIFICATE),
 )
-"What Redis, or its library, says that answers and does not serve; what to do about it."
+"What Redis, or a library of ours, says of a Redis that answers and does not serve; what to do about it."
 
 
 def answers(problem: str) -> bool:

@@ -16,6 +16,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import (
     ClusterDownError,
     MasterDownError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
@@ -25,7 +26,7 @@ from redis.exceptions import (
 )
 
 from omapush.config import RedisSection
-from omapush.errors import PushError, StoreUnavailable
+from omapush.errors import PushError, StoreUnavailable, shortened
 from omapush.store.cluster import Cluster, NotKept
 from omapush.store.connecting import client_of, is_replaced
 from omapush.store.keys import Layout
@@ -42,11 +43,25 @@ _NOT_NOW = (
     "OOM",
     "READONLY",
     "TRYAGAIN",
+    "The user executing the script can't run",
     "max number of clients",
+    "unknown command",
 )
-"Beginnings of errors by which Redis says that it cannot serve now."
-_SAYS_NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
+"""
+Beginnings of errors by which Redis says that it cannot serve now, be it that an operator has to let it: a
+provider is to come again then.
+"""
+_SAYS_NOT_NOW = (
+    ReadOnlyError,
+    OutOfMemoryError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    TryAgainError,
+)
 "The same in the words of the client library, which removes these beginnings."
+_LONGEST = 200
+"Characters of what Redis says: it may repeat a whole library of functions."
 _NAME = re.compile(r"(#!lua name=|register_function\('|function_name = ')(omapush_[a-z_]+)")
 _USES = re.compile(r"^-- uses ([a-z]+\.lua)$", re.MULTILINE)
 "Line in a Lua library in whose place a shared file is inserted."
@@ -183,7 +198,7 @@ def store_errors(doing: str) -> Iterator[None]:
         raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
     except ResponseError as error:
         kind = StoreUnavailable if str(error).startswith(_NOT_NOW) else StoreRefused
-        raise kind(f"{doing}: {error}") from error
+        raise kind(f"{doing}: {shortened(str(error), _LONGEST)}") from error
     except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
 
