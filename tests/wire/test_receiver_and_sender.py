@@ -78,7 +78,7 @@ def test_a_message_arrives_as_it_was_pushed(stack: Stack, scscf: Scscf, aor: str
         assert push.sender == "sip:mmsc@home1.example"
 
 
-@pytest.mark.req("PROP-CTRL-1", "PROP-CTRL-2")
+@pytest.mark.req("PROP-CTRL-1", "PROP-CTRL-2", "PROP-CTRL-4")
 @pytest.mark.parametrize("app", ["wrapped.ua", "gzip.ua", "marked.ua"])
 def test_each_form_of_a_push_gives_the_same_record(stack: Stack, scscf: Scscf, aor: str, app: str) -> None:
     content = b"the same again and again " * 20

@@ -62,6 +62,16 @@ def test_the_route_is_the_users_s_cscf_or_the_configured_next_hop(
     assert f"Route: {route}\r\n" in request.headers
 
 
+@pytest.mark.req("PROP-CTRL-4")
+def test_a_push_has_one_name_in_all_its_attempts_where_the_profile_wants_it() -> None:
+    profile = PROFILE._replace(push_id_header=True)
+    attempts = [composed(profile=profile, attempt=number) for number in (1, 2)]
+
+    assert "X-Push-Id" not in names(composed())
+    assert all(f"X-Push-Id: {DELIVERY.id}\r\n" in one.headers for one in attempts)
+    assert attempts[0].call_id != attempts[1].call_id
+
+
 @pytest.mark.req("PSA-MSG-5")
 def test_an_identity_is_asserted_only_when_there_is_one() -> None:
     assert "P-Asserted-Identity" not in names(composed())
