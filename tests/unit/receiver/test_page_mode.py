@@ -67,7 +67,7 @@ def test_a_sip_and_a_tel_identity_together_are_one_sender() -> None:
         assert device.pushes[0].sender == "sip:a@x.example"
 
 
-@pytest.mark.req("PRA-MSG-1")
+@pytest.mark.req("PRA-MSG-1", "SEC-10")
 def test_an_identity_from_outside_the_trust_domain_does_not_count() -> None:
     with registered() as (_, device), SipPeer(host="127.0.0.2") as stranger:
         answer = stranger.ask(request(stranger, "MESSAGE", body=b"x"), device.receiver.address)
