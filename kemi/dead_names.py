@@ -1,9 +1,9 @@
 """
-Names of next hops that lead nowhere: no sender waits a second time for a DNS that does not answer.
+Names of next hops that lead nowhere: nobody waits a second time for a DNS that does not answer.
 
-Kamailio looks a name up in the process that sends, and that stands still meanwhile. So a name that was not
-found is noted for all senders, who do not try it again; from then on it is looked up by the process that asks
-for orders.
+Kamailio looks a name up in the process that sends or relays, and that stands still meanwhile. So a name that
+was not found is noted for all of them, who do not try it again; from then on it is looked up by the process
+that asks for orders.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ _inside = Inside(Domain((), ()), frozenset())
 
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 _MOST_HOPS = 70
+_UNREACHABLE = (503, "Next Hop Unreachable")
 _GENERATED_CSEQ = "10"
 "What Kamailio numbers its requests with, and finds their transactions by."
 
@@ -113,18 +114,22 @@ def relay(*, record_route: bool) -> None:
     if KSR.maxfwd.process_maxfwd(_MOST_HOPS) < 0:
         reply(483, "Too Many Hops")
         return
+    next_hop = ksr_reader.text("$du") or ksr_reader.text("$ru")
+    if dead_names.is_dead(next_hop):
+        reply(*_UNREACHABLE)
+        return
     if record_route and method in _DIALOG_CREATING:
         KSR.rr.record_route()
-    _strip_at_the_border()
+    _strip_at_the_border(next_hop)
     # Kamailio's own words for a hop that cannot be reached are not for our peers.
     KSR.tm.t_set_disable_internal_reply(1)
     if KSR.tm.t_relay() < 0:
-        reply(503, "Next Hop Unreachable")
+        dead_names.failed(next_hop)
+        reply(*_UNREACHABLE)
 
 
-def _strip_at_the_border() -> None:
+def _strip_at_the_border(next_hop: str) -> None:
     """Take off the request in hand what stays inside, and have its answers looked at, where it leaves."""
-    next_hop = ksr_reader.text("$du") or ksr_reader.text("$ru")
     if _leads_inside(next_hop) or host_of(next_hop) == ksr_reader.source_address():
         return
     for name in border.removed_on_leaving(ksr_reader.all_values("Privacy")):

@@ -182,6 +182,21 @@ def test_a_next_hop_that_cannot_be_reached_is_told_with_503(stack: Stack, core: 
     assert len([one for one in core.responses if one.status >= 200]) == 1
 
 
+def test_a_name_that_dns_does_not_know_is_looked_up_once_however_many_requests_lead_there(
+    stack: Stack, core: SipPeer
+) -> None:
+    """The SIP worker that looks it up serves nobody meanwhile."""
+    name = "gone.no-such-host.invalid"
+    headers = [("Route", f"<sip:{stack.sip[0]}:{stack.sip[1]};lr>, <sip:{name};lr>")]
+    for user in ("first", "second", "third"):
+        sent = request("MESSAGE", f"sip:{user}@ims.lab", core.address, headers)
+        assert core.ask(sent, stack.sip, 15).start_line == "SIP/2.0 503 Next Hop Unreachable"
+
+    log = stack.parts["sip"].log_text()
+    assert log.count(f'could not resolve hostname: "{name}"') == 1
+    assert log.count(f"event=next_hop_not_found name={name}") == 1
+
+
 def test_a_request_that_went_through_us_and_leads_nowhere_is_a_loop(stack: Stack, core: SipPeer) -> None:
     headers = [("Via", f"SIP/2.0/UDP 127.0.0.1:{stack.sip[1]};branch=z9hG4bKours")]
     answer = core.ask(request("MESSAGE", "sip:looped@ims.lab", core.address, headers), stack.sip)
