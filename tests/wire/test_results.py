@@ -31,7 +31,7 @@ THRICE = 3
         (500, "aborted", "5026", THRICE),
         (503, "undeliverable", "4001", THRICE),
         (603, "aborted", "5026", 2),
-        (604, "undeliverable", "2003", 1),
+        (604, "aborted", "5027", 1),
         (401, "undeliverable", "3000", 1),
         (407, "undeliverable", "3000", 1),
         (405, "undeliverable", "3007", 1),
