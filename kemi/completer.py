@@ -122,7 +122,7 @@ class ResultCompleter:
 
     def _fetch(self) -> int:
         """Judge up to one batch of answers; returns how many."""
-        ended: Counter[tuple[int, str, int]] = Counter()
+        ended: Counter[tuple[int | str, str, int]] = Counter()
         now_ms = clock.now_ms()
         batch = self._batch
         for _ in range(_MOST_RESULTS - batch.number):

@@ -90,11 +90,13 @@ class SenderProcess:
     def _drain(self) -> None:
         """Own nothing, and say how many requests have no answer yet."""
         self._shards.give_up()
-        counts = (self._notifier.window, self._subscriber.window, self._keeper.window)
+        windows = (self._window, self._subscriber.window)
+        counts = (self._notifier.window, self._keeper.window)
         now = clock.monotonic()
-        self._window.free(now)
+        for window in windows:
+            window.free(now)
         for count in counts:
             count.look(now)
-        in_flight = self._window.in_flight + sum(count.in_flight for count in counts)
+        in_flight = sum(one.in_flight for one in (*windows, *counts))
         steering.tell_busy(self._index, in_flight)
         self._pace.rest()

@@ -11,8 +11,8 @@ import KSR
 import ksr_writer
 import metrics
 import watcher
-from in_flight import Count
 from settings import Settings
+from window import Window, hop_of
 
 from omapush import clock, log
 from omapush.errors import PushError
@@ -37,6 +37,8 @@ from omapush.store.watches import Change, Stored
 
 _MOST_AT_ONCE = 64
 _NOT_SENT = 503
+_PART_OF_ONE = 2
+"An S-CSCF that is silent holds one part in so many of the window, so that the users of others are watched."
 
 
 class _Step(NamedTuple):
@@ -44,6 +46,10 @@ class _Step(NamedTuple):
 
     change: Change
     request: Request | None
+    hop: str = ""
+    "Short name of the next hop in whose window it has its place already."
+    wait_ms: int = 0
+    "Not 0: the hop has no room; nothing is changed."
 
 
 class Subscriber:
@@ -55,7 +61,7 @@ class Subscriber:
         self._sender = sender
         self._plans = settings.watch_plans
         size, transaction_s = settings.config.registration.window, settings.config.delivery.transaction_s
-        self.window = Count(watcher.window_name(sender), size, transaction_s)
+        self.window = Window(watcher.window_name(sender), size, max(1, size // _PART_OF_ONE), transaction_s)
         self._begun: set[int] = set()
         "Shards whose standing subscriptions this process has asked for."
         self._counts = metrics.Counts()
@@ -64,8 +70,7 @@ class Subscriber:
         """Send what is due in these shards, as far as the window allows; returns how many requests left."""
         if not self._plans or not shards:
             return 0
-        self.window.look(clock.monotonic())
-        free = min(self.window.free, _MOST_AT_ONCE)
+        free = min(self.window.free(clock.monotonic()), _MOST_AT_ONCE)
         if free <= 0:
             return 0
         subjects = watches.due(self._store, shards, clock.now_ms(), most=free)
@@ -93,16 +98,28 @@ class Subscriber:
             self._step(subject, stored, record, way, cores[way])
             for subject, stored, record, way in zip(subjects, found, records, ways, strict=True)
         ]
-        # Stored first: whoever loses here must not send, and the NOTIFY may come before the answer.
-        won = watches.replace(self._store, [step.change for step in steps])
-        sent = 0
-        for step, is_ours in zip(steps, won, strict=True):
-            if is_ours and step.request is not None:
-                self._send_one(step.request)
-                sent += 1
-        self.window.sent(sent)
+        now_ms, waits = clock.now_ms(), zip(subjects, steps, strict=True)
+        watches.put_off(
+            self._store, {subject: now_ms + step.wait_ms for subject, step in waits if step.wait_ms}
+        )
+        sent = self._send_steps([step for step in steps if not step.wait_ms])
         self._counts.flush()
         return sent
+
+    def _send_steps(self, steps: list[_Step]) -> int:
+        # Stored first: whoever loses here must not send, and the NOTIFY may come before the answer.
+        won = [False] * len(steps)
+        try:
+            won = watches.replace(self._store, [step.change for step in steps])
+        finally:
+            for step, is_ours in zip(steps, won, strict=True):
+                if step.request is not None and not is_ours:
+                    self.window.sent(step.hop, -1)
+        leaving = [step for step, is_ours in zip(steps, won, strict=True) if is_ours]
+        for step in leaving:
+            if step.request is not None:
+                self._send_one(step.request, step.hop)
+        return sum(step.request is not None for step in leaving)
 
     def _way(self, record: Registration | None) -> str:
         return (record.s_cscf if record else "") or self._settings.sender.next_hop
@@ -132,12 +149,19 @@ class Subscriber:
                 "watch_not_possible", aor=subject.aor, package=event_of(subject.package), problem=str(error)
             )
             watch = again_later(resting(watch), plan, random.random(), None, str(error), now_ms)
-        return _Step(Change(stored.data, watch), request)
+        change = Change(stored.data, watch)
+        if request is None:
+            return _Step(change, None)
+        hop = hop_of(request.next_hop)
+        if wait_ms := self.window.wait_ms(hop, clock.monotonic(), self.window.hop_size):
+            return _Step(change, None, wait_ms=wait_ms)
+        self.window.sent(hop)
+        return _Step(change, request, hop)
 
-    def _send_one(self, request: Request) -> None:
+    def _send_one(self, request: Request, hop: str) -> None:
         assert request.dialog is not None  # noqa: S101 - a SUBSCRIBE is in a dialog or begins one
         cseq = request.dialog.cseq
-        reference = watcher.Reference(self._sender, cseq, call_of(request.call_id))
+        reference = watcher.Reference(self._sender, hop, cseq, call_of(request.call_id))
         self._counts.add("sip_requests_sent_total", request.method)
         if not ksr_writer.send(request, reference.pack()):
             unsent = FinalAnswer(_NOT_SENT, True, reference.call, cseq, "", "", "", "", "", clock.now_ms())

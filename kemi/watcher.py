@@ -14,6 +14,7 @@ import KSR
 import ksr_reader
 import metrics
 import suspended
+import window
 from hosted_content import HostedContent
 from pace import Pace
 from package import Document, Effects, Package, joined
@@ -64,18 +65,20 @@ class Reference(NamedTuple):
     """What comes back with the answer to a SUBSCRIBE."""
 
     sender: int
+    hop: str
+    "Short name of the next hop in whose window it has its place."
     cseq: int
     call: str
 
     def pack(self) -> str:
         """Return it as text that begins as no reference of a delivery does."""
-        return f"w|{self.sender}|{self.cseq}|{self.call}"
+        return f"w|{self.sender}|{self.hop}|{self.cseq}|{self.call}"
 
     @staticmethod
     def unpack(text: str) -> Reference:
         """Return what `pack` packed."""
-        _, sender, cseq, call = text.split("|", 3)
-        return Reference(int(sender), int(cseq), call)
+        _, sender, hop, cseq, call = text.split("|", 4)
+        return Reference(int(sender), hop, int(cseq), call)
 
 
 class _Judged(NamedTuple):
@@ -233,8 +236,8 @@ class WatchCompleter:
         while len(self._answers) < _MOST and (queued := ksr_reader.next_queued(ANSWERS)):
             answer = codec.final_answer(base64.b64decode(queued[1]))
             self._answers.append(answer)
-            name = window_name(Reference.unpack(queued[0]).sender)
-            in_flight.add_ended(name, {in_flight.LATE: 1})
+            reference = Reference.unpack(queued[0])
+            window.add_ended({(window_name(reference.sender), reference.hop, in_flight.LATE): 1})
             code = "timeout" if answer.local else str(answer.code)
             self._counts.add("sip_responses_total", "SUBSCRIBE", code)
         taken = len(self._answers)

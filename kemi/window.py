@@ -39,8 +39,9 @@ class Window:
     """The window of one sender process."""
 
     def __init__(
-        self, sender: int, size: int = 1, hop_size: int = 1, longest_s: float = 0.0, allowance: int = 0
+        self, sender: int | str, size: int = 1, hop_size: int = 1, longest_s: float = 0.0, allowance: int = 0
     ) -> None:
+        """`sender`: its number, or the name under which it counts requests of some other kind."""
         self._sender = sender
         self._hop_size = hop_size
         self._longest_s = longest_s
@@ -123,11 +124,11 @@ class Window:
         return self._all.in_flight
 
 
-def add_ended(ended: Mapping[tuple[int, str, int], int]) -> None:
+def add_ended(ended: Mapping[tuple[int | str, str, int], int]) -> None:
     """
     Tell senders' windows how many of their requests have ended, in all and for each next hop.
 
-    `ended`: numbers by sender, the hop's short name, and `in_flight.end_of`.
+    `ended`: numbers by sender as its window has it, the hop's short name, and `in_flight.end_of`.
     """
     numbers: dict[str, Counter[int]] = {}
     for (sender, hop, end), number in ended.items():

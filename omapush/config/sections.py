@@ -234,7 +234,10 @@ class RegistrationSection(Section, frozen=True):
     longest_retry_s: Annotated[float, Meta(gt=0, le=86_400)] = 3_600.0
     """Longest wait before a failed SUBSCRIBE is tried again."""
     window: Annotated[int, Meta(ge=1, le=5_000)] = 100
-    """Largest number of SUBSCRIBEs that one sender process may have in flight."""
+    """
+    Largest number of SUBSCRIBEs that one sender process may have in flight; half of them at most to one next
+    hop, so that an S-CSCF that answers none does not keep us from watching the users of others.
+    """
 
 
 class Log(Section, frozen=True):

@@ -4,7 +4,7 @@ Our own subscriptions: each record is changed together with its due time; and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from omapush.push.watch import PRESENCE, REG, Core, Package, Place, Subject, Watch, is_content, place_of
@@ -66,6 +66,18 @@ def due(store: Store, numbers: Sequence[int], now_ms: int, *, most: int) -> list
         (("ZRANGEBYSCORE", keys.watches_due(number), "-inf", now_ms, "LIMIT", 0, most) for number in numbers),
     )
     return [_subject(member.decode()) for found in answers for member in found]
+
+
+def put_off(store: Store, dues: Mapping[Subject, int]) -> None:
+    """Look at watches again at these times, in ms, and not before; what is stored of them stays."""
+    if not dues:
+        return
+    with store_errors("put off watches"):
+        pipe = store.db.pipeline(transaction=False)
+        for subject, due_ms in dues.items():
+            number = store.layout.user_shard(subject.aor)
+            pipe.zadd(keys.watches_due(number), {_member(subject): due_ms}, xx=True)
+        pipe.execute()
 
 
 def _member(subject: Subject) -> str:

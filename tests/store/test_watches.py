@@ -53,6 +53,22 @@ def test_a_user_is_wanted_once_and_hurried_at_any_time(store: Store) -> None:
     assert due(store) == {A, B}
 
 
+def test_a_watch_that_is_put_off_comes_again_and_is_still_what_it_was(store: Store) -> None:
+    watches.want(store, [A], NOW_MS)
+    watch = stored(store, B, NOW_MS)
+    watches.put_off(store, {Subject(A, REG): NOW_MS + 5_000, Subject(B, REG): NOW_MS + 6_000})
+
+    assert (due(store), due(store, NOW_MS + 5_000), due(store, NOW_MS + 6_000)) == (set(), {A}, {A, B})
+    assert watches.read(store, B) == watch
+
+
+def test_what_is_due_no_more_is_not_due_again_because_it_is_put_off(store: Store) -> None:
+    stored(store, A, 0)
+    watches.put_off(store, {Subject(A, REG): NOW_MS})
+
+    assert due(store) == set()
+
+
 def test_a_watch_that_waits_for_a_register_is_due_no_more_until_one_comes(store: Store) -> None:
     watches.want(store, [A], NOW_MS)
     stored(store, A, 0)

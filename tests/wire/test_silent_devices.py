@@ -1,4 +1,4 @@
-"""Devices that are registered and do not answer, behind an S-CSCF that does: nobody else waits for them."""
+"""Devices that are registered and do not answer, and an S-CSCF that does not: nobody else waits for them."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,7 @@ from tests.harness.sip_peer import OK, Says, SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.harness.subscriber import Subscriber, wants
 from tests.harness.wait import wait_until
+from tests.wire.requests import register
 
 WINDOW = 10
 SILENT = 25
@@ -104,3 +105,19 @@ def test_invites_that_ring_for_ever_end_in_time_and_others_get_their_turn(make_s
         cancelled = [one.header("Call-ID") for one in core.requests if one.method == "CANCEL"]
         assert sorted(cancelled) == sorted(ringing)
         assert len(ringing) == len(quiet)
+
+
+def test_users_of_others_are_watched_while_one_s_cscf_answers_no_subscribe(make_stack: MakeStack) -> None:
+    """All that were due went to it, held the whole window for 32 s, and were due again."""
+    settings: Settings = {"sip": {"senders": 1}, "registration": {"watch": True, "window": WINDOW}}
+    stack = make_stack(settings, ("redis", "sip"))
+    with SipPeer(stack.core_port) as core, SipPeer(policy=lambda _: None) as silent:
+        for i in range(SILENT):
+            silent.ask(register(f"sip:unwatched{i}@home1.example", silent), stack.sip)
+        wait_until(lambda: len(silent.requests) >= WINDOW // 2, 10, "SUBSCRIBEs to the silent one")
+        for i in range(WINDOW):
+            aor = f"sip:watched{i}@home1.example"
+            assert core.ask(register(aor, core), stack.sip).status == 200
+            assert [one.method for one in core.wait_for_push(aor)] == ["SUBSCRIBE"]
+
+        assert len(silent.requests) == WINDOW // 2
