@@ -64,6 +64,8 @@ class MsrpConnection(asyncio.BufferedProtocol):
         self._unbound: asyncio.TimerHandle | None = None
         self.silent = False
         "What comes is read no further."
+        self.has_served = False
+        "A session has used it."
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -111,11 +113,12 @@ class MsrpConnection(asyncio.BufferedProtocol):
         bound.connection = self
         bound.incoming.send = self.write
         self._bound.add(key)
+        self.has_served = True
+        self._media.close_left()
 
     def release(self, key: UriKey) -> None:
-        """Forget a session; the last one takes the connection with it (PRA-MSRP-3)."""
+        """Forget a session."""
         self._bound.discard(key)
-        self.close_if_unused()
 
     def close_if_unused(self) -> None:
         """Close, after what is still to be written, unless a session uses it (RFC 4975 5.4)."""
@@ -215,10 +218,23 @@ class MediaEndpoint:
         self.sessions[incoming.uri.key] = Bound(incoming, lost, fingerprints)
 
     def remove(self, incoming: Incoming) -> None:
-        """Take nothing more for it; its connection goes when no other session uses it."""
+        """Take nothing more for it; its connection goes when no other session uses it (PRA-MSRP-3)."""
         bound = self.sessions.pop(incoming.uri.key, None)
         if bound is not None and bound.connection is not None:
             bound.connection.release(incoming.uri.key)
+        self.close_left()
+
+    def close_left(self) -> None:
+        """
+        Close connections that all their sessions have left, unless a session has none yet.
+
+        Its sender may be about to share one of them: what it sends would be lost with the connection.
+        """
+        if any(bound.connection is None for bound in self.sessions.values()):
+            return
+        for connection in tuple(self._connections):
+            if connection.has_served:
+                connection.close_if_unused()
 
     def is_bound(self, incoming: Incoming) -> bool:
         """Tell whether a connection carries this session."""

@@ -192,6 +192,27 @@ def test_bye_gets_200_and_the_connection_goes_when_no_session_uses_it() -> None:
         assert on.open() == 0
 
 
+def test_a_connection_stays_for_a_session_that_has_none_yet_and_goes_when_that_has_another() -> None:
+    """A sender may share it (RFC 4975 5.4), and begins to do so before it knows that it goes."""
+    with bench() as on:
+        senders, files = [on.sender() for _ in range(3)], [on.file() for _ in range(3)]
+        senders[0].invite(files[0])
+        connection = files[0].session.connect()
+        send(files[0])
+        senders[1].invite(files[1])
+        assert senders[0].bye().status == 200
+
+        files[1].session.use(connection)
+        send(files[1])
+        senders[2].invite(files[2])
+        assert senders[1].bye().status == 200
+        assert connection.is_open
+        files[2].session.connect()
+        send(files[2])
+        wait_until(lambda: not connection.is_open, 5, "the end of the connection that nobody uses")
+        assert len(on.device.wait_for_pushes(3)) == 3
+
+
 @pytest.mark.req("PRA-MSRP-1")
 def test_bye_of_no_session_or_out_of_order_is_refused() -> None:
     with bench() as on:
