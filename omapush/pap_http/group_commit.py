@@ -1,9 +1,9 @@
 """
 Many submissions, few trips to Redis: those that come while one batch is being stored form the next.
 
-A submission is answered when it is stored; the hand-over to the outbox follows at once in the same thread,
-and the sweeper does it should this process die in between. One with many recipients goes by a thread of its
-own, in small steps, so that others do not wait behind it.
+A submission is answered when it is stored; the hand-over to the outbox follows at once in another thread,
+while the next are stored, and the sweeper does it should this process die in between. One with many
+recipients goes by a thread of its own, in small steps, so that others do not wait behind it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
@@ -23,7 +23,7 @@ from omapush.store.client import Store
 from omapush.store.pushes import Submission
 
 _MOST = 128
-"Submissions in one batch."
+"Submissions in one batch; no more are stored while so many are not handed over."
 _MOST_LARGE = 16
 "Submissions with many recipients that wait or are being stored; more are told to come again."
 _MOST_NAMED: Final = 10
@@ -41,11 +41,16 @@ class GroupCommit:
         self._quotas = quotas
         self._retention_s = retention_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._handing_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hand-over")
         self._large_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-large")
         self._large = 0
         self._waiting: list[Waiting] = []
         self._since: deque[float] = deque()
         "When each of them came."
+        self._stored: deque[Submission] = deque()
+        "Those that are not handed over yet, in their order: one thread adds them, another takes them."
+        self._handing: Future[None] | None = None
+        "The last hand-over that was begun."
         self._running: asyncio.Task[None] | None = None
 
     async def accept(self, submission: Submission) -> bool:
@@ -68,9 +73,10 @@ class GroupCommit:
 
     @property
     def under_way(self) -> int:
-        """Submissions that wait to be stored, and batches of them that are being stored."""
+        """Submissions that wait to be stored, and batches of them that are being stored or handed over."""
         running = self._running is not None and not self._running.done()
-        return len(self._waiting) + self._large + running
+        handing = self._handing is not None and not self._handing.done()
+        return len(self._waiting) + self._large + running + handing
 
     def keep(self, retention_s: int) -> None:
         """Remember finished pushes that are stored from now on for so long."""
@@ -122,7 +128,9 @@ class GroupCommit:
                 _crashed(defect, batch)
 
     def _store_batch(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting]) -> None:
-        """In the thread: store, let the answers go, hand over."""
+        """In the thread: store, let the answers go, have them handed over."""
+        if self._handing is not None and len(self._stored) >= _MOST:
+            self._handing.result()
         try:
             submissions = self._with_sip_identities([submission for submission, _ in batch])
             answers = pushes.accept_all(self._store, submissions)
@@ -141,7 +149,7 @@ class GroupCommit:
             return
         for (_, future), stored in zip(batch, answers, strict=True):
             loop.call_soon_threadsafe(_answer, future, stored)
-        self._hand_over([one for one, stored in zip(submissions, answers, strict=True) if stored])
+        self._hand_over_soon([one for one, stored in zip(submissions, answers, strict=True) if stored])
 
     def _store_alone(self, loop: asyncio.AbstractEventLoop, one: Waiting) -> None:
         """
@@ -196,6 +204,20 @@ class GroupCommit:
             for submission in submissions
         ]
 
+    def _hand_over_soon(self, stored: list[Submission]) -> None:
+        """In the thread: have these handed over, by the thread for that, behind those before them."""
+        if stored:
+            self._stored.extend(stored)
+            self._handing = self._handing_thread.submit(self._hand_over_stored)
+
+    def _hand_over_stored(self) -> None:
+        """In the thread for that: hand over what is stored, those of several batches together."""
+        batch = [self._stored.popleft() for _ in range(min(len(self._stored), _MOST))]
+        try:
+            self._hand_over(batch)
+        except Exception as defect:  # noqa: BLE001 - the sweeper hands them over, and the next go on
+            _log_crash(defect, batch)
+
     def _hand_over(self, stored: list[Submission]) -> None:
         if not stored:
             return
@@ -215,10 +237,14 @@ def _answer(future: asyncio.Future[bool], stored: bool | None) -> None:
 
 def _crashed(defect: Exception, ended: Sequence[Waiting]) -> None:
     """Tell those that have no answer yet; what is stored and not handed over is left to the sweeper."""
-    which = [f"{one.push.initiator} {one.push.push_id}" for one, _ in ended[:_MOST_NAMED]]
-    log.get().error("acceptance_crashed", pushes=len(ended), which=which, exc_info=defect)
+    _log_crash(defect, [submission for submission, _ in ended])
     for _, future in ended:
         _fail(future, defect)
+
+
+def _log_crash(defect: Exception, which: Sequence[Submission]) -> None:
+    named = [f"{one.push.initiator} {one.push.push_id}" for one in which[:_MOST_NAMED]]
+    log.get().error("acceptance_crashed", pushes=len(which), which=named, exc_info=defect)
 
 
 def _fail(future: asyncio.Future[bool], error: Exception) -> None:

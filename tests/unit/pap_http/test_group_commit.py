@@ -59,6 +59,9 @@ class Trips:
         self.there: set[Push] = set()
         self.handed: list[str] = []
         self.go = threading.Event()
+        self.hand = threading.Event()
+        "No hand-over ends before it is set."
+        self.hand.set()
         self._culprit, self._late = culprit, late
         self._failing, self._by, self._handing = failing, by, handing
         patch.setattr(pushes, "accept_all", self.accept_all)
@@ -81,7 +84,9 @@ class Trips:
         return answers
 
     def _hand_over(self, _store: Store, submissions: Sequence[Submission], **_: object) -> None:
-        is_bad = self._culprit in self.stored[-1] or len(self.stored) - 1 == self._failing
+        self.hand.wait(10)
+        named = [one.push.push_id for one in submissions]
+        is_bad = self._culprit in named or named in self.stored[self._failing : self._failing + 1]
         if self._handing and is_bad:
             raise self._by
         self.handed += [one.push.push_id for one in submissions]
@@ -114,6 +119,27 @@ def test_what_comes_while_one_trip_is_under_way_shares_the_next(monkeypatch: pyt
 
     assert told(trips, submission(1), submission(2), submission(3)) == [True] * 3
     assert trips.stored == [["1@pi"], ["2@pi", "3@pi"]]
+
+
+def test_the_next_are_stored_while_the_first_are_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    trips = Trips(monkeypatch)
+    trips.hand.clear()
+    config = parse({}, "omapush.toml")
+    store = client.connect(config.redis)  # its socket is never opened
+    commit = GroupCommit(store, Quotas(config, store, cast(Any, None)), retention_s=1)
+    trips.go.set()
+
+    async def run() -> list[bool]:
+        async with asyncio.timeout(10):
+            accepted = [await commit.accept(submission(number)) for number in (1, 2, 3)]
+            assert commit.under_way
+            trips.hand.set()
+            while commit.under_way:
+                await asyncio.sleep(0.001)
+        return accepted
+
+    assert asyncio.run(run()) == [True] * 3
+    assert trips.handed == ["1@pi", "2@pi", "3@pi"]
 
 
 def test_only_those_of_a_trip_that_failed_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
