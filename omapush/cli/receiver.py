@@ -187,8 +187,9 @@ async def _run(
         if settings["register"]:
             reporter.happened("registering", {"uri": uri, "proxy": proxy})  # until nobody answers takes 32 s
         await running.enter_async_context(receiver)
+        signals = _signals()
         reporter.happened("ready", {"uri": uri, "at": _place(receiver), "applications": ",".join(apps)})
-        await _until_stopped(receiver, reporter, stop)
+        await _until_stopped(receiver, reporter, stop, signals)
     reporter.happened(
         "stopped",
         {
@@ -202,15 +203,22 @@ async def _run(
     )
 
 
-async def _until_stopped(receiver: Receiver, reporter: Reporter, stop: asyncio.Event) -> None:
+def _signals() -> asyncio.Queue[signal.Signals]:
+    """Return what SIGUSR1 and SIGUSR2 are put into from now on: before that they would end the process."""
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    return signals
+
+
+async def _until_stopped(
+    receiver: Receiver, reporter: Reporter, stop: asyncio.Event, signals: asyncio.Queue[signal.Signals]
+) -> None:
     """
     Wait for the end. Each SIGUSR1 takes the device out of push, or back into it (PRA-REG-6).
 
     Each SIGUSR2 has it go on from the address that leads to the proxy now.
     """
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
 
     async def obey() -> None:
         while True:
