@@ -37,6 +37,10 @@ _REGISTERS: Final = "registers"
 "How the queues of REGISTERs begin; the number of one follows."
 _SUBSCRIBES: Final = "subscribes"
 _LETS_IN_OF: Final = 10_000
+_OF_LATE: Final = 100_000
+"In the number that tells how many of so many are let in: factor of how many were at most of late."
+_COPIES_S: Final = 2.0
+"A request is repeated after 0.5 and 1.5 s (timer E of RFC 3261); later only if three answers were lost."
 
 _LOOKED_AT: Final = 1
 "Flag of a request that kamailio.cfg has let in; who draws twice lets in less than was meant."
@@ -88,6 +92,21 @@ def _is_urgent() -> bool:
     return bool(resource) or str(priority or "").strip().lower() == _EMERGENCY
 
 
+class _Lately:
+    """Most that was let in of late: a copy of a request that came in then may still come."""
+
+    def __init__(self, now: float) -> None:
+        self._most = self._most_before = 1.0
+        self._since_s = now
+
+    def most(self, admitted: float, now: float) -> float:
+        """Return the highest part that was let in within the last two to four seconds, this one included."""
+        if now - self._since_s >= _COPIES_S:
+            self._most_before, self._most, self._since_s = self._most, admitted, now
+        self._most = max(self._most, admitted)
+        return max(self._most, self._most_before)
+
+
 class Steering:
     """In a completer: how long requests wait in one queue, and what follows."""
 
@@ -98,6 +117,7 @@ class Steering:
         self._ports = ports
         self._level = Level()
         self._since_s = clock.monotonic()
+        self._lately = _Lately(self._since_s)
         self._taken = 0
         "Since then."
         self._least_left = 0
@@ -132,12 +152,14 @@ class Steering:
 
     def _tell(self, now: float, wait_s: float) -> None:
         admitted = self._level.admitted
+        most = self._lately.most(admitted, now)
         if admitted < 1 or self._told < 1:
             KSR.htable.sht_sets(_TABLE, self._queue, f"{admitted:.4f} {now:.3f}")
             if self._queue.startswith(_REGISTERS):
-                _tell_natively("shed_until", f"shed_lets_in{self._queue.removeprefix(_REGISTERS)}", admitted)
+                name = f"shed_lets_in{self._queue.removeprefix(_REGISTERS)}"
+                _tell_natively("shed_until", name, admitted, most)
             elif self._queue == _SUBSCRIBES:
-                _tell_natively("subscribes_until", "subscribes_let_in", admitted)
+                _tell_natively("subscribes_until", "subscribes_let_in", admitted, most)
         if admitted < 1 <= self._told:
             log.get().warning("overload_began", queue=self._queue, waited_s=round(wait_s, 3))
         elif self._told < 1 <= admitted:
@@ -145,9 +167,10 @@ class Steering:
         self._told = admitted
 
 
-def _tell_natively(until: str, lets_in: str, admitted: float) -> None:
-    """Tell how much is let in; and that one sheds at all, which is all that is looked at mostly."""
-    KSR.htable.sht_seti(_TABLE, lets_in, int(admitted * _LETS_IN_OF))
+def _tell_natively(until: str, lets_in: str, admitted: float, most: float) -> None:
+    """Tell how much is let in, now and at most of late; and whether one sheds at all."""
+    number = int(most * _LETS_IN_OF) * _OF_LATE + int(admitted * _LETS_IN_OF)
+    KSR.htable.sht_seti(_TABLE, lets_in, number)
     if admitted < 1:
         KSR.htable.sht_seti(_TABLE, until, clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S)
 

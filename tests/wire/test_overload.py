@@ -165,6 +165,8 @@ def test_what_kamailio_has_let_in_is_not_shed_by_python_as_well(make_stack: Make
         tell_workers(stack, "seti", "subscribes_let_in", "10000")
         tell_workers(stack, "seti", "subscribes_until", "2000000000")
         assert statuses_of(40) == {200}
+        tell_workers(stack, "seti", "subscribes_let_in", "5000")
+        assert statuses_of(40) == {200, 503}
         before = shed(stack, "subscribes")
         tell_workers(stack, "seti", "subscribes_let_in", "0")
         assert statuses_of(10) == {503}
@@ -177,8 +179,9 @@ def shut_the_door(stack: Stack) -> None:
     """Let no REGISTER and no SUBSCRIBE in, natively and in Python."""
     for queue in ("registers0", "subscribes"):
         tell_workers(stack, "sets", queue, "0.0000 4000000000.000")
+    all_of_late_none_now = str(10_000 * 100_000)
     for part in ("shed_lets_in0", "subscribes_let_in"):
-        tell_workers(stack, "seti", part, "0")
+        tell_workers(stack, "seti", part, all_of_late_none_now)
     for until in ("shed_until", "subscribes_until"):
         tell_workers(stack, "seti", until, "2000000000")
 
