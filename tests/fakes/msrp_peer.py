@@ -114,6 +114,8 @@ class MsrpPeer:
             self._respond(session, head, manners.answer_at[1])
         if manners.ask_at is not None and so_far >= manners.ask_at and self._once(session, head, "ask"):
             session.send_frame({"Message-ID": new_ident()})
+        if manners.stop_at is not None and so_far >= manners.stop_at and self._once(session, head, "stop"):
+            connection.stop_reading()
         if manners.close_at is not None and so_far >= manners.close_at:
             connection.close()
 

@@ -40,6 +40,8 @@ class Manners:
     "(octets, code): answer a chunk in its middle, when so much of the message has come."
     close_at: int | None = None
     "Close the connection when so many octets of a message have come."
+    stop_at: int | None = None
+    "Stop reading, once for each message, when so many octets of it have come and more are to come."
     ask_at: int | None = None
     "Send a SEND without body when so many octets have come: its answer must interrupt the chunk."
     unasked_report: bool = False

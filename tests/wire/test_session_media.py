@@ -117,9 +117,11 @@ def test_a_connection_that_breaks_is_followed_by_bye_and_another_session(device:
 
 
 def test_a_push_that_is_withdrawn_in_mid_transfer_is_aborted(device: Device) -> None:
+    device.manners = Manners(stop_at=300_000)
     ref = push(device, LARGE * 20)
     end = wait_for_end(device)
-    end.wait_for_connection().stop_reading()
+    wait_until(lambda: bool(end.acted), 10, "a part of the content")
+    device.manners = Manners()
     known = device.stack.known(ref)
     cancelled = cancelling.cancel(device.stack.store, known, [0], now_ms=clock.now_ms(), retention_s=60)
     assert cancelled == {0: True}
