@@ -47,6 +47,15 @@ def test_a_hop_is_its_address_whatever_user_and_parameters_it_has(
     assert (window.hop_of(other) == window.hop_of(HOP)) is is_same
 
 
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds, to be moved by the test."""
+    seconds = [1_000.0]
+    monkeypatch.setattr("omapush.clock.monotonic", lambda: seconds[0])
+    monkeypatch.setattr("omapush.clock.now_ms", lambda: int(seconds[0] * 1000))
+    return seconds
+
+
 def test_what_has_ended_is_told_in_all_and_for_its_hop(window: ModuleType, ended: dict[str, int]) -> None:
     lost = window.in_flight.end_of(0, 32_000, is_answered=False)
     window.add_ended({(0, "cafe", 7): 3, (0, "cafe", lost): 2, (0, "beef", 7): 1, (1, "cafe", 6): 4})
@@ -68,11 +77,8 @@ def test_what_has_ended_is_told_in_all_and_for_its_hop(window: ModuleType, ended
 
 
 def test_a_silent_hop_keeps_to_its_window_while_another_has_room_for_its_silent_devices(
-    window: ModuleType, ended: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    window: ModuleType, ended: dict[str, int], at: list[float]
 ) -> None:
-    at = [1_000.0]
-    monkeypatch.setattr("omapush.clock.monotonic", lambda: at[0])
-    monkeypatch.setattr("omapush.clock.now_ms", lambda: int(at[0] * 1000))
     both = window.Window(0, 20, 10, 40.0, 30)
     both.sent("dead", 10)
     for _ in range(5):  # each second ten to the other, of which half are answered
@@ -90,11 +96,8 @@ def test_a_silent_hop_keeps_to_its_window_while_another_has_room_for_its_silent_
 
 @pytest.mark.parametrize(("taken", "is_enough"), [(0, False), (20, False), (2_000, True)])
 def test_behind_a_full_hop_that_takes_little_all_is_tried_for_it_may_be_for_another(
-    window: ModuleType, monkeypatch: pytest.MonkeyPatch, taken: int, is_enough: bool
+    window: ModuleType, at: list[float], taken: int, is_enough: bool
 ) -> None:
-    at = [1_000.0]
-    monkeypatch.setattr("omapush.clock.monotonic", lambda: at[0])
-    monkeypatch.setattr("omapush.clock.now_ms", lambda: int(at[0] * 1000))
     alone = window.Window(0, 100, 50, 40.0, 0)
     alone.sent("full", 50)
     assert alone.free(at[0]) == 16, "nothing is known about the hop, so a few are tried"
