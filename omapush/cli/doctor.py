@@ -114,6 +114,7 @@ def _with_redis(config: Config, store: Store) -> Iterator[Finding]:
     looks: dict[str, Callable[[], Iterable[Finding]]] = {
         "redis itself": lambda: redis_checks.itself(store),
         "redis settings": lambda: redis_checks.settings(store),
+        "redis restarts": lambda: redis_checks.restarts(config.redis, store),
         "functions": lambda: [checks.functions(store)],
         "clock": lambda: [checks.clocks(store)],
         "processes": lambda: _of_nodes(config, store),

@@ -8,6 +8,7 @@ from typing import Any, Final
 from omapush import clock
 from omapush.cli import launch
 from omapush.cli.checks import Finding, found_ok, found_wrong, skipped
+from omapush.config import RedisSection
 from omapush.errors import PushError
 from omapush.store import client
 from omapush.store.client import Store, store_errors
@@ -16,6 +17,7 @@ OLDEST_REDIS: Final = 7
 _PINGS: Final = 9
 _SLOW_MS: Final = 20.0
 _FULL: Final = 0.9
+_FILE: Final = "redis configuration file"
 _UNPACKED: Final = "a push takes 400 bytes more, and when many wait Redis a tenth more of a processor"
 
 
@@ -90,6 +92,22 @@ def settings(store: Store) -> Iterator[Finding]:
             yield found_ok(name, found)
         else:
             yield found_wrong(name, found, effect, f"redis-cli config set {name} {right}, and in redis.conf")
+
+
+def restarts(settings: RedisSection, store: Store) -> Iterator[Finding]:
+    """Check that a master that Sentinels made is one after its restart, too; else nothing to check."""
+    if settings.place.kind != "sentinel":
+        return
+    with store_errors("info"):
+        told = [one.info("server") for one in client.servers(store)]
+    if any("config_file" not in one for one in told):
+        yield skipped(_FILE, "Redis does not tell")
+    elif all(one["config_file"] for one in told):
+        yield found_ok(_FILE, ", ".join(str(one["config_file"]) for one in told))
+    else:
+        effect = "a restart undoes what Sentinels changed: then there may be no master, until somebody helps"
+        action = "start each server with a redis.conf that it may write, and replicaof only in there"
+        yield found_wrong(_FILE, "none: it was started without a redis.conf", effect, action)
 
 
 def _values(store: Store, name: str) -> set[str]:

@@ -12,7 +12,13 @@ _ITS_CERTIFICATE: Final = (
     "its certificate is not trusted: renew it, or name its CA in redis.trusted_certificates"
 )
 _OUR_CERTIFICATE: Final = "it may not take our certificate: see redis.certificate, and the log of Redis"
+_NO_MASTER: Final = (
+    "ask the Sentinels (SENTINEL MASTERS): are they up, do they know this name, is its master up; then ask"
+    " each data server (INFO replication): if all are replicas, docs/cluster.md says how that came"
+)
 _ACTIONS: Final = (
+    ("No master found", _NO_MASTER),
+    ("previous master is now a slave", _NO_MASTER),
     ("OutOfMemory", "it is full: raise maxmemory, or find out what waits (omapush doctor, omapush nodes)"),
     ("ReadOnly", "it is a replica: name the master in redis.url, or its Sentinels"),
     ("MISCONF", "it cannot write its file: make room on its disk, its log says why"),

@@ -255,8 +255,7 @@ class Watched(Servers):
         self._watchers = free_ports(3)
         self._guard = guard(folder) if guarded else None
         for index, port in enumerate(self.ports):
-            command = self._data_server(folder / f"redis{index}", port)
-            command += ["--replicaof", f"127.0.0.1 {self.ports[0]}"] if index else []
+            command = self._data_server(folder / f"redis{index}", port, is_replica=index > 0)
             log = folder / f"redis{index}/redis.log"
             self.nodes.append(Process(command, log=log, env=environment(f"redis{index}")))
         for index, port in enumerate(self._watchers):
@@ -272,11 +271,13 @@ class Watched(Servers):
         }
         "The table `[redis]` for it."
 
-    def _data_server(self, own: Path, port: int) -> list[str | Path]:
+    def _data_server(self, own: Path, port: int, *, is_replica: bool) -> list[str | Path]:
+        """Whom it follows is in its file, which Sentinels have rewritten; words here would undo that."""
         own.mkdir(parents=True)
+        (own / "redis.conf").write_text(f"replicaof 127.0.0.1 {self.ports[0]}\n" if is_replica else "")
         guards = [*self._guard.tls, *self._guard.data] if self._guard else []
         return [
-            *_START, *self._at(port), "--bind", "127.0.0.1", "--dir", own, "--save", "",
+            *_START, own / "redis.conf", *self._at(port), "--bind", "127.0.0.1", "--dir", own, "--save", "",
             "--appendonly", "yes", "--repl-diskless-sync-delay", "0", *guards,
         ]  # fmt: skip
 
@@ -353,6 +354,18 @@ class Watched(Servers):
             return bool(other["role"] == "slave" and other["master_link_status"] == "up")
         except redis.RedisError:
             return False
+
+    def promote(self, index: int) -> None:
+        """Let the Sentinels make a master of the replica, and return when the other one follows it."""
+
+        def is_begun() -> bool:
+            try:
+                return bool(self._sentinel(0).sentinel_failover(self.NAME))
+            except redis.ResponseError:  # the one before is not over yet
+                return False
+
+        wait_until(is_begun, 30, "a failover")
+        wait_until(lambda: self.is_whole() and self.master() == index, 40, "the replica takes over")
 
     def kill_master(self) -> None:
         """End the master as a power cut does, and return when the replica has taken over."""

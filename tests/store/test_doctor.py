@@ -11,6 +11,7 @@ import pytest
 from omapush import clock
 from omapush.cli import checks, doctor, redis_checks, redis_words
 from omapush.cli.checks import Finding
+from omapush.config import RedisSection
 from omapush.errors import StoreUnavailable
 from omapush.store import client, redis_state
 from omapush.store.client import Store
@@ -93,6 +94,26 @@ def test_a_valkey_is_named_as_what_it_is(store: Store, monkeypatch: pytest.Monke
 def test_a_redis_that_answers_slowly_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_checks, "_ping_ms", lambda _: 30.0)
     assert_found(itself(store)["redis latency"], "30.0 ms")
+
+
+def test_a_redis_that_forgets_what_sentinels_made_of_it_is_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The private Redis was started with nothing but words, as a master in a container often is."""
+    sentinels = RedisSection(url="redis+sentinel://127.0.0.1:26379/omapush")
+    [finding] = redis_checks.restarts(sentinels, store)
+    assert_found(finding, "without a redis.conf")
+
+    monkeypatch.setattr(store.db, "info", lambda *_: {"config_file": "/etc/redis/redis.conf"})
+    assert [one.state for one in redis_checks.restarts(sentinels, store)] == ["ok"]
+    monkeypatch.setattr(store.db, "info", lambda *_: {})
+    assert [one.state for one in redis_checks.restarts(sentinels, store)] == ["skipped"]
+
+
+def test_of_a_redis_without_sentinels_no_configuration_file_is_asked_for(
+    store: Store, redis_only: Stack
+) -> None:
+    assert list(redis_checks.restarts(redis_only.config.redis, store)) == []
 
 
 def test_a_wrong_password_is_told_from_a_redis_that_is_away(store: Store, redis_only: Stack) -> None:

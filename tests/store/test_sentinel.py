@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from redis import RedisError
 
+from omapush.cli import redis_checks, redis_words
 from omapush.config import RedisSection
 from omapush.errors import StoreUnavailable
 from omapush.store import client, keys, pushes
@@ -149,3 +150,51 @@ def test_a_master_that_was_replaced_while_it_stood_still_takes_nothing_more(
     assert pushes.read(store, late.push.ref) is not None
     name = keys.push(store.layout.push_shard(late.push.ref), late.push.ref)
     assert watched.client(new).exists(name)
+
+
+@pytest.mark.timeout(90)
+def test_a_promoted_replica_that_is_restarted_at_once_is_the_master_again(
+    watched: Watched, store: Store
+) -> None:
+    """
+    It is back before a Sentinel misses it, so nobody tells it again that it is the master.
+
+    With `replicaof` on its command line it is a replica of its own replica then, and no Sentinel finds a
+    server that could be promoted.
+    """
+    started_as_replica = 1
+    if not watched.is_master(started_as_replica):
+        watched.promote(started_as_replica)
+    watched.nodes[started_as_replica].kill()
+    watched.nodes[started_as_replica].start()
+
+    wait_until(watched.is_whole, 20, "a master with its replica")
+    assert watched.master() == started_as_replica
+    wait_until(lambda: is_written(store), 10, "a master that takes what is stored")
+
+
+def test_the_doctor_finds_the_file_in_which_sentinels_note_who_is_the_master(
+    watched: Watched, store: Store
+) -> None:
+    settings = RedisSection(url=watched.settings["url"])
+    [finding] = redis_checks.restarts(settings, store)
+    assert (finding.state, "redis.conf" in finding.cause) == ("ok", True)
+
+
+def test_when_sentinels_name_no_master_the_operator_is_sent_to_them(watched: Watched) -> None:
+    """They know no such name, or all servers are replicas."""
+    nobody = watched.settings["url"].replace(watched.NAME, "nobody")
+    word = watched.settings["sentinel_password_file"]
+    store = client.connect(RedisSection(url=nobody, sentinel_password_file=word))
+    with pytest.raises(StoreUnavailable) as refused:
+        client.ask_all(store, "one", [("GET", "one")])
+
+    assert "SENTINEL MASTERS" in redis_words.action(str(refused.value))
+
+
+def is_written(store: Store) -> bool:
+    try:
+        client.ask_all(store, "write", [("SET", "one", "3")])
+    except StoreUnavailable:
+        return False
+    return True
