@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from typing import Any, NamedTuple
 
@@ -18,13 +19,24 @@ class Session(NamedTuple):
     operator: str
     csrf: str
     "Token that every form of this session has to contain."
+    proof: bytes = b""
+    "Of the password that it began with; empty: begun by a release that kept none."
+
+    def began_with(self, token: str, password: str) -> bool:
+        """Tell whether the session of `token` began with this password, as the configuration has it."""
+        return hmac.compare_digest(self.proof, _proof(token, password))
 
 
-def begin(store: Store, operator: str, lifetime_s: int) -> str:
-    """Store a new session; returns its token, which cannot be derived from what Redis stores."""
+def begin(store: Store, operator: str, password: str, lifetime_s: int) -> str:
+    """
+    Store a new session; returns its token, which cannot be derived from what Redis stores.
+
+    `password`: as the configuration has it, which is a hash of it or itself.
+    """
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     key = keys.console_session(_digest(token))
-    fields = ("operator", operator, "csrf", secrets.token_urlsafe(_TOKEN_BYTES))
+    fields: tuple[str | bytes, ...] = ("operator", operator, "csrf", secrets.token_urlsafe(_TOKEN_BYTES))
+    fields += ("proof", _proof(token, password))
     ask_all(store, "begin session", [("HSET", key, *fields), ("EXPIRE", key, lifetime_s)])
     return token
 
@@ -32,11 +44,11 @@ def begin(store: Store, operator: str, lifetime_s: int) -> str:
 def read(store: Store, token: str) -> Session | None:
     """Return the session of a token, or None if there is none or its time is over."""
     key = keys.console_session(_digest(token))
-    found: list[Any] = ask_all(store, "read session", [("HMGET", key, "operator", "csrf")])[0]
-    if None in found:
+    found: list[Any] = ask_all(store, "read session", [("HMGET", key, "operator", "csrf", "proof")])[0]
+    operator, csrf, proof = found
+    if operator is None or csrf is None:
         return None
-    operator, csrf = found
-    return Session(operator.decode(), csrf.decode())
+    return Session(operator.decode(), csrf.decode(), proof or b"")
 
 
 def end(store: Store, token: str) -> None:
@@ -46,3 +58,8 @@ def end(store: Store, token: str) -> None:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _proof(token: str, password: str) -> bytes:
+    """Under the token as key, so that Redis tells nothing of the password, and nothing of two that are equal."""
+    return hmac.digest(token.encode(), password.encode(), hashlib.sha256)

@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from omapush.cli.main import app
 from omapush.push.values import PENDING
 from omapush.store import nodes
 from tests.browser.conftest import PASSWORDS, Console
@@ -99,6 +101,26 @@ def test_a_log_in_leads_nowhere_but_to_the_console(console: Console, leads_to: s
     with console.client("") as client:
         answer = console.log_in(client, "vera", leads_to)
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+
+
+def reload(front: Stack, text: str) -> None:
+    front.config_file.write_text(text)
+    done = CliRunner().invoke(app, ["--config", str(front.config_file), "reload"])
+    assert done.exit_code == 0, done.output
+
+
+def test_who_gets_another_password_is_logged_out(console: Console, front: Stack) -> None:
+    before = front.config_file.read_text()
+    with console.client("olga") as olga, console.client("vera") as vera:
+        reload(front, before.replace(f'"{PASSWORDS["olga"]}"', '"another password"'))
+        try:
+            assert olga.get("/console/pushes").status_code == 303
+            assert vera.get("/console/pushes").status_code == 200
+            assert console.log_in(olga, "olga").status_code == 401
+            assert console.log_in(olga, "olga", password="another password").status_code == 303
+            assert olga.get("/console/pushes").status_code == 200
+        finally:
+            reload(front, before)
 
 
 def test_redis_knows_no_token(console: Console, front: Stack) -> None:

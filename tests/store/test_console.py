@@ -16,7 +16,7 @@ SENDER = Owner("node-1", "run-a", 0)
 
 
 def test_a_session_is_found_by_its_token_until_it_ends(store: Store) -> None:
-    first, second = (console_sessions.begin(store, name, 60) for name in ("olga", "vera"))
+    first, second = (console_sessions.begin(store, name, "$hash", 60) for name in ("olga", "vera"))
     found = console_sessions.read(store, first)
 
     assert found is not None
@@ -28,8 +28,20 @@ def test_a_session_is_found_by_its_token_until_it_ends(store: Store) -> None:
     assert console_sessions.read(store, second) is not None
 
 
+def test_a_session_knows_the_password_that_it_began_with_and_redis_does_not(store: Store) -> None:
+    tokens = [console_sessions.begin(store, "olga", "$hash", 60) for _ in range(2)]
+    first, second = (console_sessions.read(store, token) for token in tokens)
+
+    assert first is not None
+    assert second is not None
+    assert first.began_with(tokens[0], "$hash")
+    assert not first.began_with(tokens[0], "$another")
+    assert first.proof != second.proof
+    assert not first._replace(proof=b"").began_with(tokens[0], "$hash")
+
+
 def test_a_session_ends_by_itself(store: Store) -> None:
-    token = console_sessions.begin(store, "olga", 1)
+    token = console_sessions.begin(store, "olga", "$hash", 1)
 
     wait_until(lambda: console_sessions.read(store, token) is None, 5, "the end of the session")
 

@@ -52,7 +52,11 @@ async def visitor(connection: ASGIConnection[Any, Any, Any, Any]) -> Visitor | N
     desk = desk_of(connection)
     session = await asyncio.to_thread(console_sessions.read, desk.store, token)
     operator = desk.operators.named(session.operator) if session else None
-    return Visitor(operator, session.csrf, token) if session and operator else None
+    if session is None or operator is None:
+        return None
+    if not session.began_with(token, desk.operators.password_of(operator)):
+        return None  # the password was changed: whoever knew the old one is out
+    return Visitor(operator, session.csrf, token)
 
 
 async def enter(connection: ASGIConnection[Any, Any, Any, Any], _route: BaseRouteHandler) -> None:

@@ -58,7 +58,10 @@ class LogIn(Controller):
             await desk.lockout.failed(tried)
             return _form(request, _next(fields.get("next", "")), _WRONG, 401)
         lifetime_s = desk.config.console.session_s
-        token = await asyncio.to_thread(console_sessions.begin, desk.store, operator.name, lifetime_s)
+        password_of = desk.operators.password_of(operator)
+        token = await asyncio.to_thread(
+            console_sessions.begin, desk.store, operator.name, password_of, lifetime_s
+        )
         desk.lockout.succeeded(tried)
         told(request, who=f"operator/{operator.name}", result="done")
         log.get().info("console_log_in", operator=operator.name, role=operator.role)

@@ -32,8 +32,9 @@ class Operators:
     def __init__(self, config: Config, checks: PasswordChecks) -> None:
         self._checks = checks
         self._known = {name: Operator(name, one.role) for name, one in config.operator.items()}
+        self._passwords = {name: one.password_hash or one.secret() for name, one in config.operator.items()}
         self._hashes = {
-            name: one.password_hash or hashed(one.secret()) for name, one in config.operator.items()
+            name: one.password_hash or hashed(self._passwords[name]) for name, one in config.operator.items()
         }
         self._decoy = decoy(next(iter(self._hashes.values()))) if self._hashes else ""
 
@@ -43,6 +44,10 @@ class Operators:
     def named(self, name: str) -> Operator | None:
         """Return the user of that name, as the configuration has it now."""
         return self._known.get(name)
+
+    def password_of(self, operator: Operator) -> str:
+        """Return what the configuration has of a user's password: its hash, or in a lab itself."""
+        return self._passwords[operator.name]
 
     def tried(self, name: str, address: str) -> Try:
         """Return what is known of somebody who shows a password, for the lock-out that the api has, too."""
