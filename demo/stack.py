@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ _TLS: Final = launch.ROOT / "var" / "tls"
 _STANDIN: Final = ("scscf", "handset")
 _TRY = """
 In another terminal:
-  export PATH="{bin}:$PATH"
+  export PATH="{bin}:$PATH"{configured}
   echo hello > hello.txt
   omapush push send --to {handset} --app mms.ua --type text/plain --file hello.txt --wait
   omapush registrations
@@ -96,6 +97,14 @@ def chosen(settings: Config, *, standin: bool) -> list[str]:
     return [*parts, *_STANDIN]
 
 
+def what_to_try(settings: Config) -> str:
+    """Return commands to type in another terminal; they take the configuration that runs here."""
+    file = Path(settings.path).resolve()
+    is_default = file == launch.ROOT / config.DEFAULT_FILE
+    configured = "" if is_default else f"\n  export OMAPUSH_CONFIG={shlex.quote(str(file))}"
+    return _TRY.format(handset=HANDSET, bin=Path(sys.executable).parent, configured=configured)
+
+
 def core_address(settings: Config) -> tuple[str, int]:
     """Return host and port of the core's next hop."""
     uri = SipUri.parse(settings.core.next_hop, "core.next_hop")
@@ -119,7 +128,7 @@ def _run(settings: Config, *, standin: bool, nodes: int) -> None:
         environment["OMAPUSH_CONFIG"] = str(Path(settings.path).resolve())
     if standin:  # what the default configuration stores survives the cleaning of /tmp
         environment["OMAPUSH_DATA_DIR"] = str(launch.ROOT / "var" / "redis")
-        print(_TRY.format(handset=HANDSET, bin=Path(sys.executable).parent), file=sys.stderr)
+        print(what_to_try(settings), file=sys.stderr)
     if settings.operator:
         print(_console(settings), file=sys.stderr)
     os.chdir(launch.ROOT)

@@ -141,5 +141,9 @@ class StoreUnavailable(TryLater):
     """Redis did not answer, or answered that it cannot serve now."""
 
 
+class ApiUnavailable(TryLater):
+    """Our own api did not answer a command, or cannot take what it asks for now."""
+
+
 class Overloaded(TryLater):
     """A bound (queue length, window) is reached; what is already accepted goes first."""

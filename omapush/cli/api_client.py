@@ -14,7 +14,7 @@ import typer
 
 from omapush.cli import launch
 from omapush.config import Config, Initiator
-from omapush.errors import PushRefused, StoreUnavailable
+from omapush.errors import ApiUnavailable, PushRefused
 
 PASSWORD_VARIABLE: Final = "OMAPUSH_INITIATOR_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 TOKEN_VARIABLE: Final = "OMAPUSH_TOKEN"  # noqa: S105 - the same of a bearer token
@@ -48,7 +48,7 @@ def ask(
 
     Raises:
         PushRefused: the configuration has no such initiator, or the api does not accept its password.
-        StoreUnavailable: the api cannot be reached, or cannot do it now.
+        ApiUnavailable: the api cannot be reached, or cannot do it now.
     """
     where = url(config, path)
     auth = _auth(name, _account(config, name))
@@ -57,13 +57,13 @@ def ask(
         with client:
             answer = client.request(method, where, content=body, headers=headers, auth=auth)
     except httpx.HTTPError as error:
-        start = launch.how_to_start("api")
-        raise StoreUnavailable(f"the api at {where} does not answer ({error}); start it: {start}") from error
+        what = f"start it: {launch.how_to_start('api')}; is it up, `omapush doctor` says what is wrong"
+        raise ApiUnavailable(f"the api at {where} does not answer ({error}); {what}") from error
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise PushRefused(f"the api does not accept initiator {name} with its password or token (401)")
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         wait = answer.headers.get("Retry-After", "")
-        raise StoreUnavailable(f"the api cannot take pushes now (503); try again in {wait or 'a few'} s")
+        raise ApiUnavailable(f"the api cannot take pushes now (503); try again in {wait or 'a few'} s")
     return answer
 
 

@@ -47,7 +47,7 @@ def submit(config: Config, name: str, members: dict[str, Any]) -> Taken:
     Raises:
         NotAccepted: the push is refused.
         PushRefused: any other refusal, credentials among them.
-        StoreUnavailable: the api cannot be reached, or cannot take the push now.
+        ApiUnavailable: the api cannot be reached, or cannot take the push now.
     """
     headers = {"Content-Type": "application/json"}
     body = json.dumps(members).encode()
@@ -65,7 +65,7 @@ def steer(config: Config, name: str, push_id: str, what: str) -> dict[str, Any]:
 
     Raises:
         PushRefused: it is no push to subscribers, or another refusal.
-        StoreUnavailable: the api cannot be reached, or cannot do it now.
+        ApiUnavailable: the api cannot be reached, or cannot do it now.
     """
     path = f"/v1/pushes/{quote(push_id, safe='')}/{what}"
     answer = api_client.ask(config, name, "POST", path)
@@ -83,7 +83,7 @@ def cancel(config: Config, name: str, push_id: str, addresses: Sequence[str]) ->
 
     Raises:
         PushRefused: there is no such push, or another refusal.
-        StoreUnavailable: the api cannot be reached, or cannot do it now.
+        ApiUnavailable: the api cannot be reached, or cannot do it now.
     """
     path = f"/v1/pushes/{quote(push_id, safe='')}/cancel"
     body = json.dumps({"to": list(addresses)} if addresses else {}).encode()

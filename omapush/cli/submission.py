@@ -57,7 +57,7 @@ def submit(config: Config, name: str, message: pap.PushMessage, content: Content
     Raises:
         NotAccepted: the answer is a PAP code above 1xxx.
         PushRefused: any other refusal, credentials among them.
-        StoreUnavailable: the api cannot be reached, or cannot take the push now.
+        ApiUnavailable: the api cannot be reached, or cannot take the push now.
     """
     content_type, body = compose(message, content)
     headers = {"Content-Type": content_type}

@@ -23,9 +23,11 @@ FAILED: Final = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"C0 and C1 without tab and line end."
-_NOT_ESCAPED: Final = re.compile("[\x7f-\x9f]")
+_TURNING: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"They change the direction in which the rest of a line is read (Unicode, Annex 9)."
+_STEERING: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNING}]")
+"These, and C0 and C1 without tab and line end."
+_NOT_ESCAPED: Final = re.compile(f"[\x7f-\x9f{_TURNING}]")
 "Those of them that JSON leaves as they are."
 _PIPE_WIDTH: Final = 180
 "Columns of a listing that does not go to a terminal."

@@ -31,7 +31,7 @@ class Content(Section, frozen=True):
     downloads: Annotated[int, Meta(ge=1, le=10_000)] = 64
     """Number of downloads at the same time; further requests get 503. Each needs up to 512 KB of memory."""
     requests_a_minute: Annotated[int, Meta(ge=1, le=100_000)] = 120
-    """Requests a minute for one link, and wrong links a minute from one address; further ones get 429."""
+    """Requests a minute for one link; further ones get 429."""
     stalled_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
     """
     The connection of a device that reads nothing for this long is closed. The device may continue with

@@ -1,4 +1,7 @@
-"""Every request that changes something is in the audit record before its answer leaves."""
+"""
+Every request that changes something, and every log-in that failed, is in the audit record before its answer
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -51,17 +54,21 @@ class Audited(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Pass a request on; its entry is written when the status of its answer is known."""
-        if not self._trail.is_kept or scope.get("method") in _ONLY_READS:
+        if not self._trail.is_kept:
             await next_app(scope, receive, send)
             return
-        self._trail.check()
+        is_read = scope.get("method") in _ONLY_READS
+        if not is_read:
+            self._trail.check()
         facts = Facts()
         shared: Any = scope  # for the route, which gets the same
         shared[_FACTS] = facts
 
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start" and facts.did not in _PAP_READS:
-                await self._trail.note(_entry(scope, facts, message["status"]))
+                status = message["status"]
+                if not is_read or _is_failed_log_in(scope, status):
+                    await self._trail.note(_entry(scope, facts, status))
             await send(message)
 
         await next_app(scope, receive, noted)
@@ -80,6 +87,11 @@ async def tell_lock(trail: AuditTrail, metrics: Metrics, locked: Locked) -> None
             more=(("for_s", str(locked.for_s)),),
         )
     )
+
+
+def _is_failed_log_in(scope: Scope, status: int) -> bool:
+    """Tell whether credentials were shown and not taken; who only reads may be a guesser all the same."""
+    return status in (401, 429) and not isinstance(scope.get("user"), Account) and bool(_authorization(scope))
 
 
 def _entry(scope: Scope, facts: Facts, status: int) -> Entry:

@@ -59,6 +59,8 @@ class ContentServer:
         self._store = store
         self._metrics = metrics
         self._of_guesser = Limiter(_GUESSES_A_MINUTE)
+        self._doubted = asyncio.Lock()
+        "Held while a link is looked up for an address that tries too many wrong ones."
         self._downloads = 0
 
     def take(self, config: Config) -> None:
@@ -115,14 +117,10 @@ class ContentServer:
     # Which content ---------------------------------------------------------------------------------
 
     async def _find(self, scope: Any) -> Served:
-        """Return what the link leads to; who only guesses learns nothing, and not often."""
+        """Return what the link leads to; who only guesses learns nothing, and has little looked up."""
         address = scope["client"][0] if scope.get("client") else ""
         token = link.read(scope["path"].rstrip("/").rpartition("/")[2])
-        found = None
-        if token is not None and not self._of_guesser.is_used_up(address):
-            found = await asyncio.to_thread(
-                fetches.served, self._store, token.claim.ref, token.claim.recipient
-            )
+        found = None if token is None else await self._looked_up(token.claim, address)
         if token is None or found is None or not link.is_genuine(token, found.secret):
             if not self._of_guesser.takes(address):
                 raise Refused(429, "too many wrong links", (("Retry-After", "60"),))
@@ -138,6 +136,13 @@ class ContentServer:
         if described is None:
             raise Refused(410, "the content is not there any more")
         return Served(claim, found.push, found.result, f'"{described.sha256.hex()[:32]}"')
+
+    async def _looked_up(self, claim: Claim, address: str) -> fetches.Served | None:
+        """One after the other for an address that guesses: many devices may share it, and have good links."""
+        if not self._of_guesser.is_used_up(address):
+            return await asyncio.to_thread(fetches.served, self._store, claim.ref, claim.recipient)
+        async with self._doubted:
+            return await asyncio.to_thread(fetches.served, self._store, claim.ref, claim.recipient)
 
     # The content -----------------------------------------------------------------------------------
 

@@ -75,7 +75,8 @@ class BearerTokens:
         name = claims[self._settings.claim]
         if not isinstance(name, str) or not name:
             raise BadToken(f"claim {self._settings.claim} is no text")
-        left_s = int(claims["exp"]) + self._settings.leeway_s - clock.now_ms() / 1000
+        # In whole seconds: `exp` may be a number that no float can hold.
+        left_s = int(claims["exp"]) + self._settings.leeway_s + -clock.now_ms() // 1000
         self._known[digest] = name, now + min(_REMEMBERED_S, left_s)
         if len(self._known) > _MOST_REMEMBERED:
             self._known.popitem(last=False)

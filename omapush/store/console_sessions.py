@@ -61,5 +61,5 @@ def _digest(token: str) -> str:
 
 
 def _proof(token: str, password: str) -> bytes:
-    """Under the token as key, so that Redis tells nothing of the password, and nothing of two that are equal."""
+    """Under the token as key: Redis tells nothing of the password, nor whether two are equal."""
     return hmac.digest(token.encode(), password.encode(), hashlib.sha256)

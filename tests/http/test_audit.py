@@ -90,10 +90,13 @@ def test_entries_are_listed_from_a_time_on_and_no_other_text_is_one(kept: Stack,
 def test_refusals_and_log_ins_that_failed_are_in_it_and_reads_are_not(kept: Stack, api: httpx.Client) -> None:
     api.post("/v1/pushes", json=body("wrong@pi", to=["nobody at all"]))
     api.get("/v1/pushes/unknown@pi")
+    api.get("/v1/pushes", auth=("reader", "a secret word"))
+    httpx.get(f"{kept.http}/v1/pushes", trust_env=False)  # shows no credentials: nobody tries to log in
     api.post("/v1/pushes", json=body("stranger@pi"), auth=("stranger", "a secret word"))
 
     refused, failed = entries(kept, "--what", "wrong@pi")[-1], entries(kept, "--did", "log-in")[-1]
     assert refused["result"] == "400"
+    assert [one["more"]["claimed"] for one in entries(kept, "--did", "log-in")] == ["reader", "stranger"]
     assert (failed["who"], failed["more"], failed["result"]) == ("nobody", {"claimed": "stranger"}, "401")
     everything = entries(kept)
     assert not any("unknown@pi" in one["what"] for one in everything)

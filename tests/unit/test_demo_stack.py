@@ -3,7 +3,8 @@
 import pytest
 
 from demo import stack
-from omapush.config import parse
+from omapush.cli import launch
+from omapush.config import DEFAULT_FILE, parse
 
 
 def test_a_redis_of_yours_is_named_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,3 +14,10 @@ def test_a_redis_of_yours_is_named_without_its_password(capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert "redis://psa@192.0.2.9:6379/0" in said
     assert "hunter2" not in said
+
+
+def test_the_commands_to_try_take_the_configuration_that_runs() -> None:
+    by_tls = parse({}, str(launch.ROOT / "var" / "tls" / "omapush.toml"))
+
+    assert f"export OMAPUSH_CONFIG={by_tls.path}\n" in stack.what_to_try(by_tls)
+    assert "OMAPUSH_CONFIG" not in stack.what_to_try(parse({}, str(launch.ROOT / DEFAULT_FILE)))

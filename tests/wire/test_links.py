@@ -316,3 +316,15 @@ def test_too_many_requests_for_a_link_are_put_off(linked: Stack, core: SipPeer) 
 
     codes = [get(url, "HEAD").status_code for _ in range(41)]
     assert codes == [200] * 40 + [429]
+
+
+def test_wrong_links_of_one_device_do_not_keep_others_at_its_address_out(
+    linked: Stack, core: SipPeer
+) -> None:
+    submit(linked, "sip:neighbour@home1.example")
+    url = url_of(core.wait_for_push("sip:neighbour@home1.example")[0])
+    wrong = f"{url[:-12]}{'A' * 12}"
+
+    assert {get(wrong, "HEAD").status_code for _ in range(40)} <= {404, 429}
+    assert get(wrong, "HEAD").status_code == 429
+    assert get(url).content == CONTENT

@@ -120,7 +120,9 @@ def test_a_push_to_an_api_that_is_away_fails_with_one_line(
     assert run(monkeypatch, *send(file, file)) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
+    assert printed.err.startswith("omapush: the api at http://127.0.0.1:")
     assert "does not answer" in printed.err
+    assert "Redis" not in printed.err
     assert printed.err.count("\n") == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from omapush.cli import api_client, json_submission, submission
 from omapush.cli.submission import Content, NotAccepted
 from omapush.config import Config, parse
-from omapush.errors import PushRefused, StoreUnavailable
+from omapush.errors import ApiUnavailable, PushRefused
 from omapush.pap_http.json_values import NewPush, offer_of
 from omapush.protocol import pap_reader, pap_writer
 from omapush.protocol import pap_values as pap
@@ -98,7 +98,7 @@ def test_wrong_credentials_are_named_without_the_password(
 
 def test_an_api_that_cannot_take_pushes_now_says_when(api: Callable[[Answer], list[httpx.Request]]) -> None:
     api(lambda _: httpx.Response(503, headers={"Retry-After": "7"}))
-    with pytest.raises(StoreUnavailable, match="try again in 7 s"):
+    with pytest.raises(ApiUnavailable, match="try again in 7 s"):
         submission.submit(configuration(), "demo", MESSAGE, CONTENT)
 
 
@@ -113,7 +113,7 @@ def test_an_api_that_is_away_is_named(api: Callable[[Answer], list[httpx.Request
         raise httpx.ConnectError("connection refused")
 
     api(away)
-    with pytest.raises(StoreUnavailable, match="does not answer"):
+    with pytest.raises(ApiUnavailable, match="does not answer"):
         submission.submit(configuration(), "demo", MESSAGE, CONTENT)
 
 

@@ -103,7 +103,9 @@ def test_a_user_whose_registration_ended_is_not_registered() -> None:
     assert [contact["uri"] for contact in shown["contacts"]] == ["sip:alice@192.0.2.1"]
 
 
-@pytest.mark.parametrize("evil", ["\x1b]0;title\x07", "\x1b[2K", "a\rb", "\x9b31m", "\x7f", "\x00"])
+@pytest.mark.parametrize(
+    "evil", ["\x1b]0;title\x07", "\x1b[2K", "a\rb", "\x9b31m", "\x7f", "\x00", "\u202efdp", "\u2066"]
+)
 def test_what_others_said_does_not_steer_the_terminal(evil: str, capsys: pytest.CaptureFixture[str]) -> None:
     listing = terminal.table("WHO")
     listing.add_row(f"row {evil}")
@@ -114,5 +116,6 @@ def test_what_others_said_does_not_steer_the_terminal(evil: str, capsys: pytest.
 
     said = capsys.readouterr().out
     assert [word in said for word in ("row ", "pair ", "line ", "  next", "json ")] == [True] * 5
-    assert not set(said) & {chr(code) for code in (*range(32), *range(127, 160))} - {"\n"}
+    steering = (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    assert not set(said) & {chr(code) for code in steering} - {"\n"}
     assert json.loads(said[said.index("{") :]) == {"a": f"json {evil}"}

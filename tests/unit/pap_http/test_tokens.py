@@ -74,6 +74,10 @@ def test_a_token_for_others_or_for_another_time_is_refused(
         reader(issuer).subject(issuer.token("mmsc", **claims))
 
 
+def test_a_token_that_lasts_for_ever_names_its_subject(issuer: TokenIssuer) -> None:
+    assert reader(issuer).subject(issuer.token("mmsc", exp=10**400)) == "mmsc"
+
+
 def test_nobody_but_the_issuer_can_sign(issuer: TokenIssuer, tmp_path: Path) -> None:
     tokens = reader(issuer)
     forger = TokenIssuer(tmp_path / "forger.json")
