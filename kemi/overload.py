@@ -2,8 +2,8 @@
 What is let in when more arrives than can be stored: the rest is told 503 at once, which costs least.
 
 Completers see how long requests wait for them, and say in shared memory which part of them to let in. SIP
-workers read that and shed the rest: REGISTERs and new SUBSCRIBEs of known peers before Python is asked
-(kamailio.cfg), all else here. What waits in the socket's buffer is seen in /proc.
+workers read that and shed the rest: REGISTERs and new SUBSCRIBEs before Python is asked (kamailio.cfg), all
+else here. What waits in the socket's buffer is seen in /proc.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ _TABLE: Final = "overload"
 _LOOK_AGAIN_S: Final = 0.02
 _BELIEVED_S: Final = 1.0
 "A level that nobody renews for so long is over: its queue is empty."
-_BELIEVED_NATIVELY_S: Final = 2
-"The same in whole seconds, begun ones among them."
 _PASSES: Final = ("$hdr(Resource-Priority)", "$hdr(Priority)")
 _EMERGENCY: Final = "emergency"
 _PROC: Final = (Path("/proc/net/udp"), Path("/proc/net/udp6"))
@@ -31,8 +29,10 @@ _BYTES_EACH: Final = 2_304
 _DRAINED_S: Final = 2_000
 "Requests a second that workers take from their sockets at least."
 
+_LETS_IN: Final = "lets_in"
+"Table that kamailio.cfg sheds by; an entry that is not renewed is over after two seconds."
 _PEERS: Final = "peers"
-"Table of the peers whose REGISTERs are queued natively, and whose requests are shed so."
+"Table of the peers whose REGISTERs are queued natively."
 _REGISTERS: Final = "registers"
 "How the queues of REGISTERs begin; the number of one follows."
 _SUBSCRIBES: Final = "subscribes"
@@ -64,7 +64,7 @@ def sheds(queue: str) -> bool:
 
 def leave_to_kamailio(peer: str, *, by_address: bool) -> bool:
     """
-    In a SIP worker: have Kamailio queue REGISTERs of a trusted peer, and shed, without Python.
+    In a SIP worker: have Kamailio queue REGISTERs of a trusted peer without Python.
 
     Returns whether it did so before. `by_address`: its address makes it trusted; at a certificate Python has
     to look, and nothing is left to Kamailio.
@@ -155,11 +155,8 @@ class Steering:
         most = self._lately.most(admitted, now)
         if admitted < 1 or self._told < 1:
             KSR.htable.sht_sets(_TABLE, self._queue, f"{admitted:.4f} {now:.3f}")
-            if self._queue.startswith(_REGISTERS):
-                name = f"shed_lets_in{self._queue.removeprefix(_REGISTERS)}"
-                _tell_natively("shed_until", name, admitted, most)
-            elif self._queue == _SUBSCRIBES:
-                _tell_natively("subscribes_until", "subscribes_let_in", admitted, most)
+            if self._queue.startswith(_REGISTERS) or self._queue == _SUBSCRIBES:
+                _tell_natively(self._queue, admitted, most)
         if admitted < 1 <= self._told:
             log.get().warning("overload_began", queue=self._queue, waited_s=round(wait_s, 3))
         elif self._told < 1 <= admitted:
@@ -167,12 +164,13 @@ class Steering:
         self._told = admitted
 
 
-def _tell_natively(until: str, lets_in: str, admitted: float, most: float) -> None:
-    """Tell how much is let in, now and at most of late; and whether one sheds at all."""
-    number = int(most * _LETS_IN_OF) * _OF_LATE + int(admitted * _LETS_IN_OF)
-    KSR.htable.sht_seti(_TABLE, lets_in, number)
+def _tell_natively(queue: str, admitted: float, most: float) -> None:
+    """Tell how much is let in, now and at most of late; nothing is told when that is everything."""
     if admitted < 1:
-        KSR.htable.sht_seti(_TABLE, until, clock.now_ms() // 1000 + _BELIEVED_NATIVELY_S)
+        number = int(most * _LETS_IN_OF) * _OF_LATE + int(admitted * _LETS_IN_OF)
+        KSR.htable.sht_seti(_LETS_IN, queue, number)
+    else:
+        KSR.htable.sht_rm(_LETS_IN, queue)
 
 
 def backlog_bytes(ports: frozenset[int]) -> int:

@@ -200,7 +200,6 @@ class PushAs:
 
     def _subscribe(self) -> Decision:
         """Refuse a SUBSCRIBE, or suspend it until it is stored; the completer lets it answer."""
-        overload.leave_to_kamailio(ksr_reader.source_address(), by_address=self._by_address)
         if overload.sheds(subscription_completer.SUBSCRIBES):  # before it is read, which costs most of it
             return suspended.refusal(subscription_completer.SUBSCRIBES)
         request = ksr_reader.subscribe()

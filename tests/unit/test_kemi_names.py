@@ -73,10 +73,11 @@ def test_every_route_says_that_it_returns_an_int_and_does_so_at_its_end() -> Non
 
 def test_what_python_says_of_shedding_is_what_kamailio_looks_at() -> None:
     overload = (ROOT / "kemi" / "overload.py").read_text()
-    looked_at = set(re.findall(r"\$sht\(overload=>(\w+(?:\$var\(queue\))?)\)", CONFIGURATION))
+    looked_at = set(re.findall(r"\$sht\(lets_in=>(\w+(?:\$var\(queue\))?)\)", CONFIGURATION))
 
-    assert looked_at == {"shed_until", "shed_lets_in$var(queue)", "subscribes_until", "subscribes_let_in"}
-    assert all(f'"{name.removesuffix("$var(queue)")}' in overload for name in looked_at)
+    assert looked_at == {"registers$var(queue)", "subscribes"}
+    assert all(f'"{name.removesuffix("$var(queue)")}"' in overload for name in looked_at)
+    assert '"lets_in"' in overload
     assert "$sht(peers=>$si)" in CONFIGURATION
     assert '"peers"' in overload
 

@@ -1,6 +1,7 @@
 """More arrives than can be stored: what is shed is told so at once, what is urgent or health is answered."""
 
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ from tests.harness.subscriber import Subscriber, wants
 from tests.harness.wait import wait_until
 from tests.wire.requests import register, request
 
+ONE_WORKER: Settings = {"sip": {"workers": 1}}
+"What is answered shows that what came before is over."
 SOON: Settings = {"overload": {"queue_ms": 20, "http_queue_ms": 20}, "redis": {"timeout_ms": 2_000}}
 
 
@@ -162,28 +165,50 @@ def test_what_kamailio_has_let_in_is_not_shed_by_python_as_well(make_stack: Make
         assert statuses_of(1) == {200}  # from now on the peer is known
         tell_workers(stack, "sets", "subscribes", "0.0400 4000000000.000")
         wait_until(lambda: statuses_of(20) == {200, 503}, 10, "Python sheds what it alone decides on")
-        tell_workers(stack, "seti", "subscribes_let_in", "10000")
-        tell_workers(stack, "seti", "subscribes_until", "2000000000")
-        assert statuses_of(40) == {200}
-        tell_workers(stack, "seti", "subscribes_let_in", "5000")
-        assert statuses_of(40) == {200, 503}
+        with let_in_natively(stack, "subscribes", 10_000):
+            assert statuses_of(40) == {200}
+        with let_in_natively(stack, "subscribes", 5_000):
+            assert statuses_of(40) == {200, 503}
         before = shed(stack, "subscribes")
-        tell_workers(stack, "seti", "subscribes_let_in", "0")
-        assert statuses_of(10) == {503}
+        with let_in_natively(stack, "subscribes", ALL_OF_LATE):
+            assert statuses_of(10) == {503}
         wait_until(
             lambda: shed(stack, "subscribes") == before + 10, 5, "what was refused natively is counted"
         )
 
 
-def shut_the_door(stack: Stack) -> None:
+ALL_OF_LATE = 10_000 * 100_000
+"Nothing is let in now, and everything was a moment ago."
+HARDLY_ANY = 100_000
+"Nothing now, and one of 10,000 at most of late."
+
+
+@contextmanager
+def let_in_natively(stack: Stack, queue: str, number: int) -> Iterator[None]:
+    """Have kamailio.cfg let in so many of 10,000; it believes that for two seconds, so it is told again."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(0.5):
+            tell_workers(stack, "seti", queue, str(number), table="lets_in")
+
+    tell_workers(stack, "seti", queue, str(number), table="lets_in")
+    thread = threading.Thread(target=tell)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def door_shut(stack: Stack, number: int = ALL_OF_LATE) -> Iterator[None]:
     """Let no REGISTER and no SUBSCRIBE in, natively and in Python."""
     for queue in ("registers0", "subscribes"):
         tell_workers(stack, "sets", queue, "0.0000 4000000000.000")
-    all_of_late_none_now = str(10_000 * 100_000)
-    for part in ("shed_lets_in0", "subscribes_let_in"):
-        tell_workers(stack, "seti", part, all_of_late_none_now)
-    for until in ("shed_until", "subscribes_until"):
-        tell_workers(stack, "seti", until, "2000000000")
+    with let_in_natively(stack, "registers0", number), let_in_natively(stack, "subscribes", number):
+        yield
 
 
 def test_what_was_taken_is_not_shed_when_it_is_repeated_but_answered_again(make_stack: MakeStack) -> None:
@@ -195,13 +220,13 @@ def test_what_was_taken_is_not_shed_when_it_is_repeated_but_answered_again(make_
         device = Subscriber(stack, peer, "sip:taken-device@home1.example")
         taken.append(device.subscribe(expires="600", accept="*/*", **wants("news.ua")))
         assert [peer.ask(raw, stack.sip).status for raw in taken] == [200] * len(taken)
-        shut_the_door(stack)
-        for raw in taken:
-            again = [peer.ask(raw, stack.sip) for _ in range(3)]
-            assert {(one.status, one.header("To")) for one in again} == {(200, again[0].header("To"))}
-        late = Subscriber(stack, peer, "sip:late-device@home1.example")
-        assert late.ask(accept="*/*", **wants("news.ua")).status == 503
-        assert peer.ask(register("sip:late@home1.example", peer), stack.sip).status == 503
+        with door_shut(stack):
+            for raw in taken:
+                again = [peer.ask(raw, stack.sip) for _ in range(3)]
+                assert {(one.status, one.header("To")) for one in again} == {(200, again[0].header("To"))}
+            late = Subscriber(stack, peer, "sip:late-device@home1.example")
+            assert late.ask(accept="*/*", **wants("news.ua")).status == 503
+            assert peer.ask(register("sip:late@home1.example", peer), stack.sip).status == 503
 
 
 def test_what_waits_to_be_stored_is_not_shed_when_it_is_repeated(make_stack: MakeStack) -> None:
@@ -214,12 +239,48 @@ def test_what_waits_to_be_stored_is_not_shed_when_it_is_repeated(make_stack: Mak
         for raw in waiting:
             peer.send(raw, stack.sip)
         assert answers_options(stack.sip)  # what came before has been looked at
-        shut_the_door(stack)
-        for raw in waiting * 3:
-            peer.send(raw, stack.sip)
-        wait_until(lambda: calls <= set(answers(peer)), 10, "all are answered")
+        with door_shut(stack):
+            for raw in waiting * 3:
+                peer.send(raw, stack.sip)
+            wait_until(lambda: calls <= set(answers(peer)), 10, "all are answered")
         said = [one.status for one in peer.responses if one.header("Call-ID") in calls and one.status >= 200]
         assert set(said) == {200}
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE"])
+def test_what_cannot_be_answered_ends_no_worker_that_sheds(make_stack: MakeStack, method: str) -> None:
+    """Kamailio 5.6.3 crashes when it has to answer a request without a Via."""
+    stack = make_stack({**SOON, **ONE_WORKER}, ("redis", "sip"))
+    with SipPeer() as peer, door_shut(stack, HARDLY_ANY):
+        whole = _to_be_shed(stack, peer, method)
+        assert peer.ask(whole, stack.sip).status == 503
+        lines = whole.split(b"\r\n")
+        for name in (b"Via", b"From", b"To", b"Call-ID", b"CSeq"):
+            peer.send(b"\r\n".join(one for one in lines if not one.startswith(name + b":")), stack.sip)
+            assert answers_options(stack.sip)
+        peer.send(b"\r\n".join([lines[0], b"", b""]), stack.sip)
+        assert answers_options(stack.sip)
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE"])
+def test_a_response_is_not_shed_for_nobody_answers_one(make_stack: MakeStack, method: str) -> None:
+    stack = make_stack({**SOON, **ONE_WORKER}, ("redis", "sip"))
+    with door_shut(stack, HARDLY_ANY), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("127.0.0.1", 0))
+        ours.settimeout(5)
+        headers = [("Event", "ua-profile"), ("Expires", "60")]
+        asked = request(method, "sip:127.0.0.1", ours.getsockname(), headers)
+        ours.sendto(asked.replace(asked.split(b"\r\n")[0], b"SIP/2.0 200 OK", 1), stack.sip)
+        ours.sendto(request("OPTIONS", "sip:127.0.0.1", ours.getsockname()), stack.sip)
+        assert ours.recv(65_535).startswith(b"SIP/2.0 200 ")
+
+
+def _to_be_shed(stack: Stack, peer: SipPeer, method: str) -> bytes:
+    if method == "REGISTER":
+        return register("sip:late@home1.example", peer)
+    return Subscriber(stack, peer, "sip:late-device@home1.example").subscribe(
+        expires="600", accept="*/*", **wants("news.ua")
+    )
 
 
 def shed(stack: Stack, queue: str) -> int:
@@ -231,9 +292,9 @@ def shed(stack: Stack, queue: str) -> int:
     return int(found[1]) if found else 0
 
 
-def tell_workers(stack: Stack, form: str, name: str, value: str) -> None:
-    """Put into the shared table what a completer would."""
-    command = ["kamcmd", "-s", f"unixs:{stack.control}", f"htable.{form}", "overload", name]
+def tell_workers(stack: Stack, form: str, name: str, value: str, *, table: str = "overload") -> None:
+    """Put into a shared table what a completer would."""
+    command = ["kamcmd", "-s", f"unixs:{stack.control}", f"htable.{form}", table, name]
     subprocess.run([*command, f"s:{value}" if form == "sets" else value], check=True, capture_output=True)
 
 
