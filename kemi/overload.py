@@ -31,6 +31,8 @@ _DRAINED_S: Final = 2_000
 
 _LETS_IN: Final = "lets_in"
 "Table that kamailio.cfg sheds by; an entry that is not renewed is over after two seconds."
+_ANYTHING: Final = "anything"
+"Its entry for the whole node, there as long as requests of any kind are refused."
 _PEERS: Final = "peers"
 "Table of the peers whose REGISTERs are queued natively."
 _REGISTERS: Final = "registers"
@@ -60,6 +62,11 @@ def sheds(queue: str) -> bool:
         admitted = _level(queue, now)
         _read[queue] = admitted, now + _LOOK_AGAIN_S
     return admitted < 1 and not KSR.isflagset(_LOOKED_AT) and random.random() >= admitted and not _is_urgent()
+
+
+def is_shedding() -> bool:
+    """In any process: tell whether this node refuses requests of some kind now."""
+    return KSR.htable.sht_get(_LETS_IN, _ANYTHING) == 1
 
 
 def leave_to_kamailio(peer: str, *, by_address: bool) -> bool:
@@ -153,6 +160,8 @@ class Steering:
     def _tell(self, now: float, wait_s: float) -> None:
         admitted = self._level.admitted
         most = self._lately.most(admitted, now)
+        if admitted < 1:
+            KSR.htable.sht_seti(_LETS_IN, _ANYTHING, 1)
         if admitted < 1 or self._told < 1:
             KSR.htable.sht_sets(_TABLE, self._queue, f"{admitted:.4f} {now:.3f}")
             if self._queue.startswith(_REGISTERS) or self._queue == _SUBSCRIBES:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 
+import overload
+
 from omapush import clock
 
 _SHORT_S = 0.003
 "After work a moment ago."
 _LONG_S = 0.010
 "After a quiet second: the most that looking adds to a push's latency, for 1 % of a processor."
+_SPARING_S = 0.050
+"The same while requests are refused for overload: the processor is for those who have something to do."
 _QUIET_S = 1.0
 TURN_S = 0.1
 """
@@ -38,7 +42,11 @@ class Pace:
         self._worked_at = clock.monotonic()
 
     def rest(self) -> None:
-        """Sleep: shortly while work comes in, longer when it has been quiet."""
-        quiet = clock.monotonic() - self._worked_at > _QUIET_S
-        time.sleep(_LONG_S if quiet else _SHORT_S)
+        """Sleep: shortly while work comes in, longer when it has been quiet, longest then under overload."""
+        time.sleep(self._rest_s())
         self._turn_ends = clock.monotonic() + TURN_S
+
+    def _rest_s(self) -> float:
+        if clock.monotonic() - self._worked_at <= _QUIET_S:
+            return _SHORT_S
+        return _SPARING_S if overload.is_shedding() else _LONG_S

@@ -110,10 +110,10 @@ def test_new_subscribes_are_shed_natively_too_and_registers_are_not_for_them(
     carry = carry_of("subscribes")
     carry(5, backlog=0, left=200)
     assert let_in(native, "subscribes") < 500
-    assert set(native) == {"subscribes"}
+    assert set(native) == {"subscribes", "anything"}
 
     carry(10, backlog=0)
-    assert not native
+    assert "subscribes" not in native
 
 
 @pytest.mark.parametrize("queue", ["watch_notifies", "hosted", "session_requests"])
@@ -123,7 +123,7 @@ def test_what_is_not_shed_natively_is_told_to_workers_alone(
     carry_of(queue)(5, backlog=0, left=200)
 
     assert set(tables["overload"]) == {queue}
-    assert not tables["lets_in"]
+    assert set(tables["lets_in"]) == {"anything"}
 
 
 def test_what_was_let_in_is_known_for_as_long_as_copies_of_it_may_come(
@@ -143,7 +143,19 @@ def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
     carry(10, backlog=0)
 
     assert table["registers1"].startswith("1.0000 ")
-    assert not native
+    assert "registers1" not in native
+
+
+def test_that_anything_is_shed_is_known_to_all_processes(
+    overload: ModuleType, native: dict[str, Any], carry_of: Callable[[str], Carry]
+) -> None:
+    assert not overload.is_shedding()
+    carry_of("hosted")(5, backlog=0, left=200)
+    assert overload.is_shedding()
+
+    native.clear()  # Kamailio does that when two seconds have passed
+    carry_of("hosted")(5, backlog=0)
+    assert not overload.is_shedding()
 
 
 def test_a_burst_after_a_pause_is_none_though_much_of_it_is_left_at_first(
