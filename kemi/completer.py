@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import holding
+import hop_probe
 import in_flight
 import in_subscriptions
 import ksr_reader
@@ -81,6 +82,7 @@ class ResultCompleter:
 
     def run_once(self) -> None:
         """Store results that wait. Those that Redis did not take are kept and tried again."""
+        self._hops.ask_silent(self._settings.sender.uri, clock.now_ms())
         while self._batch.number or self._fetch():
             try:
                 self._store_batch(self._batch)
@@ -129,6 +131,10 @@ class ResultCompleter:
             queued = ksr_reader.next_queued(RESULTS)
             if queued is None:
                 break
+            if queued[0].startswith(hop_probe.REFERENCE):
+                said = Answered.unpack(queued[1])
+                self._hops.asked(queued[0][len(hop_probe.REFERENCE) :], said.at_ms, local=said.local)
+                continue
             sent, answered = Sent.unpack(queued[0]), Answered.unpack(queued[1])
             self._take(batch, sent, answered)
             end = in_flight.end_of(sent.sent_ms, now_ms, is_answered=not answered.local)

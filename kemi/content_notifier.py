@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import device_facts
 from batch import Batch
+from hops import Way
 from knowledge import Known
 from links import LARGEST_LINK, Links
 from msgspec.structs import replace
-from outgoing import REFUSED, Outgoing
+from outgoing import Outgoing
 from salvo import Salvo
 from sent import InSubscription
 from settings import Settings
@@ -85,7 +86,7 @@ class ContentNotifier:
 
     def notify_all(self, wanted: Sequence[Chosen], batch: Batch) -> None:
         """Send these pushes, each in its subscription; numbers are taken for all of them in one go."""
-        going: list[tuple[Chosen, str]] = []
+        going: list[tuple[Chosen, Way]] = []
         now_ms = clock.now_ms()
         late = self._overtaking([chosen.taken for chosen in wanted])
         for chosen in wanted:
@@ -94,27 +95,27 @@ class ContentNotifier:
                 batch.give_way(chosen.taken)
                 continue
             length = LARGEST_LINK if chosen.choice.link else chosen.taken.delivery.length
-            address = self._outgoing.address(chosen.next_hop, length, chosen.known.path_failures)
-            if not address:
-                batch.end(self._outgoing.not_sent(chosen.taken, now_ms, REFUSED))
-            elif wait_ms := self._outgoing.wait_ms(address, ticket):
+            way = self._outgoing.way(chosen.next_hop, length, chosen.known.path_failures)
+            if wait_ms := self._outgoing.wait_ms(way, ticket):
                 batch.put_off(ticket, wait_ms)
+            elif not way.address:
+                batch.end(self._outgoing.not_sent(chosen.taken, now_ms, way.why))
             else:
-                going.append((chosen, address))
+                going.append((chosen, way))
         self._begin(going, batch)
 
-    def _begin(self, going: Sequence[tuple[Chosen, str]], batch: Batch) -> None:
+    def _begin(self, going: Sequence[tuple[Chosen, Way]], batch: Batch) -> None:
         begun = subscriptions.begin_notifies(
             self._store, [one.subscription.id for one, _ in going], transaction_ms=self._transaction_ms
         )
         with Salvo(self._outgoing, batch) as salvo:
-            for (chosen, address), begin in zip(going, begun, strict=True):
+            for (chosen, way), begin in zip(going, begun, strict=True):
                 if begin is None:
                     batch.choose_again(chosen.taken.ticket)
                 elif not begin.cseq:
                     batch.put_off(chosen.taken.ticket, _BUSY_DIALOG_MS)
                 else:
-                    self._notify(chosen, begin, address, batch, salvo)
+                    self._notify(chosen, begin, way, batch, salvo)
         numbers = [(one.notify.id, one.notify.cseq) for one in salvo.unsent if one.notify]
         if numbers:
             subscriptions.end_notifies(self._store, numbers)
@@ -145,7 +146,7 @@ class ContentNotifier:
         self._gave_way |= late
         return late
 
-    def _notify(self, chosen: Chosen, begun: Begun, address: str, batch: Batch, salvo: Salvo) -> None:
+    def _notify(self, chosen: Chosen, begun: Begun, way: Way, batch: Batch, salvo: Salvo) -> None:
         one, known, choice = chosen
         sub, now_ms = begun.subscription, clock.now_ms()
         if not is_live(sub, now_ms):  # it ended between the two looks
@@ -157,7 +158,8 @@ class ContentNotifier:
             each.id not in (sub.id, *told) for each in known.subscriptions if not one.delivery.subscription
         )
         try:
-            request = replace(self._compose_notify(chosen, sub, begun.cseq, now_ms), next_hop=address)
+            request = self._compose_notify(chosen, sub, begun.cseq, now_ms)
+            request = replace(request, next_hop=way.next_hop, address=way.address)
         except TooLarge as error:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])

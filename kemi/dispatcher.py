@@ -16,7 +16,7 @@ from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
 from links import Links
 from msgspec.structs import replace
-from outgoing import REFUSED, Outgoing
+from outgoing import Outgoing
 from quiet_hours import QuietTimes
 from recipient_limits import RecipientLimits
 from salvo import Salvo
@@ -258,15 +258,15 @@ class Dispatcher:
         one, known, choice = chosen
         request, now_ms = choice.request, clock.now_ms()
         assert request is not None  # noqa: S101 - a choice of MESSAGE has it
-        address = self._outgoing.address(request.next_hop, request.size, known.path_failures)
-        if not address:
-            batch.end(self._outgoing.not_sent(one, now_ms, REFUSED))
-            return
-        if wait_ms := self._outgoing.wait_ms(address, one.ticket):
+        way = self._outgoing.way(request.next_hop, request.size, known.path_failures)
+        if wait_ms := self._outgoing.wait_ms(way, one.ticket):
             batch.put_off(one.ticket, wait_ms)
             return
-        if address != request.next_hop:
-            request = replace(request, next_hop=address)
+        if not way.address:
+            batch.end(self._outgoing.not_sent(one, now_ms, way.why))
+            return
+        if way.address != request.next_hop:
+            request = replace(request, next_hop=way.next_hop, address=way.address)
         salvo.add(self._outgoing.ready(one, request, now_ms, f"({choice.why})", link=choice.link))
 
     # REFER ---------------------------------------------------------------------------------------

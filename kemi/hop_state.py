@@ -61,8 +61,24 @@ def down(hop: str, until_ms: int) -> None:
     _changed()
 
 
+def tell_address(hop: str, uri: str) -> None:
+    """Note where a hop is that has another one beside it."""
+    KSR.htable.sht_sets(_TABLE, f"uri:{hop}", uri)
+
+
+def address(hop: str) -> str:
+    """Return the URI of a hop that has another one beside it; empty for others."""
+    value = KSR.htable.sht_get(_TABLE, f"uri:{hop}")
+    return value if isinstance(value, str) else ""
+
+
+def is_down(hop: str, now_ms: int) -> bool:
+    """Tell whether another server is to be taken."""
+    return _number(KSR.htable.sht_get(_TABLE, f"down:{hop}")) > now_ms
+
+
 def _changed() -> None:
-    """Only the completer writes here."""
+    """Only the completer does; where a hop is, is written by senders."""
     KSR.htable.sht_seti(_TABLE, _CHANGES, changes() + 1)
 
 

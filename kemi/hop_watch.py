@@ -7,6 +7,7 @@ from typing import Final
 
 import hop_state
 import KSR
+from hop_probe import HopProbe
 
 _WINDOW_MS: Final = 1_000
 _FEW_OF: Final = 10
@@ -21,7 +22,8 @@ _SILENT_TRIES: Final = 3
 "Requests without any answer, and nothing else in between, after which a hop counts as down."
 _ANSWERED_MS: Final = 2_000
 "A hop that answered within that time is not down, however many devices behind it are silent."
-_DOWN_MS: Final = 30_000
+_DOWN_MS: Final = 40_000
+"Longer than it takes until an OPTIONS that nobody answers has ended."
 _UNSTATED_PAUSE_MS: Final = 1_000
 "Of a 503 without Retry-After."
 OVERLOADED: Final = 503
@@ -48,6 +50,7 @@ class HopWatch:
 
     def __init__(self, longest_pause_s: float) -> None:
         self._hops: dict[str, _Hop] = {}
+        self._probe = HopProbe()
         self.take(longest_pause_s)
 
     def take(self, longest_pause_s: float) -> None:
@@ -69,20 +72,43 @@ class HopWatch:
             self._silent(hop, seen, at_ms)
             return
         seen.answers += 1
-        seen.silent, seen.answered_ms = 0, at_ms
-        if seen.is_down:
-            seen.is_down = False
-            hop_state.down(hop, 0)
+        self._speaks(hop, seen, at_ms)
         if sip_code == OVERLOADED:
             self._refused(hop, seen, target, at_ms, retry_after_s)
         elif seen.in_a_row:
             seen.in_a_row.clear()
 
+    def ask_silent(self, sender_uri: str, now_ms: int) -> None:
+        """Ask hops that are silent whether they are back, as `sender_uri`."""
+        self._probe.send_due(sender_uri, now_ms)
+
+    def asked(self, hop: str, at_ms: int, *, local: bool) -> None:
+        """Take the answer to such a question into account, whatever it says; `local`: there was none."""
+        seen = self._hops.setdefault(hop, _Hop(at_ms))
+        if not local:
+            self._speaks(hop, seen, at_ms)
+        elif self._probe.is_asked(hop):
+            self._down(hop, seen, at_ms)
+            self._probe.again(hop, at_ms)
+
+    def _speaks(self, hop: str, seen: _Hop, at_ms: int) -> None:
+        seen.silent, seen.answered_ms = 0, at_ms
+        self._probe.end(hop)
+        if seen.is_down:
+            seen.is_down = False
+            hop_state.down(hop, 0)
+
+    def _down(self, hop: str, seen: _Hop, at_ms: int) -> None:
+        seen.is_down = True
+        hop_state.down(hop, at_ms + _DOWN_MS)
+
     def _silent(self, hop: str, seen: _Hop, at_ms: int) -> None:
         seen.silent += 1
-        if seen.silent >= _SILENT_TRIES and at_ms - seen.answered_ms >= _ANSWERED_MS:
-            seen.is_down = True
-            hop_state.down(hop, at_ms + _DOWN_MS)
+        if at_ms - seen.answered_ms < _ANSWERED_MS:
+            return
+        self._probe.begin(hop, at_ms)
+        if seen.silent >= _SILENT_TRIES:
+            self._down(hop, seen, at_ms)
 
     def _refused(self, hop: str, seen: _Hop, target: str, at_ms: int, retry_after_s: int | None) -> None:
         seen.refused.add(target)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import hop_state
 import metrics
+import named_hops
+from coming_back import ComingBack
 from hop_pace import HopPace
 from hop_state import HopState
+from named_hops import Addresses
 from tcp_probe import TcpProbe
 from window import hop_of
 
@@ -25,10 +28,31 @@ _SPREAD_MS: Final = 250
 "What waits for the end of a pause comes back over so long."
 
 
+REFUSED: Final = "it refuses TCP connections"
+NO_NAME: Final = "DNS does not know it"
+_ASKED: Final = "names"
+"What waits for DNS has its turns together."
+
+
+class Way(NamedTuple):
+    """Where a request goes."""
+
+    next_hop: str
+    "The hop's own URI, or that of another one in its place."
+    address: str
+    "The URI of a server there that works; empty: there is none now."
+    wait_ms: int = 0
+    "The push is to be put off for so long, for nobody knows the address yet."
+    why: str = ""
+    "What is the matter when there is no address and nothing to wait for."
+
+
 @dataclass
 class _Hop:
     state: HopState
     address: str = ""
+    is_told: bool = False
+    "The completer knows its URI."
     share: float = 1.0
     "Part of the window that the hop gets."
     looked_at: float = 0.0
@@ -51,6 +75,7 @@ class Hops:
         self._changes = 0
         self._probe = TcpProbe()
         self._part = 1.0
+        self._coming_back = ComingBack()
 
     def look(self, part: float) -> None:
         """
@@ -75,23 +100,53 @@ class Hops:
 
     # Where ---------------------------------------------------------------------------------------
 
-    def address(self, next_hop: str, path_failures: int, *, by_tcp: bool) -> str:
+    def way(
+        self, next_hop: str, path_failures: int, *, by_tcp: bool, is_silent: Callable[[str], bool]
+    ) -> Way:
         """
-        Return the address that a request for a next hop goes to; empty: all of them refuse.
+        Return where a request for a next hop goes.
 
-        `path_failures`: so many tries of this push found nobody there, so it goes to another one now.
+        `path_failures`: so many tries of this push found nobody there, so it goes to another server now.
+        `is_silent` tells, by a hop's short name, whether nothing there was answered of late.
         """
         known = self._of(hop_of(next_hop))
         known.address = known.address or host_and_port(next_hop)
         others = self._alternatives.get(known.address, ()) if self._alternatives else ()
-        if not others:
-            return "" if self._refuses(next_hop, by_tcp=by_tcp) else next_hop
-        everyone = (next_hop, *others)
+        if not others and not named_hops.name_of(next_hop):
+            is_refusing = self._refuses(next_hop, by_tcp=by_tcp)
+            return Way(next_hop, "", why=REFUSED) if is_refusing else Way(next_hop, next_hop)
+        looked = [(uri, named_hops.look(uri)) for uri in (next_hop, *others)]
+        everyone = [(uri, address) for uri, found in looked for address in found.uris]
+        if not everyone:
+            return self._unknown(next_hop, [found for _, found in looked])
         first = path_failures % len(everyone)
         ordered = everyone[first:] + everyone[:first]
-        now_ms = clock.now_ms()
-        ordered = tuple(sorted(ordered, key=lambda uri: self._is_away(uri, now_ms)))  # else in their order
-        return next((uri for uri in ordered if not self._refuses(uri, by_tcp=by_tcp)), "")
+        if len(ordered) > 1:
+            for _, address in ordered:
+                self._tell(address)
+            now_ms = clock.now_ms()  # else in their order
+            ordered.sort(key=lambda one: self._is_away(one[1], now_ms) or is_silent(hop_of(one[1])))
+        for uri, address in ordered:
+            if not self._refuses(address, by_tcp=by_tcp):
+                return Way(uri, address)
+        return Way(next_hop, "", why=REFUSED)
+
+    def _unknown(self, next_hop: str, looked: list[Addresses]) -> Way:
+        waits = [one for one in looked if one.wait_ms]
+        if not waits:
+            return Way(next_hop, "", why=NO_NAME)
+        if not all(one.is_asked_long for one in waits):
+            return Way(next_hop, "", min(one.wait_ms for one in waits))
+        now_ms = clock.monotonic() * 1000
+        return Way(next_hop, "", self._coming_back.wait_ms(_ASKED, now_ms, 0.0, is_moving=False))
+
+    def _tell(self, address: str) -> None:
+        """Have it known where a hop is, so that it can be asked whether it is back."""
+        hop = self._of(hop_of(address))
+        if not hop.is_told:
+            hop.is_told = True
+            hop.address = hop.address or host_and_port(address)
+            hop_state.tell_address(hop_of(address), address)
 
     def _is_away(self, uri: str, now_ms: int) -> bool:
         state = self._of(hop_of(uri)).state

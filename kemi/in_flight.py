@@ -36,6 +36,8 @@ _MOVING_S: Final = 1.0
 "After the end of a request."
 _SILENT_S: Final = 2.0
 "Without any answer to what was sent meanwhile."
+_AVOIDED_S: Final = 4.0
+"The same, when there is another place; within that time UDP repeats a request three times (RFC 3261 T1)."
 _PROBES: Final = 4
 "Young requests that are in flight at most when a place that answered before does not do so now."
 
@@ -186,6 +188,11 @@ class Count:
     def is_moving(self, now: float) -> bool:
         """Tell whether something has ended a moment ago."""
         return now - self._moved_at < _MOVING_S
+
+    @property
+    def is_silent(self) -> bool:
+        """Nothing was answered for some seconds, of all that was sent; as of the last look."""
+        return bool(self._asked_at) and self._looked_at - self._asked_at >= _AVOIDED_S
 
     def share(self, shards: Sequence[int], most: int) -> tuple[Sequence[int], int]:
         """

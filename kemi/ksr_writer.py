@@ -6,9 +6,9 @@ import base64
 from collections.abc import Iterable
 from functools import lru_cache
 
-import dead_names
 import KSR
 import ksr_reader
+import named_hops
 
 from omapush import log
 from omapush.errors import MalformedSip
@@ -42,6 +42,9 @@ _inside = Inside(Domain((), ()), frozenset())
 _DIALOG_CREATING = ("INVITE", "SUBSCRIBE", "REFER")
 _MOST_HOPS = 70
 _UNREACHABLE = (503, "Next Hop Unreachable")
+_LONGEST_RELAY_WAIT_S = 0.5
+"A SIP worker waits so long for the address of a name that nobody has used before, and a sender so long:"
+_LONGEST_SEND_WAIT_S = 0.2
 _GENERATED_CSEQ = "10"
 "What Kamailio numbers its requests with, and finds their transactions by."
 
@@ -115,16 +118,18 @@ def relay(*, record_route: bool) -> None:
         reply(483, "Too Many Hops")
         return
     next_hop = ksr_reader.text("$du") or ksr_reader.text("$ru")
-    if dead_names.is_dead(next_hop):
+    address = named_hops.first_up(named_hops.wait_for(next_hop, _LONGEST_RELAY_WAIT_S))
+    if not address:
         reply(*_UNREACHABLE)
         return
+    if address != next_hop:
+        KSR.pv.sets("$du", address)
     if record_route and method in _DIALOG_CREATING:
         KSR.rr.record_route()
     _strip_at_the_border(next_hop)
     # Kamailio's own words for a hop that cannot be reached are not for our peers.
     KSR.tm.t_set_disable_internal_reply(1)
     if KSR.tm.t_relay() < 0:
-        dead_names.failed(next_hop)
         reply(*_UNREACHABLE)
 
 
@@ -150,27 +155,27 @@ def send(request: Request, reference: str) -> bool:
     False when Kamailio could not even try: no route to the next hop, a name that leads nowhere, no memory,
     or a text that KSR does not take.
     """
-    if dead_names.is_dead(request.next_hop):
-        return False
+    address = request.address
+    if not address:
+        address = named_hops.first_up(named_hops.wait_for(request.next_hop, _LONGEST_SEND_WAIT_S))
+        if not address:
+            return False
     try:
-        _write(request, reference)
+        _write(request, address, reference)
     except (SystemError, ValueError) as error:
         log.get().error("request_not_written", method=request.method, problem=str(error.__cause__ or error))
         return False
     global _dialog_in_hand
     _dialog_in_hand = (request, request.dialog) if request.dialog is not None else None
     try:
-        is_sent = bool(KSR.uac.uac_req_send() > 0)
+        return bool(KSR.uac.uac_req_send() > 0)
     finally:
         _dialog_in_hand = None
-    if not is_sent:
-        dead_names.failed(request.next_hop)
-    return is_sent
 
 
-def _write(request: Request, reference: str) -> None:
+def _write(request: Request, address: str, reference: str) -> None:
     tell = KSR.pv.sets
-    _tell_the_same(request.method, request.from_uri, _by_transport(request))
+    _tell_the_same(request.method, request.from_uri, _by_transport(request, address))
     tell("$uac_req(ruri)", request.request_uri)
     tell("$uac_req(turi)", request.to_uri)
     tell("$uac_req(callid)", request.call_id)
@@ -202,9 +207,8 @@ def forget() -> None:
     _told_before = None
 
 
-def _by_transport(request: Request) -> str:
+def _by_transport(request: Request, hop: str) -> str:
     """The next hop, by TCP when the request is too large for UDP and the hop does not say how."""
-    hop = request.next_hop
     if (
         not 0 < _large_by_tcp < request.size
         or ";transport=" in hop.lower()

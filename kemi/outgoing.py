@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 import metrics
-from hops import Hops
+from hops import Hops, Way
 from msgspec import Struct
 from sent import InSubscription, Sent
 from settings import Settings
@@ -24,7 +24,6 @@ from omapush.store.outbox import Taken
 
 _UNCONFIRMED: Final = frozenset({"unconfirmed", "preferconfirmed"})
 "Delivery methods for which a 202 is enough."
-REFUSED = "it refuses TCP connections"
 _LATE_S = 10
 "How long after its transaction an answer is still kept of a push that is traced."
 
@@ -52,14 +51,16 @@ class Outgoing:
         self._hops = hops
         self._counts = metrics.Counts()
 
-    def address(self, next_hop: str, size: int, path_failures: int) -> str:
-        """Return where a request of so many bytes goes first; empty: every address of the hop refuses."""
-        tcp_above = self._settings.config.sip.tcp_above
-        return self._hops.address(next_hop, path_failures, by_tcp=0 < tcp_above < size)
+    def way(self, next_hop: str, size: int, path_failures: int) -> Way:
+        """Return where a request of so many bytes goes, after so many tries that found nobody."""
+        by_tcp = 0 < self._settings.config.sip.tcp_above < size
+        return self._hops.way(next_hop, path_failures, by_tcp=by_tcp, is_silent=self._window.is_silent)
 
-    def wait_ms(self, next_hop: str, ticket: str) -> int:
-        """Return how long a push has to wait before it may leave for a next hop; 0: it leaves now."""
-        hop = hop_of(next_hop)
+    def wait_ms(self, way: Way, ticket: str) -> int:
+        """Return how long a push has to wait before it may leave; 0: it leaves now."""
+        if not way.address:
+            return way.wait_ms
+        hop = hop_of(way.address)
         if self._hops.is_unhindered(hop) and self._window.has_room(hop):
             return 0
         if pause_ms := self._hops.pause_ms(hop):
@@ -84,7 +85,7 @@ class Outgoing:
 
         `why`: what the method was chosen for, for the event log.
         """
-        hop = hop_of(request.next_hop)
+        hop = hop_of(request.goes_to)
         delivery, application = one.delivery, one.delivery.application
         way: Method = "INDIRECT" if link else "NOTIFY" if notify else "MESSAGE"
         reference = Sent(
@@ -110,7 +111,7 @@ class Outgoing:
         """Count a request for a push, and return the line of the event log about it."""
         self._counts.add("sip_requests_sent_total", request.method)
         metrics.observe("accepted_to_sent_seconds", now_ms - one.delivery.accepted_ms)
-        text = f"{request.method} try {one.attempt} to {request.next_hop} {why}"
+        text = f"{request.method} try {one.attempt} to {request.goes_to} {why}"
         return Event(now_ms, one.delivery.recipient, "sent", text)
 
     def not_left(self, leaving: Leaving) -> None:

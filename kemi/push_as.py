@@ -31,8 +31,8 @@ import subscription_notifier
 import suspended
 import watcher
 from completer import ResultCompleter
-from dead_names import Lookups
 from hosting import HostedCompleter
+from name_lookups import Lookups
 from pace import TURN_S
 from profiling import Worker
 from registering import RegisterCompleter
@@ -385,7 +385,7 @@ class PushAs:
                 self._steering = SipSteering(self._settings)
             heartbeat.beat("control", 0)
             self._native_counts.carry_over()
-            self._lookups.run_once()
+            self._lookups.run_once(self._settings)
             self._steering.run_once()
         except Exception:
             log.get().exception("completer_crashed", queue="control")

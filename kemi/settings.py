@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from omapush import config
 from omapush.config import Application, Config, Retry
 from omapush.errors import MalformedSip
+from omapush.protocol.sip_servers import Kind
 from omapush.protocol.sip_uri import address_of_record, host_and_port
 from omapush.push import hosted_subscription, trust
 from omapush.push.method_choice import Rules
@@ -144,6 +145,17 @@ class Settings:
             for ari, terms in self.config.hosted.items()
             for uri in terms.subscribe
         )
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """Transports that we speak, in the order of `sip.listen`."""
+        return tuple(dict.fromkeys(listen.partition(":")[0] for listen in self.config.sip.listen))
+
+    @property
+    def families(self) -> tuple[Kind, ...]:
+        """Which addresses of next hops we can reach, as DNS names them, in the order of `sip.listen`."""
+        kinds: tuple[Kind, ...] = tuple("AAAA" if "[" in one else "A" for one in self.config.sip.listen)
+        return tuple(dict.fromkeys(kinds))
 
     @property
     def udp_ports(self) -> frozenset[int]:

@@ -94,6 +94,11 @@ class Window:
         count = self._hops.get(hop)
         return count is None or count.free > 0
 
+    def is_silent(self, hop: str) -> bool:
+        """Tell whether a hop has answered nothing for some seconds, of all that was sent there."""
+        count = self._hops.get(hop)
+        return count is not None and count.is_silent
+
     def wait_ms(self, hop: str, now: float, size: int) -> int:
         """
         Return how long a request for a next hop has to wait for room there; 0 when it may go now.

@@ -89,7 +89,6 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
     if sip.state == "ok":
         yield kamailio_checks.memory_manager(control)
         yield kamailio_checks.shared_memory(control)
-        yield kamailio_checks.next_hop_names(config, control)
         if redis.state == "ok":
             yield checks.shards(config, store)
     yield api
@@ -97,6 +96,7 @@ def _stack(config: Config, control: Path) -> Iterator[Finding]:
         yield checks.notifier(store)
         yield checks.media_workers(config, store)
     yield from core_checks.next_hop(config)
+    yield core_checks.next_hop_names(config)
     yield from core_checks.back_ends(config)
 
 

@@ -1,16 +1,13 @@
-"""What `omapush doctor` asks Kamailio on its control socket: memory, and names of next hops."""
+"""What `omapush doctor` asks Kamailio on its control socket: memory."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shutil
 from pathlib import Path
 from typing import Final
 
 from omapush.cli.checks import Finding, found_ok, found_wrong, output_of, path, skipped
-from omapush.config import Config
-from omapush.protocol.sip_uri import host_and_port
 
 _LEAST_FREE_MEMORY: Final = 0.1
 _MEMORY: Final = re.compile(r"(total|free): ([0-9]+)")
@@ -41,43 +38,6 @@ def shared_memory(control: Path) -> Finding:
         action = "make sip.shared_memory_mb larger or sip.window smaller"
         return found_wrong("shared memory", text, "requests fail for want of memory", action)
     return found_ok("shared memory", text)
-
-
-def next_hop_names(config: Config, control: Path) -> Finding:
-    """Check that Kamailio finds the names of next hops: it asks DNS alone, others read /etc/hosts as well."""
-    core = config.core
-    uris = (core.next_hop, *core.next_hops, *(one for more in core.addresses.values() for one in more))
-    names = sorted({name for uri in uris if (name := _name_of(uri))})
-    if not names:
-        return found_ok("next hop names", "addresses only")
-    if not _ask(control, "core.version"):
-        return _no_control("next hop names", control)
-    unknown = [name for name in names if not _is_found(control, name)]
-    if unknown:
-        cause = f"Kamailio does not find {', '.join(unknown)}"
-        effect = "requests that go there are not sent, and tried again later"
-        action = "put the name into DNS, for /etc/hosts is not read, or configure the address"
-        return found_wrong("next hop names", cause, effect, action)
-    return found_ok("next hop names", ", ".join(names))
-
-
-def _name_of(uri: str) -> str:
-    """Host and port as `kemi/dead_names.py` takes them; empty for an address."""
-    host = host_and_port(uri)
-    try:
-        ipaddress.ip_address(host.rpartition(":")[0] or host)
-    except ValueError:
-        return "" if host.startswith("[") else host
-    return ""
-
-
-def _is_found(control: Path, name: str) -> bool:
-    """As RFC 3263 4.2 has it: a name without a port may have SRV records."""
-    host, _, port = name.rpartition(":")
-    asked = [("A", host or name), ("AAAA", host or name)]
-    if not port.isdigit():
-        asked = [("A", name), ("AAAA", name), ("SRV", f"_sip._udp.{name}"), ("SRV", f"_sip._tcp.{name}")]
-    return any(_ask(control, "dns.lookup", kind, one) for kind, one in asked)
 
 
 def _no_control(check: str, control: Path) -> Finding:

@@ -33,7 +33,7 @@ class Request(Struct, frozen=True, gc=False):
     from_uri: str
     to_uri: str
     next_hop: str
-    "URI that the request is sent to."
+    "URI that the request is sent to; its host may be a name."
     call_id: str
     headers: str
     "Extra header lines, each with its CRLF."
@@ -42,3 +42,10 @@ class Request(Struct, frozen=True, gc=False):
     "Bytes of the whole request on the wire; an upper bound that is at most a few bytes too high."
     dialog: InDialog | None = None
     "None: outside of any dialog, as a MESSAGE is."
+    address: str = ""
+    "URI of the server that was chosen behind the next hop's name; empty: that is chosen when it leaves."
+
+    @property
+    def goes_to(self) -> str:
+        """URI that it is sent to, as far as that is known."""
+        return self.address or self.next_hop

@@ -3,23 +3,24 @@
 import os
 import secrets
 import socket
-import struct
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 
 from tests.harness.processes import Process
 from tests.harness.stack import Settings, Stack
 
 PORT: Final = 53
-_A: Final = 1
-_RESPONSE: Final = 0x8400
-_NO_SUCH_NAME: Final = 3
-_HEADER: Final = 12
 
 
 def is_possible() -> bool:
@@ -33,12 +34,18 @@ def is_possible() -> bool:
 
 
 class NameServer:
-    """A context manager that answers with the addresses of `names`, to be kept for `ttl_s`."""
+    """
+    A context manager that answers with what is in `names`, to be kept for `ttl_s`.
 
-    def __init__(self, names: Mapping[str, str], *, ttl_s: int) -> None:
+    `names`: an address, or lines such as `SRV 10 0 5060 a.example.`, by name. It may be changed at any time.
+    """
+
+    def __init__(self, names: Mapping[str, str | Sequence[str]], *, ttl_s: int) -> None:
         self.names = dict(names)
         self.asked: Counter[str] = Counter()
         "How often each name was asked for."
+        self.silent: Callable[[str], bool] = lambda _name: False
+        "About which names nothing is said."
         self._ttl_s = ttl_s
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         # One of its own, so that runs beside each other do not meet.
@@ -63,24 +70,27 @@ class NameServer:
                 question, source = self._socket.recvfrom(4_096)
             except TimeoutError:
                 continue
-            self._socket.sendto(self._answer(question), source)
+            if (answer := self._answer(question)) is not None:
+                self._socket.sendto(answer, source)
 
-    def _answer(self, question: bytes) -> bytes:
-        """RFC 1035 4.1: the question again, and one address behind it."""
-        labels, at = [], _HEADER
-        while length := question[at]:
-            labels.append(question[at + 1 : at + 1 + length].decode())
-            at += 1 + length
-        (kind,) = struct.unpack_from(">H", question, at + 1)
-        name = ".".join(labels).lower()
+    def _answer(self, raw: bytes) -> bytes | None:
+        query = dns.message.from_wire(raw)
+        (question,) = query.question
+        name = question.name.to_text(omit_final_dot=True).lower()
         self.asked[name] += 1
-        address = self.names.get(name) if kind == _A else None
-        flags = _RESPONSE | (0 if name in self.names else _NO_SUCH_NAME)
-        record = b""
-        if address is not None:
-            record = struct.pack(">HHHIH", 0xC00C, _A, 1, self._ttl_s, 4) + socket.inet_aton(address)
-        head = question[:2] + struct.pack(">HHHHH", flags, 1, bool(record), 0, 0)
-        return head + question[_HEADER : at + 5] + record
+        if self.silent(name):
+            return None
+        answer = dns.message.make_response(query)
+        answer.flags |= dns.flags.AA
+        if name not in self.names:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+            return answer.to_wire()
+        known = self.names[name]
+        lines = [line.partition(" ") for line in ([f"A {known}"] if isinstance(known, str) else known)]
+        kind = dns.rdatatype.to_text(question.rdtype)
+        if records := [data for one, _, data in lines if one == kind]:
+            answer.answer.append(dns.rrset.from_text(question.name, self._ttl_s, "IN", kind, *records))
+        return answer.to_wire()
 
 
 class StackThatAsks(Stack):

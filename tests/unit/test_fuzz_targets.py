@@ -23,6 +23,7 @@ READS_NO_STRANGER = {
     "disposition",  # a writer
     "msrp_sending",  # is told what msrp_reader has read
     "feature_tags",  # reads what name_addr has read
+    "sip_servers",  # reads what dnspython has read
 }
 
 

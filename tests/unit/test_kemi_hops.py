@@ -10,7 +10,10 @@ from unittest.mock import MagicMock
 
 import pytest
 
-OURS = ("window", "hop_state", "hop_watch", "metrics", "hops", "tcp_probe")
+OURS = (
+    "ksr_reader", "ksr_writer", "window", "hop_state", "hop_probe", "hop_watch", "metrics", "named_hops",
+    "hops", "tcp_probe",
+)  # fmt: skip
 FIRST, SECOND, THIRD = "sip:192.0.2.1:6060;lr", "sip:192.0.2.2:6060;lr", "sip:192.0.2.3:6060;lr"
 NOW = 1_800_000_000_000
 
@@ -94,7 +97,7 @@ def test_a_hop_that_is_silent_three_times_in_a_row_is_down_until_it_says_somethi
     answers(watch, 0, 0, at_ms=later_ms)
     assert state(modules).down_until_ms == 0
     answers(watch, 0, at_ms=later_ms)
-    assert state(modules).down_until_ms == later_ms + 30_000
+    assert state(modules).down_until_ms == later_ms + 40_000
     answers(watch, 404, at_ms=later_ms)
     assert state(modules).down_until_ms == 0
 
@@ -124,8 +127,16 @@ def hops(modules: Any, **keys: Any) -> Any:
     return modules["hops"].Hops(keys.get("rate", 0.0), keys.get("burst", 1), alternatives)
 
 
+def way(of: Any, uri: str, failures: int = 0, *, by_tcp: bool = False, silent: tuple[str, ...] = ()) -> Any:
+    return of.way(uri, failures, by_tcp=by_tcp, is_silent=silent.__contains__)
+
+
+def address(of: Any, uri: str, failures: int = 0, *, by_tcp: bool = False) -> str:
+    return str(way(of, uri, failures, by_tcp=by_tcp).address)
+
+
 def test_each_try_that_found_nobody_is_followed_by_the_next_address(modules: Any) -> None:
-    found = [hops(modules).address(FIRST, failures, by_tcp=False) for failures in range(5)]
+    found = [address(hops(modules), FIRST, failures) for failures in range(5)]
 
     assert found == [FIRST, SECOND, THIRD, FIRST, SECOND]
 
@@ -136,11 +147,91 @@ def test_an_address_that_is_down_or_paused_is_passed_over_unless_all_are(
 ) -> None:
     hop_of = modules["window"].hop_of
     shared[f"{key}:{hop_of(FIRST)}"] = str(NOW + 1_000)
-    assert hops(modules).address(FIRST, 0, by_tcp=False) == SECOND
+    assert address(hops(modules), FIRST) == SECOND
     for uri in (SECOND, THIRD):
         shared[f"{key}:{hop_of(uri)}"] = str(NOW + 1_000)
-    assert hops(modules).address(FIRST, 0, by_tcp=False) == FIRST
-    assert hops(modules).address("sip:192.0.2.9", 3, by_tcp=False) == "sip:192.0.2.9"
+    assert address(hops(modules), FIRST) == FIRST
+    assert address(hops(modules), "sip:192.0.2.9", 3) == "sip:192.0.2.9"
+
+
+def test_an_address_that_has_answered_nothing_for_seconds_is_passed_over(modules: Any) -> None:
+    silent = modules["window"].hop_of(FIRST)
+
+    assert way(hops(modules), FIRST, silent=(silent,)).address == SECOND
+
+
+def test_a_name_stands_for_its_servers_and_keeps_standing_for_trust(
+    modules: Any, shared: dict[str, Any]
+) -> None:
+    shared["sip:scscf.home1.example:6060"] = "udp|192.0.2.7|6060 udp|2001:db8::1|6060"
+    of = modules["hops"].Hops(0.0, 1, {})
+    named = "sip:scscf.home1.example:6060;lr"
+
+    assert [way(of, named, n)[:2] for n in range(3)] == [
+        (named, "sip:192.0.2.7:6060;lr"),
+        (named, "sip:[2001:db8::1]:6060;lr"),
+        (named, "sip:192.0.2.7:6060;lr"),
+    ]
+
+
+def test_a_name_that_nobody_has_looked_up_is_waited_for_and_one_that_is_not_there_is_not(
+    modules: Any, shared: dict[str, Any]
+) -> None:
+    of = modules["hops"].Hops(0.0, 1, {})
+    named, key = "sip:scscf.home1.example;lr", "sip:scscf.home1.example"
+    assert (way(of, named).address, way(of, named).wait_ms) == ("", 100)
+    assert shared[key] == f"?{NOW}"
+
+    shared[key] = f"?{NOW - 2_000}"
+    assert way(of, named).wait_ms >= 4_999  # DNS is silent
+    shared[key] = "-"
+    assert way(of, named) == (named, "", 0, "DNS does not know it")
+
+
+def test_a_silent_hop_that_has_another_beside_it_is_asked_until_it_says_something(
+    modules: Any, shared: dict[str, Any], watch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+
+    def ask(request: Any, reference: str) -> bool:
+        sent.append((request, reference))
+        return True
+
+    monkeypatch.setattr(modules["ksr_writer"], "send", ask)
+    hop = modules["window"].hop_of(FIRST)
+    way(hops(modules), FIRST)
+    assert shared[f"uri:{hop}"] == FIRST
+    answers(watch, 0, hop=hop)
+    answers(watch, 0, hop="aaaa")
+
+    watch.ask_silent("sip:psa@home1.example", NOW)
+    watch.ask_silent("sip:psa@home1.example", NOW)
+    ((request, reference),) = sent
+    assert (request.method, request.request_uri, request.goes_to) == ("OPTIONS", "sip:192.0.2.1:6060", FIRST)
+    assert reference == f"o|{hop}"
+    assert state(modules, hop).down_until_ms == 0
+
+    watch.asked(hop, NOW + 32_000, local=True)
+    assert state(modules, hop).down_until_ms == NOW + 72_000
+    watch.ask_silent("sip:psa@home1.example", NOW + 36_999)
+    assert len(sent) == 1
+    watch.ask_silent("sip:psa@home1.example", NOW + 37_000)
+    assert len(sent) == 2
+    watch.asked(hop, NOW + 38_000, local=False)
+    assert state(modules, hop).down_until_ms == 0
+    watch.asked(hop, NOW + 69_000, local=True)  # of one that was sent before
+    watch.ask_silent("sip:psa@home1.example", NOW + 99_000)
+    assert len(sent) == 2
+
+
+def test_a_hop_that_is_away_for_an_hour_is_asked_no_more(modules: Any, watch: Any) -> None:
+    hop = modules["window"].hop_of(FIRST)
+    way(hops(modules), FIRST)
+    answers(watch, 0, hop=hop)
+    watch.asked(hop, NOW + 3_600_000, local=True)
+
+    watch.ask_silent("sip:psa@home1.example", NOW + 9_000_000)
+    assert state(modules, hop).down_until_ms == NOW + 3_640_000
 
 
 def test_a_hop_gets_less_of_the_window_after_each_503_and_more_as_time_goes_by(
@@ -193,10 +284,15 @@ def test_an_address_that_refuses_tcp_is_passed_over(modules: Any) -> None:
         host = refuses.partition(":")[2].partition(";")[0]
         one = modules["hops"].Hops(0.0, 1, {host: (works,)})
 
-        assert one.address(refuses, 0, by_tcp=False) == works
-        assert one.address(works, 0, by_tcp=True) == works
-        assert one.address(f"sip:{host}", 0, by_tcp=False) == f"sip:{host}"
-        assert modules["hops"].Hops(0.0, 1, {}).address(refuses, 0, by_tcp=False) == ""
+        assert address(one, refuses) == works
+        assert address(one, works, by_tcp=True) == works
+        assert address(one, f"sip:{host}") == f"sip:{host}"
+        assert way(modules["hops"].Hops(0.0, 1, {}), refuses) == (
+            refuses,
+            "",
+            0,
+            "it refuses TCP connections",
+        )
 
 
 @pytest.mark.parametrize(

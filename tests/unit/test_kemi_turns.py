@@ -56,8 +56,19 @@ def worker(module: ModuleType, name: str, says: dict[str, Any], monkeypatch: pyt
         assert hasattr(kind, method)
         monkeypatch.setattr(kind, method, MagicMock(side_effect=repeat(answer, 10_000)))
     made = kind.__new__(kind)
-    for attribute in ("_batch", "_counts", "_hep", "_hosted", "_referrals", "_config", "_store", "_waiting"):
+    for attribute in (
+        "_batch",
+        "_counts",
+        "_hep",
+        "_hosted",
+        "_referrals",
+        "_config",
+        "_store",
+        "_waiting",
+        "_settings",
+    ):
         setattr(made, attribute, MagicMock())
+    made._hops = MagicMock()
     made._batch.number = made._look_at = made._referrals.run_once.return_value = 0
     made._waiting = made._former = {}
     return made

@@ -185,7 +185,7 @@ def test_a_next_hop_that_cannot_be_reached_is_told_with_503(stack: Stack, core: 
 def test_a_name_that_dns_does_not_know_is_looked_up_once_however_many_requests_lead_there(
     stack: Stack, core: SipPeer
 ) -> None:
-    """The SIP worker that looks it up serves nobody meanwhile."""
+    """And not by the SIP worker, which would serve nobody meanwhile."""
     name = "gone.no-such-host.invalid"
     headers = [("Route", f"<sip:{stack.sip[0]}:{stack.sip[1]};lr>, <sip:{name};lr>")]
     for user in ("first", "second", "third"):
@@ -193,7 +193,7 @@ def test_a_name_that_dns_does_not_know_is_looked_up_once_however_many_requests_l
         assert core.ask(sent, stack.sip, 15).start_line == "SIP/2.0 503 Next Hop Unreachable"
 
     log = stack.parts["sip"].log_text()
-    assert log.count(f'could not resolve hostname: "{name}"') == 1
+    assert "could not resolve hostname" not in log
     assert log.count(f"event=next_hop_not_found name={name}") == 1
 
 

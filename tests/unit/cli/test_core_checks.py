@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from omapush import config
+from omapush import config, resolving
 from omapush.cli import core_checks
 from omapush.cli.checks import Finding
 from omapush.config import Config, Core
+from omapush.protocol.sip_servers import Server
+from omapush.protocol.sip_uri import SipUri
 from omapush.push.nodes import DRAINED, SERVING, Sign
 from tests.harness.ports import free_port
 from tests.harness.sip_peer import SipPeer
@@ -131,3 +133,33 @@ def test_nodes_with_different_configurations_are_found() -> None:
 
 def test_the_next_hop_of_the_defaults_is_trusted() -> None:
     assert core_checks.trusted(Config(path="", core=Core()), ["127.0.0.1"]).state == "ok"
+
+
+async def only_known(uri: SipUri, **_: object) -> resolving.Found:
+    if not uri.host.startswith("known"):
+        raise resolving.NameNotFound(f"DNS knows no address of {uri.host}")
+    return resolving.Found((Server("192.0.2.1", 5060, "udp"),), 60.0)
+
+
+def reaching(*uris: str) -> Config:
+    return Config(path="test.toml", core=Core(next_hop=uris[0], next_hops=uris[1:]))
+
+
+def test_names_of_next_hops_have_to_be_in_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "find", only_known)
+    core = reaching("sip:known.home1.example:6060;lr", "sip:127.0.0.1:5060")
+    finding = core_checks.next_hop_names(core)
+    assert (finding.state, finding.cause) == ("ok", "known.home1.example:6060")
+
+    finding = core_checks.next_hop_names(reaching("sip:known.home1.example", "sip:localhost:6060;lr"))
+    assert_found(finding, "localhost")
+    assert "known" not in finding.cause
+
+
+def test_addresses_of_next_hops_need_no_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "find", None)
+    core = reaching(
+        "sip:127.0.0.1", "sip:[::1]", "sip:[::1]:5060;lr", "sip:192.0.2.1:6060", "sip:[2001:db8::1]"
+    )
+
+    assert core_checks.next_hop_names(core).state == "ok"
