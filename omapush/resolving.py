@@ -65,9 +65,9 @@ async def find(
         DnsSilent: nobody says whether there is.
     """
     rules = servers(uri, transports=transports, families=families, chance=random.random)
+    ttl_s, is_silent = float("inf"), False
     try:
         questions = next(rules)
-        ttl_s, is_silent = float("inf"), False
         while True:
             said = await asyncio.gather(*(_ask(one, by_system=by_system) for one in questions))
             ttl_s = min([ttl_s, *(one.ttl_s for one in said if one.records)])
@@ -83,11 +83,16 @@ async def find(
     raise NameNotFound(f"DNS knows no address of {uri.host}")
 
 
+def _resolver() -> dns.asyncresolver.Resolver:
+    """It reads resolv.conf, which may be another one by now."""
+    return dns.asyncresolver.Resolver()
+
+
 async def _ask(question: Question, *, by_system: bool) -> _Said:
     if by_system and question.kind in _FAMILIES:
         return await _ask_system(question)
     try:
-        resolver = dns.asyncresolver.Resolver()  # reads resolv.conf, which may be another one by now
+        resolver = _resolver()
         resolver.timeout = _ONE_SERVER_S
         answer = await resolver.resolve(
             question.name, question.kind, search=False, raise_on_no_answer=False, lifetime=_QUESTION_S

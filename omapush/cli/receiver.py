@@ -71,6 +71,7 @@ def run(
     remember: arguments.Remember = None,
     behind_nat: arguments.BehindNat = False,
     no_register: arguments.NoRegister = False,
+    wait_for_network: arguments.WaitForNetwork = False,
     refer_interval: arguments.ReferInterval = 30.0,
     no_sessions: session_options.NoSessions = False,
     msrp: session_options.MsrpAt = "",
@@ -105,6 +106,7 @@ def run(
         "watch_registration": watch_registration,
         "memory": options.memory(remember),
         "register": not no_register,
+        "wait_for_network": wait_for_network,
         "limits": Limits(answer_within_s=max(10.0, delay + 5.0), refer_interval_s=refer_interval),
         "sessions": session_options.sessions(
             enabled=not no_sessions,

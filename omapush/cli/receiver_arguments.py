@@ -93,6 +93,13 @@ BehindNat = Annotated[
     ),
 ]
 NoRegister = Annotated[bool, _Option("--no-register", help="Do not register; only listen.")]
+WaitForNetwork = Annotated[
+    bool,
+    _Option(
+        "--wait-for-network",
+        help="Start without a network or an answer of the registrar, and register when there is one.",
+    ),
+]
 ReferInterval = Annotated[
     float, _Option(min=0, help="Shortest time between REFERs of one sender for one application, in seconds.")
 ]

@@ -16,7 +16,9 @@ import ssl
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from omapush.errors import BadConfiguration, MalformedSip
+from omapush import resolving
+from omapush.errors import BadConfiguration, MalformedSip, TryLater
+from omapush.protocol.sip_servers import DEFAULT_PORT, Server
 from omapush.protocol.sip_uri import SipUri
 from omapush.receiver.settings import Listen
 from omapush.receiver.transport import (
@@ -28,7 +30,6 @@ from omapush.receiver.transport import (
     UdpTransport,
 )
 
-DEFAULT_PORT: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _PORT_TRIES: Final = 20
 "For a port that is free for UDP and TCP alike."
 _KEEP_ALIVE_S: Final = {"udp": 25.0, "tcp": 110.0, "tls": 110.0}
@@ -54,6 +55,7 @@ class Access:
 
     def __init__(self, proxy: SipUri, listen: Listen, receive: Receive) -> None:
         self.scheme = scheme_of(proxy)
+        "The transport; DNS may choose another one where the URI of the proxy names none."
         self._proxy = proxy
         self._listen = listen
         self._receive = receive
@@ -76,10 +78,10 @@ class Access:
             TransportFailed: no such host, no free port, or no connection.
             BadConfiguration: an address to listen on that nobody could be told.
         """
-        port = self._proxy.port or DEFAULT_PORT[self.scheme]
-        found = await _resolved(self._proxy.host.strip("[]"), port)
-        host = host or self._listen.host or _address_towards(found[0])
-        self.hops = tuple(one for one in found if (":" in one[0]) == (":" in host)) or found
+        found = await _servers(self._proxy)
+        self.scheme = found[0].transport
+        host = host or self._listen.host or _address_towards((found[0].host, found[0].port))
+        self.hops = self._hops_among(found, host)
         if host in ("0.0.0.0", "::"):  # noqa: S104 - refused, for a Contact has to name a place
             raise BadConfiguration("listen", f"peers need an address to reach, not {host}")
         if self.scheme == "udp":
@@ -145,6 +147,19 @@ class Access:
         """Have requests go to the proxy's next address: the one before does not answer (RFC 3263 4.3)."""
         self.hops = (*self.hops[1:], self.hops[0])
 
+    async def look_again(self) -> None:
+        """Ask DNS once more where the proxy is, for none of its addresses answers; what it says counts."""
+        try:
+            found = await _servers(self._proxy)
+        except TransportFailed:
+            return
+        self.hops = self._hops_among(found, self.local[0]) or self.hops
+
+    def _hops_among(self, found: tuple[Server, ...], host: str) -> tuple[Address, ...]:
+        """Those that are reached by our transport, and from our address if any is."""
+        hops = tuple(dict.fromkeys((one.host, one.port) for one in found if one.transport == self.scheme))
+        return tuple(one for one in hops if (":" in one[0]) == (":" in host)) or hops
+
     async def ready(self) -> None:
         """Have a way for requests to us before a Contact is written; raises TransportFailed."""
         await self.transport.ready(self.first_hop)
@@ -200,13 +215,12 @@ class Access:
             await self.transport.keep_alive(self.first_hop)
 
 
-async def _resolved(host: str, port: int) -> tuple[Address, ...]:
-    loop = asyncio.get_running_loop()
+async def _servers(proxy: SipUri) -> tuple[Server, ...]:
+    """Where a proxy is (RFC 3263); addresses as the system knows them, by /etc/hosts as well."""
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise TransportFailed(f"proxy {host}: {error.strerror}") from error
-    return tuple(dict.fromkeys((str(one[4][0]), port) for one in found))
+        return (await resolving.find(proxy, transports=tuple(DEFAULT_PORT), by_system=True)).servers
+    except TryLater as error:
+        raise TransportFailed(f"proxy {proxy.host}: {error}") from error
 
 
 def _address_towards(peer: Address) -> str:

@@ -20,9 +20,10 @@ from omapush.protocol import content_coding
 from omapush.protocol.name_addr import split_quoted
 from omapush.protocol.sip_core import Core, read_core
 from omapush.protocol.sip_message import SipMessage
+from omapush.protocol.sip_servers import DEFAULT_PORT
 from omapush.protocol.sip_uri import SipUri
 from omapush.protocol.sip_wire import answer_headers, read_datagram, salvage, with_source, write_response
-from omapush.receiver.access import DEFAULT_PORT, Access, scheme_of
+from omapush.receiver.access import Access, scheme_of
 from omapush.receiver.invite_transaction import InviteTransaction
 from omapush.receiver.media import MediaEndpoint
 from omapush.receiver.settings import Listen, Network, Sessions, Timers
@@ -194,6 +195,10 @@ class Endpoint:
     def use_next_proxy(self) -> None:
         """Have requests to the proxy go to its next address."""
         self._access.use_next_hop()
+
+    async def find_proxy_again(self) -> None:
+        """Ask DNS once more where the proxy is."""
+        await self._access.look_again()
 
     async def ready(self) -> None:
         """Have a way for requests to us before a Contact is written; raises TransportFailed."""

@@ -15,19 +15,21 @@ from omapush.protocol.name_addr import parse_one
 from omapush.protocol.sip_core import Core
 from omapush.receiver.agent import Agent, Tell, not_failing
 from omapush.receiver.delivery import Delivery, respond
-from omapush.receiver.device_policy import DevicePolicy
+from omapush.receiver.device_policy import DevicePolicy, PolicyUnavailable
 from omapush.receiver.endpoint import Endpoint, Request
 from omapush.receiver.presence import Publication
 from omapush.receiver.push import Application, Callback
 from omapush.receiver.refer import Referrals
 from omapush.receiver.reg_event import RegEvent, Verdict
-from omapush.receiver.registration import Registration, RegistrationFailed
+from omapush.receiver.registration import Registration, RegistrationFailed, retry_in
 from omapush.receiver.sessions import Sessions
 from omapush.receiver.settings import Settings, application_name
 from omapush.receiver.subscription import Subscription
 from omapush.receiver.subscriptions import REG_EVENT, Subscriptions
 from omapush.receiver.tasks import Tasks
+from omapush.receiver.transport import TransportFailed
 
+_BEGINNING = "beginning"
 Applications = Mapping[str, Application | Callback]
 
 
@@ -74,6 +76,11 @@ class Receiver:
         self._publication = Publication(self.agent, self._accept_by_application())
         self._tasks = Tasks()
         self._moving = asyncio.Lock()
+        self._starting = asyncio.Lock()
+        self._is_open = False
+        "The endpoint works, and knows of this device."
+        self._is_wanted = asyncio.Event()
+        "Somebody knows that there may be a network now."
         self._has_moved = False
         "The senders of its subscriptions are still to be told."
         self._subscriptions = Subscriptions(self.agent, self.delivery, self.applications, self._tasks)
@@ -85,26 +92,61 @@ class Receiver:
 
     async def start(self) -> None:
         """
-        Register, and begin to take pushes.
+        Register, and begin to take pushes; with `wait_for_network` now or later.
 
         Raises:
             RegistrationFailed: the registrar said no, or nothing. TransportFailed: no way to the proxy.
             PolicyUnavailable: the document that says who may push cannot be read.
         """
-        if isinstance(self.settings.whitelist, DevicePolicy):
-            await self.settings.whitelist.load()
-            self._tasks.run("policy", self.settings.whitelist.keep(self.agent.tell))
-        if self._own_endpoint:
-            await self.endpoint.start()
-        self.agent.contact_user = self.endpoint.attach(self.agent.contact_user, self)
         try:
+            await self._begin()
+        except (TransportFailed, PolicyUnavailable, RegistrationFailed) as error:
+            is_refused = isinstance(error, RegistrationFailed) and error.status != 0
+            if is_refused or not self.settings.wait_for_network:
+                await self._close()
+                raise
+            self._on_lost(str(error))
+            self._tasks.run(_BEGINNING, self._begin_later())
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _begin(self) -> None:
+        """Go on where an earlier try had to end."""
+        async with self._starting:
+            if isinstance(self.settings.whitelist, DevicePolicy) and "policy" not in self._tasks:
+                await self.settings.whitelist.load()
+                self._tasks.run("policy", self.settings.whitelist.keep(self.agent.tell))
+            if not self._is_open:
+                if self._own_endpoint:
+                    await self.endpoint.start()
+                self.agent.contact_user = self.endpoint.attach(self.agent.contact_user, self)
+                self._is_open = True
             if self.settings.register:
                 await self._registration.register()
             else:
                 self._on_registered()
-        except BaseException:
-            await self._close()
-            raise
+
+    async def _begin_later(self) -> None:
+        """Try again until it works."""
+        failures = 0
+        while True:
+            failures += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(retry_in(failures)):
+                    await self._is_wanted.wait()
+            self._is_wanted.clear()
+            try:
+                await self._begin()
+            except (TransportFailed, PolicyUnavailable, RegistrationFailed) as error:
+                self._on_lost(str(error))
+            else:
+                return
+
+    def _is_beginning(self) -> bool:
+        """Have the next try made now; False: it has begun, and no try is needed."""
+        self._is_wanted.set()
+        return _BEGINNING in self._tasks
 
     async def stop(self) -> None:
         """End all that is open, de-register, close. Never raises for a peer that is gone."""
@@ -137,16 +179,22 @@ class Receiver:
             RegistrationFailed: the registrar still has the push tags.
         """
         self.agent.in_push = False
+        if self._is_beginning():
+            return
         await self._leave(but=REG_EVENT)
         await self._registration.register()
 
     async def join_push(self) -> None:
         """Take pushes again after `leave_push`; raises RegistrationFailed."""
         self.agent.in_push = True
+        if self._is_beginning():
+            return
         await self._registration.register()
 
     async def refresh(self) -> None:
-        """Register again now; raises RegistrationFailed."""
+        """Register again now; raises RegistrationFailed, unless it still waits for a network."""
+        if self._is_beginning():
+            return
         await self._registration.register()
 
     async def move(self, host: str = "") -> None:
@@ -164,6 +212,8 @@ class Receiver:
         """
         if not self._own_endpoint:
             raise BadConfiguration("endpoint", "one that is shared with others does not move")
+        if self._is_beginning() and not self._is_open:
+            return
         async with self._moving:
             self.agent.settled.clear()
             try:
@@ -204,8 +254,8 @@ class Receiver:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where requests reach the device."""
-        return self.endpoint.local
+        """Where requests reach the device; nowhere (`("", 0)`) before there is a network."""
+        return self.endpoint.local if self._is_open else ("", 0)
 
     # ---- what follows a registration --------------------------------------------------------------------
 

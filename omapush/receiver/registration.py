@@ -7,6 +7,7 @@ RFC 3261 10, RFC 3327 (Path), RFC 3608 (Service-Route), RFC 5627 (GRUU), TS 24.2
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -26,7 +27,7 @@ _MOST_FORMER: Final = 4
 "Contacts of earlier addresses that one REGISTER removes."
 _FIRST_RETRY_S: Final = 30.0
 _LONGEST_RETRY_S: Final = 1800.0
-"Wait between tries that fail: doubles between these (RFC 5626 4.5)."
+"Longest wait between tries that fail: doubles between these (RFC 5626 4.5)."
 
 
 class RegistrationFailed(PushError):
@@ -178,6 +179,8 @@ class Registration:
                 break
             except PushError as error:
                 if not left or not isinstance(error, NoAnswer | TransportFailed):
+                    if expires_s:
+                        await agent.endpoint.find_proxy_again()  # for the next try
                     raise RegistrationFailed(0, str(error)) from error
                 log.get().warning("proxy_without_answer", uri=agent.uri, reason=str(error))
                 agent.endpoint.use_next_proxy()
@@ -266,7 +269,7 @@ class Registration:
                 await self.register()
             except RegistrationFailed as error:
                 failures += 1
-                wait_s = max(error.retry_after_s, min(_FIRST_RETRY_S * 2 ** (failures - 1), _LONGEST_RETRY_S))
+                wait_s = max(error.retry_after_s, retry_in(failures))
                 log.get().warning("registration_lost", uri=self._agent.uri, reason=str(error), retry_s=wait_s)
                 self.granted_s = 0
                 self._lost(str(error))
@@ -279,6 +282,16 @@ def _was_ours(one: NameAddr, own: NameAddr) -> bool:
     """A flow of its own (`reg-id`) belongs to another client of the device, for we use none (RFC 5626)."""
     same = one.param("+sip.instance") == own.param("+sip.instance") and one.param("reg-id") is None
     return same and one.uri.partition("@")[0] == own.uri.partition("@")[0]
+
+
+def retry_in(failures: int) -> float:
+    """
+    Return how long to wait after so many failures in a row, half of the longest wait at least (RFC 5626 4.5).
+
+    What lost its registrar together does not come back together.
+    """
+    longest_s = min(_FIRST_RETRY_S * 2 ** min(failures - 1, 16), _LONGEST_RETRY_S)
+    return float(longest_s * random.uniform(0.5, 1.0))
 
 
 def refresh_in(granted_s: int) -> float:

@@ -210,6 +210,12 @@ class Settings:
     expires_s: int = 600_000
     "Registration lifetime to ask for (TS 24.229 5.1.1.2)."
     register: bool = True
+    wait_for_network: bool = False
+    """
+    Start without a network, and without an answer of the registrar, and register as soon as there is one.
+
+    Tried again as RFC 5626 4.5 says, and at once by `refresh` and `move`.
+    """
     watch_registration: bool = False
     "Subscribe to the reg event of the user, so that a registration that the network ends is noticed."
     pref_optional: bool = False

@@ -36,7 +36,8 @@ class Tasks:
             finally:
                 self._running.pop(key, None)
 
-        self._running[key] = asyncio.create_task(logged())
+        task = self._running[key] = asyncio.create_task(logged())
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled before it began
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._running

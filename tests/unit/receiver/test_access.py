@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from omapush.protocol.sip_servers import Server
+from omapush.protocol.sip_uri import SipUri
 from omapush.receiver import (
     Endpoint,
     Listen,
@@ -261,10 +263,10 @@ def test_the_next_address_of_the_proxy_is_used_when_one_does_not_answer(
     async def scenario(peer: SipPeer) -> list[str]:
         async with core(port=peer.port) as (made, port):
 
-            async def resolved(_host: str, _port: int) -> tuple[tuple[str, int], ...]:
-                return ("::1", port), ("127.0.0.9", port), ("127.0.0.1", port)
+            async def found(_proxy: SipUri) -> tuple[Server, ...]:
+                return tuple(Server(host, port, transport) for host in ("::1", "127.0.0.9", "127.0.0.1"))
 
-            monkeypatch.setattr("omapush.receiver.access._resolved", resolved)
+            monkeypatch.setattr("omapush.receiver.access._servers", found)
             proxy = f"sip:pcscf.home1.example:{port};transport={transport}"
             place = replace(listen, host="127.0.0.1")
             timers = Timers(t1_s=0.01)
