@@ -9,10 +9,10 @@ import typer
 from omapush import clock
 from omapush.cli import terminal, watched
 from omapush.errors import PushRefused
-from omapush.protocol.sip_uri import address_of_record
 from omapush.push.capabilities import Facts, resolved
 from omapush.push.capability_sources import facts_of_registration
 from omapush.push.profile_document import Profile
+from omapush.push.user_named import user_named
 from omapush.push.watch import PRESENCE
 from omapush.store import capabilities as store
 from omapush.store import client, profiles, registrations, watches
@@ -27,7 +27,7 @@ def capabilities(
     """Show what each source says about a user's devices, how old that is, and their known profiles."""
     db = client.connect(terminal.settings(context).redis)
     now_ms = clock.now_ms()
-    identity = registrations.sip_identity(db, address_of_record(aor, "AOR"))
+    identity = registrations.sip_identity(db, user_named(aor, "AOR"))
     record = store.read(db, identity)
     facts = (
         *resolved(record, profiles.characteristics(db, [record]), now_ms),

@@ -15,8 +15,8 @@ from omapush.cli import terminal
 from omapush.errors import PushRefused
 from omapush.pap_http import device_documents
 from omapush.protocol.feature_tags import ari_of_application_id
-from omapush.protocol.sip_uri import address_of_record
 from omapush.push.policy import Case, Verdict, judge, rules_of
+from omapush.push.user_named import user_named
 from omapush.store import client, own_pushes, pushes
 from omapush.store.client import Store
 
@@ -50,7 +50,7 @@ def judge_one(
     case = Case(
         initiator,
         ari_of_application_id(application),
-        address_of_record(to, "--to"),
+        user_named(to, "--to"),
         content_type,
         _moment_ms(at),
     )
@@ -108,7 +108,7 @@ def device_document(
 ) -> None:
     """Print the whitelist for a user's devices: who may push to them, as a Push Management Object."""
     settings = terminal.settings(context)
-    user = address_of_record(aor)
+    user = user_named(aor, "AOR")
     if not link:
         sys.stdout.write(device_documents.document_of(settings, user).decode())
         return

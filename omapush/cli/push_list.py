@@ -12,8 +12,8 @@ from omapush.cli import moments, terminal
 from omapush.cli.push_options import Name
 from omapush.config import Config
 from omapush.errors import PushRefused
-from omapush.pap_http.json_paths import user_of
 from omapush.push.acceptance import application_of
+from omapush.push.user_named import user_named
 from omapush.push.values import Result
 from omapush.store import client
 from omapush.store.client import Store
@@ -61,7 +61,7 @@ def listing(
     wanted = Wanted(
         state,
         application_of(application) if application else "",
-        user_of(user, "--user") if user else "",
+        user_named(user, "--user") if user else "",
         moments.ms(since, 0),
         moments.ms(until, FOREVER_MS),
     )

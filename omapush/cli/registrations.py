@@ -11,8 +11,8 @@ import typer
 from omapush import clock
 from omapush.cli import matching, terminal, watched
 from omapush.errors import PushRefused
-from omapush.protocol.sip_uri import address_of_record
 from omapush.push.registration import Contact, Registration, applications, is_registered
+from omapush.push.user_named import user_named
 from omapush.push.watch import PRESENCE, Watch
 from omapush.store import client, watches
 from omapush.store import registrations as store
@@ -44,7 +44,7 @@ def registrations(
     if aor is None:
         _print_users(sorted(_all(db), key=lambda record: record.aor), now_ms, as_json)
         return
-    identity = store.sip_identity(db, address_of_record(aor, "AOR"))
+    identity = store.sip_identity(db, user_named(aor, "AOR"))
     record = store.read(db, identity)
     if record is None:
         raise PushRefused(f"{identity}: no REGISTER about this user was ever seen, or not in the last day")

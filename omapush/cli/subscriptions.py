@@ -10,10 +10,10 @@ import typer
 from omapush import clock
 from omapush.cli import audit_note, terminal
 from omapush.errors import PushRefused
-from omapush.protocol.sip_uri import address_of_record
 from omapush.push import subscription as rules
 from omapush.push.subscribe import is_ours
 from omapush.push.subscription import Subscription
+from omapush.push.user_named import user_named
 from omapush.store import client, outbox, registrations
 from omapush.store import subscriptions as store
 from omapush.store.subscriptions import Placed
@@ -45,7 +45,7 @@ def subscriptions(
 ) -> None:
     """List the subscriptions of devices, for all users or for one."""
     db = client.connect(terminal.settings(context).redis)
-    found = _found(db, address_of_record(aor, "AOR") if aor else "", application)
+    found = _found(db, user_named(aor, "AOR") if aor else "", application)
     now_ms = clock.now_ms()
     ordered = sorted(found, key=lambda one: (one.aor, one.application, one.id))
     if as_json:

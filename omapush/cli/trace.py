@@ -15,8 +15,8 @@ from omapush.cli.push_options import Name
 from omapush.config import Config
 from omapush.errors import NotKnown, PushRefused
 from omapush.protocol import pcap
-from omapush.protocol.sip_uri import address_of_record
 from omapush.push.tracing import Kept
+from omapush.push.user_named import user_named
 from omapush.push.values import push_ref, target
 from omapush.store import client, registrations, traces
 from omapush.store.client import Store
@@ -180,7 +180,7 @@ def _names(
     store: Store, config: Config, pushes: Iterable[str], users: Iterable[str], initiator: str | None
 ) -> list[str]:
     """Of a telephone number two: pushes to it may have been accepted under either identity of its user."""
-    aors = [address_of_record(one, "--user") for one in users]
+    aors = [user_named(one, "--user") for one in users]
     named = dict.fromkeys([*aors, *registrations.sip_identities(store, aors)])
     names = [traces.push_switch(_ref(store, config, one, initiator)) for one in pushes]
     return names + [traces.user_switch(aor) for aor in named]

@@ -10,7 +10,7 @@ import typer
 from omapush import clock
 from omapush.cli import audit_note, terminal
 from omapush.config import Config
-from omapush.protocol.sip_uri import address_of_record
+from omapush.push.user_named import user_named
 from omapush.push.values import target
 from omapush.store import client, erasing, user_data
 from omapush.store.client import Store
@@ -61,7 +61,7 @@ def erase(
 
 def _known(config: Config, uri: str) -> tuple[Store, User]:
     store = client.connect(config.redis)
-    return store, user_data.known_as(store, address_of_record(uri, "URI"))
+    return store, user_data.known_as(store, user_named(uri, "URI"))
 
 
 def _pseudonym(user: User) -> str:

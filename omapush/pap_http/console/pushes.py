@@ -16,8 +16,8 @@ from omapush.pap_http.console.access import ROOT, Visitor, enter, see
 from omapush.pap_http.console.desk import Desk, desk_of
 from omapush.pap_http.console.now_view import Row
 from omapush.pap_http.console.shown import shown
-from omapush.pap_http.json_paths import user_of
 from omapush.pap_http.json_push_list import place
+from omapush.push.user_named import user_named
 from omapush.store.own_pushes import Place
 from omapush.views import push_lookup, push_search
 from omapush.views.push_search import FOREVER_MS, LOOKED_AT, Wanted
@@ -87,7 +87,7 @@ class Pushes(Controller):
         if not text:
             return see(SECTION)
         try:
-            return see(user_path(user_of(text if ":" in text else f"sip:{text}", "user")))
+            return see(user_path(user_named(text, "user")))
         except MalformedAddress as error:
             raise NotKnown("q", f"no push and no user is called {shortened(text)}") from error
 
@@ -116,7 +116,7 @@ def _wanted(desk: Desk, asked: dict[str, str]) -> Wanted:
     return Wanted(
         state,
         "",
-        user_of(user, "user") if user else "",
+        user_named(user, "user") if user else "",
         _ms(asked["since"], "since", 0),
         _ms(asked["until"], "until", FOREVER_MS),
     )

@@ -12,7 +12,7 @@ from omapush.pap_http.console import user_view
 from omapush.pap_http.console.access import ROOT, Visitor, enter
 from omapush.pap_http.console.desk import desk_of
 from omapush.pap_http.console.shown import shown
-from omapush.pap_http.json_paths import user_of
+from omapush.push.user_named import user_named
 
 SECTION: Final = f"{ROOT}/users"
 
@@ -30,8 +30,7 @@ class Users(Controller):
     @get("/user", name="console_user")
     async def user(self, request: Request[Visitor, Any, Any], aor: FromQuery[str] = "") -> Response[str]:
         """Show one user: devices, what they take, subscriptions, what waits, what came of the last pushes."""
-        desk, text = desk_of(request), aor.strip()
-        named = user_of(text if ":" in text else f"sip:{text}", "user")
+        desk, named = desk_of(request), user_named(aor, "user")
         found = await asyncio.to_thread(user_view.view, desk.config, desk.store, named)
         return shown(
             request, "user.html", SECTION, view=found, sources=user_view.SOURCES, says=user_view.says
