@@ -253,6 +253,17 @@ def test_where_the_answer_counts_it_delivers_and_the_link_works_on(linked: Stack
     )
 
 
+def test_a_link_runs_out_though_its_push_was_delivered(linked: Stack, core: SipPeer) -> None:
+    end_s = int(datetime.now(UTC).timestamp()) + 4
+    before = datetime.fromtimestamp(end_s, UTC).isoformat()
+    ref = submit(linked, "sip:too-late@home1.example", application="answer.ua", deliver_before=before)
+    url = url_of(core.wait_for_push("sip:too-late@home1.example")[0])
+    assert linked.result(ref).state == "delivered"
+
+    wait_until(lambda: clock.now_ms() > end_s * 1000, 20, "deliver-before")
+    assert get(url).text == "the link has run out\n"
+
+
 def test_a_push_that_is_taken_back_takes_its_link_back(linked: Stack, core: SipPeer) -> None:
     ref = submit(linked, "sip:taken-back@home1.example")
     url = url_of(core.wait_for_push("sip:taken-back@home1.example")[0])

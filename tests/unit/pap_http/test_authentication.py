@@ -5,6 +5,7 @@ import base64
 
 import pytest
 from argon2 import PasswordHasher
+from msgspec.structs import replace
 
 from omapush import config
 from omapush.pap_http.authentication import REMEMBERED_S, Accounts, credentials
@@ -123,3 +124,20 @@ def test_what_the_process_keeps_does_not_hold_a_password(house: House) -> None:
     kept = repr(vars(house.accounts))
     assert "right" not in kept
     assert "'lab'" not in kept
+
+
+def test_tokens_and_certificates_of_an_account_with_addresses_are_good_there_alone() -> None:
+    home = config.Initiator(
+        subject="client-7", certificate_names=("pi.example",), addresses=("192.0.2.0/24",)
+    )
+    known = {"home": home, "other": config.Initiator(subject="client-8")}
+    accounts = Accounts(replace(config.parse({}, "omapush.toml"), initiator=known), Counted())
+
+    def named(account: Account | None) -> str:
+        return account.name if account else ""
+
+    for address, who in (("192.0.2.7", "home"), ("198.51.100.7", "")):
+        assert named(accounts.of_subject("client-7", address)) == who
+        assert named(accounts.of_certificate(["pi.example"], address)) == who
+    assert named(accounts.of_subject("client-8", "198.51.100.7")) == "other"
+    assert named(accounts.of_subject("", "192.0.2.7")) == ""

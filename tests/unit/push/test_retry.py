@@ -83,4 +83,4 @@ def test_the_defaults_are_plans_that_can_be_kept() -> None:
     for plan in map(DEFAULTS.of, REASONS):
         assert 1 < plan.attempts <= 100
         assert 0 < plan.first_ms < plan.longest_ms
-    assert DEFAULTS.refused.attempts == MOST_REFUSED
+    assert DEFAULTS.refused.attempts == MOST_REFUSED == 2  # once more, and never again

@@ -24,5 +24,5 @@ def test_a_user_is_found_by_what_is_at_hand(typed: str, means: str) -> None:
 
 @pytest.mark.parametrize("typed", ["", "alice", "040 1234567", "+358 40 x", "mailto:a@b.example", "a@b\r\nc"])
 def test_what_names_nobody_is_refused_by_its_place(typed: str) -> None:
-    with pytest.raises(MalformedAddress, match="^AOR: "):
+    with pytest.raises(MalformedAddress, match=r"^AOR: "):
         user_named(typed, "AOR")
