@@ -19,6 +19,7 @@ from settings import Settings
 from omapush import clock, log
 from omapush.errors import PeerIsWrong, PushRefused, TooLarge
 from omapush.push import notify_mode, outcome
+from omapush.push.dialog import next_hop_of
 from omapush.push.method_choice import Choice
 from omapush.push.outcome import Outcome, Reply
 from omapush.push.refused_method import is_method, is_refused
@@ -69,8 +70,7 @@ class Chosen(NamedTuple):
     @property
     def next_hop(self) -> str:
         """Where a NOTIFY goes first."""
-        dialog = self.subscription.dialog
-        return dialog.route_set[0] if dialog.route_set else dialog.remote_target
+        return next_hop_of(self.subscription.dialog)
 
 
 class ContentNotifier:

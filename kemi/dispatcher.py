@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import device_facts
@@ -23,7 +22,7 @@ from salvo import Salvo
 from settings import Settings
 from shards import Shards
 from traced import marks
-from window import Window
+from window import Window, share_out
 
 from omapush import clock, log
 from omapush.errors import PushError, TooLarge, TryLater
@@ -85,12 +84,9 @@ class Dispatcher:
         """Send one batch of what is ready, so many at most; returns how many deliveries it had."""
         if look.later:
             outbox.wake(self._store, look.later, most=_MOST_AT_ONCE)
-        shards = sorted({*look.ready, *look.later})
-        if not shards or free <= 0:
+        shards, most = share_out(free, sorted({*look.ready, *look.later}), _MOST_AT_ONCE)
+        if not shards:
             return 0
-        if free < len(shards):  # one each of some of them, chosen anew each time so that none is always last
-            shards = random.sample(shards, free)
-        most = min(_MOST_AT_ONCE, free // len(shards))
         taken = outbox.take(self._store, shards, self._owner, transaction_ms=self._transaction_ms, most=most)
         self._shards.lost(number for number, found in taken.items() if found is None)
         everything = [one for found in taken.values() for one in found or ()]

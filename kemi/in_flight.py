@@ -13,8 +13,7 @@ others at the same place are answered, it does not count against the window, but
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import KSR
@@ -193,20 +192,6 @@ class Count:
     def is_silent(self) -> bool:
         """Nothing was answered for some seconds, of all that was sent; as of the last look."""
         return bool(self._asked_at) and self._looked_at - self._asked_at >= _AVOIDED_S
-
-    def share(self, shards: Sequence[int], most: int) -> tuple[Sequence[int], int]:
-        """
-        Look, and return in which of these shards requests may begin, and how many in each, `most` at most.
-
-        With less room than shards it is one each of some of them, chosen anew each time so that none
-        is always last.
-        """
-        self.look(clock.monotonic())
-        if not shards or self._free <= 0:
-            return (), 0
-        if self._free < len(shards):
-            return random.sample(shards, self._free), 1
-        return shards, min(most, self._free // len(shards))
 
     @property
     def in_flight(self) -> int:

@@ -90,13 +90,10 @@ class SenderProcess:
     def _drain(self) -> None:
         """Own nothing, and say how many requests have no answer yet."""
         self._shards.give_up()
-        windows = (self._window, self._subscriber.window)
-        counts = (self._notifier.window, self._keeper.window)
+        windows = (self._window, self._subscriber.window, self._notifier.window, self._keeper.window)
         now = clock.monotonic()
         for window in windows:
             window.free(now)
-        for count in counts:
-            count.look(now)
-        in_flight = sum(one.in_flight for one in (*windows, *counts))
+        in_flight = sum(one.in_flight for one in windows)
         steering.tell_busy(self._index, in_flight)
         self._pace.rest()

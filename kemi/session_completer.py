@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import ksr_reader
 import ksr_writer
 import metrics
 import suspended
+import window
 from pace import Pace
 from session_effects import Change as Seen
 from session_effects import Effects
@@ -81,16 +82,18 @@ class SessionCompleter:
 
     def _take_answers(self) -> int:
         by_session: dict[str, list[Said]] = {}
+        ended: Counter[tuple[int | str, str, int]] = Counter()
         taken, now_ms = 0, clock.now_ms()
         while taken < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(ANSWERS)):
             reference, said = Reference.unpack(queued[0]), codec.said(base64.b64decode(queued[1]))
             by_session.setdefault(reference.session_id, []).append(said)
             end = in_flight.end_of(reference.sent_ms, now_ms, is_answered=not said.local)
-            in_flight.add_ended(window_name(reference.sender), {end: 1})
+            ended[window_name(reference.sender), reference.hop, end] += 1
             taken += 1
             code = "timeout" if said.local else str(said.code)
             self._counts.add("sip_responses_total", reference.method, code)
         if by_session:
+            window.add_ended(ended)
             self._answered(by_session)
         return taken
 

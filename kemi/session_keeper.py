@@ -10,11 +10,11 @@ from typing import NamedTuple
 import KSR
 import ksr_writer
 import metrics
-from in_flight import Count
 from session_effects import Change as Seen
 from session_effects import Effects
 from settings import Settings
 from traced import marks
+from window import Window, hop_of, part_of_one
 
 from omapush import clock
 from omapush.config import shared_memory
@@ -22,7 +22,7 @@ from omapush.push.dialog import Heard
 from omapush.push.request import Request
 from omapush.push.session import Session
 from omapush.push.session_answers import Said
-from omapush.push.session_steps import Here, Limits, Step, step
+from omapush.push.session_steps import Here, Limits, Step, put_off, step
 from omapush.push.values import ticket_delivery
 from omapush.store import codec, sessions
 from omapush.store.client import Store
@@ -34,7 +34,7 @@ ANSWERS = "invited"
 _MOST_AT_ONCE = 64
 _NOT_SENT = 503
 _FULL_WAIT_MS = 500
-"Wait of a new session while the window is full."
+"Wait of a new session while the whole window is full, though its next hop has room."
 _LONGEST_TRACE_S = 3_600
 "How long the packets of a session are kept of a push that is traced, after our last request in it."
 
@@ -45,18 +45,21 @@ class Reference(NamedTuple):
     session_id: str
     cseq: int
     sender: int
+    hop: str
+    "Short name of the next hop in whose window it has its place."
     method: str
     sent_ms: int
 
     def pack(self) -> str:
         """Return the reference as text."""
-        return f"{REFERENCE}{self.session_id}|{self.cseq}|{self.sender}|{self.method}|{self.sent_ms}"
+        place = f"{self.session_id}|{self.cseq}|{self.sender}|{self.hop}"
+        return f"{REFERENCE}{place}|{self.method}|{self.sent_ms}"
 
     @staticmethod
     def unpack(text: str) -> Reference:
         """Return what `pack` packed."""
-        _, session_id, cseq, sender, method, sent_ms = text.split("|")
-        return Reference(session_id, int(cseq), int(sender), method, int(sent_ms))
+        _, session_id, cseq, sender, hop, method, sent_ms = text.split("|")
+        return Reference(session_id, int(cseq), int(sender), hop, method, int(sent_ms))
 
 
 def pack_said(said: Said) -> str:
@@ -74,6 +77,14 @@ class _Made(NamedTuple):
 
     before: Session
     step: Step
+    hop: str
+    "Short name of the next hop in whose window its request has its place; empty: it has none."
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether nothing has happened but that it waits for room."""
+        after = self.step.session
+        return after is not None and after.state == "gathering" and after.streams == self.before.streams
 
 
 class SessionKeeper:
@@ -89,14 +100,13 @@ class SessionKeeper:
             transaction_ms=delivery.transaction_s * 1000,
             linger_ms=int(section.linger_s * 1000),
         )
-        self.window = Count(
+        self.window = Window(
             window_name(sender),
             section.window,
+            part_of_one(section.window),
             section.answer_s + delivery.transaction_s,
             shared_memory.silent_invites(settings.config),
         )
-        self._room = 0
-        "How many new sessions may begin now."
         self._counts = metrics.Counts()
         self._effects = Effects(store, self._counts)
 
@@ -104,45 +114,67 @@ class SessionKeeper:
         """
         Do what is due about sessions of these shards.
 
-        Only new ones wait for room in the window: what ends others, CANCEL and BYE, is what makes room.
+        Only new ones wait for room in the windows: what ends others, CANCEL and BYE, is what makes room.
         """
         if not shards:
             return
-        self.window.look(clock.monotonic())
+        self.window.free(clock.monotonic())
         due = sessions.due(self._store, shards, clock.now_ms(), most=_MOST_AT_ONCE)
         if due:
-            self._room = self.window.free
             self._work_off(due)
 
     def _work_off(self, due: Sequence[str]) -> None:
         made: dict[str, _Made] = {}
-        changed = sessions.change_all(self._store, {name: partial(self._rule, made) for name in due})
+        done: list[_Made] = []
+        try:
+            changed = sessions.change_all(self._store, {name: partial(self._rule, made) for name in due})
+            done = [made.pop(name) for name in changed]
+        finally:
+            for one in made.values():
+                self._give_back(one)
         for name in due:
-            if name not in made:
+            if name not in changed and name not in made:
                 sessions.discard(self._store, name)
-        done = [made[name] for name in changed]
         self._effects.follow(
-            [Seen(one.before, one.step.session) for one in done if one.step.session is not None]
+            [
+                Seen(one.before, one.step.session)
+                for one in done
+                if one.step.session is not None and not one.is_put_off
+            ]
         )
         for one in done:
-            self._act(one.step)
+            self._act(one)
         self._counts.flush()
 
     def _rule(self, made: dict[str, _Made], old: Session | None) -> Change | None:
         """The last call for a session is the one whose outcome is stored."""
         if old is None:
             return None
-        now_ms = clock.now_ms()
-        if old.state == "gathering" and self._room <= 0:
-            taken = Step(old._replace(due_ms=now_ms + _FULL_WAIT_MS))
-        else:
-            lives = self._effects.workers.lives(old.place)
-            taken = step(old, self._here, self._limits, worker_lives=lives, now_ms=now_ms)
-            self._room -= taken.request is not None
-        made[old.id] = _Made(old, taken)
+        if old.id in made:
+            self._give_back(made[old.id])
+        now_ms, lives = clock.now_ms(), self._effects.workers.lives(old.place)
+        taken = step(old, self._here, self._limits, worker_lives=lives, now_ms=now_ms)
+        hop = hop_of(taken.request.next_hop) if taken.request is not None else ""
+        if hop and old.state == "gathering" and (wait_ms := self._wait_ms(hop)):
+            taken, hop = Step(put_off(old, wait_ms, now_ms)), ""
+        if hop:
+            self.window.sent(hop)
+        made[old.id] = _Made(old, taken, hop)
         return Change(taken.session)
 
-    def _act(self, taken: Step) -> None:
+    def _wait_ms(self, hop: str) -> int:
+        """Return how long a new session has to wait for room; 0: it may begin now."""
+        if full_ms := self.window.wait_ms(hop, clock.monotonic(), self.window.hop_size):
+            return full_ms
+        return _FULL_WAIT_MS if self.window.room <= 0 else 0
+
+    def _give_back(self, one: _Made) -> None:
+        """Give back the place in the windows of a request that does not leave."""
+        if one.hop:
+            self.window.sent(one.hop, -1)
+
+    def _act(self, one: _Made) -> None:
+        taken = one.step
         session = taken.session
         if session is None:
             return
@@ -150,15 +182,14 @@ class SessionKeeper:
             self._counts.add("sip_requests_sent_total", "CANCEL")
             ksr_writer.cancel(session.dialog.call_id)
         if taken.request is not None:
-            self._send(session, taken.request)
+            self._send(session, taken.request, one.hop)
 
-    def _send(self, session: Session, request: Request) -> None:
+    def _send(self, session: Session, request: Request, hop: str) -> None:
         """Send a request; one that cannot be sent is answered here as a silent next hop would."""
         cseq = session.dialog.local_cseq
         now_ms = clock.now_ms()
-        reference = Reference(session.id, cseq, self._sender, request.method, now_ms).pack()
+        reference = Reference(session.id, cseq, self._sender, hop, request.method, now_ms).pack()
         self._counts.add("sip_requests_sent_total", request.method)
-        self.window.sent()
         if session.state == "inviting":
             for stream in session.live:
                 metrics.observe("accepted_to_sent_seconds", now_ms - stream.accepted_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
@@ -10,6 +11,7 @@ import in_flight
 import ksr_reader
 import metrics
 import suspended
+import window
 from pace import Pace
 from referring import ReferralCompleter
 from sent import Answered
@@ -131,10 +133,12 @@ class SubscriptionCompleter:
         while len(answered) < _MOST_AT_ONCE and (queued := ksr_reader.next_queued(NOTIFIED)):
             answered.append((Reference.unpack(queued[0]), Answered.unpack(queued[1])))
         now_ms = clock.now_ms()
+        ended: Counter[tuple[int | str, str, int]] = Counter()
         for reference, answer in answered:
             end = in_flight.end_of(reference.sent_ms, now_ms, is_answered=not answer.local)
-            in_flight.add_ended(window_name(reference.sender), {end: 1})
+            ended[window_name(reference.sender), reference.hop, end] += 1
         if answered:
+            window.add_ended(ended)
             self._store_answers(answered)
         return len(answered)
 

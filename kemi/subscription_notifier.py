@@ -8,15 +8,16 @@ from typing import NamedTuple
 import KSR
 import ksr_writer
 import metrics
-from in_flight import Count
 from salvo import AT_ONCE
 from sent import Answered
 from settings import Settings
+from window import Window, hop_of, part_of_one, share_out
 
 from omapush import clock, log
 from omapush.config import shared_memory
 from omapush.errors import TooLarge
 from omapush.push import subscription as rules
+from omapush.push.dialog import next_hop_of
 from omapush.push.request import Request
 from omapush.push.subscription import Subscription
 from omapush.store import subscriptions
@@ -36,19 +37,22 @@ class Reference(NamedTuple):
     subscription_id: str
     cseq: int
     sender: int
+    hop: str
+    "Short name of the next hop in whose window it has its place."
     last: bool
     "It said that the subscription is terminated."
     sent_ms: int
 
     def pack(self) -> str:
         """Return the reference as text."""
-        return f"{REFERENCE}{self.subscription_id}|{self.cseq}|{self.sender}|{int(self.last)}|{self.sent_ms}"
+        place = f"{self.subscription_id}|{self.cseq}|{self.sender}|{self.hop}"
+        return f"{REFERENCE}{place}|{int(self.last)}|{self.sent_ms}"
 
     @staticmethod
     def unpack(text: str) -> Reference:
         """Return what `pack` packed."""
-        _, subscription_id, cseq, sender, last, sent_ms = text.split("|")
-        return Reference(subscription_id, int(cseq), int(sender), last == "1", int(sent_ms))
+        _, subscription_id, cseq, sender, hop, last, sent_ms = text.split("|")
+        return Reference(subscription_id, int(cseq), int(sender), hop, last == "1", int(sent_ms))
 
 
 def window_name(sender: int) -> str:
@@ -64,9 +68,11 @@ class SubscriptionNotifier:
         self._sender = sender
         self._notifier = settings.notifier
         self._transaction_ms = settings.config.delivery.transaction_s * 1000
-        self.window = Count(
+        size = settings.config.subscriptions.window
+        self.window = Window(
             window_name(sender),
-            settings.config.subscriptions.window,
+            size,
+            part_of_one(size),
             settings.config.delivery.transaction_s,
             shared_memory.silent_notifies(settings.config),
         )
@@ -76,7 +82,7 @@ class SubscriptionNotifier:
         """End what has run out in these shards, and send due NOTIFYs, as far as the window allows."""
         if not shards:
             return
-        chosen, most = self.window.share(shards, _MOST_AT_ONCE)
+        chosen, most = share_out(self.window.free(clock.monotonic()), shards, _MOST_AT_ONCE)
         due = subscriptions.due(self._store, chosen or shards, most=most or _MOST_AT_ONCE)
         if due.run_out:
             subscriptions.change_all(self._store, dict.fromkeys(due.run_out, _run_out))
@@ -86,13 +92,23 @@ class SubscriptionNotifier:
     def _send_all(self, ids: Sequence[str]) -> None:
         begun = subscriptions.begin_notifies(self._store, ids, transaction_ms=self._transaction_ms)
         numbered = [one for one in begun if one is not None and one.cseq]
+        waits: list[tuple[str, int, int]] = []
         for first in range(0, len(numbered), AT_ONCE):
-            composed = [self._composed(one) for one in numbered[first : first + AT_ONCE]]
-            for request, reference in filter(None, composed):  # with nothing in between, as in a salvo
+            going: list[tuple[Request, str]] = []
+            for one in numbered[first : first + AT_ONCE]:
+                hop = hop_of(next_hop_of(one.subscription.dialog))
+                if wait_ms := self.window.wait_ms(hop, clock.monotonic(), self.window.hop_size):
+                    waits.append((one.subscription.id, one.cseq, wait_ms))
+                elif composed := self._composed(one, hop):
+                    self.window.sent(hop)
+                    going.append(composed)
+            for request, reference in going:  # with nothing in between, as in a salvo
                 self._send(request, reference)
         self._counts.flush()
+        if waits:
+            subscriptions.put_off_notifies(self._store, waits)
 
-    def _composed(self, begun: Begun) -> tuple[Request, str] | None:
+    def _composed(self, begun: Begun, hop: str) -> tuple[Request, str] | None:
         """Return a NOTIFY and its reference; None: its route has no room there, it is dropped."""
         sub = begun.subscription
         now_ms = clock.now_ms()
@@ -103,11 +119,10 @@ class SubscriptionNotifier:
             subscriptions.remove_all(self._store, [sub.id])
             return None
         last = sub.state == "terminated"
-        return request, Reference(sub.id, begun.cseq, self._sender, last, now_ms).pack()
+        return request, Reference(sub.id, begun.cseq, self._sender, hop, last, now_ms).pack()
 
     def _send(self, request: Request, reference: str) -> None:
         self._counts.add("sip_requests_sent_total", "NOTIFY")
-        self.window.sent()
         if not ksr_writer.send(request, reference):
             unsent = Answered(_NOT_SENT, True, clock.now_ms(), "", "could not be sent", "")
             KSR.mqueue.mq_add(NOTIFIED, reference, unsent.pack())

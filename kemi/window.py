@@ -7,8 +7,9 @@ place of those that answer. Devices that are silent behind one that answers are 
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2s
 
@@ -23,6 +24,8 @@ _OTHERS = 16
 "Deliveries taken while the only hop in use is full, and takes as many as make looking further a waste."
 _FAST_PER_S = 500
 "A hop that ends so many requests of this sender a second."
+_PART_OF_ONE = 0.75
+"Of a window for which no other size for one hop is configured; as in the defaults of those for pushes."
 
 
 @lru_cache(maxsize=1024)
@@ -33,6 +36,25 @@ def hop_of(next_hop: str) -> str:
     Only its address counts: the subscribers behind one S-CSCF, or its several users' parts, are one hop.
     """
     return blake2s(host_and_port(next_hop).encode(), digest_size=2).hexdigest()
+
+
+def part_of_one(size: int) -> int:
+    """Return how much of a window one next hop may take, so that a silent one leaves room for others."""
+    return max(1, int(size * _PART_OF_ONE))
+
+
+def share_out(room: int, shards: Sequence[int], most: int) -> tuple[Sequence[int], int]:
+    """
+    Return in which of these shards requests may begin, and how many in each, `most` at most.
+
+    With less room than shards it is one each of some of them, chosen anew each time so that none is always
+    last.
+    """
+    if not shards or room <= 0:
+        return (), 0
+    if room < len(shards):
+        return random.sample(shards, room), 1
+    return shards, min(most, room // len(shards))
 
 
 class Window:
@@ -122,6 +144,11 @@ class Window:
     def hop_size(self) -> int:
         """How many may be in flight to one next hop."""
         return self._hop_size
+
+    @property
+    def room(self) -> int:
+        """How many more may be sent, whatever their next hops."""
+        return self._all.free
 
     @property
     def in_flight(self) -> int:

@@ -104,7 +104,8 @@ class Sessions(Section, frozen=True):
     """Largest number of pushes to one user and application in one session."""
     window: Annotated[int, Meta(ge=1, le=5_000)] = 200
     """
-    Largest number of INVITEs and BYEs that one sender process may have in flight. New sessions wait while it
-    is reached. An INVITE that rings, or is not answered, is not counted after a second, as far as the
+    Largest number of INVITEs and BYEs that one sender process may have in flight; three quarters of them at
+    most to one next hop, so that a silent S-CSCF does not block the others. New sessions wait while it is
+    reached. An INVITE that rings, or is not answered, is not counted after a second, as far as the
     shared memory has room for it and others are answered.
     """

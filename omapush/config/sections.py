@@ -257,7 +257,10 @@ class Subscriptions(Section, frozen=True):
     most_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 86_400
     """Longest subscription; a device that asks for more is granted this."""
     window: Annotated[int, Meta(ge=1, le=5_000)] = 200
-    """Largest number of NOTIFYs without content that one sender process may have in flight."""
+    """
+    Largest number of NOTIFYs without content that one sender process may have in flight; three quarters of
+    them at most to one next hop, so that a silent S-CSCF does not block the others.
+    """
     require_identity: bool = True
     """
     Refuse (403) a SUBSCRIBE without P-Asserted-Identity. `false` believes From instead; this is for

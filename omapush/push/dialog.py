@@ -138,6 +138,11 @@ def is_lower(dialog: Dialog, cseq: int) -> bool:
     return dialog.remote_cseq != NOT_HEARD and cseq < dialog.remote_cseq
 
 
+def next_hop_of(dialog: Dialog) -> str:
+    """Return the URI of the server that the next request in the dialog is sent to."""
+    return reached_at(as_request_uri(dialog.route_set[0] if dialog.route_set else dialog.remote_target))
+
+
 def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b"") -> tuple[Request, Dialog]:
     """
     Return the next request of `method` and the dialog after it, to be stored before the request is sent.
@@ -150,7 +155,7 @@ def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b
     """
     request_uri, routes = as_request_uri(dialog.remote_target), list(dialog.route_set)
     first = as_request_uri(routes[0]) if routes else request_uri
-    next_hop = reached_at(first)
+    next_hop = next_hop_of(dialog)
     if routes and not is_loose(first):
         request_uri, routes = first, [*routes[1:], request_uri]
     lines = [*(f"Route: <{uri}>" for uri in routes), *headers]

@@ -107,6 +107,13 @@ def _invite(session: Session, here: Here, limits: Limits, *, worker_lives: bool,
     )
 
 
+def put_off(session: Session, wait_ms: int, now_ms: int) -> Session:
+    """Return a session whose INVITE has no room yet: it is due after the wait, or at a deliver-before."""
+    session = _without_late(session, now_ms)
+    due_ms = min((now_ms + wait_ms, *(one.deliver_before_ms for one in session.live)))
+    return session._replace(due_ms=due_ms, at_ms=now_ms)
+
+
 def _given_up(session: Session, code: int, why: str, now_ms: int) -> Step:
     ending = Ending("sip", code, why, now_ms, local=True)
     return Step(over(ended(session, session.live, ending), why, now_ms))

@@ -189,6 +189,28 @@ def end_notifies(store: Store, ended: Iterable[tuple[str, int]]) -> None:
     )
 
 
+def put_off_notifies(store: Store, waits: Iterable[tuple[str, int, int]]) -> None:
+    """
+    Give back NOTIFYs that were begun and could not be sent yet: (id, CSeq, in how many ms it is owed again).
+
+    The next NOTIFY of the dialog has the same number, for this one was seen by nobody.
+    """
+    by_shard: dict[int, list[str | int]] = {}
+    for name, cseq, wait_ms in waits:
+        by_shard.setdefault(store.layout.target_shard(name), []).extend((name, cseq, wait_ms))
+    call_all(
+        store,
+        (
+            Call(
+                "omapush_put_off_notifies",
+                [keys.subscription_part(number, part) for part in ("cseq", "flight", "owed")],
+                args,
+            )
+            for number, args in by_shard.items()
+        ),
+    )
+
+
 def remove_all(store: Store, ids: Iterable[str]) -> None:
     """Delete subscriptions and everything that is stored about them."""
     change_all(store, dict.fromkeys(ids, _removed))

@@ -6,8 +6,8 @@
 --                      order of target, so that a user's are next to each other
 --   sub-kinds  set     which subs there are: profile type and application
 --   sub-expiry zset    ids of all subscriptions; score: when each runs out, ms
---   sub-owed   zset    ids to which a NOTIFY of state is owed; score: since when, ms
---   sub-cseq   hash    id -> CSeq of its last NOTIFY; absent: none yet
+--   sub-owed   zset    ids to which a NOTIFY of state is owed; score: when it may leave, ms
+--   sub-cseq   hash    id -> CSeq of its last NOTIFY; absent or 0: none yet
 --   sub-flight zset    ids whose NOTIFY has no final answer yet; score: when it counts as lost, ms
 --
 -- A NOTIFY takes its number and its place in sub-flight in one step, so that no two of a dialog have one number
@@ -104,6 +104,21 @@ local function end_notifies(keys, args)
   return answer
 end
 
+-- Give back NOTIFYs that were begun and are not sent, for their next hop takes no more now: each is owed later, and the
+-- next one of its dialog gets its number. One that is not under way any more changes nothing.
+-- KEYS sub-cseq, sub-flight, sub-owed    ARGV id, CSeq, wait ms, id ...
+local function put_off_notifies(keys, args)
+  local now = now_ms()
+  for i = 1, #args, 3 do
+    local id = args[i]
+    if redis.call('HGET', keys[1], id) == args[i + 1] and redis.call('ZREM', keys[2], id) == 1 then
+      redis.call('HINCRBY', keys[1], id, '-1')
+      redis.call('ZADD', keys[3], now + args[i + 2], id)
+    end
+  end
+  return #args / 3
+end
+
 -- What has to be told now: NOTIFYs owed where none is under way, subscriptions that have run out, and NOTIFYs
 -- whose process died, which are owed anew.
 -- KEYS sub-owed, sub-flight, sub-expiry    ARGV most of each
@@ -143,5 +158,6 @@ end
 redis.register_function('omapush_place_subscriptions', place_subscriptions)
 redis.register_function('omapush_begin_notifies', begin_notifies)
 redis.register_function('omapush_end_notifies', end_notifies)
+redis.register_function('omapush_put_off_notifies', put_off_notifies)
 redis.register_function('omapush_due_subscriptions', due_subscriptions)
 redis.register_function('omapush_subscriptions_of', subscriptions_of)

@@ -118,6 +118,40 @@ def test_what_is_owed_while_one_is_under_way_is_due_with_its_answer(store: Store
     assert subscriptions.due(store, ALL, most=10).owed == [sub.id]
 
 
+def test_what_is_put_off_is_owed_later_and_has_its_number_again(store: Store) -> None:
+    subs = [subscription(ALICE), subscription(BOB)]
+    put(store, *subs)
+    assert begin(store, *subs) == [1, 1]
+
+    subscriptions.put_off_notifies(store, [(subs[0].id, 1, LONG_MS), (subs[1].id, 1, 0)])
+    assert subscriptions.due(store, ALL, most=10).owed == [subs[1].id]
+    assert begin(store, *subs) == [1, 1]
+
+
+def test_what_is_not_under_way_is_not_put_off(store: Store) -> None:
+    """Nor is another NOTIFY of the dialog, when the call comes again."""
+    sub = subscription()
+    put(store, sub)
+    begin(store, sub)
+    subscriptions.put_off_notifies(store, [(sub.id, 7, LONG_MS)])
+    assert begin(store, sub) == [0]
+
+    subscriptions.end_notifies(store, [(sub.id, 1)])
+    subscriptions.put_off_notifies(store, [(sub.id, 1, LONG_MS)])
+    assert begin(store, sub) == [2]
+
+
+def test_a_change_of_what_is_put_off_is_told_as_soon_as_there_is_room(store: Store) -> None:
+    sub = subscription()
+    put(store, sub)
+    begin(store, sub)
+    subscriptions.put_off_notifies(store, [(sub.id, 1, LONG_MS)])
+    assert subscriptions.due(store, ALL, most=10).owed == []
+
+    put(store, sub._replace(state="terminated", reason="timeout"))
+    assert subscriptions.due(store, ALL, most=10).owed == [sub.id]
+
+
 def test_who_has_run_out_is_found_by_time_alone(store: Store) -> None:
     over = subscription(ALICE)._replace(expires_ms=clock.now_ms() - 1)
     put(store, over, subscription(BOB), owed_ms=None)
@@ -181,12 +215,15 @@ def test_a_broken_record_counts_as_none_and_is_replaced(store: Store) -> None:
     assert subscriptions.read(store, sub.id) == sub
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.lists(st.sampled_from(["put", "begin", "end", "late end", "lost", "remove"]), max_size=15))
+STEPS = ("put", "begin", "end", "late end", "lost", "put off", "remove")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(st.lists(st.sampled_from(STEPS), max_size=15))
 def test_numbers_only_grow_and_one_is_out_whatever_happens(store: Store, steps: list[str]) -> None:
     sub = subscription()
     store.db.flushdb()
-    highest, out = 0, False
+    highest, out, is_begun = 0, False, False
     for step in steps:
         match step:
             case "put":
@@ -196,12 +233,15 @@ def test_numbers_only_grow_and_one_is_out_whatever_happens(store: Store, steps: 
                 if number > 0:
                     assert not out
                     assert number == highest + 1
-                    highest, out = number, step == "begin"
+                    highest, out, is_begun = number, step == "begin", True
             case "end":
                 subscriptions.end_notifies(store, [(sub.id, highest)])
-                out = False
+                out = is_begun = False
+            case "put off":
+                subscriptions.put_off_notifies(store, [(sub.id, highest, 0)])
+                highest, out, is_begun = highest - is_begun, False, False
             case "late end":
                 subscriptions.end_notifies(store, [(sub.id, highest - 1)])
             case _:
                 subscriptions.remove_all(store, [sub.id])
-                highest, out = 0, False
+                highest, out, is_begun = 0, False, False

@@ -71,27 +71,11 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
     sys.modules.pop("in_flight")
 
 
-def test_shards_share_the_room_and_what_has_ended_makes_more_of_it(far: Far) -> None:
-    shards = list(range(8))
-    assert [far.count.share(shards[:number], 64)[1] for number in (0, 1, 2, 8)] == [0, 64, 50, 12]
-
-    far.count.sent(96)
-    assert [far.count.share(shards[:number], 64)[1] for number in (1, 4)] == [4, 1]
-    far.count.sent(10)
-    assert far.count.share(shards, 64) == ((), 0)
+def test_what_has_ended_makes_room(far: Far) -> None:
+    far.count.sent(106)
+    assert far.count.free < 0
     far.ended[NAME] = 76
-    assert far.count.share(shards[:1], 64) == (shards[:1], 64)
-
-
-def test_fewer_places_than_shards_are_one_each_of_some_and_in_time_of_all(far: Far) -> None:
-    """With 16 places and 17 shards in which something was due nothing at all was sent."""
-    far.count.sent(SIZE - 16)
-    chosen: set[int] = set()
-    for _ in range(200):
-        some, most = far.count.share(list(range(17)), 64)
-        assert (len(set(some)), most) == (16, 1)
-        chosen.update(some)
-    assert chosen == set(range(17))
+    assert far.passes(0) == SIZE - 30
 
 
 def test_silent_devices_do_not_take_the_room_of_those_that_answer(far: Far) -> None:

@@ -94,6 +94,29 @@ def test_a_silent_hop_keeps_to_its_window_while_another_has_room_for_its_silent_
     assert both.in_flight == 35
 
 
+def test_one_hop_gets_a_part_of_a_window_and_one_place_at_least(window: ModuleType) -> None:
+    assert [window.part_of_one(size) for size in (1, 2, 10, 200)] == [1, 1, 7, 150]
+
+
+def test_shards_share_the_room(window: ModuleType) -> None:
+    shards = list(range(8))
+    shared = [window.share_out(100, shards[:number], 64)[1] for number in (0, 1, 2, 8)]
+    assert shared == [0, 64, 50, 12]
+    assert window.share_out(100, shards[:1], 64) == (shards[:1], 64)
+    assert window.share_out(0, shards, 64) == ((), 0)
+    assert window.share_out(-2, shards, 64) == ((), 0)
+
+
+def test_fewer_places_than_shards_are_one_each_of_some_and_in_time_of_all(window: ModuleType) -> None:
+    """With 16 places and 17 shards in which something was due nothing at all was sent."""
+    chosen: set[int] = set()
+    for _ in range(200):
+        some, most = window.share_out(16, list(range(17)), 64)
+        assert (len(set(some)), most) == (16, 1)
+        chosen.update(some)
+    assert chosen == set(range(17))
+
+
 @pytest.mark.parametrize(("taken", "is_enough"), [(0, False), (20, False), (2_000, True)])
 def test_behind_a_full_hop_that_takes_little_all_is_tried_for_it_may_be_for_another(
     window: ModuleType, at: list[float], taken: int, is_enough: bool

@@ -4,7 +4,7 @@ import pytest
 
 from omapush.push.session import LOST, Ending, Session, ended
 from omapush.push.session_answers import on_answer
-from omapush.push.session_steps import ASKED_LOOK_MS, KEPT_MS, LOOK_MS, Here, over
+from omapush.push.session_steps import ASKED_LOOK_MS, KEPT_MS, LOOK_MS, Here, over, put_off
 from tests.unit.push.sessions import (
     AOR,
     HERE,
@@ -84,6 +84,20 @@ def test_what_is_late_is_not_offered() -> None:
 
     alone = stepped(session._replace(streams=(late,)))
     assert (alone.request, after(alone).state) == (None, "ended")
+
+
+def test_what_has_no_room_yet_is_looked_at_again_when_a_deliver_before_passes() -> None:
+    first, second = gathering(2).streams
+    session = gathering()._replace(streams=(first, second._replace(deliver_before_ms=NOW + 3_000)))
+    waits = put_off(session, 5_000, NOW)
+    assert (waits.state, waits.due_ms, waits.streams) == ("gathering", NOW + 3_000, session.streams)
+
+    later = put_off(waits, 5_000, NOW + 3_000)
+    assert later.due_ms == NOW + 8_000
+    assert [(one.state, one.ending is not None) for one in later.streams] == [
+        ("wanted", False),
+        ("closed", True),
+    ]
 
 
 def test_an_invite_is_cancelled_once_when_its_time_is_over() -> None:
