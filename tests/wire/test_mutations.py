@@ -15,9 +15,10 @@ from tests.fakes.sip_text import write
 from tests.harness.sip_peer import SipPeer
 from tests.harness.stack import Settings, Stack
 from tests.wire.requests import isc_route, register, request, ue_register
+from tests.wire.shedding import HARDLY_ANY, door_shut
 
 AOR: Final = "sip:mutant@home1.example"
-BY_UDP, BY_TCP = 4_000, 800
+BY_UDP, BY_TCP, REFUSED = 4_000, 800, 2_000
 SEED: Final = 20_261_126
 _LARGEST_DATAGRAM: Final = 60_000
 _BETWEEN: Final = 40
@@ -144,6 +145,26 @@ def test_by_udp_thousands_of_broken_messages_end_no_process_and_leave_no_memory_
         more = {pid: after[pid] - grown[pid] for pid in after}
         assert max(more.values()) < _MORE_KB, more
         serves(target, core)
+    assert not told_in_log(target)
+
+
+@pytest.mark.timeout(120)
+def test_under_overload_they_end_no_process_either(target: Stack) -> None:
+    """What is refused then is looked at by other code, before Kamailio has looked at the message itself."""
+    with SipPeer(target.core_port) as core, door_shut(target, HARDLY_ANY):
+        messages = [
+            one for one in whole_messages(target, core) if one.startswith((b"REGISTER", b"SUBSCRIBE"))
+        ]
+        response = messages[0].replace(messages[0].split(b"\r\n")[0], b"SIP/2.0 200 OK")
+        before = processes(target)
+        for number, one in enumerate(mutants(SEED + 2, REFUSED, [*messages, response])):
+            core.send(one.raw[:_LARGEST_DATAGRAM], target.sip)
+            if number % _BETWEEN == 0:
+                answers(target, core)
+        answers(target, core)
+
+        assert set(processes(target)) == set(before), "a process of Kamailio ended"
+        assert sum(one.status == 503 for one in core.responses) > REFUSED // 4
     assert not told_in_log(target)
 
 

@@ -2,7 +2,6 @@
 
 import re
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from tests.harness.stack import PASSWORD, Settings, Stack
 from tests.harness.subscriber import Subscriber, wants
 from tests.harness.wait import wait_until
 from tests.wire.requests import register, request
+from tests.wire.shedding import ALL_OF_LATE, HARDLY_ANY, door_shut, let_in_natively, tell_workers
 
 ONE_WORKER: Settings = {"sip": {"workers": 1}}
 "What is answered shows that what came before is over."
@@ -177,40 +177,6 @@ def test_what_kamailio_has_let_in_is_not_shed_by_python_as_well(make_stack: Make
         )
 
 
-ALL_OF_LATE = 10_000 * 100_000
-"Nothing is let in now, and everything was a moment ago."
-HARDLY_ANY = 100_000
-"Nothing now, and one of 10,000 at most of late."
-
-
-@contextmanager
-def let_in_natively(stack: Stack, queue: str, number: int) -> Iterator[None]:
-    """Have kamailio.cfg let in so many of 10,000; it believes that for two seconds, so it is told again."""
-    over = threading.Event()
-
-    def tell() -> None:
-        while not over.wait(0.5):
-            tell_workers(stack, "seti", queue, str(number), table="lets_in")
-
-    tell_workers(stack, "seti", queue, str(number), table="lets_in")
-    thread = threading.Thread(target=tell)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-@contextmanager
-def door_shut(stack: Stack, number: int = ALL_OF_LATE) -> Iterator[None]:
-    """Let no REGISTER and no SUBSCRIBE in, natively and in Python."""
-    for queue in ("registers0", "subscribes"):
-        tell_workers(stack, "sets", queue, "0.0000 4000000000.000")
-    with let_in_natively(stack, "registers0", number), let_in_natively(stack, "subscribes", number):
-        yield
-
-
 def test_what_was_taken_is_not_shed_when_it_is_repeated_but_answered_again(make_stack: MakeStack) -> None:
     """RFC 3261 17.2.2: a repetition gets the answer of its transaction, whatever is let in by then."""
     stack = make_stack(SOON, ("redis", "sip"))
@@ -290,12 +256,6 @@ def shed(stack: Stack, queue: str) -> int:
         rf'^omapush_sip_requests_shed_total *\{{queue="{queue}"\}} ([0-9]+)', text, re.MULTILINE
     )
     return int(found[1]) if found else 0
-
-
-def tell_workers(stack: Stack, form: str, name: str, value: str, *, table: str = "overload") -> None:
-    """Put into a shared table what a completer would."""
-    command = ["kamcmd", "-s", f"unixs:{stack.control}", f"htable.{form}", table, name]
-    subprocess.run([*command, f"s:{value}" if form == "sets" else value], check=True, capture_output=True)
 
 
 def test_requests_of_others_are_not_shed(make_stack: MakeStack) -> None:
