@@ -130,7 +130,7 @@ def _run(settings: Config, *, standin: bool, nodes: int) -> None:
         environment["OMAPUSH_DATA_DIR"] = str(launch.ROOT / "var" / "redis")
         print(what_to_try(settings), file=sys.stderr)
     if settings.operator:
-        print(_console(settings), file=sys.stderr)
+        print(where_the_console_is(settings, is_lab=standin), file=sys.stderr)
     os.chdir(launch.ROOT)
     honcho = [sys.executable, "-m", "honcho", "-f"]
     if nodes > 1:
@@ -141,10 +141,10 @@ def _run(settings: Config, *, standin: bool, nodes: int) -> None:
     launch.become([*honcho, str(launch.ROOT / "Procfile"), "start", "-c", workers, *parts], environment)
 
 
-def _console(settings: Config) -> str:
-    """Where the console is, and what to enter where that may be said."""
+def where_the_console_is(settings: Config, *, is_lab: bool) -> str:
+    """Return where it is, and what to enter: the password only of a lab, for this text may go into a log."""
     plain = next(((name, one.password) for name, one in settings.operator.items() if one.password), None)
-    entry = f", user {plain[0]}, password {plain[1]}" if plain else ""
+    entry = f", user {plain[0]}, password {plain[1]}" if plain and is_lab else ""
     return f"run: console at {api_client.url(settings, '/console/')}{entry}"
 
 

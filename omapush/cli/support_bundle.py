@@ -7,10 +7,11 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -31,6 +32,8 @@ _ANSWER_S: Final = 5.0
 _SHORTEST_SECRET: Final = 6
 "Characters from which on a secret is looked for in all texts; a shorter one would take words apart."
 _STARS: Final = "***"
+_SECRET_OPTION: Final = re.compile(r"-a|--(k|op|opc|.*(pass|secret|auth|token).*)")
+"Of `omapush receiver run`, whose SIM it may name, of redis-server, and of whatever runs beside them."
 _INFO: Final = ("server", "clients", "memory", "persistence", "stats", "replication", "cpu", "keyspace")
 
 
@@ -140,7 +143,21 @@ def _processes() -> Iterator[str]:
         if any(name in word for word in words[:4] for name in ("omapush", "kamailio", "redis-server")):
             facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
             memory, threads = facts.get("VmRSS", "?").strip(), facts.get("Threads", "?").strip()
-            yield f"{folder.name} {memory} {threads} threads {number} files: {' '.join(words).strip()}"
+            yield f"{folder.name} {memory} {threads} threads {number} files: {command_line(words)}"
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return a command as it was typed, without the values of options that are secrets."""
+    shown: list[str] = []
+    for word in words:
+        option, is_one, _ = word.partition("=")
+        if shown and _SECRET_OPTION.fullmatch(shown[-1]):
+            shown.append(_STARS)
+        elif is_one and _SECRET_OPTION.fullmatch(option):
+            shown.append(f"{option}={_STARS}")
+        else:
+            shown.append(word)
+    return " ".join(shown).strip()
 
 
 def _end_of(file: Path) -> Callable[[], str]:

@@ -21,3 +21,10 @@ def test_the_commands_to_try_take_the_configuration_that_runs() -> None:
 
     assert f"export OMAPUSH_CONFIG={by_tls.path}\n" in stack.what_to_try(by_tls)
     assert "OMAPUSH_CONFIG" not in stack.what_to_try(parse({}, str(launch.ROOT / DEFAULT_FILE)))
+
+
+def test_the_password_of_the_console_is_told_in_the_lab_alone() -> None:
+    settings = parse({"operator": {"ann": {"password": "hunter2-and-more"}}}, "omapush.toml")
+
+    assert "user ann, password hunter2-and-more" in stack.where_the_console_is(settings, is_lab=True)
+    assert "hunter2" not in stack.where_the_console_is(settings, is_lab=False)
