@@ -20,8 +20,8 @@ VALKEY ?=
 FROM ?= 07cfb6b
 TESTS ?=
 HOURS ?=
-RECEIVERS ?= 1000
 RATE ?=
+RECEIVERS ?=
 USERS ?= 1000000
 # Advisories in the OSV format, a zip or a folder.
 ADVISORIES ?=
@@ -125,8 +125,8 @@ fuzz: deps $(VENV)/.fuzz-libraries ## try to break every parser for SECONDS=600 
 chaos: deps $(VENV)/.chaos-packages ## strike a stack under load for MINUTES=5, then prove that nothing is missing; SEED=n repeats a run, REDIS=sentinel|cluster
 	@python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(REDIS),--redis $(REDIS))
 
-soak: deps ## half load for HOURS=n (or MINUTES=60), then prove that nothing grows or is missing; RECEIVERS=1000, RATE=n
-	@python -m soak --minutes $(if $(HOURS),$$(awk 'BEGIN { print 60 * $(HOURS) }'),$(if $(filter command line,$(origin MINUTES)),$(MINUTES),60)) --receivers $(RECEIVERS) $(if $(RATE),--rate $(RATE))
+soak: deps ## half load for HOURS=n (or MINUTES=60), then prove that nothing grows or is missing; RECEIVERS=n, RATE=n
+	@python -m soak --minutes $(if $(HOURS),$$(awk 'BEGIN { print 60 * $(HOURS) }'),$(if $(filter command line,$(origin MINUTES)),$(MINUTES),60)) $(if $(RECEIVERS),--receivers $(RECEIVERS)) $(if $(RATE),--rate $(RATE))
 
 lab: deps ## the push story through a real IMS core: Kamailio as S-CSCF, an HSS behind it, devices with digest and AKA
 	@echo "lab: S-CSCF, HSS, omapush as its application server, two devices, all on this machine"

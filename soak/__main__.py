@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from soak import report
+from soak.mix import receivers_for
 from soak.run import Wish, run
 from tests.harness.processes import ProcessEnded
 
@@ -22,13 +23,16 @@ def main() -> int:
     """Run and write the report; the logs of a run that did not hold stay beside it."""
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("--minutes", type=float, default=60.0, help="of load, warm-up included")
-    parser.add_argument("--receivers", type=int, default=1_000)
+    parser.add_argument(
+        "--receivers", type=int, default=None, help="devices; as many as fit to the time if left out"
+    )
     parser.add_argument(
         "--rate", type=float, default=0.0, help="pushes a second; 0: half of the highest that is found"
     )
     parser.add_argument("--every", type=float, default=10.0, help="seconds from one sample to the next")
     asked = parser.parse_args()
-    wish = Wish(asked.minutes * 60, asked.receivers, asked.rate, asked.every)
+    seconds = asked.minutes * 60
+    wish = Wish(seconds, asked.receivers or receivers_for(seconds), asked.rate, asked.every)
     over = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +20,15 @@ from typing import Any, Final
 from omapush import log
 from omapush.receiver import Application, Limits, Links, Push, Reason, Refused, Sessions
 from omapush.receiver.fleet import Fleet, Plan
-from soak.mix import APPLICATIONS, PSA, SUBSCRIBED, UNWANTED, USERS
+from soak.mix import APPLICATIONS, PSA, SUBSCRIBED, UNWANTED, USERS, named
+from soak.repeats import Repeats
 
 _EVERY_S: Final = 5.0
 _LIFETIME_S: Final = 120
 "Of registrations and subscriptions: each is refreshed every minute."
+_SHOWN: Final = 20
+_BEGINNING: Final = 100
+"Bytes of a content that say which push it is of."
 
 
 class Devices:
@@ -32,15 +37,25 @@ class Devices:
     def __init__(self) -> None:
         self.taken: Counter[str] = Counter()
         "By application, and refused ones as `refused`."
+        self.again: list[str] = []
+        "The first pushes that were taken once more, and how long after."
+        self._repeats = Repeats()
 
     async def take(self, push: Push) -> None:
         """Take a push, or refuse it when it is for the application that nobody wants anything of."""
+        beginning = push.content[:_BEGINNING]
         if push.path is not None:
+            with push.path.open("rb") as file:
+                beginning = file.read(_BEGINNING)
             push.path.unlink(missing_ok=True)
         if push.application == UNWANTED:
             self.taken["refused"] += 1
             raise Refused(Reason.FORBIDDEN, "never")
         self.taken[push.application] += 1
+        kind, number = named(beginning)
+        after_s = self._repeats.take(number, time.monotonic())
+        if after_s is not None and len(self.again) < _SHOWN:
+            self.again.append(f"push {number}, {kind}: by {push.method} after {after_s:.1f} s")
 
 
 async def _run(count: int, proxy: str, folder: Path) -> None:
@@ -77,7 +92,8 @@ def _tell(fleet: Fleet, devices: Devices) -> None:
         "failed": report.failed,
         "registered": report.registered,
     }
-    told |= {"duplicates": report.duplicates, "malformed": report.malformed, "taken": dict(devices.taken)}
+    told |= {"duplicates": report.duplicates, "malformed": report.malformed}
+    told |= {"taken": dict(devices.taken), "again": devices.again}
     print(json.dumps(told), flush=True)
 
 

@@ -13,10 +13,13 @@ PSA: Final = "sip:psa@push.home1.example"
 SECRET: Final = "signs results on loopback only"
 RETENTION_S: Final = 120
 "Short, so that Redis reaches its plateau within a warm-up."
-PLATEAU_S: Final = 720
-"Until all that Redis keeps is as much as it becomes: a session is remembered ten minutes after its end."
+PLATEAU_S: Final = 300
+"Until nearly all that is kept is as much as it becomes; `series.judged_from_s` has what takes longer."
 _ABSENT_S: Final = 15
 "How long a push to somebody who is not there waits before it expires."
+_MOST_RECEIVERS: Final = 1_000
+_RECEIVER_S: Final = 6.0
+"Of a run for each of its devices."
 USERS: Final = "sip:device{n}@home1.example"
 _ABSENT: Final = "sip:absent{n}@home1.example"
 
@@ -100,3 +103,19 @@ def content(kind: Kind, number: int) -> bytes:
     """Return the content of a push, another one for each number."""
     start = f"{kind.name} {number} ".encode()
     return (start * (kind.size // len(start) + 1))[: kind.size]
+
+
+def named(beginning: bytes) -> tuple[str, int]:
+    """Return the name of the kind, and the number, of the push that a content is of."""
+    kind, number = beginning.split(b" ", 2)[:2]
+    return kind.decode(), int(number)
+
+
+def receivers_for(seconds: float) -> int:
+    """
+    Return how many devices a run of that length is to have.
+
+    A device remembers its last pushes, and so does Redis for its user. In a short run many devices would
+    not get that many, and what only becomes full would look like a leak.
+    """
+    return max(50, min(_MOST_RECEIVERS, int(seconds / _RECEIVER_S)))

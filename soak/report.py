@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from soak import plot
 from soak.run import Run
-from soak.series import TOLERANCES, Kind, Series
+from soak.series import ALL_JUDGED_S, TOLERANCES, Kind, Series
 from soak.trend import Trend, thinned
 
 _MB: Final = 1_048_576.0
@@ -34,7 +34,7 @@ def write(run: Run, folder: Path) -> str:
 
 def written(run: Run) -> str:
     """Return the page: what was done, what came of it, and each thing that should not be so."""
-    return "\n".join([*_summary(run), *_failures(run), *_growth(run), *_states(run), ""])
+    return "\n".join([*_summary(run), *_failures(run), *_not_judged(run), *_growth(run), *_states(run), ""])
 
 
 def _summary(run: Run) -> list[str]:
@@ -45,7 +45,7 @@ def _summary(run: Run) -> list[str]:
         "",
         f"{run.seconds / 3600:.2f} hours, of which the first {run.measured_from_s / 60:.0f} minutes "
         f"are warm-up; {wish.receivers:,} receivers, {run.rate:.0f} pushes a second asked for.",
-        f"**{'All held' if run.holds else 'SOMETHING DID NOT HOLD'}.**",
+        f"**{_verdict(run)}**",
         "",
         "| | |",
         "|---|---|",
@@ -54,17 +54,25 @@ def _summary(run: Run) -> list[str]:
         f"| delivered, and taken by applications of devices | {run.delivered:,}, {run.taken:,} |",
         f"| answers that were not an acceptance | {run.refused:,} |",
         f"| settled after the last push in | {run.settled_s:.1f} s |",
-        f"| series judged, over {measured_s / 60:.0f} minutes | {len(run.trends)} |",
+        f"| series judged, over {measured_s / 60:.0f} minutes | {len(run.trends) - len(run.not_judged)} |",
         f"| of which grow | {len(run.grows)} |",
+        f"| series that this run was too short to judge | {len(run.not_judged)} |",
         "",
     ]
 
 
+def _verdict(run: Run) -> str:
+    if not run.holds:
+        return "SOMETHING DID NOT HOLD."
+    if not run.not_judged:
+        return "All held."
+    return f"All that could be judged held; {len(run.not_judged)} series need a longer run."
+
+
 def _failures(run: Run) -> list[str]:
     lines: list[str] = []
-    devices = [] if run.taken == run.delivered else [f"{run.delivered:,} delivered, {run.taken:,} taken"]
     for title, entries in (
-        ("Grows", [f"{one.kind.value}, {one.name}" for one in run.grows]),
+        ("Grows", [_grown(run, one) for one in run.grows]),
         ("Processes that ended", run.ended),
         ("Did not come to rest", run.unsettled),
         ("Accepted and never told", run.kept.untold),
@@ -73,11 +81,39 @@ def _failures(run: Run) -> list[str]:
         ("Ended otherwise than it should", run.kept.otherwise),
         ("Late", run.kept.late),
         ("Books that do not balance", run.unbalanced),
-        ("Delivered, but not as often taken", devices),
+        ("Delivered, but not as often taken", _taken_otherwise(run)),
+        ("Taken by a device more than once", run.again),
     ):
         if entries:
             lines += [f"## {title}", "", *(f"- {entry}" for entry in entries), ""]
     return lines
+
+
+def _grown(run: Run, series: Series) -> str:
+    trend = run.trends[series]
+    low, tolerated, level = (_number(series.kind, one) for one in (trend.low, trend.tolerated, trend.level))
+    return (
+        f"{series.kind.value}, {series.name}: by {low} an hour at least, {tolerated} tolerated; "
+        f"{level} at the end"
+    )
+
+
+def _taken_otherwise(run: Run) -> list[str]:
+    return [] if run.taken == run.delivered else [f"{run.delivered:,} delivered, {run.taken:,} taken"]
+
+
+def _not_judged(run: Run) -> list[str]:
+    """Say what a run was too short for, and what would do."""
+    if not run.not_judged:
+        return []
+    return [
+        "## Not judged",
+        "",
+        f"For these the run was too short; one of {ALL_JUDGED_S / 60:.0f} minutes judges them, too.",
+        "",
+        *(f"- {one.kind.value}, {one.name}" for one in run.not_judged),
+        "",
+    ]
 
 
 def _growth(run: Run) -> list[str]:
@@ -132,6 +168,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "states": run.kept.states,
         "failures": _failures(run),
         "devices": run.devices,
+        "not_judged": [f"{one.kind.value}, {one.name}" for one in run.not_judged],
         "series": [
             {
                 "kind": series.kind.name,

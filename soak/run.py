@@ -22,7 +22,7 @@ from soak.ledger import Kept
 from soak.mix import LATE_S, PLATEAU_S, SETTINGS, Mix
 from soak.probes import Processes
 from soak.provider import Provider
-from soak.series import Samples, Series
+from soak.series import REGISTRATIONS, SUBSCRIPTIONS, Samples, Series
 from soak.trend import Trend
 from tests.harness.processes import Process
 from tests.harness.scscf import Scscf
@@ -31,6 +31,7 @@ from tests.harness.wait import wait_until
 
 PARTS: Final = ("redis", "sip", "api", "notifier", "msrp")
 _REGISTERED_S: Final = 120.0
+_KNOWN_S: Final = 300.0
 _SETTLE_S: Final = 180.0
 _STEP_S: Final = 5.0
 "How long each rate is tried while the highest one is looked for."
@@ -53,7 +54,7 @@ class Wish:
 
     @property
     def warm_up_s(self) -> float:
-        """A third of it, an hour at most, and where there is time for it until Redis has its plateau."""
+        """A third of it, an hour at most, and where there is time for it until nearly all has its plateau."""
         return min(max(min(self.seconds / 3, 3_600), PLATEAU_S), self.seconds / 2)
 
 
@@ -90,6 +91,17 @@ class Run:
         return [series for series, trend in self.trends.items() if trend.grows]
 
     @property
+    def not_judged(self) -> list[Series]:
+        """What it was too short for."""
+        return [series for series, trend in self.trends.items() if not trend.is_known]
+
+    @property
+    def again(self) -> list[str]:
+        """The first pushes that devices took more than once."""
+        told: list[str] = self.devices["again"]
+        return told
+
+    @property
     def taken(self) -> int:
         """Pushes that applications on devices took."""
         return sum(number for name, number in self.devices["taken"].items() if name != "refused")
@@ -97,8 +109,9 @@ class Run:
     @property
     def holds(self) -> bool:
         """Tell whether nothing grew, nothing ended by itself and every promise was kept."""
-        promised = self.kept.faultless and not self.unbalanced and self.taken == self.delivered
-        return promised and not (self.grows or self.ended or self.unsettled)
+        promised = self.kept.faultless and not self.unbalanced
+        once = self.taken == self.delivered and not self.again
+        return promised and once and not (self.grows or self.ended or self.unsettled)
 
 
 def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], None]) -> Run:
@@ -117,7 +130,7 @@ def run(folder: Path, wish: Wish, over: threading.Event, tell: Callable[[str], N
         scscf = running.enter_context(Scscf.of(stack, folder / "scscf", "WITH_ISC_SUBSCRIBE"))
         devices = running.enter_context(_devices(folder, scscf, wish.receivers))
         provider = running.enter_context(Provider(stack.http, Mix(wish.receivers)))
-        _wait_for_devices(devices, wish.receivers)
+        _wait_for_devices(devices, stack, wish.receivers)
         rate = wish.rate or _half_of_highest(stack, provider, over, tell)
         tell(f"{rate:.0f} pushes a second to {wish.receivers:,} receivers")
         leaders = {part: process.pid for part, process in stack.parts.items()}
@@ -163,10 +176,26 @@ def told_by(devices: Process) -> dict[str, Any]:
     return told
 
 
-def _wait_for_devices(devices: Process, count: int) -> None:
+def _wait_for_devices(devices: Process, stack: Stack, count: int) -> None:
+    """
+    Return when all have registered and the server knows them and what they subscribe to.
+
+    It refuses some while they all come at once; these come again with their next refresh.
+    """
     devices.wait_until(
         lambda: told_by(devices)["registered"] == count, _REGISTERED_S, f"{count} registered devices"
     )
+
+    def known() -> tuple[int, int]:
+        number = redis_probe.keys(stack.db)
+        return int(number.get(REGISTRATIONS, 0)), int(number.get(SUBSCRIPTIONS, 0))
+
+    def what() -> str:
+        return (
+            f"server that knows {count} devices and their subscriptions, but {known()}: try fewer RECEIVERS"
+        )
+
+    wait_until(lambda: known() == (count, count), _KNOWN_S, what, poll_s=1.0)
 
 
 def _half_of_highest(

@@ -33,10 +33,13 @@ class Tolerance(NamedTuple):
     "Of the level, besides."
     at_all: float
     "Growth over the whole time that is never judged: what an allocator takes at a time, or a count's noise."
+    share_at_all: float = 0.0
+    "Of the level, besides: a load that is not quite steady makes as much of what is remembered."
 
     def slope(self, level: float, hours: float) -> float:
         """Return the highest slope, an hour, that is tolerated over so many hours."""
-        return max(self.an_hour + self.share_an_hour * level, self.at_all / hours)
+        at_all = self.at_all + self.share_at_all * level
+        return max(self.an_hour + self.share_an_hour * level, at_all / hours)
 
 
 class Trend(NamedTuple):

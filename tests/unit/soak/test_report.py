@@ -40,7 +40,7 @@ def a_run(leak_mb_an_hour: float = 0.0) -> Run:
         unsettled=[],
         unbalanced=[],
         ended=[],
-        devices={"taken": {"mms.ua": 10, "refused": 3}},
+        devices={"taken": {"mms.ua": 10, "refused": 3}, "again": []},
         delivered=10,
     )
 
@@ -62,8 +62,21 @@ def test_what_leaks_is_named_and_what_stays_is_not(tmp_path: Path) -> None:
     assert not run.holds
     assert run.grows == [LEAKS]
     assert "SOMETHING DID NOT HOLD" in text
-    assert "- memory of a process, api" in text
+    assert "- memory of a process, api: by 5.00 MB an hour at least, 1.57 MB tolerated" in text
     assert "- memory of a process, notifier" not in text
+
+
+def test_what_a_run_was_too_short_for_is_named_and_no_fault(tmp_path: Path) -> None:
+    samples = Samples()
+    for at_s in range(0, 600, 10):
+        samples.add(float(at_s), {STAYS: 5e7, Series(Kind.KEYS, "session"): float(at_s)})
+    run = replace(a_run(), samples=samples, trends=samples.trends(300))
+    text = report.write(run, tmp_path)
+
+    assert run.holds
+    assert run.not_judged == [Series(Kind.KEYS, "session")]
+    assert "**All that could be judged held; 1 series need a longer run.**" in text
+    assert "- keys in Redis, session" in text
 
 
 @pytest.mark.parametrize(
@@ -74,6 +87,7 @@ def test_what_leaks_is_named_and_what_stays_is_not(tmp_path: Path) -> None:
         {"unbalanced": ["one"]},
         {"ended": ["sip: sender 0"]},
         {"delivered": 11},
+        {"devices": {"taken": {"mms.ua": 10}, "again": ["push 7, notify: by NOTIFY after 33.0 s"]}},
     ],
 )
 def test_each_thing_that_is_wrong_fails_the_run_and_is_told(wrong: dict[str, object]) -> None:
@@ -94,9 +108,10 @@ def test_a_picture_is_xml_with_a_line_for_each_series_and_escaped_names() -> Non
 
 
 def test_the_warm_up_leaves_time_to_measure() -> None:
-    assert [Wish(seconds, 1, 1.0).warm_up_s for seconds in (60, 1_800, 7_200, 86_400)] == [
+    assert [Wish(seconds, 1, 1.0).warm_up_s for seconds in (60, 600, 1_800, 7_200, 86_400)] == [
         30,
-        720,
+        300,
+        600,
         2_400,
         3_600,
     ]

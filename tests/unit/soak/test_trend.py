@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soak.series import TOLERANCES, Kind, Samples, Series
+from soak.series import ALL_JUDGED_S, TOLERANCES, Kind, Samples, Series
 from soak.trend import Points, Tolerance, thinned, trend
 
 HOUR_S = 3_600
@@ -75,6 +75,51 @@ def test_a_plateau_after_a_rise_is_judged_from_the_plateau_on() -> None:
     assert samples.trends(0)[series].grows
     assert not samples.trends(HOUR_S / 2)[series].grows
     assert list(samples.trends(0)) == [series], "PSS is shown and not judged"
+
+
+@pytest.mark.parametrize(
+    "name", ["session", "push"], ids=["remembered for ten minutes", "remembered for two minutes"]
+)
+def test_records_are_judged_once_there_may_be_as_many_as_there_will_be(name: str) -> None:
+    series = Series(Kind.KEYS, name)
+    samples = Samples()
+    for at_s, value in every_ten_seconds(lambda hours: 3_600 * min(hours, 0.18), 0.25):
+        samples.add(at_s, {series: value})
+
+    assert samples.trends(300)[series].grows == (name == "push"), "a push is to go sooner"
+
+
+def test_a_leak_of_session_records_is_seen_in_twenty_minutes() -> None:
+    series = Series(Kind.KEYS, "session")
+    samples = Samples()
+    for at_s in range(0, int(ALL_JUDGED_S) + 1, 30):
+        samples.add(at_s, {series: float(at_s)})
+
+    assert samples.trends(400)[series].grows
+
+
+def test_a_queue_that_is_empty_most_of_the_time_counts_as_empty_then() -> None:
+    """A kind of key that Redis has none of is not in what it tells."""
+    often, seldom = Series(Kind.KEYS, "push"), Series(Kind.MEMBERS, "taken")
+    samples = Samples()
+    for number in range(12):
+        samples.add(number * 30.0, {Series(Kind.MEMORY, "api"): 1.0, often: 5.0})
+        samples.add(number * 30.0 + 10, {Series(Kind.MEMORY, "api"): 1.0})
+        samples.add(number * 30.0 + 20, {often: 5.0} | ({seldom: 9.0} if number in (3, 8) else {}))
+
+    found = [value for _, value in samples.points[seldom]]
+    assert len(found) == len(samples.points[often]) == 24
+    assert (found.count(0.0), found.count(9.0)) == (22, 2)
+    assert samples.trends(0)[seldom].is_known
+
+
+def test_a_load_that_is_not_quite_steady_is_no_growth_of_what_it_leaves() -> None:
+    def two_minutes_of_pushes(hours: float) -> float:
+        return 7_200 + 300 * hours * 12
+
+    five_minutes = [(at, two_minutes_of_pushes(at / HOUR_S)) for at in range(0, 300, 30)]
+    assert not trend(five_minutes, TOLERANCES[Kind.KEYS]).grows
+    assert trend([(at, value * 3) for at, value in five_minutes], STRICT).grows
 
 
 def test_what_falls_does_not_grow() -> None:
