@@ -7,11 +7,12 @@ unanswered after half a minute. So who has something to send there tries to conn
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import select
 import socket
 from typing import Final
+
+from omapush.protocol.ip_text import is_address
 
 _WORKS_S: Final = 2.0
 "How long a hop that took a connection, or said nothing, is believed to."
@@ -52,9 +53,7 @@ def address_of(uri: str) -> tuple[str, int] | None:
     if found is None:
         return None
     host = found[1].strip("[]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
+    if not is_address(host):
         return None
     return host, int(found[2] or _PORT)
 

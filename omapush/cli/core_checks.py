@@ -14,6 +14,7 @@ from omapush.cli import launch
 from omapush.cli.checks import Finding, found_missing, found_ok, found_wrong, skipped
 from omapush.config import Config, Core
 from omapush.health import sip_ping
+from omapush.protocol.ip_text import is_address
 from omapush.protocol.sip_uri import SipUri, host_and_port
 from omapush.push import nodes as rules
 from omapush.push.nodes import DRAINED, DRAINING, Sign
@@ -53,7 +54,7 @@ def next_hop_names(config: Config) -> Finding:
     """Check that DNS knows the names of next hops: /etc/hosts, which others read as well, is not read."""
     core = config.core
     uris = (core.next_hop, *core.next_hops, *(one for more in core.addresses.values() for one in more))
-    names = {host_and_port(uri): uri for uri in uris if not _is_address(_endpoint(uri)[0])}
+    names = {host_and_port(uri): uri for uri in uris if not is_address(_endpoint(uri)[0])}
     if not names:
         return found_ok("next hop names", "addresses only")
     transports = tuple(dict.fromkeys(listen.partition(":")[0] for listen in config.sip.listen))
@@ -69,14 +70,6 @@ async def _problems_of(uris: Sequence[str], transports: Sequence[str]) -> list[s
     asked = (resolving.find(SipUri.parse(uri), transports=transports) for uri in uris)
     said = await asyncio.gather(*asked, return_exceptions=True)
     return [str(one) for one in said if isinstance(one, Exception)]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _by_tcp(host: str, port: int, effect: str) -> Finding:

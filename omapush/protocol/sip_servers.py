@@ -7,10 +7,10 @@ its own way.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
+from omapush.protocol.ip_text import is_address
 from omapush.protocol.sip_uri import SipUri
 
 Kind = Literal["NAPTR", "SRV", "A", "AAAA"]
@@ -90,7 +90,7 @@ def servers(
     """
     host = uri.host.strip("[]").lower().removesuffix(".")
     told = _told_transport(uri)
-    if _is_address(host):
+    if is_address(host):
         transport = told or _usual(uri, transports)
         return (Server(host, uri.port or _port(transport), transport),)
     if uri.port is not None:
@@ -201,11 +201,3 @@ def _service(transport: str) -> str:
 
 def _port(transport: str) -> int:
     return DEFAULT_PORT.get(transport, 5060)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -7,11 +7,11 @@ address that its name has is judged again when something is posted there.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from omapush.protocol.ip_text import is_address
 from omapush.push.acceptance import NotAllowed
 from omapush.push.account import Account
 from omapush.push.networks import Networks
@@ -45,17 +45,9 @@ class Callbacks:
         host = (urlsplit(url).hostname or "").rstrip(".")
         if account.notify_hosts and not any(_fits(host, pattern.lower()) for pattern in account.notify_hosts):
             raise NotAllowed("notify_url", f"{host[:80]} is none of the hosts that may get your results")
-        if _is_address(host) and not self.allow(host):
+        if is_address(host) and not self.allow(host):
             raise NotAllowed("notify_url", f"address {host} is not public, and not in notify.networks")
 
 
 def _fits(host: str, pattern: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

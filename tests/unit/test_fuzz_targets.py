@@ -24,6 +24,7 @@ READS_NO_STRANGER = {
     "msrp_sending",  # is told what msrp_reader has read
     "feature_tags",  # reads what name_addr has read
     "sip_servers",  # reads what dnspython has read
+    "ip_text",  # one question to ipaddress
 }
 
 
