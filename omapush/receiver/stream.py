@@ -178,10 +178,13 @@ async def take(wanted: Wanted, files: Files, media: MediaEndpoint, agent: Agent,
         TransportFailed: no port to listen on. OSError: the file cannot be written.
     """
     settings = agent.settings.sessions
-    wish = settings.connect or agent.settings.listen.behind_nat
+    cannot_listen = wanted.message.secure and not media.listens_securely()
+    wish = settings.connect or agent.settings.listen.behind_nat or cannot_listen
     is_ours = connects(wanted.message, wish=wish)
-    if wanted.message.secure and not is_ours and not media.listens_securely():
-        raise AnswerWith(488, "msrps cannot be listened for here", phrase="Not Acceptable Here")
+    if cannot_listen and not is_ours:
+        raise AnswerWith(
+            488, "msrps cannot be listened for here without a certificate", phrase="Not Acceptable Here"
+        )
     spool = files.open(wanted)
     try:
         if spool.prefix:

@@ -157,11 +157,25 @@ def test_a_certificate_that_cannot_be_used_is_told_before_the_device_starts(tmp_
         pass
 
 
-def test_tls_without_a_certificate_is_refused(tmp_path: Path) -> None:
+def test_a_device_without_a_certificate_connects_itself(tmp_path: Path) -> None:
+    server, client = certificate(tmp_path)
+    with MsrpPeer(tls=server) as msrp, registered(sessions=Sessions(tls=client)) as (sip, device):
+        on = Bench(sip, device, msrp)
+        sender, file = on.sender(), on.file()
+        assert sender.invite(file).status == 200
+        assert sender.lines[0].value("setup") == "active"
+        file.session.wait_for_connection()
+        send(file)
+        assert device.wait_for_pushes(1)[0].read() == CONTENT
+
+
+def test_a_sender_that_insists_on_connecting_by_tls_needs_a_certificate_of_the_device(tmp_path: Path) -> None:
     server, _ = certificate(tmp_path)
     with MsrpPeer(tls=server) as msrp, registered() as (sip, device):
         on = Bench(sip, device, msrp)
-        assert on.sender().invite(on.file()).status == 488
+        refused = on.sender().invite(on.file(setup="active"))
+    assert refused.status == 488
+    assert "certificate" in refused.header("Warning")
 
 
 # ---- a device that is told to misbehave --------------------------------------------------------------------
