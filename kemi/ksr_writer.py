@@ -241,6 +241,8 @@ def finish_local_request() -> None:
     for name, value in lines:
         KSR.hdr.remove(name)
         KSR.hdr.insert(f"{name}: {value}\r\n")
+    if request.routes:
+        KSR.hdr.insert(request.routes)
 
 
 def _set_body(body: bytes) -> None:

@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 from omapush.errors import MalformedSip, TooLarge
 from omapush.protocol.name_addr import parse_list, parse_one
 from omapush.protocol.sip_uri import as_request_uri, is_loose, reached_at
-from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, InDialog, Request
+from omapush.push.request import LARGEST_HEADERS, LARGEST_URI, InDialog, Request, length_of
 
-MOST_ROUTES: Final = 16
-"Record-Route values that a route set may have; more would not fit into a request of ours."
-LARGEST_ROUTES: Final = 1_280
-"Bytes of them as Route lines: what is left for all other headers of a request of ours is what these need."
+MOST_ROUTES: Final = 32
+"Record-Route values that a route set may have: as many proxies as hardly any request passes."
+LARGEST_ROUTES: Final = 8_192
+"Bytes of them as Route lines."
 NOT_HEARD: Final = -1
 "Remote CSeq of a dialog in which the peer has sent no request yet."
 
@@ -66,16 +66,13 @@ def answered(*, call_id: str, local_uri: str, local_tag: str, remote_uri: str, h
     Return the dialog that we accept by answering the peer's request with `local_tag` (RFC 3261 12.1.1).
 
     Raises:
-        MalformedSip: Contact or Record-Route, without which nothing can be sent in it, or routes that leave
-            no room for the other headers of a request.
+        MalformedSip: Contact or Record-Route, without which nothing can be sent in it, or a longer route set
+            than we keep.
     """
     if not heard.contact:
         raise MalformedSip("Contact", "missing in a request that creates a dialog")
     dialog = begin(call_id=call_id, local_uri=local_uri, local_tag=local_tag, remote_uri=remote_uri)
-    dialog = learn(dialog, heard)
-    if sum(len(f"Route: <{uri}>{_CRLF}") for uri in dialog.route_set) > LARGEST_ROUTES:
-        raise MalformedSip("Record-Route", f"more than {LARGEST_ROUTES} bytes, as Route of our requests")
-    return dialog
+    return learn(dialog, heard)
 
 
 def learn(dialog: Dialog, heard: Heard) -> Dialog:
@@ -147,8 +144,9 @@ def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b
     """
     Return the next request of `method` and the dialog after it, to be stored before the request is sent.
 
-    `headers`: lines without CRLF; Route is written here (RFC 3261 12.2.1.1, strict routers included). Of the
-    peer's Contact only what a Request-URI may have is in one.
+    `headers`: lines without CRLF; Route is written here (RFC 3261 12.2.1.1, strict routers included), apart
+    from the others where Kamailio has no room for both. Of the peer's Contact only what a Request-URI may
+    have is in one.
 
     Raises:
         TooLarge: more headers, or a longer URI, than Kamailio can send.
@@ -158,9 +156,12 @@ def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b
     next_hop = next_hop_of(dialog)
     if routes and not is_loose(first):
         request_uri, routes = first, [*routes[1:], request_uri]
-    lines = [*(f"Route: <{uri}>" for uri in routes), *headers]
-    text = _CRLF.join(lines) + _CRLF
-    if len(text.encode()) > LARGEST_HEADERS:
+    route = "".join(f"Route: <{uri}>{_CRLF}" for uri in routes)
+    text = route + "".join(f"{line}{_CRLF}" for line in headers)
+    size = len(text)
+    if is_apart := length_of(text) > LARGEST_HEADERS:
+        text = text[len(route) :]
+    if length_of(text) > LARGEST_HEADERS:
         raise TooLarge(f"headers: more than {LARGEST_HEADERS} bytes in a {method}")
     if max(map(len, (request_uri, next_hop, dialog.remote_uri))) > LARGEST_URI:
         raise TooLarge(f"URI: longer than {LARGEST_URI} characters in a {method}")
@@ -174,8 +175,9 @@ def compose(dialog: Dialog, method: str, headers: Sequence[str], body: bytes = b
         call_id=dialog.call_id,
         headers=text,
         body=body,
-        size=len(text) + len(body) + 2 * len(request_uri) + len(dialog.local_uri) + len(dialog.call_id) + 300,
+        size=size + len(body) + 2 * len(request_uri) + len(dialog.local_uri) + len(dialog.call_id) + 300,
         dialog=InDialog(dialog.local_tag, dialog.remote_tag, after.local_cseq),
+        routes=route if is_apart else "",
     )
     return request, after
 
@@ -184,7 +186,10 @@ def _routes(record_route: str) -> tuple[str, ...]:
     """As the one who got the request: in its order (RFC 3261 12.1.1)."""
     if not record_route:
         return ()
-    return tuple(route.uri for route in parse_list(record_route, "Record-Route", MOST_ROUTES))
+    routes = tuple(route.uri for route in parse_list(record_route, "Record-Route", MOST_ROUTES))
+    if sum(len(f"Route: <{uri}>{_CRLF}") for uri in routes) > LARGEST_ROUTES:
+        raise MalformedSip("Record-Route", f"more than {LARGEST_ROUTES} bytes, as Route of our requests")
+    return routes
 
 
 def _target(contact: str, known: str) -> str:

@@ -42,6 +42,8 @@ class Request(Struct, frozen=True, gc=False):
     "Bytes of the whole request on the wire; an upper bound that is at most a few bytes too high."
     dialog: InDialog | None = None
     "None: outside of any dialog, as a MESSAGE is."
+    routes: str = ""
+    "Header lines of a route set for which the extra headers have no room; only inside a dialog."
     address: str = ""
     "URI of the server that was chosen behind the next hop's name; empty: that is chosen when it leaves."
 

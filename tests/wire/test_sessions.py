@@ -457,3 +457,29 @@ def test_small_messages_go_on_while_a_file_is_transferred(device: Device) -> Non
 
     assert device.stack.result(small).method == "MESSAGE"
     device.transferred()
+
+
+def test_a_route_set_for_which_the_other_headers_have_no_room_is_in_all_requests_of_the_dialog(
+    device: Device,
+) -> None:
+    """Kamailio takes 2,048 bytes of headers from us; beyond, a session could be begun and not ended."""
+    core = f"127.0.0.1:{device.core.port}"
+    routes = [f"<sip:{'x' * 200}{n}@{core};lr>" for n in range(20)]
+    device.record_route = ", ".join(routes)
+    ref = push(device)
+    device.until("open", "agreed")
+
+    device.transferred()
+
+    [bye] = device.wait("BYE")
+    assert ", ".join(bye.all("Route")).replace(">,<", ">, <") == ", ".join(reversed(routes))
+    assert bye.header("CSeq") == "2 BYE"
+    assert device.stack.result(ref).state == "delivered"
+
+
+def test_more_routes_than_are_kept_end_the_session_and_its_push_says_why(device: Device) -> None:
+    device.record_route = ", ".join(f"<sip:{n}@127.0.0.1:{device.core.port};lr>" for n in range(40))
+    ref = push(device, app=ONCE)
+
+    assert "Record-Route" in device.stack.result(ref).desc
+    assert device.wait("BYE")[0].header("To").endswith(f";tag={device.tag}")

@@ -99,7 +99,7 @@ def test_a_dialog_that_we_answered_needs_the_peers_contact() -> None:
     [
         ("<<", ""),
         (TARGET, "<sip:p1"),
-        (TARGET, ", ".join(["<sip:p;lr>"] * 17)),
+        (TARGET, ", ".join(["<sip:p;lr>"] * 33)),
         (f"<sip:{'a' * 1100}@x>", ""),
         ("<tel:+1555>", ""),
         ("<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>", ""),
@@ -126,16 +126,26 @@ def test_maddr_is_where_a_request_is_sent_and_stays_in_its_request_uri() -> None
     )
 
 
-def test_a_route_set_that_leaves_no_room_for_other_headers_is_refused() -> None:
+def test_a_route_set_that_is_longer_than_we_keep_is_refused() -> None:
     """Better than a dialog in which nothing can be sent."""
 
     def taken(number: int) -> Dialog:
-        said = Heard("r", 1, TARGET, ", ".join([f"<sip:{'p' * 100};lr>"] * number))
+        said = Heard("r", 1, TARGET, ", ".join([f"<sip:{'p' * 500};lr>"] * number))
         return answered(call_id="c", local_uri="sip:psa@x", local_tag="l", remote_uri="sip:a@x", heard=said)
 
-    assert len(taken(10).route_set) == 10
-    with pytest.raises(MalformedSip, match="more than 1280 bytes"):
-        taken(11)
+    assert len(taken(15).route_set) == 15
+    with pytest.raises(MalformedSip, match="more than 8192 bytes"):
+        taken(16)
+
+
+@pytest.mark.parametrize("length", [100, 900])
+def test_routes_for_which_kamailio_has_no_room_are_apart_from_the_other_headers(length: int) -> None:
+    route = f"sip:{'p' * length};lr"
+    request, _ = compose(established()._replace(route_set=(route,) * 3), "BYE", ["X: y"])
+    lines, last = f"Route: <{route}>\r\n" * 3, "X: y\r\n"
+
+    assert (request.routes, request.headers) == (("", lines + last) if length == 100 else (lines, last))
+    assert 3 * length < request.size < 5 * length + 600
 
 
 def test_what_kamailio_cannot_send_is_a_typed_error() -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omapush.errors import TooLarge
 from omapush.push.dialog import Heard
 from omapush.push.request import Request
 from omapush.push.watch import (
@@ -385,16 +384,14 @@ def test_another_package_is_489_and_a_strangers_call_id_481() -> None:
     assert stranger.status == 481
 
 
-def test_routes_that_do_not_fit_are_a_typed_error() -> None:
+def test_more_routes_than_are_kept_are_refused() -> None:
     watch = asked()
-    many = ", ".join(f"<sip:{'r' * 200}{i}.ims.lab;lr>" for i in range(16))
+    many = ", ".join(f"<sip:{'r' * 300}{i}.ims.lab;lr>" for i in range(30))
     said = notified(watch)
     said = said._replace(heard=said.heard._replace(record_route=many))
-    after = on_notify(watch, said, PLAN, jitter=0.5, gone=False).watch
-    assert after is not None
 
-    with pytest.raises(TooLarge):
-        step(after, after.due_ms)
+    taken = on_notify(watch, said, PLAN, jitter=0.5, gone=False)
+    assert (taken.answer.status, taken.watch) == (400, None)
 
 
 CODES = st.sampled_from([200, 202, 403, 404, 408, 423, 480, 481, 491, 500, 503, 603])
