@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _LEAST_S: Final = 5.0
 "Registries of services may say that an address holds for 0 s; asking more often helps nobody."
-_LONGEST_S: Final = 3_600.0
+_LONGEST_S: Final = 600.0
+"The table forgets after longer than that, so that nothing stays in it which nobody looks up."
 _NOT_FOUND_S: Final = 30.0
 "After that a name that was not found is looked up again."
 _SILENT_S: Final = 5.0
@@ -118,6 +119,8 @@ class Lookups:
             action = "its addresses are used on" if known.value else "what goes there waits"
             log.get().warning("dns_silent", name=_shown(name), problem=problem, action=action)
         known.is_silent, known.due = True, clock.monotonic() + _SILENT_S
+        if known.value:
+            KSR.htable.sht_sets(named_hops.TABLE, name, known.value)
 
     def _note_not_found(self, name: str, known: _Name, problem: str) -> None:
         if known.value != named_hops.NOT_FOUND:

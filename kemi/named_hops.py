@@ -34,6 +34,9 @@ _SOON_MS: Final = 100
 "Wait for a name that is being looked up: DNS mostly answers within that time."
 _SOON_FOR_MS: Final = 2_000
 _POLL_S: Final = 0.002
+_IN_VAIN_S: Final = 5.0
+_waits_again = 0.0
+"Until then this process waits for no name."
 _told: dict[str, float] = {}
 "When this process says next that it uses a name."
 
@@ -94,13 +97,20 @@ def wait_for(uri: str, longest_s: float) -> tuple[str, ...]:
     """
     Return where a request to `uri` may go, after `longest_s` at most; nothing: it is not known.
 
-    Only the first use of a name waits, and none does while DNS is silent.
+    Only the first use of a name waits. Who has waited in vain does not wait again for some seconds, whatever
+    the name: DNS is silent, and others want to be served.
     """
+    global _waits_again
     found = look(uri)
-    ends = clock.monotonic() + longest_s
-    while found.wait_ms and not found.is_asked_long and clock.monotonic() < ends:
+    if not found.wait_ms or found.is_asked_long:
+        return found.uris
+    now = clock.monotonic()
+    ends = now + longest_s
+    while found.wait_ms and _waits_again <= now < ends:
         time.sleep(_POLL_S)
-        found = look(uri)
+        found, now = look(uri), clock.monotonic()
+    if found.wait_ms and now >= ends:
+        _waits_again = now + _IN_VAIN_S
     return found.uris
 
 

@@ -13,8 +13,10 @@ from omapush import resolving
 from omapush.cli import launch
 from omapush.cli.checks import Finding, found_missing, found_ok, found_wrong, skipped
 from omapush.config import Config, Core
+from omapush.errors import PushError
 from omapush.health import sip_ping
 from omapush.protocol.ip_text import is_address
+from omapush.protocol.sip_servers import Server
 from omapush.protocol.sip_uri import SipUri, host_and_port
 from omapush.push import nodes as rules
 from omapush.push.nodes import DRAINED, DRAINING, Sign
@@ -25,29 +27,43 @@ _SIP_PORT: Final = 5060
 
 
 def next_hop(config: Config) -> Iterator[Finding]:
-    """Check that `core.next_hop` has an address, is trusted, and answers."""
-    host, port = _endpoint(config.core.next_hop)
+    """Check that `core.next_hop` leads to servers that are trusted and answer."""
     effect = "pushes to users whom nobody registered here go nowhere"
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        cause = f"{host}: {error.strerror or error}"
-        yield found_wrong("next hop", cause, effect, "correct core.next_hop, or the name in DNS")
+        uri = SipUri.parse(config.core.next_hop)
+        found = asyncio.run(resolving.find(uri, transports=_transports(config)))
+    except PushError as error:
+        yield found_wrong("next hop", str(error), effect, "correct core.next_hop, or the name in DNS")
         return
-    addresses = sorted({str(one[4][0]) for one in found})
-    yield trusted(config, addresses)
-    if ";transport=" in config.core.next_hop.lower():
-        yield _by_tcp(host, port, effect)
-        return
-    status = asyncio.run(sip_ping.ask(host, port, config.sip.uri))
-    if not status and config.core.next_hop == Core().next_hop:
-        cause = f"{host}:{port}: no answer to OPTIONS, and nobody has configured another address"
-        yield found_missing("next hop", cause, effect, "core.next_hop, once there is an S-CSCF or I-CSCF")
-    elif not status:
-        action = f"is there an S-CSCF or I-CSCF at {host}:{port}, and does a firewall let UDP through?"
-        yield found_wrong("next hop", f"{host}:{port}: no answer to OPTIONS", effect, action)
-    else:
-        yield found_ok("next hop", f"{host}:{port} answers {status}")
+    yield trusted(config, sorted({one.host for one in found.servers}))
+    if len(found.servers) > 1:
+        effect = "pushes take another server behind this name"
+    for server in found.servers:
+        yield _by_udp(config, server, effect) if server.transport == "udp" else _by_tcp(server, effect)
+
+
+def _transports(config: Config) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(listen.partition(":")[0] for listen in config.sip.listen))
+
+
+def _by_udp(config: Config, server: Server, effect: str) -> Finding:
+    place = f"{server.host}:{server.port}"
+    status = asyncio.run(sip_ping.ask(server.host, server.port, config.sip.uri))
+    if status:
+        return found_ok("next hop", f"{place} answers {status}")
+    if config.core.next_hop == Core().next_hop:
+        cause = f"{place}: no answer to OPTIONS, and nobody has configured another address"
+        return found_missing("next hop", cause, effect, "core.next_hop, once there is an S-CSCF or I-CSCF")
+    action = f"is there an S-CSCF or I-CSCF at {place}, and does a firewall let UDP through?"
+    return found_wrong("next hop", f"{place}: no answer to OPTIONS", effect, action)
+
+
+def _by_tcp(server: Server, effect: str) -> Finding:
+    place = f"{server.host}:{server.port}"
+    problem = _why_not_connected(server.host, server.port)
+    if problem:
+        return found_wrong("next hop", f"{place}: {problem}", effect, "start it, or correct core.next_hop")
+    return found_ok("next hop", f"{place} takes connections")
 
 
 def next_hop_names(config: Config) -> Finding:
@@ -57,8 +73,7 @@ def next_hop_names(config: Config) -> Finding:
     names = {host_and_port(uri): uri for uri in uris if not is_address(_endpoint(uri)[0])}
     if not names:
         return found_ok("next hop names", "addresses only")
-    transports = tuple(dict.fromkeys(listen.partition(":")[0] for listen in config.sip.listen))
-    problems = asyncio.run(_problems_of(sorted(names.values()), transports))
+    problems = asyncio.run(_problems_of(sorted(names.values()), _transports(config)))
     if problems:
         effect = "requests that go there are not sent, and tried again later"
         action = "put the name into DNS, for /etc/hosts is not read, or configure the address"
@@ -70,15 +85,6 @@ async def _problems_of(uris: Sequence[str], transports: Sequence[str]) -> list[s
     asked = (resolving.find(SipUri.parse(uri), transports=transports) for uri in uris)
     said = await asyncio.gather(*asked, return_exceptions=True)
     return [str(one) for one in said if isinstance(one, Exception)]
-
-
-def _by_tcp(host: str, port: int, effect: str) -> Finding:
-    problem = _why_not_connected(host, port)
-    if problem:
-        return found_wrong(
-            "next hop", f"{host}:{port}: {problem}", effect, "start it, or correct core.next_hop"
-        )
-    return found_ok("next hop", f"{host}:{port} takes connections")
 
 
 def trusted(config: Config, addresses: Sequence[str]) -> Finding:

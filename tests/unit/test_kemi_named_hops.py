@@ -135,6 +135,7 @@ def test_what_is_known_is_used_on_while_dns_is_silent(
     names.look(URI)
     lookups.run_once(SETTINGS)
     del kamailio.says[NAME]
+    kamailio.table.clear()  # it forgets by itself
     kamailio.now += 61
     lookups.run_once(SETTINGS)
     assert len(names.look(URI).uris) == 2
@@ -161,9 +162,17 @@ def test_who_waits_for_a_name_does_not_wait_while_dns_is_silent(
     monkeypatch.setattr(names.time, "sleep", sleep)
     assert names.wait_for(URI, 0.5) == ()
     assert 0.4 < sum(slept) < 0.6
+    slept.clear()
+    for uri in (URI, "sip:another.example"):
+        assert names.wait_for(uri, 0.5) == ()
+    assert slept == []
+
+    kamailio.now += 5
+    assert names.wait_for("sip:another.example", 0.5) == ()
+    assert 0.4 < sum(slept) < 0.6
     monkeypatch.setattr(clock, "now_ms", lambda: NOW + 2_000)
     slept.clear()
-
+    kamailio.now += 5
     assert names.wait_for(URI, 0.5) == ()
     assert slept == []
 

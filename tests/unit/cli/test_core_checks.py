@@ -76,6 +76,20 @@ def test_a_next_hop_without_a_name_in_dns_is_found() -> None:
     assert_found(findings["next hop"], "scscf.invalid")
 
 
+def test_each_server_behind_a_name_is_asked(core: SipPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    works, away = Server("127.0.0.1", core.port, "udp"), Server("127.0.0.1", free_port(), "tcp")
+
+    async def find(_uri: SipUri, **_: object) -> resolving.Found:
+        return resolving.Found((works, away), 60.0)
+
+    monkeypatch.setattr(resolving, "find", find)
+    of_core = config.parse({"core": {"next_hop": "sip:scscf.home1.example;lr"}}, "omapush.toml")
+    *_, first, second = core_checks.next_hop(of_core)
+
+    assert (first.state, second.state) == ("ok", "wrong")
+    assert_found(second, f":{away.port}: Connection refused")
+
+
 def test_a_next_hop_whose_requests_we_would_refuse_is_found(core: SipPeer) -> None:
     findings = found(next_hop=f"sip:127.0.0.1:{core.port};lr", trusted_peers=["192.0.2.0/24"])
     assert_found(findings["trusted peers"], "127.0.0.1")
