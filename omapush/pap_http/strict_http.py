@@ -95,7 +95,9 @@ class StrictConnection(SheddingConnection):
         wrong = self._wrong()
         if wrong is not None:
             self.refuse(*wrong)
-        if self.parser.should_upgrade() and self.parser.get_method() != _CONNECT:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == _CONNECT:
+                self.refuse(501, "CONNECT: this is no proxy")
             self._is_read_again = True
             return
         super().on_headers_complete()

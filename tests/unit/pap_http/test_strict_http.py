@@ -48,6 +48,9 @@ def statuses(peer: Peer) -> list[int]:
         (chunked(b"x").replace(b": chunked", b": gzip, chunked"), 501, b"Transfer-Encoding: chunked alone"),
         (GET.replace(b"HTTP/1.1", b"HTTP/2.0"), 505, b"has to be 1.1 or 1.0"),
         (b"GET /a\r\n\r\n", 505, b"has to be 1.1 or 1.0"),
+        (GET.replace(b"GET", b"CONNECT"), 501, b"CONNECT: this is no proxy"),
+        (GET.replace(b"GET /a", b"CONNECT a:80"), 501, b"CONNECT: this is no proxy"),
+        (GET.replace(b"GET", b"CONNECT").replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n"), 501, b"no proxy"),
     ],
 )
 def test_what_may_be_read_in_two_ways_is_refused_and_the_connection_ends(
@@ -133,8 +136,24 @@ def test_the_body_behind_such_a_wish_stays_a_body(body: bytes) -> None:
     assert let_in(post(fields=UPGRADE, body=body)).seen == [("/pap", body)]
 
 
-def test_connect_is_still_refused() -> None:
-    assert statuses(let_in(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n")) == [400]
+METHODS = (b"GET", b"POST", b"CONNECT", b"PRI", b"M-SEARCH", b"TRACE")
+OPTIONS = st.lists(
+    st.sampled_from([b"upgrade", b"Upgrade", b"close", b"keep-alive", b",", b" ", b"\t", b"x"])
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    method=st.sampled_from(METHODS),
+    target=st.sampled_from([b"/a", b"a:80", b"*", b"http://a"]),
+    wishes=st.lists(OPTIONS.map(b"".join), max_size=3),
+)
+def test_every_request_comes_to_an_answer(method: bytes, target: bytes, wishes: list[bytes]) -> None:
+    """One that was never done with would keep all others waiting for ever."""
+    fields = b"".join(b"Connection: " + one + b"\r\nUpgrade: h2c\r\n" for one in wishes)
+    head = method + b" " + target + b" HTTP/1.1\r\nHost: a\r\n" + fields
+
+    assert statuses(let_in(head + b"Content-Length: 0\r\n\r\n"))
 
 
 @pytest.mark.parametrize(
