@@ -189,6 +189,13 @@ class Count:
         return now - self._moved_at < _MOVING_S
 
     @property
+    def is_answering(self) -> bool:
+        """Something was answered of late, and what was sent since then is not old; as of the last look."""
+        now = self._looked_at
+        is_waiting = bool(self._asked_at) and now - self._asked_at >= _SILENT_S
+        return now - self._answered_at < self._longest_s and not is_waiting
+
+    @property
     def is_silent(self) -> bool:
         """Nothing was answered for some seconds, of all that was sent; as of the last look."""
         return bool(self._asked_at) and self._looked_at - self._asked_at >= _AVOIDED_S

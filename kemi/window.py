@@ -68,6 +68,8 @@ class Window:
         self._hop_size = hop_size
         self._longest_s = longest_s
         self._allowance = allowance
+        self._kept = size - hop_size
+        "What is left when one hop has its whole window."
         self._all = Count(f"{sender}", size, longest_s, allowance)
         self._hops: dict[str, Count] = {}
         self._coming_back = ComingBack()
@@ -76,6 +78,7 @@ class Window:
     def resize(self, size: int, hop_size: int, longest_s: float, allowance: int) -> None:
         """Let so many be in flight from now on, in all and to each next hop; the rest as for a count."""
         self._hop_size, self._longest_s, self._allowance = hop_size, longest_s, allowance
+        self._kept = size - hop_size
         self._all.resize(size, longest_s, allowance)
         for count in self._hops.values():
             count.resize(hop_size, longest_s, allowance)
@@ -114,7 +117,17 @@ class Window:
     def has_room(self, hop: str) -> bool:
         """Tell whether the whole window of a next hop has room."""
         count = self._hops.get(hop)
-        return count is None or count.free > 0
+        return count is None or (count.free > 0 and self._leaves_some(count))
+
+    def _leaves_some(self, count: Count) -> bool:
+        """
+        Tell whether there is room for others after one more request to a hop.
+
+        Several hops that answer nothing would fill the whole window together. When that much of it is taken,
+        such a hop gets as many places as are left to all others, and no more.
+        """
+        left = self._all.free
+        return left > self._kept or count.is_answering or count.in_flight < left
 
     def is_silent(self, hop: str) -> bool:
         """Tell whether a hop has answered nothing for some seconds, of all that was sent there."""
@@ -128,7 +141,7 @@ class Window:
         `size`: how many the hop may have now, at most its whole window.
         """
         count = self._hops.get(hop)
-        if count is None or count.has_room(size):
+        if count is None or (count.has_room(size) and self._leaves_some(count)):
             return 0
         return self._coming_back.wait_ms(hop, now * 1000, count.ended_per_s, is_moving=count.is_moving(now))
 

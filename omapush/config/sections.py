@@ -59,7 +59,10 @@ class Sip(Section, frozen=True):
     shared memory has room for them.
     """
     window_per_hop: Annotated[int, Meta(ge=1, le=20_000)] = 750
-    """How many of these may go to one next hop, so that a silent S-CSCF does not block the others."""
+    """
+    How many of these may go to one next hop, so that a silent S-CSCF does not block the others. Keep it
+    smaller than `window`: several silent ones share what one leaves.
+    """
     shared_memory_mb: Annotated[Annotated[int, Meta(ge=64, le=65_536)], restart("sip")] = 1_024
     """
     Kamailio's shared memory, in MB. The start is refused if the windows of all senders would not fit. What

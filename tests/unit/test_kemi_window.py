@@ -117,6 +117,29 @@ def test_fewer_places_than_shards_are_one_each_of_some_and_in_time_of_all(window
     assert chosen == set(range(17))
 
 
+def test_of_several_silent_hops_each_leaves_half_of_the_rest_and_who_answers_takes_it(
+    window: ModuleType, at: list[float]
+) -> None:
+    several = window.Window(0, 200, 150, 40.0, 0)
+
+    def filled(hop: str) -> int:
+        for taken in range(1_000):
+            has_room = several.room > 0 and several.has_room(hop)
+            assert has_room is (several.room > 0 and not several.wait_ms(hop, at[0], 150))
+            if not has_room:
+                return taken
+            several.sent(hop)
+        raise AssertionError("no end")
+
+    assert [filled(hop) for hop in ("dead", "dead too", "dead as well")] == [150, 25, 13]
+    assert filled("live") == 6
+    at[0] += 0.1
+    window.add_ended({(0, "live", window.in_flight.LATE): 5})
+    several.free(at[0])
+    assert filled("live") == 11
+    assert several.room == 0
+
+
 @pytest.mark.parametrize(("taken", "is_enough"), [(0, False), (20, False), (2_000, True)])
 def test_behind_a_full_hop_that_takes_little_all_is_tried_for_it_may_be_for_another(
     window: ModuleType, at: list[float], taken: int, is_enough: bool

@@ -87,6 +87,27 @@ def test_subscribers_of_others_are_told_while_one_s_cscf_is_silent(make_stack: M
         assert len(silent.requests) == SHARE
 
 
+def test_several_silent_s_cscfs_leave_room_for_those_that_answer(make_stack: MakeStack) -> None:
+    """One alone has to leave a part of the window; several filled it together."""
+    stack = make_stack(ONE_SENDER, PARTS)
+    with SipPeer(stack.core_port) as core, SipPeer(policy=nothing) as one, SipPeer(policy=nothing) as two:
+        for silent in (one, two):
+            subscribe_behind(stack, core, silent)
+            for number in range(MANY):
+                aor = f"sip:behind{silent.port}-{number}@home1.example"
+                assert silent.ask(register(aor, silent), stack.sip).status == 200
+                stack.submit(aor)
+        wait_until(lambda: {one.method for one in two.requests} == {"MESSAGE", "NOTIFY"}, 10, "both kinds")
+        for number in range(OTHERS):
+            device = Subscriber(stack, core)
+            device.begin(**wants("mms.ua"))
+            device.notifies(1, AT_ONCE_S)
+            ref = stack.submit(f"sip:elsewhere{number}@home1.example")
+            assert stack.result(ref, deadline_s=AT_ONCE_S).state == "delivered"
+
+        assert max(len(one.requests), len(two.requests)) <= 2 * SHARE
+
+
 def test_who_was_put_off_is_told_when_the_s_cscf_answers_again_and_also_that_it_is_over(
     make_stack: MakeStack,
 ) -> None:
