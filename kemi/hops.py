@@ -117,7 +117,8 @@ class Hops:
             return Way(next_hop, "", why=REFUSED) if is_refusing else Way(next_hop, next_hop)
         looked = [(uri, named_hops.look(uri)) for uri in (next_hop, *others)]
         everyone = [(uri, address) for uri, found in looked for address in found.uris]
-        if not everyone:
+        is_new = looked[0][1].wait_ms > 0 and not looked[0][1].is_asked_long  # to be had in a moment
+        if is_new or not everyone:
             return self._unknown(next_hop, [found for _, found in looked])
         first = path_failures % len(everyone)
         ordered = everyone[first:] + everyone[:first]

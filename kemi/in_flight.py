@@ -37,6 +37,8 @@ _SILENT_S: Final = 2.0
 "Without any answer to what was sent meanwhile."
 _AVOIDED_S: Final = 4.0
 "The same, when there is another place; within that time UDP repeats a request three times (RFC 3261 T1)."
+_SEVERAL: Final = 3
+"One or two may be to devices that are being paged."
 _PROBES: Final = 4
 "Young requests that are in flight at most when a place that answered before does not do so now."
 
@@ -197,8 +199,9 @@ class Count:
 
     @property
     def is_silent(self) -> bool:
-        """Nothing was answered for some seconds, of all that was sent; as of the last look."""
-        return bool(self._asked_at) and self._looked_at - self._asked_at >= _AVOIDED_S
+        """Nothing was answered for some seconds, of several that were sent; as of the last look."""
+        is_over = bool(self._asked_at) and self._looked_at - self._asked_at >= _AVOIDED_S
+        return is_over and self.in_flight >= _SEVERAL
 
     @property
     def in_flight(self) -> int:

@@ -188,6 +188,16 @@ def test_a_name_that_nobody_has_looked_up_is_waited_for_and_one_that_is_not_ther
     assert way(of, named) == (named, "", 0, "DNS does not know it")
 
 
+def test_another_address_is_not_taken_for_a_name_that_is_being_looked_up_but_for_one_that_dns_is_silent_about(
+    modules: Any, shared: dict[str, Any]
+) -> None:
+    of = modules["hops"].Hops(0.0, 1, {"scscf.home1.example": (SECOND,)})
+    assert way(of, "sip:scscf.home1.example;lr")[1:3] == ("", 100)
+
+    shared["sip:scscf.home1.example"] = f"?{NOW - 2_000}"
+    assert way(of, "sip:scscf.home1.example;lr").address == SECOND
+
+
 def test_a_silent_hop_that_has_another_beside_it_is_asked_until_it_says_something(
     modules: Any, shared: dict[str, Any], watch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

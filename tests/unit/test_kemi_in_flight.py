@@ -71,6 +71,21 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
     sys.modules.pop("in_flight")
 
 
+def test_a_place_is_silent_when_several_requests_had_no_answer_for_some_seconds(far: Far) -> None:
+    far.send(10, 10)
+    far.passes(60)
+    assert not far.count.is_silent
+    far.send(2, 0)
+    far.passes(5)
+    assert not far.count.is_silent  # two devices may be on their way out of sleep
+
+    far.send(1, 0)
+    assert far.count.is_silent
+    far.answer_late(1)
+    far.passes(0)
+    assert not far.count.is_silent
+
+
 def test_what_has_ended_makes_room(far: Far) -> None:
     far.count.sent(106)
     assert far.count.free < 0
