@@ -25,7 +25,8 @@ from omapush.pap_http.push_metrics import PushMetrics
 from omapush.store import limits, node_metrics
 from omapush.store.client import Store
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4"
+"Of the exposition; the library adds the charset."
 _SPANS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 

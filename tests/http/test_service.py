@@ -21,7 +21,9 @@ def ready(stack: Stack) -> tuple[int, dict[str, str]]:
 
 def exported(stack: Stack) -> dict[str, float]:
     """All samples of /metrics, by name and labels."""
-    text = httpx.get(f"{stack.http}/metrics", trust_env=False, timeout=5).text
+    answer = httpx.get(f"{stack.http}/metrics", trust_env=False, timeout=5)
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    text = answer.text
     sample = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)", re.MULTILINE)
     return {name.replace(" ", ""): float(value) for name, value in sample.findall(text)}
 
