@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import dns.asyncresolver
 import dns.exception
+import dns.name
 import dns.resolver
 
-from omapush.errors import TryLater
+from omapush.errors import TryLater, shortened
 from omapush.protocol.sip_servers import Kind, Place, Question, Server, Service, servers
 from omapush.protocol.sip_uri import SipUri
 
@@ -79,8 +80,8 @@ async def find(
     if found:
         return Found(found, ttl_s)
     if is_silent:
-        raise DnsSilent(f"no answer from DNS about {uri.host}")
-    raise NameNotFound(f"DNS knows no address of {uri.host}")
+        raise DnsSilent(f"no answer from DNS about {shortened(uri.host)}")
+    raise NameNotFound(f"DNS knows no address of {shortened(uri.host)}")
 
 
 def _resolver() -> dns.asyncresolver.Resolver:
@@ -92,10 +93,14 @@ async def _ask(question: Question, *, by_system: bool) -> _Said:
     if by_system and question.kind in _FAMILIES:
         return await _ask_system(question)
     try:
+        name = dns.name.from_text(question.name)
+    except dns.exception.DNSException:
+        return _Said((), 0.0)  # no name in DNS may be so long
+    try:
         resolver = _resolver()
         resolver.timeout = _ONE_SERVER_S
         answer = await resolver.resolve(
-            question.name, question.kind, search=False, raise_on_no_answer=False, lifetime=_QUESTION_S
+            name, question.kind, search=False, raise_on_no_answer=False, lifetime=_QUESTION_S
         )
     except dns.resolver.NXDOMAIN:
         return _Said((), 0.0)
