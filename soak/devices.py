@@ -20,7 +20,7 @@ from typing import Any, Final
 from omapush import log
 from omapush.receiver import Application, Limits, Links, Push, Reason, Refused, Sessions
 from omapush.receiver.fleet import Fleet, Plan
-from soak.mix import APPLICATIONS, PSA, SUBSCRIBED, UNWANTED, USERS, named
+from soak.mix import APPLICATIONS, PSA, SUBSCRIBED, UNWANTED, USERS, named, remembered_for
 from soak.repeats import Repeats
 
 _EVERY_S: Final = 5.0
@@ -67,8 +67,7 @@ async def _run(count: int, proxy: str, folder: Path) -> None:
         "subscribe_to": ((SUBSCRIBED, PSA),),
         "sessions": Sessions(folder=folder),
         "links": Links(domains=("127.0.0.1",), schemes=("http",), folder=folder),
-        # Full soon, so that its filling does not look like a leak.
-        "limits": Limits(remembered=20),
+        "limits": Limits(remembered=remembered_for(count)),
     }
     fleet = Fleet(plan, **settings)
     over = asyncio.Event()

@@ -14,6 +14,7 @@ from soak.trend import Trend, thinned
 _MB: Final = 1_048_576.0
 _BYTES: Final = {Kind.MEMORY, Kind.USS, Kind.PSS, Kind.PACKAGE, Kind.SHARED, Kind.REDIS}
 _POINTS: Final = 240
+_SHOWN: Final = 20
 _FILES: Final = {kind: f"{kind.name.lower()}.svg" for kind in Kind}
 
 
@@ -40,18 +41,20 @@ def written(run: Run) -> str:
 def _summary(run: Run) -> list[str]:
     wish, kept = run.wish, run.kept
     measured_s = max(run.seconds - run.measured_from_s, 0.0)
+    warm_up_s = run.seconds - measured_s
     return [
         "# Soak",
         "",
-        f"{run.seconds / 3600:.2f} hours, of which the first {run.measured_from_s / 60:.0f} minutes "
-        f"are warm-up; {wish.receivers:,} receivers, {run.rate:.0f} pushes a second asked for.",
+        f"{run.seconds / 60:.0f} minutes, of which the first {warm_up_s / 60:.0f} are warm-up; "
+        f"{wish.receivers:,} receivers, {run.rate:.0f} pushes a second asked for.",
         f"**{_verdict(run)}**",
         "",
         "| | |",
         "|---|---|",
-        f"| accepted | {kept.accepted:,}, {run.reached:.0f} a second after the warm-up |",
+        f"| accepted | {kept.accepted:,}, {run.reached:.0f} a second |",
         f"| told to the provider | {kept.told:,} |",
         f"| delivered, and taken by applications of devices | {run.delivered:,}, {run.taken:,} |",
+        f"| pushes that came to a device once more, and were known there | {run.devices['duplicates']:,} |",
         f"| answers that were not an acceptance | {run.refused:,} |",
         f"| settled after the last push in | {run.settled_s:.1f} s |",
         f"| series judged, over {measured_s / 60:.0f} minutes | {len(run.trends) - len(run.not_judged)} |",
@@ -106,12 +109,15 @@ def _not_judged(run: Run) -> list[str]:
     """Say what a run was too short for, and what would do."""
     if not run.not_judged:
         return []
+    shown = [f"- {one.kind.value}, {one.name}" for one in run.not_judged[:_SHOWN]]
+    if more := len(run.not_judged) - len(shown):
+        shown.append(f"- and {more} more")
     return [
         "## Not judged",
         "",
         f"For these the run was too short; one of {ALL_JUDGED_S / 60:.0f} minutes judges them, too.",
         "",
-        *(f"- {one.kind.value}, {one.name}" for one in run.not_judged),
+        *shown,
         "",
     ]
 

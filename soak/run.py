@@ -54,8 +54,8 @@ class Wish:
 
     @property
     def warm_up_s(self) -> float:
-        """A third of it, an hour at most, and where there is time for it until nearly all has its plateau."""
-        return min(max(min(self.seconds / 3, 3_600), PLATEAU_S), self.seconds / 2)
+        """A third of it, an hour at most, but until nearly all has its plateau: even if it ends before."""
+        return max(min(self.seconds / 3, 3_600), PLATEAU_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Run:
     "Of load: as many as were asked for, unless somebody ended it."
     rate: float
     reached: float
-    "Pushes accepted a second while it was measured."
+    "Pushes accepted a second after the warm-up; of a shorter run, all the time."
     samples: Samples
     measured_from_s: float
     "When the warm-up was over, on the clock of the samples."
@@ -253,7 +253,7 @@ def _measure(
 ) -> tuple[float, float]:
     """Sample until it is over; returns how long that was, and the rate of acceptance after the warm-up."""
     began = time.monotonic()
-    accepted_before, warm_at = 0, math.nan
+    accepted_before, warm_at = provider.ledger.accepted, math.nan
     for number in range(int(wish.seconds / wish.every_s) + 1):
         if over.wait(max(0.0, began + number * wish.every_s - time.monotonic())):
             break
@@ -266,5 +266,5 @@ def _measure(
             told = f"{provider.ledger.accepted:,} accepted, {provider.ledger.told:,} told, {late} late"
             tell(f"{at_s:.0f} s: {told}")
     ended_s = time.monotonic() - began
-    measured_s = 0.0 if math.isnan(warm_at) else ended_s - warm_at
+    measured_s = ended_s if math.isnan(warm_at) else ended_s - warm_at
     return ended_s, (provider.ledger.accepted - accepted_before) / max(measured_s, 1.0)

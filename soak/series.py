@@ -59,6 +59,7 @@ ALL_JUDGED_S: Final = 1_200.0
 _OF_SESSIONS: Final = frozenset(
     (
         REDIS,
+        Series(Kind.MEMORY, "redis"),
         Series(Kind.KEYS, "session"),
         Series(Kind.MEMBERS, "session-of"),
         Series(Kind.MEMBERS, "session-due"),

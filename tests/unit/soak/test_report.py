@@ -40,7 +40,7 @@ def a_run(leak_mb_an_hour: float = 0.0) -> Run:
         unsettled=[],
         unbalanced=[],
         ended=[],
-        devices={"taken": {"mms.ua": 10, "refused": 3}, "again": []},
+        devices={"taken": {"mms.ua": 10, "refused": 3}, "again": [], "duplicates": 2},
         delivered=10,
     )
 
@@ -87,7 +87,7 @@ def test_what_a_run_was_too_short_for_is_named_and_no_fault(tmp_path: Path) -> N
         {"unbalanced": ["one"]},
         {"ended": ["sip: sender 0"]},
         {"delivered": 11},
-        {"devices": {"taken": {"mms.ua": 10}, "again": ["push 7, notify: by NOTIFY after 33.0 s"]}},
+        {"devices": {"taken": {"mms.ua": 10}, "again": ["push 7, by NOTIFY after 33.0 s"], "duplicates": 1}},
     ],
 )
 def test_each_thing_that_is_wrong_fails_the_run_and_is_told(wrong: dict[str, object]) -> None:
@@ -107,9 +107,22 @@ def test_a_picture_is_xml_with_a_line_for_each_series_and_escaped_names() -> Non
     assert {"memory & more", "a <b>", "flat"} <= set(texts)
 
 
-def test_the_warm_up_leaves_time_to_measure() -> None:
+def test_of_a_run_that_ends_in_the_warm_up_only_the_promises_are_judged() -> None:
+    samples = Samples()
+    for at_s in range(0, 180, 10):
+        series = {Series(Kind.MEMORY, f"process {number}"): 1e6 * at_s for number in range(30)}
+        samples.add(float(at_s), series)
+    run = replace(a_run(), seconds=180.0, samples=samples, trends=samples.trends(Wish(180, 1, 1.0).warm_up_s))
+    text = report.written(run)
+
+    assert run.holds
+    assert "**All that could be judged held; 30 series need a longer run.**" in text
+    assert "- and 10 more" in text
+
+
+def test_the_warm_up_is_long_enough_for_all_but_sessions() -> None:
     assert [Wish(seconds, 1, 1.0).warm_up_s for seconds in (60, 600, 1_800, 7_200, 86_400)] == [
-        30,
+        300,
         300,
         600,
         2_400,
