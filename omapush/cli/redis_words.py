@@ -28,6 +28,7 @@ _ACTIONS: Final = (
     ("ClusterDown", "the Cluster lacks a master: bring one back for its slots"),
     ("NoPermission", _RIGHTS),
     ("The user executing the script", _RIGHTS),
+    ("ACL failure in script", _RIGHTS),  # the same of Valkey
     ("unknown command", "a command was taken out of its configuration (rename-command): give it back"),
     ("max number of clients", _CONNECTIONS),
     ("CERTIFICATE_VERIFY_FAILED", _ITS_CERTIFICATE),

@@ -34,6 +34,7 @@ from omapush.store.sealing import NO_KEYS, KeyRing, read_ring
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "schema" / "functions"
 _NOT_NOW = (
+    "ACL failure in script",  # of Valkey: what Redis says of the user executing the script
     "BUSY",
     "CLUSTERDOWN",
     "LOADING",
