@@ -8,6 +8,7 @@ from typing import NamedTuple
 import KSR
 import ksr_writer
 import metrics
+import named_hops
 from salvo import AT_ONCE
 from sent import Answered
 from settings import Settings
@@ -96,8 +97,9 @@ class SubscriptionNotifier:
         for first in range(0, len(numbered), AT_ONCE):
             going: list[tuple[Request, str]] = []
             for one in numbered[first : first + AT_ONCE]:
-                hop = hop_of(next_hop_of(one.subscription.dialog))
-                if wait_ms := self.window.wait_ms(hop, clock.monotonic(), self.window.hop_size):
+                next_hop = next_hop_of(one.subscription.dialog)
+                hop = hop_of(next_hop)
+                if wait_ms := self._wait_ms(next_hop, hop):
                     waits.append((one.subscription.id, one.cseq, wait_ms))
                 elif composed := self._composed(one, hop):
                     self.window.sent(hop)
@@ -107,6 +109,16 @@ class SubscriptionNotifier:
         self._counts.flush()
         if waits:
             subscriptions.put_off_notifies(self._store, waits)
+
+    def _wait_ms(self, next_hop: str, hop: str) -> int:
+        """Return how long a NOTIFY waits: for room, or for what DNS says of its next hop; 0: it leaves."""
+        now = clock.monotonic()
+        if full_ms := self.window.wait_ms(hop, now, self.window.hop_size):
+            return full_ms
+        known = named_hops.look(next_hop)
+        if known.uris:
+            return 0
+        return self.window.turn_ms(hop, now, is_soon=known.wait_ms > 0 and not known.is_asked_long)
 
     def _composed(self, begun: Begun, hop: str) -> tuple[Request, str] | None:
         """Return a NOTIFY and its reference; None: its route has no room there, it is dropped."""

@@ -145,6 +145,10 @@ class Window:
             return 0
         return self._coming_back.wait_ms(hop, now * 1000, count.ended_per_s, is_moving=count.is_moving(now))
 
+    def turn_ms(self, hop: str, now: float, *, is_soon: bool) -> int:
+        """Return when one has a turn that cannot leave though there is room; `is_soon`: it may shortly."""
+        return self._coming_back.wait_ms(hop, now * 1000, 0.0, is_moving=is_soon)
+
     def sent(self, hop: str, number: int = 1) -> None:
         """Note that a request is sent; -1: it could not be."""
         self._all.sent(number)

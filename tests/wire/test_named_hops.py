@@ -9,6 +9,7 @@ from tests.fakes.sip_text import SipText
 from tests.harness.name_server import NameServer, StackThatAsks, is_possible
 from tests.harness.sip_peer import OK, SipPeer
 from tests.harness.stack import Settings, Stack
+from tests.harness.subscriber import Subscriber, wants
 from tests.harness.tcp_peer import TcpPeer
 from tests.harness.wait import wait_until
 from tests.wire.requests import register
@@ -56,6 +57,28 @@ def test_a_dead_zone_holds_up_no_push_to_others_and_its_pushes_wait_without_a_tr
             results = [stack.result(ref, deadline_s=30) for ref in waits]
             assert {(result.state, result.attempts) for result in results} == {("delivered", 1)}
             assert log().count("event=next_hop_found") == len(dead)
+
+
+def test_a_subscriber_is_told_when_dns_knows_the_name_of_its_s_cscf(tmp_path: Path) -> None:
+    """Its NOTIFY could not be sent, and was forgotten; so was the one that told the end of a subscription."""
+    late = "late.example"
+    with SipPeer() as core, NameServer({NAME: "127.0.0.1"}, ttl_s=60) as server:
+        server.silent = lambda name: name.endswith(late)
+        settings = {"core": {"next_hop": f"sip:{NAME}:{core.port};lr"}}
+        with StackThatAsks(tmp_path / "stack", settings, ("redis", "sip"), server) as stack:
+            stays, goes = Subscriber(stack, core), Subscriber(stack, core)
+            for device in (stays, goes):
+                device.begin(**wants("mms.ua"), **{"Record-Route": f"<sip:{late}:{core.port};lr>"})
+            assert goes.ask(**wants("mms.ua"), expires="0").status == 200
+            sip = stack.parts["sip"]
+            wait_until(lambda: "event=dns_silent" in sip.log_text(), 20, "a look-up without answer")
+            server.names[late] = "127.0.0.1"
+            server.silent = lambda _: False
+
+            for device, state in ((stays, "active"), (goes, "terminated")):
+                [told] = device.notifies(1, deadline_s=30)
+                assert told.header("Subscription-State").startswith(state)
+                assert told.header("CSeq") == "1 NOTIFY"
 
 
 def test_an_address_is_used_on_while_dns_is_silent(tmp_path: Path) -> None:
