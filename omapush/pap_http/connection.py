@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 from omapush.config import Api
 from omapush.pap_http import tls
 from omapush.pap_http.shedding import Valve
@@ -82,6 +85,8 @@ class BoundedConnection(StrictConnection):
     _granted = 0.0
     "Seconds that the current request has in all, as far as the timer knows."
 
+    _answered: RequestResponseCycle | None = None
+    "The request that the application has last; others may have come behind it."
     _address = ""
     _names: tuple[str, ...] = ()
     "Whom the peer's verified certificate is for; none without one."
@@ -100,6 +105,13 @@ class BoundedConnection(StrictConnection):
         self.stalled.leave(self.transport)
         self.crowd.leave(self._address)
         super().connection_lost(exc)
+        if self._answered is not None:  # the library tells the request that came last, and no other
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing() or self._is_ending:

@@ -136,6 +136,32 @@ def test_the_body_behind_such_a_wish_stays_a_body(body: bytes) -> None:
     assert let_in(post(fields=UPGRADE, body=body)).seen == [("/pap", body)]
 
 
+@pytest.mark.parametrize("behind", [b"", GET, GET * 3, BROKEN])
+def test_nothing_is_written_for_a_client_that_has_gone_though_others_of_its_requests_wait(
+    behind: bytes,
+) -> None:
+    """Writing to a connection that is closed is an error of the library, and many lines of log."""
+    gone = asyncio.Event()
+
+    class Slow(Peer):
+        async def _application(self, scope: Any, receive: Any, send: Any) -> None:
+            await gone.wait()
+            await super()._application(scope, receive, send)
+
+    async def inside() -> Slow:
+        peer = Slow(admitted=1.0)
+        peer.connection.data_received(GET + behind)
+        await asyncio.sleep(0)
+        peer.transport.is_closing.return_value = True
+        peer.connection.connection_lost(ConnectionResetError())
+        gone.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return peer
+
+    assert asyncio.run(inside()).told == b""
+
+
 METHODS = (b"GET", b"POST", b"CONNECT", b"PRI", b"M-SEARCH", b"TRACE")
 OPTIONS = st.lists(
     st.sampled_from([b"upgrade", b"Upgrade", b"close", b"keep-alive", b",", b" ", b"\t", b"x"])
