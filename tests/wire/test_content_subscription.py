@@ -222,11 +222,28 @@ def test_a_contact_with_maddr_is_reached_there(device: Subscriber) -> None:
     device.settle()
 
 
+def long_routes(device: Subscriber, number: int, length: int) -> list[str]:
+    place = f"sip:127.0.0.1:{device.core.port};transport=udp;lr"
+    return [f"<{place};n={n}{'x' * length}>" for n in range(number)]
+
+
 def test_a_route_set_that_no_request_could_carry_gets_400_and_nothing_is_kept(device: Subscriber) -> None:
-    routes = ", ".join(f"<sip:127.0.0.1:{device.core.port};lr;n={n}{'x' * 100}>" for n in range(12))
+    routes = ", ".join(long_routes(device, 12, 700))
 
     assert device.ask(**wants(APP), Record_Route=routes).status == 400
     assert not subscriptions.of_user(device.stack.store, device.aor)
+
+
+def test_a_long_route_set_is_in_each_notify(device: Subscriber) -> None:
+    """Kamailio takes 2,048 bytes of headers from us; these are twice as many."""
+    routes = long_routes(device, 20, 150)
+    device.begin(**wants(APP), Record_Route=", ".join(routes))
+    device.notifies(1)
+    device.settle()
+
+    assert device.stack.result(device.stack.submit(device.aor)).method == "NOTIFY"
+    for notify in device.notifies(2):
+        assert ", ".join(notify.all("Route")) == ", ".join(routes)
 
 
 def test_a_strict_router_in_the_route_set_gets_the_request_uri(device: Subscriber) -> None:
