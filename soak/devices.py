@@ -20,7 +20,7 @@ from typing import Any, Final
 from omapush import log
 from omapush.receiver import Application, Limits, Links, Push, Reason, Refused, Sessions
 from omapush.receiver.fleet import Fleet, Plan
-from soak.mix import APPLICATIONS, PSA, SUBSCRIBED, UNWANTED, USERS, named, remembered_for
+from soak.mix import APPLICATIONS, PSA, SUBSCRIBED, UNWANTED, USERS, named
 from soak.repeats import Repeats
 
 _EVERY_S: Final = 5.0
@@ -67,7 +67,8 @@ async def _run(count: int, proxy: str, folder: Path) -> None:
         "subscribe_to": ((SUBSCRIBED, PSA),),
         "sessions": Sessions(folder=folder),
         "links": Links(domains=("127.0.0.1",), schemes=("http",), folder=folder),
-        "limits": Limits(remembered=remembered_for(count)),
+        # Full soon, so that its filling is no leak: ten pushes, and seven that came in sessions.
+        "limits": Limits(remembered=20),
     }
     fleet = Fleet(plan, **settings)
     over = asyncio.Event()

@@ -18,11 +18,6 @@ PLATEAU_S: Final = 300
 _ABSENT_S: Final = 15
 "How long a push to somebody who is not there waits before it expires."
 _MOST_RECEIVERS: Final = 1_000
-_REMEMBERED: Final = 20_000
-"""
-By all devices, two for each push: for longer than a request is tried, and full within the warm-up, for what
-only becomes full looks like a leak.
-"""
 _RECEIVER_S: Final = 6.0
 "Of a run for each of its devices."
 USERS: Final = "sip:device{n}@home1.example"
@@ -124,8 +119,3 @@ def receivers_for(seconds: float) -> int:
     not get that many, and what only becomes full would look like a leak.
     """
     return max(50, min(_MOST_RECEIVERS, int(seconds / _RECEIVER_S)))
-
-
-def remembered_for(receivers: int) -> int:
-    """Return how many pushes each device has to remember, so as to know one that comes again."""
-    return max(20, _REMEMBERED // receivers)

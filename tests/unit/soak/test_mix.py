@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soak.mix import KINDS, content, named, receivers_for, remembered_for
+from soak.mix import KINDS, content, named, receivers_for
 from soak.repeats import Repeats
 
 
@@ -16,10 +16,6 @@ def test_a_content_says_which_push_it_is_of(kind: object) -> None:
 
 def test_a_short_run_has_few_devices_so_that_each_gets_many_pushes() -> None:
     assert [receivers_for(minutes * 60) for minutes in (1, 10, 60, 480)] == [50, 100, 600, 1_000]
-
-
-def test_all_devices_remember_as_much_together_however_many_they_are() -> None:
-    assert [remembered_for(receivers) for receivers in (50, 100, 1_000, 5_000)] == [400, 200, 20, 20]
 
 
 def test_a_push_that_is_taken_twice_is_seen_and_no_other() -> None:
