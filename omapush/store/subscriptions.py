@@ -173,20 +173,7 @@ def end_notifies(store: Store, ended: Iterable[tuple[str, int]]) -> None:
     Note that NOTIFYs with these (id, CSeq) have their final answer; the answer to an earlier NOTIFY changes
     nothing.
     """
-    by_shard: dict[int, list[str | int]] = {}
-    for name, cseq in ended:
-        by_shard.setdefault(store.layout.target_shard(name), []).extend((name, cseq))
-    call_all(
-        store,
-        (
-            Call(
-                "omapush_end_notifies",
-                [keys.subscription_part(number, part) for part in ("cseq", "flight", "owed")],
-                args,
-            )
-            for number, args in by_shard.items()
-        ),
-    )
+    _call_for_flights(store, "omapush_end_notifies", ended)
 
 
 def put_off_notifies(store: Store, waits: Iterable[tuple[str, int, int]]) -> None:
@@ -195,16 +182,19 @@ def put_off_notifies(store: Store, waits: Iterable[tuple[str, int, int]]) -> Non
 
     The next NOTIFY of the dialog has the same number, for this one was seen by nobody.
     """
+    _call_for_flights(store, "omapush_put_off_notifies", waits)
+
+
+def _call_for_flights(store: Store, function: str, rows: Iterable[tuple[str | int, ...]]) -> None:
+    """Call a function about NOTIFYs under way; a row is an id and what the function takes with it."""
     by_shard: dict[int, list[str | int]] = {}
-    for name, cseq, wait_ms in waits:
-        by_shard.setdefault(store.layout.target_shard(name), []).extend((name, cseq, wait_ms))
+    for row in rows:
+        by_shard.setdefault(store.layout.target_shard(str(row[0])), []).extend(row)
     call_all(
         store,
         (
             Call(
-                "omapush_put_off_notifies",
-                [keys.subscription_part(number, part) for part in ("cseq", "flight", "owed")],
-                args,
+                function, [keys.subscription_part(number, part) for part in ("cseq", "flight", "owed")], args
             )
             for number, args in by_shard.items()
         ),
