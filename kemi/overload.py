@@ -9,6 +9,7 @@ else here. What waits in the socket's buffer is seen in /proc.
 from __future__ import annotations
 
 import random
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -103,15 +104,17 @@ class _Lately:
     """Most that was let in of late: a copy of a request that came in then may still come."""
 
     def __init__(self, now: float) -> None:
-        self._most = self._most_before = 1.0
-        self._since_s = now
+        self._told: deque[tuple[float, float]] = deque([(now, 1.0)])
+        "Since when how much was let in; each holds until the next."
 
     def most(self, admitted: float, now: float) -> float:
-        """Return the highest part that was let in within the last two to four seconds, this one included."""
-        if now - self._since_s >= _COPIES_S:
-            self._most_before, self._most, self._since_s = self._most, admitted, now
-        self._most = max(self._most, admitted)
-        return max(self._most, self._most_before)
+        """Return the highest part that was let in within the time in which copies come, this one included."""
+        if now - self._told[-1][0] > _BELIEVED_S:
+            self._told.append((now, 1.0))  # nobody renewed it: who came in the meantime was let in
+        self._told.append((now, admitted))
+        while self._told[1][0] <= now - _COPIES_S:
+            self._told.popleft()
+        return max(part for _, part in self._told)
 
 
 class Steering:

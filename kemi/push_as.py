@@ -25,6 +25,7 @@ import registering
 import route_set
 import session_completer
 import session_keeper
+import shared_pages
 import steering
 import subscription_completer
 import subscription_notifier
@@ -121,6 +122,7 @@ class PushAs:
         # What is loaded stays for good: looking through it again and again for garbage costs every request.
         gc.freeze()
         gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS, 20, 20)
+        shared_pages.enter_into_page_table()
         return 0
 
     # Requests ------------------------------------------------------------------------------------

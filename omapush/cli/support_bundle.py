@@ -132,7 +132,7 @@ def _metrics(config: Config) -> str:
 
 
 def _processes() -> Iterator[str]:
-    """What runs of ours on this machine, as far as this user may see it; never the environment."""
+    """What runs of ours on this machine, as far as this user may see it: no environment."""
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda one: int(one.name)):
         try:
             words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
@@ -142,7 +142,7 @@ def _processes() -> Iterator[str]:
             continue
         if any(name in word for word in words[:4] for name in ("omapush", "kamailio", "redis-server")):
             facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-            memory, threads = facts.get("VmRSS", "?").strip(), facts.get("Threads", "?").strip()
+            memory, threads = facts.get("RssAnon", "?").strip(), facts.get("Threads", "?").strip()
             yield f"{folder.name} {memory} {threads} threads {number} files: {command_line(words)}"
 
 

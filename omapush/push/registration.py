@@ -219,23 +219,27 @@ def _apply(known: dict[str, Contact], named: EmbeddedContact, report: Report) ->
         for contact in [one for one in known.values() if is_binding(one, named.uri, named.instance)]:
             del known[contact.uri]
         return
-    former = [contact for contact in known.values() if _same(contact, named)]
+    former = [contact for contact in known.values() if _same(contact, named)] if known else []
     for contact in former:
         del known[contact.uri]
     # A Kamailio S-CSCF also says Expires 0 for a REGISTER that named no expiry at all: that one registers.
     expires_s = UNSTATED_EXPIRY_S if named.expires is None else min(named.expires, LARGEST_EXPIRY_S)
-    made = Contact(
-        uri=named.uri,
-        expires_ms=report.at_ms + expires_s * 1000,
-        applications=named.applications,
-        features=named.feature_params,
-        instance=named.instance or "",
-        gruu=named.pub_gruu or next((contact.gruu for contact in former if contact.gruu), ""),
-        q=named.q,
-        source=report.source,
-        at_ms=report.at_ms,
+    made = Contact(  # by position, as a Registration is
+        named.uri,
+        report.at_ms + expires_s * 1000,
+        named.applications,
+        named.feature_params,
+        named.instance or "",
+        named.pub_gruu or _known_gruu(former),
+        named.q,
+        report.source,
+        report.at_ms,
     )
     known[named.uri] = _as_described(made, former) if named.echoed and not named.applications else made
+
+
+def _known_gruu(former: list[Contact]) -> str:
+    return next((contact.gruu for contact in former if contact.gruu), "") if former else ""
 
 
 def _as_described(echo: Contact, former: list[Contact]) -> Contact:

@@ -132,8 +132,16 @@ def test_what_was_let_in_is_known_for_as_long_as_copies_of_it_may_come(
     carry(1, backlog=MUCH)
     assert let_in(native, "registers1") < let_in_of_late(native, "registers1") == 10_000
 
-    carry(4, backlog=MUCH)
+    carry(2, backlog=MUCH)
     assert let_in(native, "registers1") <= let_in_of_late(native, "registers1") < 5_000
+
+
+def test_while_nobody_said_otherwise_everything_was_let_in(native: dict[str, Any], carry: Carry) -> None:
+    carry(6, backlog=MUCH)
+    assert let_in_of_late(native, "registers1") < 5_000
+
+    carry(1, backlog=MUCH, pause_s=3.0)  # nothing was taken, as while Redis does not answer
+    assert let_in(native, "registers1") < let_in_of_late(native, "registers1") == 10_000
 
 
 def test_with_the_sockets_empty_all_is_let_in_again_within_ten_seconds(
