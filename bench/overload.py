@@ -124,6 +124,13 @@ def measure(front: Front) -> Callable[[Path, int], Figure]:
 
 def _round(front: Front, folder: Path) -> tuple[float, dict[str, float], Carried]:
     """Each part has a product of its own: what was too much leaves requests behind that nobody answers."""
+    with cores.awake() as are_awake:
+        if not are_awake:
+            print(f"{front.name}: cores may sleep, for /dev/cpu_dma_latency is not ours to open", flush=True)
+        return _measured(front, folder)
+
+
+def _measured(front: Front, folder: Path) -> tuple[float, dict[str, float], Carried]:
     before = _peak(front, folder / "before", front.first)
     product, load = cores.halves()
     with _started(front, folder / "flood", product, load) as stack:
