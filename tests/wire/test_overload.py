@@ -94,7 +94,7 @@ def test_under_overload_registers_are_shed_with_503_and_emergencies_and_options_
 
             def loads() -> bool:
                 number = len(usual)
-                usual.extend(registers(stack, peer, number + each) for each in range(20))
+                usual.extend(registers(stack, peer, number + each) for each in range(100))
                 urgent.append(registers(stack, peer, 100_000 + number, ("Priority", "emergency")))
                 urgent.append(registers(stack, peer, 200_000 + number, ("Resource-Priority", "ets.0")))
                 assert answers_options(stack.sip)
