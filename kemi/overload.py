@@ -39,9 +39,9 @@ _PEERS: Final = "peers"
 _REGISTERS: Final = "registers"
 "How the queues of REGISTERs begin; the number of one follows."
 _SUBSCRIBES: Final = "subscribes"
-_LETS_IN_OF: Final = 10_000
-_OF_LATE: Final = 100_000
-"In the number that tells how many of so many are let in: factor of how many were at most of late."
+_LETS_IN_OF: Final = 16_384
+_OF_LATE: Final = 16
+"Bit from which on the same number tells how many of so many were let in at most of late."
 _COPIES_S: Final = 2.0
 "A request is repeated after 0.5 and 1.5 s (timer E of RFC 3261); later only if three answers were lost."
 
@@ -179,7 +179,7 @@ class Steering:
 def _tell_natively(queue: str, admitted: float, most: float) -> None:
     """Tell how much is let in, now and at most of late; nothing is told when that is everything."""
     if admitted < 1:
-        number = int(most * _LETS_IN_OF) * _OF_LATE + int(admitted * _LETS_IN_OF)
+        number = int(most * _LETS_IN_OF) << _OF_LATE | int(admitted * _LETS_IN_OF)
         KSR.htable.sht_seti(_LETS_IN, queue, number)
     else:
         KSR.htable.sht_rm(_LETS_IN, queue)

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 
 from tests.harness.stack import Stack
 
-ALL_OF_LATE = 10_000 * 100_000
+EVERYTHING = 16_384
+"Of so many Kamailio is told how many to let in."
+ALL_OF_LATE = EVERYTHING << 16
 "Nothing is let in now, and everything was a moment ago."
-HARDLY_ANY = 100_000
-"Nothing now, and one of 10,000 at most of late."
+HARDLY_ANY = 1 << 16
+"Nothing now, and one of so many at most of late."
 
 
 @contextmanager
 def let_in_natively(stack: Stack, queue: str, number: int) -> Iterator[None]:
-    """Have kamailio.cfg let in so many of 10,000; it believes that for two seconds, so it is told again."""
+    """Have kamailio.cfg let in so many of EVERYTHING; it believes that for two seconds: it is told again."""
     over = threading.Event()
 
     def tell() -> None:
