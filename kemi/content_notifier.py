@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import device_facts
 from batch import Batch
+from gate import Gate
 from hops import Way
 from knowledge import Known
 from links import LARGEST_LINK, Links
@@ -76,9 +77,10 @@ class Chosen(NamedTuple):
 class ContentNotifier:
     """Part of a sender process."""
 
-    def __init__(self, settings: Settings, store: Store, outgoing: Outgoing) -> None:
+    def __init__(self, settings: Settings, store: Store, gate: Gate, outgoing: Outgoing) -> None:
         self._settings = settings
         self._store = store
+        self._gate = gate
         self._outgoing = outgoing
         self._transaction_ms = settings.config.delivery.transaction_s * 1000
         self._links = Links(settings, store)
@@ -95,8 +97,8 @@ class ContentNotifier:
                 batch.give_way(chosen.taken)
                 continue
             length = LARGEST_LINK if chosen.choice.link else chosen.taken.delivery.length
-            way = self._outgoing.way(chosen.next_hop, length, chosen.known.path_failures)
-            if wait_ms := self._outgoing.wait_ms(way, ticket):
+            way = self._gate.way(chosen.next_hop, length, chosen.known.path_failures)
+            if wait_ms := self._gate.wait_ms(way, ticket):
                 batch.put_off(ticket, wait_ms)
             elif not way.address:
                 batch.end(self._outgoing.not_sent(chosen.taken, now_ms, way.why))

@@ -10,6 +10,7 @@ import KSR
 import referring
 from batch import Batch
 from content_notifier import Chosen, ContentNotifier, is_all_told
+from gate import Gate
 from hops import Hops
 from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
@@ -31,7 +32,7 @@ from omapush.push.device_choice import devices_for
 from omapush.push.method_choice import Choice, Composers, Situation, choose
 from omapush.push.outcome import Outcome
 from omapush.push.page_mode import Profile, accept_contact_of, compose
-from omapush.push.referral import look_again_ms
+from omapush.push.referral import look_again_ms, next_hop_to
 from omapush.push.refused_method import RefusedMethod
 from omapush.push.values import ticket_delivery
 from omapush.store import finish, outbox
@@ -60,8 +61,9 @@ class Dispatcher:
         self._shards = shards
         self._window = window
         self._hops = hops
-        self._outgoing = Outgoing(settings, owner.sender, self._window, self._hops)
-        self._notifier = ContentNotifier(settings, store, self._outgoing)
+        self._gate = Gate(settings, hops, window)
+        self._outgoing = Outgoing(settings, owner.sender, window)
+        self._notifier = ContentNotifier(settings, store, self._gate, self._outgoing)
         self._inviter = Inviter(settings, store, self._outgoing)
         self._knowledge = Knowledge(settings, store)
         self._links = Links(settings, store)
@@ -254,8 +256,8 @@ class Dispatcher:
         one, known, choice = chosen
         request, now_ms = choice.request, clock.now_ms()
         assert request is not None  # noqa: S101 - a choice of MESSAGE has it
-        way = self._outgoing.way(request.next_hop, request.size, known.path_failures)
-        if wait_ms := self._outgoing.wait_ms(way, one.ticket):
+        way = self._gate.way(request.next_hop, request.size, known.path_failures)
+        if wait_ms := self._gate.wait_ms(way, one.ticket):
             batch.put_off(one.ticket, wait_ms)
             return
         if not way.address:
@@ -269,6 +271,14 @@ class Dispatcher:
 
     def _refer(self, one: Taken, known: Known, choice: Choice, batch: Batch) -> None:
         now_ms = clock.now_ms()
+        next_hop = next_hop_to(self._settings.sender, known.record.s_cscf if known.record else "")
+        way = self._gate.way(next_hop, 0, known.path_failures)
+        if wait_ms := self._gate.wait_ms(way, one.ticket):
+            batch.put_off(one.ticket, wait_ms)
+            return
+        if not way.address:
+            batch.end(self._outgoing.not_sent(one, now_ms, way.why))
+            return
         try:
             begun = referring.begin(self._settings, self._store, one, known.record, now_ms)
         except TooLarge as error:
@@ -278,7 +288,7 @@ class Dispatcher:
         if begun is None:  # another has just begun one for the same user and application
             batch.choose_again(one.ticket)
             return
-        referral, request = begun
+        referral, request = begun[0], replace(begun[1], next_hop=way.next_hop, address=way.address)
         batch.note(one, self._outgoing.sent(one, request, f"({choice.why})", now_ms))
         until_ms = look_again_ms(referral, now_ms)
         waits = Choice(None, "waits for the device to subscribe", hold=True, until_ms=until_ms)

@@ -6,14 +6,12 @@ import random
 from typing import Final
 
 import metrics
-from hops import Hops, Way
 from msgspec import Struct
 from sent import InSubscription, Sent
 from settings import Settings
 from traced import marks
 from window import Window, hop_of
 
-from omapush import clock
 from omapush.push import outcome
 from omapush.push.method_choice import has_another
 from omapush.push.outcome import Outcome, Reply
@@ -44,31 +42,11 @@ class Leaving(Struct, frozen=True, gc=False):
 class Outgoing:
     """Part of a sender process, whatever the method."""
 
-    def __init__(self, settings: Settings, sender: int, window: Window, hops: Hops) -> None:
+    def __init__(self, settings: Settings, sender: int, window: Window) -> None:
         self._settings = settings
         self._sender = sender
         self._window = window
-        self._hops = hops
         self._counts = metrics.Counts()
-
-    def way(self, next_hop: str, size: int, path_failures: int) -> Way:
-        """Return where a request of so many bytes goes, after so many tries that found nobody."""
-        by_tcp = 0 < self._settings.config.sip.tcp_above < size
-        return self._hops.way(next_hop, path_failures, by_tcp=by_tcp, is_silent=self._window.is_silent)
-
-    def wait_ms(self, way: Way, ticket: str) -> int:
-        """Return how long a push has to wait before it may leave; 0: it leaves now."""
-        if not way.address:
-            return way.wait_ms
-        hop = hop_of(way.address)
-        if self._hops.is_unhindered(hop) and self._window.has_room(hop):
-            return 0
-        if pause_ms := self._hops.pause_ms(hop):
-            return pause_ms
-        size = self._hops.window(hop, self._window.hop_size)
-        if full_ms := self._window.wait_ms(hop, clock.monotonic(), size):
-            return full_ms
-        return self._hops.turn_ms(hop, ticket)
 
     def ready(
         self,

@@ -54,9 +54,9 @@ class SenderProcess:
         )
         hops = Hops(core.hop_rate, core.hop_burst, settings.alternatives)
         self._dispatcher = Dispatcher(settings, store, self._owner, self._shards, self._window, hops)
-        self._notifier = SubscriptionNotifier(settings, store, index)
-        self._subscriber = Subscriber(settings, store, index)
-        self._keeper = SessionKeeper(settings, store, index)
+        self._notifier = SubscriptionNotifier(settings, store, hops, index)
+        self._subscriber = Subscriber(settings, store, hops, index)
+        self._keeper = SessionKeeper(settings, store, hops, index)
         self._expander = Expander(
             store,
             active_subscribers,

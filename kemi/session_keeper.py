@@ -10,6 +10,9 @@ from typing import NamedTuple
 import KSR
 import ksr_writer
 import metrics
+from gate import Gate
+from hops import Hops
+from msgspec.structs import replace
 from session_effects import Change as Seen
 from session_effects import Effects
 from settings import Settings
@@ -90,7 +93,7 @@ class _Made(NamedTuple):
 class SessionKeeper:
     """Part of a sender process."""
 
-    def __init__(self, settings: Settings, store: Store, sender: int) -> None:
+    def __init__(self, settings: Settings, store: Store, hops: Hops, sender: int) -> None:
         section, delivery = settings.config.sessions, settings.config.delivery
         self._store = store
         self._sender = sender
@@ -107,6 +110,7 @@ class SessionKeeper:
             section.answer_s + delivery.transaction_s,
             shared_memory.silent_invites(settings.config),
         )
+        self._gate = Gate(settings, hops, self.window)
         self._counts = metrics.Counts()
         self._effects = Effects(store, self._counts)
 
@@ -114,7 +118,8 @@ class SessionKeeper:
         """
         Do what is due about sessions of these shards.
 
-        Only new ones wait for room in the windows: what ends others, CANCEL and BYE, is what makes room.
+        Only new ones wait for their next hop, and for room there: what ends others, CANCEL and BYE, is what
+        makes room.
         """
         if not shards:
             return
@@ -154,19 +159,24 @@ class SessionKeeper:
             self._give_back(made[old.id])
         now_ms, lives = clock.now_ms(), self._effects.workers.lives(old.place)
         taken = step(old, self._here, self._limits, worker_lives=lives, now_ms=now_ms)
-        hop = hop_of(taken.request.next_hop) if taken.request is not None else ""
-        if hop and old.state == "gathering" and (wait_ms := self._wait_ms(hop)):
-            taken, hop = Step(put_off(old, wait_ms, now_ms)), ""
+        if old.state == "gathering":
+            taken = self._at_gate(old, taken, now_ms)
+        hop = hop_of(taken.request.goes_to) if taken.request is not None else ""
         if hop:
             self.window.sent(hop)
         made[old.id] = _Made(old, taken, hop)
         return Change(taken.session)
 
-    def _wait_ms(self, hop: str) -> int:
-        """Return how long a new session has to wait for room; 0: it may begin now."""
-        if full_ms := self.window.wait_ms(hop, clock.monotonic(), self.window.hop_size):
-            return full_ms
-        return _FULL_WAIT_MS if self.window.room <= 0 else 0
+    def _at_gate(self, old: Session, taken: Step, now_ms: int) -> Step:
+        """Return a new session's step with the way of its INVITE, or with the wait for it."""
+        request = taken.request
+        if request is None:
+            return taken
+        way = self._gate.way(request.next_hop, request.size)
+        full_ms = _FULL_WAIT_MS if self.window.room <= 0 else 0
+        if wait_ms := self._gate.wait_ms(way, old.id) or full_ms:
+            return Step(put_off(old, wait_ms, now_ms))
+        return taken._replace(request=replace(request, next_hop=way.next_hop, address=way.address))
 
     def _give_back(self, one: _Made) -> None:
         """Give back the place in the windows of a request that does not leave."""

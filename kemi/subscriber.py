@@ -11,6 +11,9 @@ import KSR
 import ksr_writer
 import metrics
 import watcher
+from gate import Gate
+from hops import Hops
+from msgspec.structs import replace
 from settings import Settings
 from window import Window, hop_of
 
@@ -23,6 +26,7 @@ from omapush.push.watch import (
     Subject,
     Watch,
     again_later,
+    call_id_start,
     call_of,
     event_of,
     place_of,
@@ -49,19 +53,20 @@ class _Step(NamedTuple):
     hop: str = ""
     "Short name of the next hop in whose window it has its place already."
     wait_ms: int = 0
-    "Not 0: the hop has no room; nothing is changed."
+    "Not 0: the hop has no room, or wants nothing now; nothing is changed."
 
 
 class Subscriber:
     """State of one sender process, for the watches of the shards that it owns."""
 
-    def __init__(self, settings: Settings, store: Store, sender: int) -> None:
+    def __init__(self, settings: Settings, store: Store, hops: Hops, sender: int) -> None:
         self._settings = settings
         self._store = store
         self._sender = sender
         self._plans = settings.watch_plans
         size, transaction_s = settings.config.registration.window, settings.config.delivery.transaction_s
         self.window = Window(watcher.window_name(sender), size, max(1, size // _PART_OF_ONE), transaction_s)
+        self._gate = Gate(settings, hops, self.window)
         self._begun: set[int] = set()
         "Shards whose standing subscriptions this process has asked for."
         self._counts = metrics.Counts()
@@ -152,9 +157,11 @@ class Subscriber:
         change = Change(stored.data, watch)
         if request is None:
             return _Step(change, None)
-        hop = hop_of(request.next_hop)
-        if wait_ms := self.window.wait_ms(hop, clock.monotonic(), self.window.hop_size):
+        way_on = self._gate.way(request.next_hop, request.size)
+        if wait_ms := self._gate.wait_ms(way_on, call_id_start(subject)):
             return _Step(change, None, wait_ms=wait_ms)
+        request = replace(request, next_hop=way_on.next_hop, address=way_on.address)
+        hop = hop_of(request.goes_to)
         self.window.sent(hop)
         return _Step(change, request, hop)
 

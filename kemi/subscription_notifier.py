@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import KSR
 import ksr_writer
 import metrics
-import named_hops
+from gate import Gate
+from hops import Hops, Way
+from msgspec.structs import replace
 from salvo import AT_ONCE
-from sent import Answered
 from settings import Settings
 from window import Window, hop_of, part_of_one, share_out
 
@@ -29,7 +29,8 @@ REFERENCE = "s|"
 "How references of these NOTIFYs begin."
 NOTIFIED = "notified"
 _MOST_AT_ONCE = 128
-_NOT_SENT = 503
+_USUAL_SIZE = 1_000
+"Bytes of a NOTIFY without content: less than what makes a request leave by TCP."
 
 
 class Reference(NamedTuple):
@@ -56,6 +57,13 @@ class Reference(NamedTuple):
         return Reference(subscription_id, int(cseq), int(sender), hop, last == "1", int(sent_ms))
 
 
+class _Leaving(NamedTuple):
+    """One NOTIFY as it leaves."""
+
+    request: Request
+    reference: Reference
+
+
 def window_name(sender: int) -> str:
     """Return the name under which a sender's NOTIFYs without content are counted."""
     return f"{sender}.notify"
@@ -64,7 +72,7 @@ def window_name(sender: int) -> str:
 class SubscriptionNotifier:
     """Part of a sender process."""
 
-    def __init__(self, settings: Settings, store: Store, sender: int) -> None:
+    def __init__(self, settings: Settings, store: Store, hops: Hops, sender: int) -> None:
         self._store = store
         self._sender = sender
         self._notifier = settings.notifier
@@ -77,6 +85,7 @@ class SubscriptionNotifier:
             settings.config.delivery.transaction_s,
             shared_memory.silent_notifies(settings.config),
         )
+        self._gate = Gate(settings, hops, self.window)
         self._counts = metrics.Counts()
 
     def send_due(self, shards: Sequence[int]) -> None:
@@ -95,33 +104,42 @@ class SubscriptionNotifier:
         numbered = [one for one in begun if one is not None and one.cseq]
         waits: list[tuple[str, int, int]] = []
         for first in range(0, len(numbered), AT_ONCE):
-            going: list[tuple[Request, str]] = []
+            going: list[_Leaving] = []
             for one in numbered[first : first + AT_ONCE]:
-                next_hop = next_hop_of(one.subscription.dialog)
-                hop = hop_of(next_hop)
-                if wait_ms := self._wait_ms(next_hop, hop):
+                way = self._gate.way(next_hop_of(one.subscription.dialog), _USUAL_SIZE)
+                if wait_ms := self._wait_ms(way, one.subscription.id):
                     waits.append((one.subscription.id, one.cseq, wait_ms))
-                elif composed := self._composed(one, hop):
-                    self.window.sent(hop)
-                    going.append(composed)
-            for request, reference in going:  # with nothing in between, as in a salvo
-                self._send(request, reference)
+                elif leaving := self._ready(one, way):
+                    going.append(leaving)
+            is_sent = [ksr_writer.send(one.request, one.reference.pack()) for one in going]  # as in a salvo
+            for leaving, left in zip(going, is_sent, strict=True):
+                if left:
+                    self._counts.add("sip_requests_sent_total", "NOTIFY")
+                else:
+                    waits.append(self._not_left(leaving))
         self._counts.flush()
         if waits:
             subscriptions.put_off_notifies(self._store, waits)
 
-    def _wait_ms(self, next_hop: str, hop: str) -> int:
-        """Return how long a NOTIFY waits: for room, or for what DNS says of its next hop; 0: it leaves."""
-        now = clock.monotonic()
-        if full_ms := self.window.wait_ms(hop, now, self.window.hop_size):
-            return full_ms
-        known = named_hops.look(next_hop)
-        if known.uris:
-            return 0
-        return self.window.turn_ms(hop, now, is_soon=known.wait_ms > 0 and not known.is_asked_long)
+    def _wait_ms(self, way: Way, ticket: str) -> int:
+        """
+        Return how long a NOTIFY waits for its next hop, or for what DNS says of it; 0: it leaves.
 
-    def _composed(self, begun: Begun, hop: str) -> tuple[Request, str] | None:
-        """Return a NOTIFY and its reference; None: its route has no room there, it is dropped."""
+        It has no plan of retries as a push has: while there is no way, it waits for one.
+        """
+        if way.address or way.wait_ms:
+            return self._gate.wait_ms(way, ticket)
+        return self._again_ms(hop_of(way.next_hop))
+
+    def _again_ms(self, hop: str) -> int:
+        return self.window.turn_ms(hop, clock.monotonic(), is_soon=False)
+
+    def _ready(self, begun: Begun, way: Way) -> _Leaving | None:
+        """
+        Return a NOTIFY that leaves now; it has its place in the windows.
+
+        None: its route has no room there, it is dropped.
+        """
         sub = begun.subscription
         now_ms = clock.now_ms()
         try:
@@ -130,14 +148,21 @@ class SubscriptionNotifier:
             log.get().warning("subscription_dropped", subscription=sub.id, problem=str(error))
             subscriptions.remove_all(self._store, [sub.id])
             return None
+        hop = hop_of(way.address)
+        self.window.sent(hop)
         last = sub.state == "terminated"
-        return request, Reference(sub.id, begun.cseq, self._sender, hop, last, now_ms).pack()
+        reference = Reference(sub.id, begun.cseq, self._sender, hop, last, now_ms)
+        return _Leaving(replace(request, next_hop=way.next_hop, address=way.address), reference)
 
-    def _send(self, request: Request, reference: str) -> None:
-        self._counts.add("sip_requests_sent_total", "NOTIFY")
-        if not ksr_writer.send(request, reference):
-            unsent = Answered(_NOT_SENT, True, clock.now_ms(), "", "could not be sent", "")
-            KSR.mqueue.mq_add(NOTIFIED, reference, unsent.pack())
+    def _not_left(self, one: _Leaving) -> tuple[str, int, int]:
+        """
+        Return when a NOTIFY is owed again that Kamailio could not send, for short memory most likely.
+
+        Nobody has seen it, so that its dialog may have its number again.
+        """
+        reference = one.reference
+        self.window.sent(reference.hop, -1)
+        return reference.subscription_id, reference.cseq, self._again_ms(reference.hop)
 
 
 def _run_out(old: Subscription | None) -> Placed[None]:

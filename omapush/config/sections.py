@@ -108,11 +108,11 @@ class Core(Section, frozen=True):
     """The same for S-CSCFs, by their host and port: `{ "192.0.2.20:6060" = ["sip:192.0.2.21:6060;lr"] }`."""
     hop_rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     """
-    Largest number of pushes a second to one next hop, for all nodes together; further pushes wait. 0: no
-    limit.
+    Largest number of requests a second that are begun with one next hop, for all nodes together; further
+    ones wait. 0: no limit.
     """
     hop_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
-    """With `hop_rate`: how many pushes may leave at once after a quiet time."""
+    """With `hop_rate`: how many requests may leave at once after a quiet time."""
     longest_pause_s: Annotated[float, Meta(ge=0, le=3_600)] = 60.0
     """
     When a next hop answers 503, nothing is sent to it for the time of its Retry-After, but at most for

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from omapush.errors import MalformedSip
 from omapush.protocol.feature_tags import accept_contact
-from omapush.protocol.sip_uri import loose
+from omapush.protocol.sip_uri import loose, reached_at
 from omapush.protocol.subscription_state import SubscriptionState
 from omapush.push import dialog as dialogs
 from omapush.push.dialog import Dialog, Heard
@@ -34,6 +34,10 @@ _CALL: Final = re.compile(r"r([0-9a-f]{24})-[0-9a-f]{16}(?:@|$)")
 # Status-Line = SIP-Version SP Status-Code SP Reason-Phrase, the start of a message/sipfrag   RFC 3515 2.4.5
 _STATUS_LINE: Final = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2}) ([^\r\n]{0,200})")
 _SILENCE: Final = 408
+_NOT_SENT: Final = 503
+"In place of an answer to a REFER that our own SIP stack could not send, for short memory most likely."
+_AGAIN_MS: Final = 5_000
+"Then it is sent again."
 
 State = Literal["asked", "accepted", "subscribed", "failed"]
 "`asked`: REFER sent; `accepted`: by the device; `subscribed`: the SUBSCRIBE is here; `failed`: none comes."
@@ -87,6 +91,11 @@ def id_of_call(call_id: str) -> str:
     """Return the id of the referral to which a Call-ID belongs; empty when it cannot be one of ours."""
     found = _CALL.match(call_id)
     return found[1] if found else ""
+
+
+def next_hop_to(sender: Sender, s_cscf: str) -> str:
+    """Return the URI of the server that a REFER is sent to; `s_cscf` as for `begin`."""
+    return reached_at(loose(s_cscf or sender.next_hop))
 
 
 def begin(
@@ -206,6 +215,10 @@ def on_answer(
     """
     if cseq != referral.dialog.local_cseq or referral.state != "asked":
         return None
+    if local and code == _NOT_SENT:
+        return referral._replace(
+            deadline_ms=now_ms + _AGAIN_MS, at_ms=now_ms, why=f"REFER has to be sent again: {reason}"
+        )
     if not 200 <= code < 300:
         said = "no answer to the REFER" if local else f"REFER was answered {code} {reason}".rstrip()
         return _failed(referral, code, said, now_ms)
