@@ -29,7 +29,7 @@ _SLOTS: Final = 4
 "Counts that are kept; one is used again after so many slots, when nothing is added to it any more."
 LATE: Final = -1
 "In place of a slot, of an answer to a request that is not young any more, or may not be."
-_LOST: Final = -2
+LOST: Final = -2
 "The same of a request that nobody answered."
 _MOVING_S: Final = 1.0
 "After the end of a request."
@@ -50,7 +50,7 @@ def end_of(sent_ms: int, now_ms: int, *, is_answered: bool) -> int:
     `is_answered`: by the other end; not by our own timer, and not because it could not be sent.
     """
     if not is_answered:
-        return _LOST
+        return LOST
     slot = _slot_of(sent_ms)
     return slot if 0 <= _slot_of(now_ms) - slot <= 1 else LATE
 
@@ -60,7 +60,7 @@ def add_ended(name: str, numbers: Mapping[int, int]) -> None:
     # The sender reads the total first: it must never find one that is lost in it that is not among the lost.
     for end, number in numbers.items():
         if end != LATE:
-            _add(_lost_name(name) if end == _LOST else _slot_name(name, end), number)
+            _add(_lost_name(name) if end == LOST else _slot_name(name, end), number)
     _add(name, sum(numbers.values()))
 
 

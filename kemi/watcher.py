@@ -237,7 +237,9 @@ class WatchCompleter:
             answer = codec.final_answer(base64.b64decode(queued[1]))
             self._answers.append(answer)
             reference = Reference.unpack(queued[0])
-            window.add_ended({(window_name(reference.sender), reference.hop, in_flight.LATE): 1})
+            # When it left does not matter: this window counts nothing that is young apart.
+            end = in_flight.LOST if answer.local else in_flight.LATE
+            window.add_ended({(window_name(reference.sender), reference.hop, end): 1})
             code = "timeout" if answer.local else str(answer.code)
             self._counts.add("sip_responses_total", "SUBSCRIBE", code)
         taken = len(self._answers)
