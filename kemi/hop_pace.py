@@ -21,6 +21,8 @@ class HopPace:
     hundred thousand pushes that are woken together cost two looks each, and nobody who comes later overtakes.
     """
 
+    __slots__ = ("_late_ms", "_left_ms", "_next_ms", "_turns")
+
     def __init__(self) -> None:
         self._next_ms = 0.0
         "When the next turn would be were there no burst."

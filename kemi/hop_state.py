@@ -13,6 +13,8 @@ import KSR
 
 _TABLE: Final = "hops"
 _CHANGES: Final = "changes"
+_KEPT: Final = 128
+"Changes of which it is kept what has changed."
 
 
 class HopState(NamedTuple):
@@ -31,6 +33,18 @@ def changes() -> int:
     return _number(KSR.htable.sht_get(_TABLE, _CHANGES))
 
 
+def changed(seen: int, number: int) -> list[str] | None:
+    """
+    Return which hops have changed since `changes` was `seen`, now that it is `number`; None: any may have.
+
+    Each device that subscribes without a proxy in its route is a hop: to read all anew would take too long.
+    """
+    if not 0 <= number - seen <= _KEPT // 2:
+        return None
+    names = [KSR.htable.sht_get(_TABLE, f"change:{n % _KEPT}") for n in range(seen + 1, number + 1)]
+    return [name for name in dict.fromkeys(names) if isinstance(name, str)]
+
+
 def read(hop: str) -> HopState:
     """Return what is known about a hop."""
     return HopState(
@@ -45,20 +59,23 @@ def pause(hop: str, until_ms: int) -> bool:
     if _number(KSR.htable.sht_get(_TABLE, f"pause:{hop}")) >= until_ms:
         return False
     KSR.htable.sht_sets(_TABLE, f"pause:{hop}", str(until_ms))
-    _changed()
+    _changed(hop)
     return True
 
 
 def slow(hop: str) -> None:
     """Have fewer requests sent to a hop at once."""
     KSR.htable.sht_seti(_TABLE, f"slow:{hop}", _number(KSR.htable.sht_get(_TABLE, f"slow:{hop}")) + 1)
-    _changed()
+    _changed(hop)
 
 
 def down(hop: str, until_ms: int) -> None:
     """Have other addresses taken until then; 0: it is up again."""
-    KSR.htable.sht_sets(_TABLE, f"down:{hop}", str(until_ms))
-    _changed()
+    if until_ms:
+        KSR.htable.sht_sets(_TABLE, f"down:{hop}", str(until_ms))
+    else:
+        KSR.htable.sht_rm(_TABLE, f"down:{hop}")
+    _changed(hop)
 
 
 def tell_address(hop: str, uri: str) -> None:
@@ -77,9 +94,11 @@ def is_down(hop: str, now_ms: int) -> bool:
     return _number(KSR.htable.sht_get(_TABLE, f"down:{hop}")) > now_ms
 
 
-def _changed() -> None:
+def _changed(hop: str) -> None:
     """Only the completer does; where a hop is, is written by senders."""
-    KSR.htable.sht_seti(_TABLE, _CHANGES, changes() + 1)
+    number = changes() + 1
+    KSR.htable.sht_sets(_TABLE, f"change:{number % _KEPT}", hop)
+    KSR.htable.sht_seti(_TABLE, _CHANGES, number)
 
 
 def _number(value: object) -> int:

@@ -29,7 +29,7 @@ _UNSTATED_PAUSE_MS: Final = 1_000
 OVERLOADED: Final = 503
 
 
-@dataclass
+@dataclass(slots=True)
 class _Hop:
     since_ms: int = 0
     answers: int = 0

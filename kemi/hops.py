@@ -47,7 +47,7 @@ class Way(NamedTuple):
     "What is the matter when there is no address and nothing to wait for."
 
 
-@dataclass
+@dataclass(slots=True)
 class _Hop:
     state: HopState
     address: str = ""
@@ -87,8 +87,11 @@ class Hops:
         changes = hop_state.changes()
         if changes == self._changes:
             return
+        changed = hop_state.changed(self._changes, changes)
         self._changes = changes
-        for name, hop in self._hops.items():
+        known = self._hops if changed is None else [name for name in changed if name in self._hops]
+        for name in known:
+            hop = self._hops[name]
             before, hop.state = hop.state, hop_state.read(name)
             if hop.address:
                 metrics.show_hop(hop.address, hop.state.paused_until_ms, hop.state.down_until_ms)

@@ -97,7 +97,10 @@ class _Slot:
 
     def look(self) -> None:
         """See what is answered."""
-        self._answered = _read(self._name) - self._before
+        answered = _read(self._name)
+        if answered < self._before:  # forgotten meanwhile
+            self._before = 0
+        self._answered = answered - self._before
 
     @property
     def unanswered(self) -> int:
@@ -142,6 +145,9 @@ class Count:
         """
         self._looked_at = now
         ended = _read(self._name)
+        if ended < self._ended:  # Kamailio forgets what has counted nothing for long; it counts from 0 again
+            self._sent -= self._ended
+            self._ended = self._answered = self._rated = 0
         if ended != self._ended or self._sent <= ended:
             self._ended, self._moved_at = ended, now
         elif now - self._moved_at > self._longest_s:

@@ -25,6 +25,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     fake = MagicMock(name="KSR")
     fake.htable.sht_get.side_effect = lambda _, key: table.get(key)
     fake.htable.sht_sets.side_effect = lambda _, key, value: table.__setitem__(key, value)
+    fake.htable.sht_rm.side_effect = lambda _, key: table.pop(key, None)
     fake.htable.sht_seti.side_effect = lambda _, key, value: table.__setitem__(key, value)
     monkeypatch.setitem(sys.modules, "KSR", fake)
     for name in OURS:
@@ -264,6 +265,43 @@ def test_a_hop_gets_less_of_the_window_after_each_503_and_more_as_time_goes_by(
         one.look(1.0)
     assert one.window("aaaa", 10) == 1
     assert shared["changes"] == 43
+
+
+def test_only_hops_that_have_changed_are_read_again(modules: Any, shared: dict[str, Any]) -> None:
+    """There may be as many as devices."""
+    one, state = hops(modules), modules["hop_state"]
+    for n in range(1_000):
+        one.pause_ms(f"hop{n}")
+    read: list[str] = []
+    get = state.KSR.htable.sht_get.side_effect
+
+    def noted(table: str, key: str) -> object:
+        read.append(key)
+        return get(table, key)
+
+    state.KSR.htable.sht_get.side_effect = noted
+    state.pause("hop7", NOW + 5_000)
+    state.down("hop8", NOW + 5_000)
+    read.clear()
+    one.look(1.0)
+
+    assert {key for key in read if ":hop" in key} == {
+        f"{what}:hop{n}" for what in ("pause", "slow", "down") for n in (7, 8)
+    }
+    assert one.pause_ms("hop7") >= 5_000
+    state.down("hop8", 0)
+    assert "down:hop8" not in shared
+
+
+def test_who_has_missed_many_changes_reads_all_hops(modules: Any) -> None:
+    one, state = hops(modules), modules["hop_state"]
+    one.pause_ms("aaaa")
+    state.pause("aaaa", NOW + 5_000)
+    for n in range(500):
+        state.slow(f"hop{n}")
+    one.look(1.0)
+
+    assert one.pause_ms("aaaa") >= 5_000
 
 
 def test_a_paused_hop_is_left_alone_and_others_are_not(modules: Any) -> None:

@@ -176,6 +176,19 @@ def test_a_count_that_lost_what_ended_begins_again(far: Far) -> None:
     assert far.passes(2) == SIZE
 
 
+def test_a_count_that_kamailio_has_forgotten_goes_on_with_what_is_in_flight(far: Far) -> None:
+    """What has counted nothing for ten minutes leaves the table that processes share."""
+    far.send(50, 47)
+    far.ended.clear()
+    far.passes(0.1)
+    assert far.count.in_flight == 3
+
+    far.answer_late(2)
+    far.passes(0.1)
+    assert far.count.in_flight == 1
+    assert far.count.is_answering
+
+
 def test_part_of_the_window_is_room_for_less(far: Far) -> None:
     far.count.sent(40)
     assert far.count.has_room(41)
