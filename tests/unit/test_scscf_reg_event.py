@@ -166,6 +166,7 @@ def test_a_refresh_and_an_end_are_each_followed_by_a_notify(start: StartScscf, s
     scscf = start()
     with handset_in_thread(ALICE, scscf.address):
         answer = subscribe(subscriber, scscf)
+        notifies(subscriber, answer, 1)  # before another process sends the next one
         call, tag = answer.header("Call-ID"), answer.header("To").rpartition("tag=")[2]
         assert subscribe(subscriber, scscf, call=call, tag=tag, expires=300).header("Expires") == "300"
         assert notifies(subscriber, answer, 2)[1].header("Subscription-State") == "active;expires=300"

@@ -16,7 +16,7 @@ import pytest
 
 from omapush import clock
 from omapush.push.values import push_ref
-from omapush.store import cancelling, keys
+from omapush.store import cancelling, keys, outbox_views, pushes
 from omapush.store.contents import PIECE
 from tests.fakes.sip_text import SipText
 from tests.harness.sip_peer import OK, Says, SipPeer
@@ -268,6 +268,9 @@ def test_a_push_that_is_taken_back_takes_its_link_back(linked: Stack, core: SipP
     ref = submit(linked, "sip:taken-back@home1.example")
     url = url_of(core.wait_for_push("sip:taken-back@home1.example")[0])
     answered(linked, ref)
+    whole = linked.known(ref)
+    delivery = pushes.delivery_of(whole.push, 0, whole.recipients[0], b"")
+    wait_until(lambda: outbox_views.whereabouts(linked.store, delivery) == "nowhere", 10, "only its fetch")
 
     taken_back = cancelling.cancel(
         linked.store, linked.known(ref), [0], now_ms=clock.now_ms(), retention_s=60
