@@ -30,6 +30,7 @@ import steering
 import subscription_completer
 import subscription_notifier
 import suspended
+import tcp_door
 import watcher
 from completer import ResultCompleter
 from hosting import HostedCompleter
@@ -96,6 +97,7 @@ class PushAs:
         self._steering: SipSteering | None = None
         self._native_counts = metrics.NativeCounts()
         self._lookups = Lookups()
+        self._tcp_door = tcp_door.TcpDoor()
         self._told: Settings | None = None
         self._take(settings)
         log.setup("sip", level=settings.config.log.level, form=settings.config.log.format)
@@ -117,8 +119,10 @@ class PushAs:
         if config is not None:
             self._take(self._settings.after(config))
 
-    def child_init(self, _rank: int) -> int:
+    def child_init(self, rank: int) -> int:
         """In each process after the fork. Sockets are opened on first use, one for each process."""
+        if rank == tcp_door.MAIN:
+            self._tcp_door.shut(self._settings)
         # What is loaded stays for good: looking through it again and again for garbage costs every request.
         gc.freeze()
         gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS, 20, 20)
@@ -386,6 +390,8 @@ class PushAs:
             if self._steering is None:
                 self._steering = SipSteering(self._settings)
             heartbeat.beat("control", 0)
+            self._look()
+            self._tcp_door.keep(self._settings)
             self._native_counts.carry_over()
             self._lookups.run_once(self._settings)
             self._steering.run_once()

@@ -119,7 +119,10 @@ class Core(Section, frozen=True):
     this many seconds.
     """
     trusted_peers: tuple[str, ...] = ("127.0.0.0/8",)
-    """Addresses or networks of the trust domain. Requests from other addresses get 403, except OPTIONS."""
+    """
+    Addresses or networks of the trust domain. Requests from other addresses get 403, except OPTIONS. By TCP
+    without TLS, other addresses get no connection.
+    """
     trusted_names: tuple[str, ...] = ()
     """
     Names of the trust domain in certificates: host names, or `*.home1.example` for all names below that
