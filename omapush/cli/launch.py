@@ -25,7 +25,7 @@ _STORING_S = 8
 "Seconds between Kamailio's own 408 and `delivery.transaction_s`."
 PACKED_HASHES = {"hash-max-listpack-value": "2048", "hash-max-listpack-entries": "64"}
 "A push is a hash of a few fields, some of them long: in one piece it is smaller, and found in one place."
-_LOG_LEVELS = {"error": -1, "warning": 0, "info": 2, "debug": 3}
+_LOG_LEVELS = {"critical": -2, "error": -1, "warning": 0, "info": 2, "debug": 3}
 
 
 def how_to_start(part: str) -> str:

@@ -87,8 +87,11 @@ class Sip(Section, frozen=True):
     Kamailio is killed and started again when it has not answered an OPTIONS for this long, or when one of
     its processes has done nothing for this long; at least 3 seconds. 0: never.
     """
-    log_level: Annotated[Literal["error", "warning", "info", "debug"], restart("sip")] = "warning"
-    """Lowest level that Kamailio's own core logs."""
+    log_level: Annotated[Literal["critical", "error", "warning", "info", "debug"], restart("sip")] = "warning"
+    """
+    Lowest level that Kamailio's own core logs. With all but `critical` it quotes messages that it cannot
+    read, whatever is in them. With `critical` it tells neither what it cannot read nor what it cannot send.
+    """
 
 
 class Core(Section, frozen=True):
