@@ -218,4 +218,4 @@ def test_by_tcp_no_message_ends_more_than_its_own_connection(target: Stack, at_o
             except OSError:
                 pass  # kept open, or closed: either is its own business
     expect_life(target)
-    assert answers_options(target.sip)
+    target.parts["sip"].wait_until(lambda: answers_options(target.sip), 10, "answer to OPTIONS")
