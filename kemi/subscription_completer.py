@@ -144,18 +144,28 @@ class SubscriptionCompleter:
 
     def _store_answers(self, answered: list[tuple[Reference, Answered]]) -> None:
         """A result that is lost here makes the NOTIFY be sent again after its time."""
-        over = []
+        over: list[str] = []
+        again: dict[str, int] = {}
         for reference, answer in answered:
             code = "timeout" if answer.local else str(answer.sip_code)
             self._counts.add("sip_responses_total", "NOTIFY", code)
-            if reference.last or rules.ends_it(answer.sip_code):
+            wait_ms = rules.again_in_ms(answer.sip_code, answer.retry_after_s)
+            if wait_ms is not None:
+                again[reference.subscription_id] = wait_ms
+            elif reference.last or rules.ends_it(answer.sip_code):
                 over.append(reference.subscription_id)
         try:
             ended = [(reference.subscription_id, reference.cseq) for reference, _ in answered]
             subscriptions.end_notifies(self._store, ended)
+            owed = {name: partial(_owed_again, wait_ms) for name, wait_ms in again.items()}
+            subscriptions.change_all(self._store, owed)
             subscriptions.remove_all(self._store, over)
         except PushError as error:
             log.get().warning("notify_result_lost", problem=str(error), number=len(answered))
+
+
+def _owed_again(wait_ms: int, old: Subscription | None) -> Placed[None]:
+    return Placed(old, None if old is None else wait_ms, None)
 
 
 def _first_of_each(waiting: list[_Waiting]) -> tuple[dict[str, _Waiting], list[_Waiting]]:

@@ -274,3 +274,14 @@ def _vector(icid: str, ioi: str) -> str:
 def ends_it(sip_code: int) -> bool:
     """Tell whether this answer to a NOTIFY, or 408 for none, ends the subscription (RFC 6665 4.2.2)."""
     return sip_code in MUST_DROP or sip_code == SILENCE
+
+
+def again_in_ms(sip_code: int, retry_after_s: int | None) -> int | None:
+    """
+    Return in how many ms a NOTIFY without content is sent again that was answered so; None: it is not.
+
+    Who said 503 with Retry-After has not passed it on; its subscriber waits for it, or for the end.
+    """
+    if retry_after_s is None or not 500 <= sip_code < 600 or sip_code in MUST_DROP:
+        return None
+    return max(retry_after_s, 1) * 1000

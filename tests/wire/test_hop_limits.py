@@ -166,4 +166,26 @@ def test_what_kamailio_cannot_send_is_tried_again(make_stack: MakeStack) -> None
             return found is not None and found.state == "asked" and "sent again" in found.why
 
         wait_until(is_to_be_sent_again, 10, "a REFER that is due again")
-        assert where(stack, ref) == "held"
+        wait_until(lambda: where(stack, ref) == "held", 5, "its push waits for that")
+
+
+def test_a_notify_that_is_answered_503_with_retry_after_is_sent_again_after_it(make_stack: MakeStack) -> None:
+    """Who subscribes waits for it (RFC 6665 4.1.2.4), and who left has to be told."""
+    stack = make_stack({"sip": {"senders": 1}}, ("redis", "sip"))
+    busy = Says(503, "Busy", {"Retry-After": "1"})
+    with SipPeer(stack.core_port, policy=lambda _: busy) as core:
+        device = Subscriber(stack, core)
+        device.begin(**wants("mms.ua"))
+        device.notifies(1)
+        core.policy = lambda _: OK
+        again = device.notifies(2)[1]
+        assert again.header("CSeq") == "2 NOTIFY"
+        device.settle()
+
+        core.policy = lambda _: busy
+        device.ask(**wants("mms.ua"), expires="0")
+        device.notifies(3)
+        core.policy = lambda _: OK
+        last = device.notifies(4)[3]
+        assert last.header("Subscription-State").startswith("terminated")
+        wait_until(lambda: device.stored is None, 5, "it is forgotten")
