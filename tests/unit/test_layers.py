@@ -1,6 +1,7 @@
 """Who may import what: the tree's border lines, read from the source."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -130,6 +131,22 @@ def test_a_file_imports_only_what_its_folder_may(file: Path) -> None:
             assert allowed, f"{here} may not import {name}"
         if here in ("protocol", "push"):
             assert top not in NEVER_IN_PURE, f"{here} has no use for {name}"
+
+
+NOT_IN_THE_TABLE = ("errors", "log", "clock", "__init__")
+"Modules that need no explanation."
+
+
+def test_the_table_for_contributors_says_the_same() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    base = set(re.findall(r"`([a-z]+)`", text.partition('"The base" stands for ')[2].partition(".\n")[0]))
+    rows = re.findall(r"^\| `(?:omapush/)?([a-z_]+)(?:/|\.py)` \| .* \| (.*) \|$", text, re.MULTILINE)
+    written = {
+        name: {*re.findall(r"`([a-z_]+)`", may), *(base if "the base" in may else ())} for name, may in rows
+    }
+
+    assert base == AGENT
+    assert written == {name: may for name, may in OURS.items() if name not in NOT_IN_THE_TABLE}
 
 
 def test_ksr_is_named_by_kemi_only() -> None:
