@@ -177,7 +177,7 @@ def node_clocks(signs: Sequence[Sign]) -> Finding:
         effect = "leases, retries and expiry come at the wrong time"
         cause = f"from that of Redis: {', '.join(sorted(set(off)))}"
         return found_wrong("clocks of nodes", cause, effect, "run NTP on each")
-    return found_ok("clocks of nodes", f"{len(rules.by_node(signs))} nodes agree with Redis")
+    return found_ok("clocks of nodes", f"as that of Redis on each node: {len(rules.by_node(signs))}")
 
 
 def configurations(signs: Sequence[Sign]) -> Finding:

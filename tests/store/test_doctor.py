@@ -155,6 +155,17 @@ def test_a_user_that_may_not_do_what_pushes_need_is_told_so_and_providers_come_a
             redis_state.require_writes(limited)
 
 
+def test_functions_are_counted_until_all_are_in_redis(redis_only: Stack, store: Store) -> None:
+    name = next(iter(client.libraries()))
+    assert checks.functions(store).cause == f"all {len(client.libraries())} of {client.release()}"
+    store.db.function_delete(name)
+    try:
+        assert checks.functions(store).cause.startswith(f"1 of our {len(client.libraries())} ")
+        assert checks.functions(store).state == "skipped"
+    finally:
+        client.load_functions(redis_only.store)
+
+
 def test_a_redis_without_functions_is_told_so_and_providers_come_again(
     redis_only: Stack, tmp_path: Path
 ) -> None:
