@@ -28,6 +28,8 @@ _DIRECTION: Final = 1.0
 "Share that one target's length more than an interval before takes away."
 _MOST_DIRECTION: Final = 0.5
 "Share that goes or comes for it at most."
+_MOST_MISSED: Final = 50
+"Intervals that count; so many lead from the least to all."
 _LEAST_SCALE_S: Final = 2 * INTERVAL_S
 "A wait that changes by less within an interval is no sign of a change as large as the target is short."
 
@@ -61,4 +63,16 @@ def observed(level: Level, wait_s: float, now_s: float, target_s: float) -> Leve
     before_s = level.before_s if level.admitted < 1 else max(level.before_s, target_s)  # so far it was free
     direction = _DIRECTION * (shortest_s - before_s) / max(target_s, _LEAST_SCALE_S)
     change = -_DISTANCE * distance - max(-_MOST_DIRECTION, min(direction, _MOST_DIRECTION))
-    return Level(max(LEAST, min(level.admitted * (1 + change), 1.0)), now_s, -1.0, shortest_s)
+    part = level.admitted * (1 + change)
+    if distance < 0 < change:
+        part *= (1 - _DISTANCE * distance) ** _missed(level, now_s)
+    return Level(max(LEAST, min(part, 1.0)), now_s, -1.0, shortest_s)
+
+
+def _missed(level: Level, now_s: float) -> int:
+    """
+    Return how many intervals have passed without a look.
+
+    With little let in, and few who come, nobody is seen for seconds; what is over has to end then, too.
+    """
+    return min(int((now_s - level.since_s) / INTERVAL_S) - 1, _MOST_MISSED)
