@@ -222,7 +222,8 @@ def test_a_session_is_kept_from_invite_to_bye_with_its_descriptions(
         return [one.message.shown.split(b" ", 1)[0] for one in traces.read(stack.store, ref)]
 
     wait_until(lambda: began().count(b"SIP/2.0") >= 2 and b"BYE" in began(), 10, lambda: str(began()))
-    assert [one for one in began() if one != b"SIP/2.0"] == [b"INVITE", b"ACK", b"BYE"]
+    requests = dict.fromkeys(one for one in began() if one != b"SIP/2.0")  # a busy machine repeats some
+    assert list(requests) == [b"INVITE", b"ACK", b"BYE"]
     invite = traces.read(stack.store, ref)[0].message
     assert b"\r\na=file-selector:" in invite.shown
     assert (invite.left_out, device.invite.raw) == (0, invite.shown)
