@@ -11,7 +11,7 @@ import referring
 from batch import Batch
 from content_notifier import Chosen, ContentNotifier, is_all_told
 from gate import Gate
-from hops import Hops
+from hops import Hops, Way
 from inviting import Carrying, Inviter
 from knowledge import Knowledge, Known
 from links import Links
@@ -256,12 +256,8 @@ class Dispatcher:
         one, known, choice = chosen
         request, now_ms = choice.request, clock.now_ms()
         assert request is not None  # noqa: S101 - a choice of MESSAGE has it
-        way = self._gate.way(request.next_hop, request.size, known.path_failures)
-        if wait_ms := self._gate.wait_ms(way, one.ticket):
-            batch.put_off(one.ticket, wait_ms)
-            return
-        if not way.address:
-            batch.end(self._outgoing.not_sent(one, now_ms, way.why))
+        way = self._way_on(one, request.next_hop, request.size, known, batch)
+        if way is None:
             return
         if way.address != request.next_hop:
             request = replace(request, next_hop=way.next_hop, address=way.address)
@@ -272,12 +268,8 @@ class Dispatcher:
     def _refer(self, one: Taken, known: Known, choice: Choice, batch: Batch) -> None:
         now_ms = clock.now_ms()
         next_hop = next_hop_to(self._settings.sender, known.record.s_cscf if known.record else "")
-        way = self._gate.way(next_hop, 0, known.path_failures)
-        if wait_ms := self._gate.wait_ms(way, one.ticket):
-            batch.put_off(one.ticket, wait_ms)
-            return
-        if not way.address:
-            batch.end(self._outgoing.not_sent(one, now_ms, way.why))
+        way = self._way_on(one, next_hop, 0, known, batch)
+        if way is None:
             return
         try:
             begun = referring.begin(self._settings, self._store, one, known.record, now_ms)
@@ -296,6 +288,17 @@ class Dispatcher:
         batch.refer(referral, request)
 
     # What becomes of it --------------------------------------------------------------------------
+
+    def _way_on(self, one: Taken, next_hop: str, size: int, known: Known, batch: Batch) -> Way | None:
+        """Return the way of a request that may leave now; None: it waits or has none, as the batch knows."""
+        way = self._gate.way(next_hop, size, known.path_failures)
+        if wait_ms := self._gate.wait_ms(way, one.ticket):
+            batch.put_off(one.ticket, wait_ms)
+            return None
+        if not way.address:
+            batch.end(self._outgoing.not_sent(one, clock.now_ms(), way.why))
+            return None
+        return way
 
     def _held(self, one: Taken, known: Known, choice: Choice, now_ms: int) -> holding.Held:
         check_ms = now_ms + int(self._delivery.hold_check_s * 1000)

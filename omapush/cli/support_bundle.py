@@ -132,7 +132,7 @@ def _metrics(config: Config) -> str:
 
 
 def _processes() -> Iterator[str]:
-    """What runs of ours on this machine, as far as this user may see it: no environment."""
+    """What runs of ours on this machine, as far as this user may see it; never the environment."""
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda one: int(one.name)):
         try:
             words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
